@@ -1,0 +1,265 @@
+"""The ledger: one folder for each cell, the one source of truth. MLflow, tables and figures are views of it.
+
+    runs/<key>/config.yaml     the resolved experiment
+               metrics.csv     step, metric, value, time (Unix seconds); rows are only appended
+               state.json      what the cell is doing now (for people; nothing is decided from it)
+               checkpoints/    to continue from
+               samples/        step-000600.png: sample grids; generated.npz: the evaluated images
+               ema.safetensors the averaged weights
+               error.txt       the traceback of a cell that failed
+               result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
+    runs/sweeps/<name>.json    the plan of a sweep as it last ran
+
+Every file but metrics.csv is written whole and then renamed, so that it is either the old one or the new one.
+"""
+
+import csv
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digest
+from lina_lab.config.load import build, read_yaml
+from lina_lab.config.sweep import Omission, Plan, Scalar
+from lina_lab.errors import LabError
+
+State = Literal["waiting", "running", "done", "diverged", "failed"]
+
+
+class Metric(NamedTuple):
+    """One value of one metric at one training step; `time` in Unix seconds."""
+
+    step: int
+    metric: str
+    value: float
+    time: float
+
+
+class PlannedCell(NamedTuple):
+    """A cell of a stored plan."""
+
+    key: str
+    values: dict[str, Scalar]
+    seed: int
+
+
+class StoredPlan(NamedTuple):
+    """The plan of a sweep as it last ran."""
+
+    name: str
+    question: str
+    axes: dict[str, str]
+    cells: list[PlannedCell]
+    omitted: list[Omission]
+    provenance: dict[str, Any]
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write a file whole, or leave the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def create_cell(runs: Path, experiment: Experiment) -> Path:
+    """The folder of an experiment's cell, made if it is not there."""
+    folder = runs / cell_key(experiment)
+    if not (folder / "config.yaml").exists():
+        values = {"schema": SCHEMA} | experiment.model_dump(mode="json")
+        write_atomic(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
+    return folder
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """The experiment of a cell.
+
+    Raises:
+        LabError: if the folder is no cell, is of another version, or was changed by hand.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise LabError(f"{folder}: is no cell: it has no config.yaml")
+    document = read_yaml(path)
+    schema = document.values.pop("schema", None)
+    if schema != SCHEMA:
+        raise LabError(f"{path}: key schema: this version of LINA Lab reads schema {SCHEMA}, not {schema}")
+    experiment = build(document)
+    if cell_key(experiment) != folder.resolve().name:
+        raise LabError(
+            f"{path}: was changed: it describes cell {cell_key(experiment)}, not {folder.resolve().name}; "
+            "to run a changed experiment use lab train"
+        )
+    return experiment
+
+
+def find_cell(runs: Path, name: str) -> Path:
+    """The folder of a cell given by path, key or unambiguous start of a key.
+
+    Raises:
+        LabError: if there is none, or more than one.
+    """
+    if (Path(name) / "config.yaml").exists():
+        return Path(name)
+    found = sorted(p.parent for p in runs.glob("*/config.yaml") if p.parent.name.startswith(name))
+    if len(found) != 1:
+        keys = ", ".join(p.name for p in found)
+        raise LabError(f"{name}: {f'stands for {len(found)} cells: {keys}' if found else f'no such cell in {runs}'}")
+    return found[0]
+
+
+def append_metrics(folder: Path, step: int, values: Mapping[str, float]) -> None:
+    """Add a row for each metric, with the time of now."""
+    path = folder / "metrics.csv"
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(Metric._fields)
+        writer.writerows((step, name, repr(float(value)), f"{time.time():.3f}") for name, value in values.items())
+
+
+def read_metrics(folder: Path) -> list[Metric]:
+    """All complete rows of metrics.csv; a last row that a killed process left half written is passed over."""
+    path = folder / "metrics.csv"
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    metrics = []
+    for number, row in enumerate(rows, start=1):
+        if number == 1:
+            continue
+        try:
+            step, name, value, when = row
+            metrics.append(Metric(int(step), name, float(value), float(when)))
+        except ValueError as error:
+            raise LabError(f"{path}:{number}: must be step,metric,value,time, not {','.join(row)!r}") from error
+    return metrics
+
+
+def rewind_metrics(folder: Path, step: int) -> None:
+    """Drop the rows after a step, which a cell that continues from there will write again."""
+    rows = [row for row in read_metrics(folder) if row.step <= step]
+    lines = [",".join(Metric._fields), *(f"{r.step},{r.metric},{r.value!r},{r.time:.3f}" for r in rows)]
+    write_atomic(folder / "metrics.csv", "".join(f"{line}\r\n" for line in lines))
+
+
+def write_state(folder: Path, state: State, **details: Scalar) -> None:
+    """Say what the cell is doing: `phase`, `step`, `steps`, `loss`, `seconds_left` and the like."""
+    write_atomic(folder / "state.json", json.dumps({"state": state, **details, "time": time.time()}))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What the cell is doing. A valid result decides over whatever state.json says."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        state = {"state": "waiting"}
+    if (folder / "result.json").exists():
+        try:
+            state["state"] = read_result(folder)["state"]
+        except LabError as error:
+            state |= {"state": "failed", "reason": str(error)}
+    return state
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Finish a cell. Values that are not finite are left out of `metrics`: what is missing is missing."""
+    metrics = {k: v for k, v in result.get("metrics", {}).items() if math.isfinite(v)}
+    body = dict(result) | {"schema": SCHEMA, "metrics": metrics}
+    body = json.loads(json.dumps(body, allow_nan=False))
+    write_atomic(folder / "result.json", json.dumps(body | {"sha256": digest(body)}, indent=1))
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """The result of a cell.
+
+    Raises:
+        LabError: if there is none, or it is damaged or of another version.
+    """
+    path = folder / "result.json"
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        checksum = body.pop("sha256", None)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file: the cell is not finished") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
+    if body.get("schema") != SCHEMA:
+        raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body.get('schema')}")
+    if checksum != digest(body):
+        raise LabError(f"{path}: damaged: its checksum is wrong; delete it, and the cell will finish again")
+    return body
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the cell has a valid result. A damaged one is set aside as result.json.damaged, not lost."""
+    try:
+        read_result(folder)
+    except LabError:
+        if (folder / "result.json").exists():
+            (folder / "result.json").replace(folder / "result.json.damaged")
+        return False
+    return True
+
+
+def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> Path:
+    """Keep a sweep's plan, for status and report."""
+    path = runs / "sweeps" / f"{plan.sweep.name}.json"
+    body = {
+        "schema": SCHEMA,
+        "name": plan.sweep.name,
+        "question": plan.sweep.question,
+        "axes": plan.axes,
+        "cells": [{"key": c.key, "values": c.values, "seed": c.seed} for c in plan.cells],
+        "omitted": [o._asdict() for o in plan.omitted],
+        "provenance": provenance,
+    }
+    write_atomic(path, json.dumps(body, indent=1))
+    return path
+
+
+def load_plan(runs: Path, name: str) -> StoredPlan:
+    """The plan of a sweep, by its name or by the path of its YAML file.
+
+    Raises:
+        LabError: if that sweep has not been run here, or its plan is damaged.
+    """
+    stem = str(read_yaml(Path(name)).values.get("name")) if name.endswith((".yaml", ".yml")) else name
+    path = runs / "sweeps" / f"{stem}.json"
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        if body["schema"] != SCHEMA:
+            raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body['schema']}")
+        return StoredPlan(
+            name=body["name"],
+            question=body["question"],
+            axes=body["axes"],
+            cells=[PlannedCell(**cell) for cell in body["cells"]],
+            omitted=[Omission(**o) for o in body["omitted"]],
+            provenance=body["provenance"],
+        )
+    except FileNotFoundError as error:
+        known = ", ".join(_known_sweeps(runs)) or "none"
+        raise LabError(f"{name}: no sweep of that name has run in {runs} (there: {known})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
+
+
+def _known_sweeps(runs: Path) -> Iterable[str]:
+    return sorted(path.stem for path in (runs / "sweeps").glob("*.json"))
+
+
