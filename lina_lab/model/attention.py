@@ -1,0 +1,140 @@
+"""Attention of every LINA variant: one module, one table for each design axis.
+
+Shapes: B batch, N tokens (prefix tokens, then a grid in raster order), D width, H heads, d = D / H.
+The parts of one axis share a signature; constants that differ stand in the tables, not in an `if`.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lina_lab.config.experiment import AttentionConfig
+
+
+class Layout(NamedTuple):
+    """How a sequence is laid out: `prefix` tokens, then a height x width grid in raster order."""
+
+    prefix: int
+    height: int
+    width: int
+
+    @property
+    def tokens(self) -> int:
+        return self.prefix + self.height * self.width
+
+
+class Normalization(NamedTuple):
+    """How queries read keys and values.
+
+    `read(q, k, v, k_mass)` takes (B, H, N, d) and gives (B, H, N, d); `k_mass` are the keys that the normaliser sees.
+    `feature_eps` is added to φ before gates and before the cast to float32: with all-negative queries it decides the
+    result, so it belongs to the normalization and not to φ.
+    """
+
+    read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    feature_eps: float = 0.0
+    float32: bool = True
+
+
+def division(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
+    """(q M) / (q·k̄ + 1e-6) with M = mean_n k_n v_nᵀ; q, k >= 0. LINA, variant linear6."""
+    memory = k.mT @ v / k.shape[-2]  # (B, H, d, d)
+    mass = q @ k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
+    return q @ memory / (mass + 1e-6)
+
+
+def subtraction(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
+    """s q M + (1 - s q·k̄) v̄ with s = d^-1/2: weights that sum to 1. LINA, variant linear9; arXiv:2412.06590."""
+    q = q * q.shape[-1] ** -0.5
+    memory = k.mT @ v / k.shape[-2]  # (B, H, d, d)
+    mass = q @ k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
+    return q @ memory + (1 - mass) * v.mean(-2, keepdim=True)
+
+
+def softmax(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa: ARG001, softmax has no key mean
+    """softmax(q kᵀ d^-1/2) v: the quadratic baseline."""
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+NORMALIZATIONS: dict[str, Normalization] = {
+    "division": Normalization(division, feature_eps=1e-6),
+    "subtraction": Normalization(subtraction),
+    "softmax": Normalization(softmax, float32=False),
+}
+
+FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "elu1": lambda u: F.elu(u) + 1,
+    "identity": lambda u: u,
+}
+
+KV_GATES: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "key": ("key",),
+    "value": ("value",),
+    "key_value": ("key", "value"),
+    "key_value_split": ("key", "mass", "value"),
+}
+"""The gates of each value: `key` scales the keys, in the normaliser too unless `mass` gates those."""
+
+
+class Attention(nn.Module):
+    """One attention of the family: (B, N, D) to (B, N, D).
+
+    The linear core runs in float32 whatever the model's precision (the published code does the same); the
+    convolution reads the input's grid tokens and is added to their output before the output projection.
+    """
+
+    def __init__(self, config: AttentionConfig, width: int, num_heads: int, layout: Layout | None) -> None:
+        """`layout` is needed where a position means something: for a convolution or gates.
+
+        Raises:
+            ValueError: if the config has a convolution or gates and there is no layout.
+        """
+        super().__init__()
+        gates = KV_GATES[config.kv_gate]
+        if layout is None and (config.conv_kernel or gates):
+            raise ValueError("a convolution or a gate needs a layout, and this segment has none")
+        self.num_heads, self.layout = num_heads, layout
+        self.normalization = NORMALIZATIONS[config.normalization]
+        self.feature_map = FEATURE_MAPS[config.feature_map]
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.gates = nn.ParameterDict()
+        self.conv: nn.Conv2d | None = None
+        if layout is not None:
+            gate_heads = num_heads if config.kv_gate_heads == "per_head" else 1
+            self.gates.update({name: nn.Parameter(torch.ones(gate_heads, layout.tokens)) for name in gates})
+            if config.conv_kernel:
+                self.conv = nn.Conv2d(width, width, config.conv_kernel, padding="same", groups=width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._check_length(x)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
+        q, k = (self.feature_map(u) + self.normalization.feature_eps for u in (q, k))
+        dtype = q.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            if self.normalization.float32:
+                q, k, v = (u.to(torch.promote_types(u.dtype, torch.float32)) for u in (q, k, v))
+            mass, key, value = (self._gated(k, "mass"), self._gated(k, "key"), self._gated(v, "value"))
+            out = self.normalization.read(q, key, value, mass if "mass" in self.gates else key)  # (B, H, N, d)
+        merged = out.to(dtype).transpose(1, 2).flatten(2)  # (B, N, D)
+        return self.proj(self._with_convolution(merged, x))
+
+    def _gated(self, u: Tensor, name: str) -> Tensor:
+        return u * self.gates[name].unsqueeze(-1).to(u.dtype) if name in self.gates else u  # gate (H, N, 1)
+
+    def _with_convolution(self, merged: Tensor, x: Tensor) -> Tensor:
+        if self.conv is None or self.layout is None:
+            return merged
+        prefix, height, width = self.layout
+        grid = x[:, prefix:].mT.unflatten(-1, (height, width))  # (B, D, height, width)
+        local = self.conv(grid).flatten(2).mT  # (B, height * width, D)
+        return torch.cat([merged[:, :prefix], merged[:, prefix:] + local], dim=1)
+
+    def _check_length(self, x: Tensor) -> None:
+        if self.layout is not None and x.shape[1] != self.layout.tokens:
+            raise ValueError(f"the sequence must have {self.layout.tokens} tokens as in {self.layout}, not {x.shape[1]}")

@@ -1,0 +1,245 @@
+"""LINA: masked autoregression over continuous image tokens, with a flow-matching head for each token.
+
+What is unusual here:
+* three segments with an attention each: the context stack turns the label into context tokens, the encoder sees the
+  context and the visible tokens, the decoder sees the context and the full grid;
+* residual branches are normalised on their way out (post-norm), and each stack ends with one LayerNorm;
+* a constant "time embedding" at time 0 is part of the context queries: frozen at its random start, as published;
+* only masked tokens go through the head in training, only the tokens in question in sampling.
+
+Shapes: B images, P context tokens, N image tokens, n tokens in question, D width, V values of a token, R repeats.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, SamplingConfig, TrainingConfig
+from lina_lab.model.attention import Layout
+from lina_lab.model.blocks import Block, near_square, sincos_table
+from lina_lab.model.draws import (
+    TrainingDraws,
+    count_schedule,
+    flow_sigmas,
+    guidance_ramp,
+    sampling_draws,
+    training_draws,
+)
+from lina_lab.model.head import TIME_FEATURES, FlowHead
+
+
+class LabelEmbedding(nn.Module):
+    """A row for each class and one for "no class" (the last), then a LayerNorm that is frozen at identity."""
+
+    def __init__(self, num_classes: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, width)
+        self.norm = nn.LayerNorm(width).requires_grad_(requires_grad=False)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.norm(self.table(labels)).unsqueeze(1)  # (B, 1, D)
+
+
+class ContextQueries(nn.Module):
+    """bos + LN(T2 silu(T1 τ)) + position table, τ the features of time 0; T1, T2 and LN are frozen at their start."""
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.bos = nn.Parameter(torch.empty(width))
+        self.time1 = nn.Linear(TIME_FEATURES, width)
+        self.time2 = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        for module in (self.time1, self.time2, self.norm):
+            module.requires_grad_(requires_grad=False)
+        self.register_buffer("position", sincos_table(*grid, width), persistent=False)  # (P, D)
+
+    def forward(self) -> Tensor:
+        half = TIME_FEATURES // 2
+        features = torch.cat([self.bos.new_zeros(half), self.bos.new_ones(half)])  # sin 0, cos 0
+        offset = self.norm(self.time2(F.silu(self.time1(features))))  # (D,)
+        return self.bos + offset + self.position.to(self.bos.dtype)  # (P, D)
+
+
+class Lina(nn.Module):
+    """The class-conditional model: `loss` trains it, `sample` draws latents (B, C, h, w)."""
+
+    def __init__(self, config: ModelConfig, data: DataShape, generator: Generator | None = None) -> None:
+        """Weights are drawn from the generator; without one they stay as torch makes them (to be loaded over)."""
+        super().__init__()
+        self.config, self.data = config, data
+        width, side = config.width, data.side // config.patch
+        self.grid = (side, side)
+        self.tokens, self.values = side * side, config.patch**2 * data.channels
+        context_grid = near_square(config.context_tokens)
+
+        self.label = LabelEmbedding(data.num_classes, width)
+        self.queries = ContextQueries(width, context_grid)
+        self.context = self._stack(config.context_depth, config.context, Layout(1, *context_grid))
+        self.context_norm = nn.LayerNorm(width)
+        # Frozen and unused, but published checkpoints hold it and published counts count it: the projection of a
+        # previous frame, of which an image has none.
+        self.context_patch = nn.Linear(4 * self.values, width).requires_grad_(requires_grad=False)
+        self.patch = nn.Linear(self.values, width)
+        self.mask_token = nn.Parameter(torch.empty(width))
+        self.register_buffer("position", sincos_table(*self.grid, width), persistent=False)  # (N, D)
+        self.encoder = self._stack(config.encoder_depth, config.encoder, None)
+        self.decoder = self._stack(config.decoder_depth, config.decoder, Layout(config.context_tokens, *self.grid))
+        self.image_norm = nn.LayerNorm(width)
+        self.head = FlowHead(self.values, width, config.head_width, config.head_depth)
+        if generator is not None:
+            initialise(self, generator)
+
+    def _stack(self, depth: int, attention: AttentionConfig, layout: Layout | None) -> nn.Sequential:
+        c = self.config
+        return nn.Sequential(*(Block(attention, c.width, c.num_heads, c.mlp_ratio, layout) for _ in range(depth)))
+
+    def context_tokens(self, labels: Tensor) -> Tensor:
+        """Context (B, P, D) of labels (B,); label `num_classes` stands for no class."""
+        queries = self.queries().expand(len(labels), -1, -1)
+        x = self.context(torch.cat([self.label(labels), queries], dim=1))
+        return self.context_norm(x[:, 1:])
+
+    def condition(self, tokens: Tensor, context: Tensor, visible: Tensor) -> Tensor:
+        """Conditioning (B, N, D) of every position.
+
+        `tokens` (B, N, D) are projected tokens with the mask token where they are not known; `visible` (B, n) are the
+        positions that the encoder may see, in any order.
+        """
+        num_context = context.shape[1]
+        tokens = tokens + self.position.to(tokens.dtype)
+        index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])  # (B, n, D)
+        x = self.encoder(torch.cat([context, tokens.gather(1, index)], dim=1))
+        grid = tokens.scatter(1, index, x[:, num_context:].to(tokens.dtype))  # (B, N, D)
+        x = self.decoder(torch.cat([x[:, :num_context], grid], dim=1))
+        return self.image_norm(x[:, num_context:])
+
+    def patchify(self, latent: Tensor) -> Tensor:
+        """(B, C, h, w) to tokens (B, N, V): raster order, values by row in patch, column in patch, channel."""
+        p = self.config.patch
+        x = latent.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # (B, C, h/p, p, w/p, p)
+        return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+    def unpatchify(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, N, V) to (B, C, h, w)."""
+        p = self.config.patch
+        x = tokens.unflatten(2, (p, p, -1)).unflatten(1, self.grid)  # (B, h/p, w/p, p, p, C)
+        return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    def loss(
+        self, batch: tuple[Tensor, Tensor], training: TrainingConfig, generators: Mapping[str, Generator]
+    ) -> Tensor:
+        """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and labels (B,)."""
+        latent, labels = batch
+        draws = training_draws(training, len(latent), self.tokens, self.values, generators)
+        return self.loss_of_draws(latent, labels, draws.to(latent.device))
+
+    def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
+        """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""
+        clean = self.patchify(latent)  # (B, N, V)
+        labels = torch.where(draws.keep_label, labels, self.data.num_classes)
+        visible, masked = draws.order.split([draws.num_visible, self.tokens - draws.num_visible], dim=1)
+        tokens = self.patch(clean)
+        is_masked = torch.ones_like(draws.order).scatter(1, visible, 0).unsqueeze(-1).bool()  # (B, N, 1)
+        tokens = torch.where(is_masked, self.mask_token.to(tokens.dtype), tokens)
+        z = self.condition(tokens, self.context_tokens(labels), visible)
+
+        repeat = len(draws.noise) // len(latent)
+        condition = self.head.condition(_take(z, masked)).repeat(repeat, 1, 1)  # (R B, n, W)
+        index = masked.repeat(repeat, 1)
+        x0 = _take(clean, masked).repeat(repeat, 1, 1)  # (R B, n, V)
+        noise = _take(draws.noise, index)
+        sigma = (1000 - draws.time_index.gather(1, index)) / 1000  # (R B, n)
+        noisy = torch.lerp(x0, noise, sigma.unsqueeze(-1).to(x0.dtype))
+        velocity = self.head(noisy, 1000 * sigma, condition)
+        error = (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R B, n)
+        return error.sum() / (error.numel() + 1e-5)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        labels: Tensor,
+        config: SamplingConfig,
+        generators: Sequence[Generator],
+        progress: Callable[[int, int], None] = lambda step, steps: None,
+    ) -> Tensor:
+        """Latents (B, C, h, w) of labels (B,), one generator for each image; `progress(step, steps)` after each."""
+        order, noise = sampling_draws(generators, self.tokens, self.values)
+        return self.sample_of_draws(labels, config, order.to(labels.device), noise.to(labels.device), progress)
+
+    @torch.no_grad()
+    def sample_of_draws(
+        self,
+        labels: Tensor,
+        config: SamplingConfig,
+        order: Tensor,
+        noise: Tensor,
+        progress: Callable[[int, int], None] = lambda step, steps: None,
+    ) -> Tensor:
+        """The sampler as a function of its draws: order (B, N), noise (B, N, V)."""
+        counts = count_schedule(self.tokens, config.autoregressive_steps)
+        ramp = guidance_ramp(config.guidance_scale, config.guidance_min, len(counts))
+        # A guided batch holds every image twice: with its label, then with none.
+        copies = 2 if any(scale != 1 for scale in ramp) else 1
+        if copies == 2:
+            labels = torch.cat([labels, torch.full_like(labels, self.data.num_classes)])
+        context = self.context_tokens(labels)
+        tokens = self.mask_token.expand(len(order), self.tokens, -1)
+        latent = torch.zeros_like(noise)  # (B, N, V)
+        known = 0
+        for step, (count, scale) in enumerate(zip(counts, ramp, strict=True)):
+            visible, wanted = order[:, :known], order[:, known : known + count]
+            z = self.condition(tokens.repeat(copies, 1, 1), context, visible.repeat(copies, 1))
+            condition = self.head.condition(_take(z, wanted.repeat(copies, 1)))  # (copies B, n, W)
+            predicted = self._flow(_take(noise, wanted), condition, scale, config.flow_steps)  # (B, n, V)
+            latent = latent.scatter(1, _index(wanted, predicted), predicted)
+            projected = self.patch(predicted)
+            tokens = tokens.scatter(1, _index(wanted, projected), projected.to(tokens.dtype))
+            known += count
+            progress(step + 1, len(counts))
+        return self.unpatchify(latent)
+
+    def _flow(self, x: Tensor, condition: Tensor, scale: float, steps: int) -> Tensor:
+        """Euler steps from noise x (B, n, V) at σ = 1 to σ = 0, guided if the condition has twice as many rows."""
+        copies = len(condition) // len(x)
+        sigmas = flow_sigmas(steps)
+        for sigma, following in zip(sigmas, sigmas[1:], strict=False):
+            time = torch.full((1, 1), 1000 * sigma, device=x.device)
+            velocity = self.head(x.repeat(copies, 1, 1), time, condition).to(x.dtype)
+            if copies == 2:
+                conditional, unconditional = velocity.chunk(2)
+                velocity = unconditional + scale * (conditional - unconditional)
+            x = x + (following - sigma) * velocity
+        return x
+
+
+def _index(positions: Tensor, like: Tensor) -> Tensor:
+    return positions.unsqueeze(-1).expand(-1, -1, like.shape[-1])
+
+
+def _take(x: Tensor, positions: Tensor) -> Tensor:
+    """Rows (B, n, C) of x (B, N, C) at positions (B, n)."""
+    return x.gather(1, _index(positions, x))
+
+
+@torch.no_grad()
+def initialise(model: Lina, generator: Generator) -> None:
+    """Draw the weights of a fresh model, in the order of its parameters.
+
+    Linear and convolution: uniform in ±1/√fan_in, weight and bias, with these exceptions: label table, bos, mask token
+    and the weights of the head's time projector N(0, 0.02²); the head's patch bias, all its modulations and its output
+    0, so that at the start every head block is the identity and the velocity 0. LayerNorm and gates stay at 1 and 0.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            bound = module.weight[0].numel() ** -0.5
+            for parameter in module.parameters(recurse=False):
+                parameter.uniform_(-bound, bound, generator=generator)
+    head = model.head
+    normal = [model.label.table.weight, model.queries.bos, model.mask_token, head.time.fc1.weight, head.time.fc2.weight]
+    for parameter in normal:
+        parameter.normal_(0, 0.02, generator=generator)
+    modulations = [module.modulation for module in head.modules() if hasattr(module, "modulation")]
+    for zero in [head.patch.bias, *head.out.parameters(), *(p for m in modulations for p in m.parameters())]:
+        zero.zero_()
