@@ -137,4 +137,6 @@ class Attention(nn.Module):
 
     def _check_length(self, x: Tensor) -> None:
         if self.layout is not None and x.shape[1] != self.layout.tokens:
-            raise ValueError(f"the sequence must have {self.layout.tokens} tokens as in {self.layout}, not {x.shape[1]}")
+            raise ValueError(
+                f"the sequence must have {self.layout.tokens} tokens as in {self.layout}, not {x.shape[1]}"
+            )

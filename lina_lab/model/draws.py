@@ -6,6 +6,7 @@ Shapes: B images, N tokens an image, R repeats of the loss, V values of a token.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -42,7 +43,8 @@ class TrainingDraws(NamedTuple):
     time_index: Tensor  # (R * B, N) in 0 ... 999
 
     def to(self, device: torch.device) -> "TrainingDraws":
-        return self._replace(**{k: v.to(device) for k, v in self._asdict().items() if isinstance(v, Tensor)})
+        keep, order, noise, time = (t.to(device) for t in (self.keep_label, self.order, self.noise, self.time_index))
+        return TrainingDraws(keep, order, self.num_visible, noise, time)
 
 
 def training_draws(
@@ -87,7 +89,7 @@ def sampling_draws(generators: Sequence[Generator], tokens: int, values: int) ->
 def count_schedule(tokens: int, steps: int) -> list[int]:
     """How many tokens each autoregressive step predicts: differences of round(N cos(π i / 2S)), without zeros."""
     left = [round(tokens * math.cos(math.pi / 2 * i / steps)) for i in range(steps + 1)]
-    return [before - after for before, after in zip(left, left[1:], strict=False) if before > after]
+    return [before - after for before, after in pairwise(left) if before > after]
 
 
 def guidance_ramp(scale: float, minimum: float, steps: int) -> list[float]:

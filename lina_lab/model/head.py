@@ -59,12 +59,17 @@ class FlowHead(nn.Module):
         self.modulation = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, values)
 
-    def forward(self, noisy: Tensor, time: Tensor, condition: Tensor) -> Tensor:
-        """`time` is in (0, 1000], (B, n) or a shape that broadcasts to it; `condition` is projected: (B, n, W).
+    def embed_time(self, time: Tensor) -> Tensor:
+        """Projected times: (...) in (0, 1000] to (..., W)."""
+        return self.time(time_features(time).to(self.time.fc1.weight.dtype))
 
-        The projection `self.condition(z)` is the caller's, because it is the same for all times of a token.
+    def forward(self, noisy: Tensor, time: Tensor, condition: Tensor) -> Tensor:
+        """`time` and `condition` are projected: (B, n, W) or a shape that broadcasts to it.
+
+        The projections `embed_time(t)` and `condition(z)` are the caller's: one serves all times of a token, the
+        other all tokens of a time.
         """
-        activated = F.silu(condition + self.time(time_features(time).to(self.time.fc1.weight.dtype)))  # (B, n, W)
+        activated = F.silu(condition + time)  # (B, n, W)
         x = self.patch(noisy)  # (B, n, W)
         for block in self.blocks:
             x = block(x, activated)

@@ -10,6 +10,7 @@ What is unusual here:
 Shapes: B images, P context tokens, N image tokens, n tokens in question, D width, V values of a token, R repeats.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -25,6 +26,7 @@ from lina_lab.model.draws import (
     flow_sigmas,
     guidance_ramp,
     sampling_draws,
+    stream,
     training_draws,
 )
 from lina_lab.model.head import TIME_FEATURES, FlowHead
@@ -44,6 +46,8 @@ class LabelEmbedding(nn.Module):
 
 class ContextQueries(nn.Module):
     """bos + LN(T2 silu(T1 τ)) + position table, τ the features of time 0; T1, T2 and LN are frozen at their start."""
+
+    position: Tensor
 
     def __init__(self, width: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -65,8 +69,10 @@ class ContextQueries(nn.Module):
 class Lina(nn.Module):
     """The class-conditional model: `loss` trains it, `sample` draws latents (B, C, h, w)."""
 
-    def __init__(self, config: ModelConfig, data: DataShape, generator: Generator | None = None) -> None:
-        """Weights are drawn from the generator; without one they stay as torch makes them (to be loaded over)."""
+    position: Tensor
+
+    def __init__(self, config: ModelConfig, data: DataShape, seed: int | None = None) -> None:
+        """Weights are drawn from the seed; without one they stay as torch makes them, to be loaded over."""
         super().__init__()
         self.config, self.data = config, data
         width, side = config.width, data.side // config.patch
@@ -88,8 +94,8 @@ class Lina(nn.Module):
         self.decoder = self._stack(config.decoder_depth, config.decoder, Layout(config.context_tokens, *self.grid))
         self.image_norm = nn.LayerNorm(width)
         self.head = FlowHead(self.values, width, config.head_width, config.head_depth)
-        if generator is not None:
-            initialise(self, generator)
+        if seed is not None:
+            initialise(self, seed)
 
     def _stack(self, depth: int, attention: AttentionConfig, layout: Layout | None) -> nn.Sequential:
         c = self.config
@@ -150,9 +156,12 @@ class Lina(nn.Module):
         index = masked.repeat(repeat, 1)
         x0 = _take(clean, masked).repeat(repeat, 1, 1)  # (R B, n, V)
         noise = _take(draws.noise, index)
-        sigma = (1000 - draws.time_index.gather(1, index)) / 1000  # (R B, n)
+        step = draws.time_index.gather(1, index)  # (R B, n)
+        sigma = (1000 - step) / 1000
         noisy = torch.lerp(x0, noise, sigma.unsqueeze(-1).to(x0.dtype))
-        velocity = self.head(noisy, 1000 * sigma, condition)
+        # There are only 1000 times: far fewer than tokens.
+        times = self.head.embed_time(1000.0 - torch.arange(1000, device=latent.device))  # (1000, W)
+        velocity = self.head(noisy, F.embedding(step, times), condition)
         error = (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R B, n)
         return error.sum() / (error.numel() + 1e-5)
 
@@ -187,12 +196,14 @@ class Lina(nn.Module):
         context = self.context_tokens(labels)
         tokens = self.mask_token.expand(len(order), self.tokens, -1)
         latent = torch.zeros_like(noise)  # (B, N, V)
+        sigmas = flow_sigmas(config.flow_steps)
+        times = self.head.embed_time(1000 * torch.tensor(sigmas[:-1], device=labels.device))  # (flow_steps, W)
         known = 0
         for step, (count, scale) in enumerate(zip(counts, ramp, strict=True)):
             visible, wanted = order[:, :known], order[:, known : known + count]
             z = self.condition(tokens.repeat(copies, 1, 1), context, visible.repeat(copies, 1))
             condition = self.head.condition(_take(z, wanted.repeat(copies, 1)))  # (copies B, n, W)
-            predicted = self._flow(_take(noise, wanted), condition, scale, config.flow_steps)  # (B, n, V)
+            predicted = self._flow(_take(noise, wanted), condition, scale, sigmas, times)  # (B, n, V)
             latent = latent.scatter(1, _index(wanted, predicted), predicted)
             projected = self.patch(predicted)
             tokens = tokens.scatter(1, _index(wanted, projected), projected.to(tokens.dtype))
@@ -200,12 +211,10 @@ class Lina(nn.Module):
             progress(step + 1, len(counts))
         return self.unpatchify(latent)
 
-    def _flow(self, x: Tensor, condition: Tensor, scale: float, steps: int) -> Tensor:
+    def _flow(self, x: Tensor, condition: Tensor, scale: float, sigmas: Sequence[float], times: Tensor) -> Tensor:
         """Euler steps from noise x (B, n, V) at σ = 1 to σ = 0, guided if the condition has twice as many rows."""
         copies = len(condition) // len(x)
-        sigmas = flow_sigmas(steps)
-        for sigma, following in zip(sigmas, sigmas[1:], strict=False):
-            time = torch.full((1, 1), 1000 * sigma, device=x.device)
+        for sigma, following, time in zip(sigmas, sigmas[1:], times, strict=False):
             velocity = self.head(x.repeat(copies, 1, 1), time, condition).to(x.dtype)
             if copies == 2:
                 conditional, unconditional = velocity.chunk(2)
@@ -223,23 +232,26 @@ def _take(x: Tensor, positions: Tensor) -> Tensor:
     return x.gather(1, _index(positions, x))
 
 
+NORMAL = ("label.table.weight", "queries.bos", "mask_token", "head.time.fc1.weight", "head.time.fc2.weight")
+ZERO = re.compile(r"head\.(patch\.bias|out\.|modulation\.|blocks\.\d+\.modulation\.)")
+
+
 @torch.no_grad()
-def initialise(model: Lina, generator: Generator) -> None:
-    """Draw the weights of a fresh model, in the order of its parameters.
+def initialise(model: Lina, seed: int) -> None:
+    """Draw the weights of a fresh model, each parameter from its own stream: designs share the weights they share.
 
     Linear and convolution: uniform in ±1/√fan_in, weight and bias, with these exceptions: label table, bos, mask token
     and the weights of the head's time projector N(0, 0.02²); the head's patch bias, all its modulations and its output
-    0, so that at the start every head block is the identity and the velocity 0. LayerNorm and gates stay at 1 and 0.
+    0, so that at the start every head block is the identity and the velocity 0. LayerNorm stays at 1 and 0, gates at 1.
     """
-    for module in model.modules():
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
-            bound = module.weight[0].numel() ** -0.5
-            for parameter in module.parameters(recurse=False):
+    for module_name, module in model.named_modules():
+        for own_name, parameter in module.named_parameters(recurse=False):
+            name = f"{module_name}.{own_name}".lstrip(".")
+            generator = stream(seed, "init", name)
+            if ZERO.match(name):
+                parameter.zero_()
+            elif name in NORMAL:
+                parameter.normal_(0, 0.02, generator=generator)
+            elif isinstance(module, (nn.Linear, nn.Conv2d)):
+                bound = module.weight[0].numel() ** -0.5
                 parameter.uniform_(-bound, bound, generator=generator)
-    head = model.head
-    normal = [model.label.table.weight, model.queries.bos, model.mask_token, head.time.fc1.weight, head.time.fc2.weight]
-    for parameter in normal:
-        parameter.normal_(0, 0.02, generator=generator)
-    modulations = [module.modulation for module in head.modules() if hasattr(module, "modulation")]
-    for zero in [head.patch.bias, *head.out.parameters(), *(p for m in modulations for p in m.parameters())]:
-        zero.zero_()

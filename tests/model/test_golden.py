@@ -93,13 +93,13 @@ def test_head_gives_the_published_velocities_and_gradient():
     noisy, condition = fixture["noisy_latent_tokens"], fixture["condition"].requires_grad_()
 
     projected = head.condition(condition)
-    output = head(noisy, fixture["time_per_token"], projected)
+    time = head.embed_time(fixture["time_per_token"])
+    output = head(noisy, time, projected)
     (output * fixture["cotangent"]).sum().backward()
 
     assert_near(time_features(fixture["time_per_token"][0]), fixture["time_features_row0"], 1e-4)
     assert_near(head.patch(noisy), fixture["token_embedding"], 1e-5)
-    fused = projected + head.time(time_features(fixture["time_per_token"]))
-    assert_near(fused, fixture["fused_condition"], 1e-5)
+    assert_near(projected + time, fixture["fused_condition"], 1e-5)
     assert_near(output, fixture["output"], 1e-5)
     assert_near(condition.grad, fixture["condition_grad"], 1e-4)
 
@@ -115,7 +115,7 @@ def test_head_on_a_subset_of_positions_equals_the_published_subset():
 
     subset = noisy.gather(1, ids.expand(-1, -1, 12))
     projected = head.condition(condition.gather(1, ids.expand(-1, -1, 32)))
-    velocity = head(subset, fixture["subset_time"].unsqueeze(1), projected)
+    velocity = head(subset, head.embed_time(fixture["subset_time"].unsqueeze(1)), projected)
 
     scattered = noisy.scatter(1, ids.expand(-1, -1, 12), velocity)
     assert_near(scattered, fixture["output_subset_scatter"], 1e-5)

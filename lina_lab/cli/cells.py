@@ -1,0 +1,101 @@
+"""Commands on one trained cell: draw from it, measure it again."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from lina_lab.config.experiment import DataShape, Experiment, digest
+from lina_lab.config.load import Document, build
+from lina_lab.errors import LabError
+from lina_lab.ledger import find_cell, write_atomic
+
+
+def sample_cell(
+    runs: Path, name: str, out: Path | None, labels: str, each: int, seed: int, changes: dict[str, Any]
+) -> None:
+    """Write a sheet of images, a class a row, and the images as npz."""
+    import torch
+
+    from lina_lab.training.cell import generate, load_trained, save_images
+    from lina_lab.training.sheets import save_sheet
+
+    folder = find_cell(runs, name)
+    experiment, model = load_trained(folder)
+    classes = _classes(labels, experiment.data.shape)
+    sampling = _changed(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
+    wanted = torch.tensor(classes).repeat_interleave(each)
+    images = generate(model, wanted, sampling, seed, _Progress(f"drawing {len(wanted)} images"))
+    out = out or folder / "samples" / f"sample-seed{seed}-{digest([classes, each, sampling.model_dump()])[:6]}.png"
+    save_sheet(out, images, each)
+    save_images(out.with_suffix(".npz"), images, wanted)
+    print(f"wrote {out} and {out.with_suffix('.npz').name} (classes {', '.join(map(str, classes))})")
+
+
+def evaluate_cell(
+    runs: Path,
+    name: str,
+    num_samples: int | None,
+    extractor: str | None,
+    guidance: float | None,
+    seed: int | None,
+) -> None:
+    """Print the metrics, and keep them with their settings in the cell's folder."""
+    from lina_lab.data.datasets import load_dataset
+    from lina_lab.evaluation.evaluate import evaluate
+    from lina_lab.evaluation.extractors import load_extractor
+    from lina_lab.training.cell import balanced_labels, generate, load_trained
+
+    folder = find_cell(runs, name)
+    experiment, model = load_trained(folder)
+    evaluation = {"num_samples": num_samples, "extractor": extractor}
+    changes: dict[str, Any] = {
+        "evaluation": experiment.evaluation.model_dump() | {k: v for k, v in evaluation.items() if v is not None},
+        "sampling": experiment.sampling.model_dump() | ({} if guidance is None else {"guidance_scale": guidance}),
+        "seed": experiment.seed if seed is None else seed,
+    }
+    changed = _changed(experiment, changes)
+    extract = load_extractor(changed.evaluation.extractor)
+    labels = balanced_labels(changed)
+    images = generate(model, labels, changed.sampling, changed.seed, _Progress(f"drawing {len(labels)} images"))
+    found = evaluate(images, labels, load_dataset(changed.data), extract, changed.seed)
+    path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
+    record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}
+    write_atomic(path, json.dumps(record, indent=1))
+    width = max(map(len, found.metrics))
+    for metric, value in found.metrics.items():
+        print(f"{metric:<{width}}  {value:.6g}")
+    print(f"wrote {path}")
+
+
+def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
+    """The experiment with sections changed by options, validated again."""
+    return build(Document(experiment.model_dump() | changes, {("options",): "options:1"}))
+
+
+def _classes(text: str, shape: DataShape) -> list[int]:
+    """Class numbers of '0,3,7', or all of them."""
+    known = list(range(shape.num_classes))
+    if not text:
+        return known
+    try:
+        classes = [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise LabError(f"--labels {text}: must be class numbers as in 0,3,7") from error
+    if not set(classes) <= set(known):
+        raise LabError(f"--labels {text}: classes must be 0 to {shape.num_classes - 1}")
+    return classes
+
+
+class _Progress:
+    """A line now and then: how much is done and how long the rest will take."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.started, self.written = what, time.monotonic(), time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self.written > 2:
+            left = (now - self.started) / share * (1 - share)
+            print(f"{self.what}: {share:.0%}, about {left:.0f} s left", flush=True)
+            self.written = now

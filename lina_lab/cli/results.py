@@ -1,0 +1,108 @@
+"""Plans, states and results of a sweep as tables on the terminal."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lina_lab import cost
+from lina_lab.cli.show import duration
+from lina_lab.config.sweep import Plan
+from lina_lab.errors import LabError
+from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
+
+SHOWN_METRICS = (
+    "eval/fid/",
+    "eval/fid_jackknife/",
+    "eval/kid/",
+    "eval/precision/",
+    "eval/recall/",
+    "val/loss",
+)
+
+
+def _console() -> Console:
+    """As wide as it needs to be where there is no terminal, so that nothing is cut."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def _table(*headings: str, numbers: int) -> Table:
+    """A plain table whose last `numbers` columns are numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if index >= len(headings) - numbers else "left", no_wrap=True)
+    return table
+
+
+def print_plan(plan: Plan, runs: Path) -> None:
+    """Every cell with its key, parameters and training FLOPs, and what was left out and why."""
+    table = _table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
+    total = 0.0
+    for cell in plan.cells:
+        parameters = cost.parameters(cell.experiment.model, cell.experiment.data.shape).total
+        flops = cost.training_flops(cell.experiment)
+        done = (runs / cell.key).exists() and is_done(runs / cell.key)
+        total += 0 if done else flops
+        values = [str(value) for value in cell.values.values()]
+        table.add_row(cell.key, *values, str(cell.seed), f"{parameters:,}", f"{flops:.3g}", "done" if done else "")
+    _console().print(table)
+    for omission in plan.omitted:
+        print(f"left out: {', '.join(f'{k}={v}' for k, v in omission.values.items())}: {omission.reason}")
+    print(f"{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
+
+
+def print_status(plan: StoredPlan, runs: Path) -> None:
+    """State, step and age of every cell."""
+    table = _table("key", "cell", "seed", "state", "step", "left", "seen", numbers=3)
+    states = []
+    for cell in plan.cells:
+        state = read_state(runs / cell.key)
+        states.append(state["state"])
+        step = f"{state['step']}/{state['steps']}" if "steps" in state else ""
+        left = duration(state.get("seconds_left")) if state["state"] == "running" else ""
+        seen = f"{duration(time.time() - state['time'])} ago" if "time" in state else ""
+        reason = f" ({state['reason']})" if state.get("reason") else ""
+        label = " ".join(f"{k}={v}" for k, v in cell.values.items())
+        table.add_row(cell.key, label, str(cell.seed), state["state"] + reason, step, left, seen)
+    _console().print(table)
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    print(f"{plan.name}: {counts} of {len(states)} cells")
+
+
+def print_results(plan: StoredPlan, runs: Path) -> int:
+    """The metrics of every finished cell; how many cells have failed."""
+    results = {}
+    for cell in plan.cells:
+        try:
+            results[cell.key] = read_result(runs / cell.key)
+        except LabError:
+            continue
+    names = sorted({name for result in results.values() for name in result["metrics"]})
+    shown = [name for prefix in SHOWN_METRICS for name in names if name.startswith(prefix)]
+    headings = [name.removeprefix("eval/") for name in shown]
+    table = _table("key", *plan.axes, "seed", "state", "parameters", *headings, numbers=len(shown) + 1)
+    failed = 0
+    for cell in plan.cells:
+        values = [str(value) for value in cell.values.values()]
+        result = results.get(cell.key)
+        if result is None:
+            state = read_state(runs / cell.key)
+            failed += state["state"] == "failed"
+            table.add_row(cell.key, *values, str(cell.seed), state["state"], "", *("" for _ in shown))
+            continue
+        numbers = [_number(result["metrics"].get(name)) for name in shown]
+        total = f"{result['parameters']['total']:,}"
+        table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
+    print()
+    _console().print(table)
+    for cell in plan.cells:
+        state = read_state(runs / cell.key)
+        if state["state"] == "failed":
+            print(f"failed: {cell.key}: {state.get('reason', '')} (see {runs / cell.key / 'error.txt'})")
+    return failed
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

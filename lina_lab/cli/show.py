@@ -1,0 +1,107 @@
+"""How long work shows itself: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from lina_lab.sweep.local import Finished
+from lina_lab.sweep.run import Row, Snapshot
+
+PLAIN_EVERY_SECONDS = 15
+
+
+def duration(seconds: float | None) -> str:
+    """'1:02:03' or '2:03'; '?' if not known."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def summary(snapshot: Snapshot) -> str:
+    """One line: how many cells are in each state, time spent, time left."""
+    states = [row.state for row in snapshot.rows]
+    counts = ", ".join(
+        f"{states.count(s)} {s}" for s in ("done", "running", "diverged", "failed", "waiting") if s in states
+    )
+    left = f", about {duration(snapshot.seconds_left)} left" if snapshot.seconds_left else ""
+    return f"{counts} of {len(states)} cells; {duration(snapshot.seconds)} passed{left}"
+
+
+class PlainShow:
+    """Lines: one when a cell starts or ends, and a summary now and then."""
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[str, int], str] = {}
+        self.written = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:
+        reasons = {finished.reason for finished in new if finished.reason}
+        for row in snapshot.rows:
+            name = (row.label, row.seed)
+            before = self.states.get(name)
+            if before not in {None, row.state} or (before is None and row.state == "running"):
+                print(f"{row.state:>8}  {row.label}, seed {row.seed}{_reason(row, reasons)}", flush=True)
+            self.states[name] = row.state
+        if time.monotonic() - self.written >= PLAIN_EVERY_SECONDS:
+            self.written = time.monotonic()
+            print(f"          {summary(snapshot)}", flush=True)
+
+
+def _reason(row: Row, reasons: set[str]) -> str:
+    if row.state == "failed":
+        return f": {row.reason or next(iter(reasons), '')}"
+    return f" at step {row.step}" if row.state == "diverged" else ""
+
+
+class LiveShow:
+    """A table that is redrawn in place: state, step, loss and time left of every cell, and of the sweep."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self.live = Live(refresh_per_second=2, vertical_overflow="ellipsis")
+
+    def __enter__(self) -> Self:
+        self.live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.__exit__(kind, error, trace)
+
+    def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:  # noqa: ARG002, the rows tell it all
+        from rich.table import Table
+
+        table = Table(caption=summary(snapshot), caption_justify="left", box=None, padding=(0, 2, 0, 0))
+        for heading in ("cell", "seed", "state", "step", "loss", "left"):
+            table.add_column(heading, justify="left" if heading in {"cell", "state"} else "right")
+        for row in _most_interesting(snapshot.rows, self.live.console.height - 4):
+            state = row.phase if row.state == "running" and row.phase else row.state
+            loss = "" if row.loss is None else f"{row.loss:.4f}"
+            left = duration(row.seconds_left) if row.state == "running" and row.seconds_left is not None else ""
+            style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
+            table.add_row(row.label, str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style)
+        self.live.update(table)
+
+
+def _most_interesting(rows: list[Row], room: int) -> list[Row]:
+    """All rows where they fit; else those that run or went wrong first."""
+    if len(rows) <= room:
+        return rows
+    order = {"failed": 0, "running": 1, "diverged": 2, "waiting": 3, "done": 4}
+    return sorted(rows, key=lambda row: order.get(row.state, 5))[: max(1, room)]
+
+
+def show_progress() -> PlainShow | LiveShow:
+    """The display that suits where the output goes."""
+    return LiveShow() if sys.stdout.isatty() else PlainShow()

@@ -1,0 +1,61 @@
+"""The LightningModule: a finished model, its optimizer and its held-out loss."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from lina_lab.config.experiment import TrainingConfig
+from lina_lab.model.draws import step_streams
+from lina_lab.model.lina import Lina
+
+Batch = tuple[Tensor, Tensor]
+
+
+class LinaModule(pl.LightningModule):
+    """Trains a model that it is given; every draw is a function of (seed, step)."""
+
+    def __init__(
+        self, model: Lina, training: TrainingConfig, seed: int, validate: Callable[[Lina, Batch, int], None]
+    ) -> None:
+        """`validate(model, held_out, step)` is called with the averaged weights in place."""
+        super().__init__()
+        self.model, self.training_config, self.seed, self.validate = model, training, seed, validate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002, Lightning's signature
+        return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        self.validate(self.model, batch, self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; weight decay on everything trainable except LayerNorm parameters, as published."""
+        c = self.training_config
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, c.weight_decay),
+            lr=c.learning_rate,
+            betas=(c.beta1, c.beta2),
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmup(step, c.warmup_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Trainable parameters with and without weight decay."""
+    norms = {p for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trainable if p not in norms], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p in norms], "weight_decay": 0.0},
+    ]
+
+
+def warmup(step: int, steps: int) -> float:
+    """Factor of the learning rate: α + (1 - α) / 1000 with α = (step + 1) / steps while warming up, then 1."""
+    if step >= steps:
+        return 1.0
+    share = (step + 1) / steps
+    return share + (1 - share) / 1000

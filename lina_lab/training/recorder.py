@@ -1,0 +1,110 @@
+"""The Lightning callback that writes the ledger: metrics, state, checkpoints, and the end of a diverged run."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.ledger import append_metrics, write_state
+
+KEPT_CHECKPOINTS = 2
+
+
+class Recorder(pl.Callback):
+    """Comes after the averaging callback, so that a checkpoint holds the average of its own step."""
+
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder, self.every = folder, experiment.logging.every
+        self.checkpoint_every, self.steps = experiment.logging.checkpoint_every, experiment.training.steps
+        self.batch_size = experiment.training.batch_size
+        self.loss_sum: Tensor | float = 0.0
+        self.first_bad = torch.tensor(-1)
+        """The first step with a loss that is not finite; -1 while there is none. Kept on the device: no waiting."""
+        self.diverged_at: int | None = None
+        self.started, self.start_step, self.written = 0.0, 0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.started, self.start_step = time.monotonic(), trainer.global_step
+        self.first_bad = torch.tensor(-1, device=pl_module.device)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        outputs: Any,
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,  # noqa: ARG002
+    ) -> None:
+        step, loss = trainer.global_step, outputs["loss"].detach()
+        new = ~torch.isfinite(loss) & (self.first_bad < 0)
+        self.first_bad = torch.where(new, step, self.first_bad)
+        self.loss_sum = self.loss_sum + loss
+        if step % self.every == 0 or step == self.steps:
+            self._log(trainer, step)
+        if self.diverged_at is None and step % self.checkpoint_every == 0 and step < self.steps:
+            save_checkpoint(trainer, self.folder, step)
+
+    def _log(self, trainer: pl.Trainer, step: int) -> None:
+        if self.first_bad >= 0:
+            self.diverged_at = int(self.first_bad)
+            trainer.should_stop = True
+            return
+        window = (step - 1) % self.every + 1
+        loss, self.loss_sum = float(self.loss_sum) / window, 0.0
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        append_metrics(self.folder, step, {"train/loss": loss, "train/learning_rate": rate})
+        self._state(step, loss)
+
+    def _state(self, step: int, loss: float) -> None:
+        """At most once a second: each write waits for the disk."""
+        now = time.monotonic()
+        if now - self.written < 1 and step < self.steps:
+            return
+        left = (now - self.started) / max(1, step - self.start_step) * (self.steps - step)
+        write_state(
+            self.folder,
+            "running",
+            phase="training",
+            step=step,
+            steps=self.steps,
+            loss=loss,
+            seconds_left=left,
+        )
+        self.written = now
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss_sum": float(self.loss_sum)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.loss_sum = state_dict["loss_sum"]
+
+
+def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
+    """Write a checkpoint whole or not at all, and keep the newest few."""
+    path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    trainer.save_checkpoint(part)
+    part.replace(path)
+    for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
+        old.unlink()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints of a cell, the newest first."""
+    return sorted((folder / "checkpoints").glob("step-*.ckpt"), reverse=True)
+
+
+def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
+    """The newest readable checkpoint and its step; a damaged one is set aside, and the one before taken."""
+    for path in checkpoints(folder):
+        try:
+            # Only tensors and plain values: nothing in a checkpoint is executed.
+            return path, int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
+        except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+            path.replace(path.with_suffix(".ckpt.damaged"))
+    return None

@@ -1,0 +1,194 @@
+"""Attention against its definitions: the N x N matrix it never builds, float64, and identities."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from lina_lab.config import axes
+from lina_lab.config.experiment import AttentionConfig
+from lina_lab.model.attention import FEATURE_MAPS, KV_GATES, NORMALIZATIONS, Attention, Layout
+
+B, H, N, d = 2, 3, 7, 5  # all different: a swapped dimension cannot pass
+LAYOUT = Layout(prefix=2, height=3, width=5)
+
+
+def heads(seed: int, *, positive: bool = True) -> torch.Tensor:
+    x = torch.randn(B, H, N, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return x.abs() if positive else x
+
+
+def quadratic_weights(name: str, q: torch.Tensor, k: torch.Tensor, k_mass: torch.Tensor) -> torch.Tensor:
+    """The (B, H, N, N) weights that each normalization stands for, written from its formula."""
+    similarity = q @ k.mT
+    if name == "division":
+        return similarity / ((q @ k_mass.mT).sum(-1, keepdim=True) + N * 1e-6)
+    scale = d**-0.5
+    if name == "subtraction":
+        return (scale * similarity + 1 - scale * (q @ k_mass.mT).mean(-1, keepdim=True)) / N
+    return (scale * similarity).softmax(-1)
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_a_normalization_equals_its_explicit_weights(name):
+    q, k, v, k_mass = heads(1), heads(2), heads(3, positive=False), heads(4)
+    k_mass = k if name == "softmax" else k_mass
+    expected = quadratic_weights(name, q, k, k_mass) @ v
+    torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, k_mass), expected)
+
+
+def test_weights_of_subtraction_sum_to_one():
+    q, k = heads(1), heads(2)
+    ones = torch.ones(B, H, N, d, dtype=torch.float64)
+    torch.testing.assert_close(NORMALIZATIONS["subtraction"].read(q, k, ones, k), ones)
+
+
+@pytest.mark.parametrize(
+    ("axis", "words", "table"),
+    [
+        ("normalization", axes.Normalization, NORMALIZATIONS),
+        ("feature_map", axes.FeatureMap, FEATURE_MAPS),
+        ("kv_gate", axes.KVGate, KV_GATES),
+    ],
+)
+def test_every_value_of_an_axis_is_documented_and_built(axis, words, table):
+    assert set(get_args(words)) == set(axes.AXES[axis].values) == set(table)
+
+
+def attention(seed: int = 0, layout: Layout | None = LAYOUT, **values: object) -> Attention:
+    module = Attention(AttentionConfig(**values), 12, 3, layout)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.5, generator=generator)
+    return module
+
+
+def tokens(count: int = LAYOUT.tokens, seed: int = 9) -> torch.Tensor:
+    return torch.randn(2, count, 12, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_attention_without_position_does_not_see_order(normalization):
+    module, x = attention(layout=None, normalization=normalization), tokens(11)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(module(x)[:, order], module(x[:, order]))
+
+
+@pytest.mark.parametrize("feature_map", ["relu", "elu1"])
+@pytest.mark.parametrize("normalization", ["division", "subtraction"])
+@pytest.mark.parametrize("kv_gate", KV_GATES)
+@pytest.mark.parametrize("kv_gate_heads", ["per_head", "shared"])
+def test_attention_equals_its_formula_token_by_token(normalization, feature_map, kv_gate, kv_gate_heads):
+    """In float64, with loops over heads and explicit gates, as section by section of the definition."""
+    module = attention(
+        normalization=normalization, feature_map=feature_map, kv_gate=kv_gate, kv_gate_heads=kv_gate_heads
+    ).double()
+    x = tokens().double()
+    epsilon = 1e-6 if normalization == "division" else 0.0
+    phi = {"relu": lambda u: u.clamp(min=0), "elu1": lambda u: torch.where(u > 0, u + 1, u.exp())}[feature_map]
+    q, k, v = (x @ module.qkv.weight.T + module.qkv.bias).split(12, dim=-1)
+    outputs = []
+    for head in range(3):
+        part = slice(4 * head, 4 * head + 4)
+        row = {name: gate[head if len(gate) > 1 else 0, :, None] for name, gate in module.gates.items()}
+        qh, kh, vh = phi(q[..., part]) + epsilon, phi(k[..., part]) + epsilon, v[..., part]
+        key, value = kh * row.get("key", 1), vh * row.get("value", 1)
+        mass = kh * row["mass"] if "mass" in row else key
+        memory, mean = key.mT @ value / LAYOUT.tokens, mass.mean(1, keepdim=True).mT
+        if normalization == "division":
+            outputs.append(qh @ memory / (qh @ mean + 1e-6))
+        else:
+            outputs.append(0.5 * qh @ memory + (1 - 0.5 * qh @ mean) * value.mean(1, keepdim=True))
+    expected = torch.cat(outputs, -1) @ module.proj.weight.T + module.proj.bias
+    torch.testing.assert_close(module(x), expected)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_the_convolution_touches_the_grid_alone_and_reaches_half_a_kernel(kernel):
+    """The gradient of one grid token's local part is zero outside its window, and for every prefix token."""
+    layout = Layout(2, 9, 9)
+    module = attention(layout=layout, conv_kernel=kernel)
+    x = tokens(layout.tokens).requires_grad_()
+    merged = torch.zeros(2, layout.tokens, 12)
+    local = module._with_convolution(merged, x)
+    assert not local[:, :2].any()
+    (gradient,) = torch.autograd.grad(local[:, 2 + 4 * 9 + 4].sum(), x)
+    reached = gradient[0].abs().sum(-1) > 0
+    assert not reached[:2].any()
+    rows, columns = reached[2:].view(9, 9).nonzero().T
+    half = kernel // 2
+    assert rows.min() == columns.min() == 4 - half
+    assert rows.max() == columns.max() == 4 + half
+
+
+def test_gates_at_one_change_nothing():
+    plain, gated = attention(), attention(kv_gate="key_value_split")
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    torch.nn.init.ones_(gated.gates["key"])
+    torch.nn.init.ones_(gated.gates["mass"])
+    torch.nn.init.ones_(gated.gates["value"])
+    assert torch.equal(plain(tokens()), gated(tokens()))
+
+
+@pytest.mark.parametrize("normalization", ["division", "subtraction"])
+def test_the_linear_core_is_float32_in_a_bfloat16_model(normalization):
+    """Golden fixtures are float32 and cannot see this: against float64, given the bfloat16 q, k and v.
+
+    Keys far from zero in the mean make a bfloat16 sum over 512 tokens lose digits that float32 keeps.
+    """
+    module = Attention(AttentionConfig(normalization=normalization), 16, 2, None).bfloat16()
+    x = (torch.randn(1, 512, 16, generator=torch.Generator().manual_seed(3)) + 1).bfloat16()
+    seen: list[torch.Tensor] = []
+    module.proj = torch.nn.Identity()
+    hook = module.qkv.register_forward_hook(lambda *arguments: seen.append(arguments[-1]))
+    output = module(x)
+    hook.remove()
+
+    q, k, v = seen[0].unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 1, 4)
+    epsilon = NORMALIZATIONS[normalization].feature_eps
+    q, k = ((u.relu() + epsilon).double() for u in (q, k))
+    exact = NORMALIZATIONS[normalization].read(q, k, v.double(), k).transpose(1, 2).flatten(2)
+    assert output.dtype == torch.bfloat16
+    # Only the final rounding to bfloat16 (8 bits) may be seen.
+    torch.testing.assert_close(output.double(), exact, rtol=2**-8, atol=2**-8 * exact.abs().mean().item() * 0.1)
+
+
+def test_autocast_does_not_reach_the_linear_core():
+    module = Attention(AttentionConfig(), 16, 2, None)
+    x = torch.randn(1, 64, 16, generator=torch.Generator().manual_seed(3))
+    inside: list[torch.dtype] = []
+    read = NORMALIZATIONS["division"].read
+
+    def spy(*arguments: torch.Tensor) -> torch.Tensor:
+        out = read(*arguments)
+        inside.append(out.dtype)
+        return out
+
+    module.normalization = module.normalization._replace(read=spy)
+    with torch.autocast("cpu", torch.bfloat16):
+        module(x)
+    assert inside == [torch.float32]
+
+
+def test_a_gradient_reaches_every_parameter():
+    module = attention(conv_kernel=3, kv_gate="key_value_split")
+    module(tokens()).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_all_negative_queries_and_keys_give_finite_values():
+    module = attention(normalization="division")
+    with torch.no_grad():
+        module.qkv.weight.zero_()
+        module.qkv.bias.fill_(-50)
+    assert torch.isfinite(module(tokens())).all()
+
+
+def test_a_sequence_of_another_length_is_refused_with_both_numbers():
+    with pytest.raises(ValueError, match=r"17 tokens .* not 16"):
+        attention(kv_gate="key")(tokens(16))
+
+
+def test_a_convolution_without_a_grid_is_refused():
+    with pytest.raises(ValueError, match="layout"):
+        attention(layout=None, conv_kernel=3)
