@@ -261,5 +261,3 @@ def load_plan(runs: Path, name: str) -> StoredPlan:
 
 def _known_sweeps(runs: Path) -> Iterable[str]:
     return sorted(path.stem for path in (runs / "sweeps").glob("*.json"))
-
-

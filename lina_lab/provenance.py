@@ -11,7 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("lina-lab", "torch", "torchvision", "pytorch-lightning", "torch-fidelity", "numpy", "scikit-learn", "mlflow")
+PACKAGES = (
+    "lina-lab",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torch-fidelity",
+    "numpy",
+    "scikit-learn",
+    "mlflow",
+)
 
 
 def provenance() -> dict[str, Any]:

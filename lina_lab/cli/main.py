@@ -167,7 +167,7 @@ def ui(
 def sync(name: SweepName, runs: Runs = RUNS) -> None:
     """Bring MLflow up to date with the ledger; it can be called at any time, and again."""
     from lina_lab.ledger import load_plan
-    from lina_lab.tracking import sync as bring_up_to_date
+    from lina_lab.tracking.shipper import sync as bring_up_to_date
 
     print(bring_up_to_date(runs, load_plan(runs, name)))
 

@@ -24,7 +24,7 @@ def run_plan(plan: Plan, runs: Path, workers: int, *, tracking: bool) -> int:
     stored = load_plan(runs, name)
     with contextlib.ExitStack() as stack:
         if tracking:
-            from lina_lab.tracking import Shipper
+            from lina_lab.tracking.shipper import Shipper
 
             shipper = stack.enter_context(Shipper(runs, stored))
         try:
@@ -33,8 +33,8 @@ def run_plan(plan: Plan, runs: Path, workers: int, *, tracking: bool) -> int:
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
-    if tracking and shipper.error:
-        print(f"MLflow is behind: {shipper.error}; lab sync {name} will catch up")
+    if tracking and shipper.behind:
+        print(f"MLflow is behind: {shipper.behind}; lab sync {name} will catch up")
     failed = print_results(stored, runs)
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")
     return 1 if failed else 0

@@ -64,7 +64,10 @@ AXES: dict[str, Axis] = {
         {
             0: Value("no convolution", "LINA (variants linear6, linear9)"),
             3: Value("3x3, zero padding 1, with bias, on the block's input", "LINA (locality study)"),
-            5: Value("5x5, zero padding 2, with bias, on the block's input", "LINA (variants decouple1, decouple10)"),
+            5: Value(
+                "5x5, zero padding 2, with bias, on the block's input",
+                "LINA (variants decouple1, decouple10)",
+            ),
             7: Value("7x7, zero padding 3, with bias, on the block's input", "LINA (locality study)"),
         },
     ),

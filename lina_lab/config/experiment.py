@@ -152,7 +152,8 @@ class ModelConfig(Config):
     def _fits(self) -> Self:
         if self.width % self.num_heads:
             raise KeyProblem(
-                "num_heads", f"num_heads must divide width: {self.num_heads} heads do not divide {self.width} channels"
+                "num_heads",
+                f"num_heads must divide width: {self.num_heads} heads do not divide {self.width} channels",
             )
         if self.width % 4:
             raise KeyProblem("width", f"width must be a multiple of 4 for the position table, not {self.width}")
@@ -257,7 +258,8 @@ class Experiment(Config):
         side, patch = self.data.shape.side, self.model.patch
         if side % patch:
             raise KeyProblem(
-                "model.patch", f"patch must divide the side of {self.data.name}: {patch} does not divide {side}"
+                "model.patch",
+                f"patch must divide the side of {self.data.name}: {patch} does not divide {side}",
             )
         classes = self.data.shape.num_classes
         if self.evaluation.num_samples % classes:

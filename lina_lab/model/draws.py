@@ -1,4 +1,4 @@
-"""Random draws and schedules, each draw from the generator of its purpose.
+"""Random draws, each from the generator of its purpose.
 
 Shapes: B images, N tokens an image, R repeats of the loss, V values of a token.
 """
@@ -6,7 +6,6 @@ Shapes: B images, N tokens an image, R repeats of the loss, V values of a token.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -84,21 +83,3 @@ def sampling_draws(generators: Sequence[Generator], tokens: int, values: int) ->
     orders = [torch.rand(tokens, generator=g).argsort() for g in generators]
     noises = [torch.randn(tokens, values, generator=g) for g in generators]
     return torch.stack(orders), torch.stack(noises)
-
-
-def count_schedule(tokens: int, steps: int) -> list[int]:
-    """How many tokens each autoregressive step predicts: differences of round(N cos(π i / 2S)), without zeros."""
-    left = [round(tokens * math.cos(math.pi / 2 * i / steps)) for i in range(steps + 1)]
-    return [before - after for before, after in pairwise(left) if before > after]
-
-
-def guidance_ramp(scale: float, minimum: float, steps: int) -> list[float]:
-    """g_k = g_min + (g - g_min) (k + 1) / K for k < K."""
-    return [minimum + (scale - minimum) * (k + 1) / steps for k in range(steps)]
-
-
-def flow_sigmas(steps: int) -> list[float]:
-    """Noise levels of the Euler steps, from 1 down to 0.001, and 0 at the end: steps + 1 values."""
-    if steps == 1:
-        return [1.0, 0.0]
-    return [(1000 - 999 * j / (steps - 1)) / 1000 for j in range(steps)] + [0.0]

@@ -19,7 +19,11 @@ class Recorder(pl.Callback):
 
     def __init__(self, folder: Path, experiment: Experiment) -> None:
         self.folder, self.every = folder, experiment.logging.every
-        self.checkpoint_every, self.steps = experiment.logging.checkpoint_every, experiment.training.steps
+        self.validate_every, self.checkpoint_every = (
+            experiment.logging.validate_every,
+            experiment.logging.checkpoint_every,
+        )
+        self.steps = experiment.training.steps
         self.batch_size = experiment.training.batch_size
         self.loss_sum: Tensor | float = 0.0
         self.first_bad = torch.tensor(-1)
@@ -45,6 +49,15 @@ class Recorder(pl.Callback):
         self.loss_sum = self.loss_sum + loss
         if step % self.every == 0 or step == self.steps:
             self._log(trainer, step)
+        if step % self.validate_every:
+            self._checkpoint(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """The checkpoint of a step with a validation comes after it: a resumed run will not repeat the validation."""
+        self._checkpoint(trainer)
+
+    def _checkpoint(self, trainer: pl.Trainer) -> None:
+        step = trainer.global_step
         if self.diverged_at is None and step % self.checkpoint_every == 0 and step < self.steps:
             save_checkpoint(trainer, self.folder, step)
 

@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, SamplingConfig
+from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.blocks import Block, sincos_table
-from lina_lab.model.draws import TrainingDraws, count_schedule, flow_sigmas, guidance_ramp, time_index
+from lina_lab.model.draws import TrainingDraws, time_index
 from lina_lab.model.head import FlowHead, time_features
 from lina_lab.model.lina import Lina
 from lina_lab.model.published import from_published, our_name

@@ -1,0 +1,163 @@
+"""Parameters and FLOPs in closed form, without torch.
+
+Parameters are exact: the published models' totals come out to the last digit. FLOPs count multiply-adds of linear
+maps, convolutions and the attention core (1 multiply-add = 2 FLOPs); element-wise work is not counted; a backward pass
+costs two forward passes.
+
+Symbols: D width, H heads, d = D / H, N image tokens, P context tokens, V values of a token, W width of the head.
+"""
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+from lina_lab.config.experiment import AttentionConfig, DataShape, Experiment, ModelConfig, TrainingConfig
+from lina_lab.config.schedule import count_schedule
+
+TIME_FEATURES = 256
+TRAINING_TIMES = 1000
+GATE_VECTORS = {"none": 0, "key": 1, "value": 1, "key_value": 2, "key_value_split": 3}
+
+
+class Parameters(NamedTuple):
+    """Exact counts: `parts` sum to `total`; `frozen` never train."""
+
+    parts: dict[str, int]
+    frozen: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def trainable(self) -> int:
+        return self.total - self.frozen
+
+    def as_dict(self) -> dict[str, int]:
+        return {"total": self.total, "trainable": self.trainable, "frozen": self.frozen, **self.parts}
+
+
+class Tokens(NamedTuple):
+    """Sequence lengths and the values of a token."""
+
+    image: int
+    context: int
+    values: int
+
+
+def tokens(model: ModelConfig, data: DataShape) -> Tokens:
+    side = data.side // model.patch
+    return Tokens(image=side * side, context=model.context_tokens, values=model.patch**2 * data.channels)
+
+
+def parameters(model: ModelConfig, data: DataShape) -> Parameters:
+    """Parameters by part, as the model of `lina_lab/model/lina.py` has them."""
+    D, t = model.width, tokens(model, data)
+    norm = 2 * D
+    offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm  # the constant time embedding of the context queries
+    context_patch = _linear(4 * t.values, D)
+    parts = {
+        "label": (data.num_classes + 1) * D + norm,
+        "context_queries": D + offset,
+        "context_patch": context_patch,
+        "context": model.context_depth * _block(model, model.context, 1 + t.context) + norm,
+        "patch": _linear(t.values, D) + D,  # and the mask token
+        "encoder": model.encoder_depth * _block(model, model.encoder, 0),
+        "decoder": model.decoder_depth * _block(model, model.decoder, t.context + t.image) + norm,
+        "head": _head(model, t.values),
+    }
+    return Parameters(parts, frozen=norm + offset + context_patch)
+
+
+def _linear(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def _block(model: ModelConfig, attention: AttentionConfig, length: int) -> int:
+    """12 D² + 13 D at an MLP ratio of 4, and what convolution and gates add. `length` is what gates are laid along."""
+    D, hidden = model.width, model.mlp_ratio * model.width
+    conv = (attention.conv_kernel**2 + 1) * D if attention.conv_kernel else 0
+    gate_heads = model.num_heads if attention.kv_gate_heads == "per_head" else 1
+    gates = GATE_VECTORS[attention.kv_gate] * gate_heads * length
+    return _linear(D, 3 * D) + _linear(D, D) + _linear(D, hidden) + _linear(hidden, D) + 4 * D + conv + gates
+
+
+def _head(model: ModelConfig, values: int) -> int:
+    W = model.head_width
+    block = _linear(W, 3 * W) + 2 * _linear(W, W) + 2 * W
+    ends = _linear(values, W) + _linear(W, values) + _linear(W, 2 * W)
+    return ends + _linear(TIME_FEATURES, W) + _linear(model.width, W) + 2 * _linear(W, W) + model.head_depth * block
+
+
+def attention_macs(attention: AttentionConfig, width: int, num_heads: int, length: float, grid: float) -> float:
+    """Multiply-adds of one attention module on `length` tokens, of which `grid` are under its convolution.
+
+    Linear: N D (4 D + 2 d + 1) and k² D for each grid token; softmax: N D (4 D + 2 N).
+    """
+    core = 2 * length if attention.normalization == "softmax" else 2 * width // num_heads + 1
+    return length * width * (4 * width + core) + attention.conv_kernel**2 * grid * width
+
+
+def _stack_macs(model: ModelConfig, attention: AttentionConfig, depth: int, length: float, grid: float) -> float:
+    mlp = 2 * model.mlp_ratio * model.width**2 * length
+    return depth * (attention_macs(attention, model.width, model.num_heads, length, grid) + mlp)
+
+
+def context_macs(model: ModelConfig, data: DataShape) -> float:
+    """The context stack, once for each image."""
+    t = tokens(model, data)
+    return _stack_macs(model, model.context, model.context_depth, 1 + t.context, t.context)
+
+
+def image_macs(model: ModelConfig, data: DataShape, visible: float) -> float:
+    """Encoder on P + visible tokens and decoder on P + N tokens, once for each image."""
+    t = tokens(model, data)
+    encoder = _stack_macs(model, model.encoder, model.encoder_depth, t.context + visible, 0)
+    return encoder + _stack_macs(model, model.decoder, model.decoder_depth, t.context + t.image, t.image)
+
+
+def head_macs(model: ModelConfig, values: int) -> float:
+    """The head for one noisy token, its projected condition and time given."""
+    W = model.head_width
+    return 2 * values * W + 2 * W * W + model.head_depth * 5 * W * W
+
+
+def _condition_macs(model: ModelConfig) -> float:
+    return model.width * model.head_width + model.head_width**2
+
+
+def mean_visible(training: TrainingConfig, image_tokens: int) -> float:
+    """Expected number of visible tokens: N (1 - E ρ) for ρ normal around 1, cut to [min, 1] (rounding left out)."""
+    normal, low = NormalDist(), (training.mask_ratio_min - 1) / training.mask_ratio_std
+    mass = 0.5 - normal.cdf(low)
+    return image_tokens * training.mask_ratio_std * (normal.pdf(0) - normal.pdf(low)) / mass
+
+
+def forward_macs(experiment: Experiment) -> float:
+    """Multiply-adds of one training forward, for one image of a batch."""
+    model, data, training = experiment.model, experiment.data.shape, experiment.training
+    t = tokens(model, data)
+    visible = mean_visible(training, t.image)
+    W = model.head_width
+    times = TRAINING_TIMES * (TIME_FEATURES * W + W * W) / training.batch_size  # one table for the batch
+    head = (t.image - visible) * (_condition_macs(model) + training.loss_repeat * head_macs(model, t.values))
+    patch = t.image * t.values * model.width
+    return context_macs(model, data) + image_macs(model, data, visible) + patch + head + times
+
+
+def training_flops(experiment: Experiment) -> float:
+    """FLOPs of the whole training: 2 a multiply-add, forward and backward three times the forward."""
+    training = experiment.training
+    return 2 * 3 * forward_macs(experiment) * training.batch_size * training.steps
+
+
+def sampling_flops(experiment: Experiment) -> float:
+    """FLOPs to sample one image."""
+    model, data, sampling = experiment.model, experiment.data.shape, experiment.sampling
+    t = tokens(model, data)
+    counts = count_schedule(t.image, sampling.autoregressive_steps)
+    known = [sum(counts[:step]) for step in range(len(counts))]
+    copies = 1 if sampling.guidance_scale == sampling.guidance_min == 1 else 2
+    stacks = context_macs(model, data) + sum(image_macs(model, data, visible) for visible in known)
+    head = t.image * (_condition_macs(model) + sampling.flow_steps * head_macs(model, t.values))
+    patch = t.image * t.values * model.width
+    return 2 * (copies * (stacks + head) + patch)

@@ -1,0 +1,60 @@
+"""Data sets: images in [-1, 1] with labels, split once and for all into train and held-out.
+
+Shapes: n images, C channels, h x w pixels.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lina_lab.config.experiment import DataConfig
+
+EIGHT_BIT_RULE = "round(127.5 x + 127.5), cut to 0 ... 255"
+HELD_OUT_A_CLASS = 50
+
+
+class Dataset(NamedTuple):
+    """Images (n, C, h, w) float32 in [-1, 1] and labels (n,) int64, for training and held out."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    heldout_images: Tensor
+    heldout_labels: Tensor
+
+
+def load_dataset(config: DataConfig) -> Dataset:
+    """The data set of a config; the same images in the same split, always."""
+    return LOADERS[config.name]()
+
+
+def digits() -> Dataset:
+    """1,797 handwritten digits of 8 x 8 pixels and 17 grey levels, from scikit-learn's wheel.
+
+    Held out are 50 of every class, 500 in all, so that the FID reference is exactly balanced.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 8 - 1  # (1797, 1, 8, 8)
+    labels = torch.tensor(data.target, dtype=torch.int64)
+    held_out = _stratified(labels, HELD_OUT_A_CLASS)
+    return Dataset(images[~held_out], labels[~held_out], images[held_out], labels[held_out])
+
+
+def _stratified(labels: Tensor, each: int) -> Tensor:
+    """A mask (n,) of `each` images of every class, drawn once from a fixed generator."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        mask[order[labels[order] == label][:each]] = True
+    return mask
+
+
+LOADERS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three."""
+    return (127.5 * images + 127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)

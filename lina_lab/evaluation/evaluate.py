@@ -1,0 +1,64 @@
+"""The evaluation of generated images: every metric, and the record without which a number means nothing."""
+
+import hashlib
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
+from lina_lab.evaluation.extractors import Extractor
+from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
+
+
+class Evaluation(NamedTuple):
+    """Metrics by name, `eval/<metric>/<extractor>`, and what they were measured with."""
+
+    metrics: dict[str, float]
+    record: dict[str, Any]
+
+
+def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extractor, seed: int) -> Evaluation:
+    """Measure images (n, 3, h, w) uint8 that were generated for labels (n,).
+
+    The reference is the held-out split; metrics with `_train` in their name refer to the training split.
+
+    Raises:
+        LabError: if there are too few images for a FID.
+        ValueError: if the labels are not exactly balanced.
+    """
+    counts = labels.bincount()
+    if len(counts.unique()) != 1:
+        raise ValueError(f"every class must have the same number of images, not {counts.tolist()}")
+    real, train = to_uint8(dataset.heldout_images), to_uint8(dataset.train_images)
+    generated, classes = extractor.extract(images)
+    reference, train_reference = extractor.extract(real).features, extractor.extract(train).features
+    precision, recall = precision_recall(generated, reference)
+    found = {
+        "fid": fid(generated, reference),
+        "fid_jackknife": fid_jackknife(generated, reference, _generator(seed)),
+        "fid_bootstrap_sd": fid_bootstrap_sd(generated, reference, _generator(seed)),
+        "kid": kid(generated, reference, seed),
+        "precision": precision,
+        "recall": recall,
+        "fid_train": fid(generated, train_reference),
+        "kid_train": kid(generated, train_reference, seed),
+        "class_accuracy": None if classes is None else (classes == labels).double().mean().item(),
+    }
+    record = {
+        "extractor": extractor.id,
+        "torch_fidelity": metadata.version("torch-fidelity"),
+        "num_generated": len(images),
+        "num_reference": len(real),
+        "num_reference_train": len(train),
+        "reference_sha256": hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest(),
+        "labels": "exactly balanced",
+        "eight_bit_rule": EIGHT_BIT_RULE,
+    }
+    metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}
+    return Evaluation(metrics, record)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,85 @@
+"""Distances between sets of features: thin functions over torch-fidelity's own.
+
+Shapes: n generated and m real images, d features. Every function leaves all global random states as they were.
+"""
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from lina_lab.errors import LabError
+
+HALVINGS = 8
+"""Random halvings that the jackknife averages over."""
+RESAMPLES = 30
+BOOTSTRAP_MOST_FEATURES = 256
+"""With 2,048 features one FID takes seconds, and a bootstrap minutes."""
+
+
+def fid(generated: Tensor, real: Tensor) -> float:
+    """Fréchet distance of the Gaussians fitted to (n, d) and (m, d): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
+
+    Raises:
+        LabError: if either set has no more images than features: its covariance would be singular.
+    """
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    _check(generated, real)
+    statistics = [fid_features_to_statistics(features.double()) for features in (generated, real)]
+    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
+
+
+def fid_jackknife(generated: Tensor, real: Tensor, generator: Generator) -> float | None:
+    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set: most of the bias in n is gone.
+
+    None if a half has no more images than features.
+    """
+    half = len(generated) // 2
+    if half <= generated.shape[1]:
+        return None
+    halves = []
+    for _ in range(HALVINGS):
+        order = torch.randperm(len(generated), generator=generator)
+        halves += [fid(generated[order[:half]], real), fid(generated[order[half : 2 * half]], real)]
+    return 2 * fid(generated, real) - float(np.mean(halves))
+
+
+def fid_bootstrap_sd(generated: Tensor, real: Tensor, generator: Generator) -> float | None:
+    """Standard deviation of the FID when generated images are resampled: the sampling noise of one model's FID.
+
+    Only the deviation is meant: resampling with replacement moves the FID itself upward. None for many features.
+    """
+    if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
+        return None
+    draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
+    return float(np.std([fid(generated[index], real) for index in draws], ddof=1))
+
+
+def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:
+    """Kernel distance (cubic polynomial kernel), unbiased at every n; the mean over 100 random subsets."""
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    size = min(1000, len(generated) // 2, len(real) // 2)
+    with torch.random.fork_rng():
+        values = kid_features_to_metric(
+            generated, real, kid_subsets=100, kid_subset_size=size, rng_seed=seed, verbose=False
+        )
+    return float(values["kernel_inception_distance_mean"])
+
+
+def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
+    """Share of generated images near real ones, and of real images near generated ones (3 neighbours)."""
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=False)
+    return float(values["precision"]), float(values["recall"])
+
+
+def _check(generated: Tensor, real: Tensor) -> None:
+    for name, features in (("generated", generated), ("real", real)):
+        count, dim = features.shape
+        if count <= dim:
+            raise LabError(
+                f"FID needs more images than features: {count} {name} images have {dim} features each; "
+                "raise evaluation.num_samples or take a smaller extractor"
+            )

@@ -1,0 +1,83 @@
+"""Keeping MLflow up to date: once (`sync`), or while a sweep runs (`Shipper`)."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lina_lab.ledger import StoredPlan
+from lina_lab.tracking.store import locked, without_password
+from lina_lab.tracking.view import Synced, View
+
+EVERY = 2.0
+"""Seconds between two shipments."""
+LONGEST_WAIT = 60.0
+CLOSING = 30.0
+"""Seconds that the last shipment may take before the sweep ends without it."""
+
+
+def sync(runs: Path, plan: StoredPlan) -> Synced:
+    """Bring MLflow up to date with the ledger; called again, it sends what is new.
+
+    Raises:
+        LabError: if the ledger of a cell is damaged; all other cells are up to date then.
+        Exception: whatever MLflow raises when its store cannot be reached.
+    """
+    with locked(runs):
+        return View(runs, plan).update()
+
+
+class Shipper:
+    """A thread that ships while the block runs, and once more at its end. It never raises: see `behind`."""
+
+    def __init__(self, runs: Path, plan: StoredPlan, every: float = EVERY, closing: float = CLOSING) -> None:
+        self.runs, self.plan, self.every, self.closing = runs, plan, every, closing
+        self.error: str | None = None
+        self._view: View | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ship, name="mlflow-shipper", daemon=True)
+
+    @property
+    def behind(self) -> str | None:
+        """One line for the user while MLflow lacks something; the ledger never does."""
+        if self.error is None:
+            return None
+        return f"MLflow is behind: {self.error}; lab sync {self.plan.name} will catch up"
+
+    def close(self) -> None:
+        """Ship what is left, as long as that takes no longer than `closing` seconds."""
+        self._stop.set()
+        self._thread.join(self.closing)
+        if self._thread.is_alive():
+            self.error = f"it took longer than {self.closing:g} s"
+
+    def _ship(self) -> None:
+        wait, last = self.every, False
+        while not last:
+            last = self._stop.wait(wait)
+            try:
+                self._once()
+            except Exception as error:  # noqa: BLE001, whatever MLflow raises must not end the sweep
+                self._view, self.error = None, _one_line(error)
+                wait = min(2 * wait, LONGEST_WAIT)
+            else:
+                self.error, wait = None, self.every
+
+    def _once(self) -> None:
+        with locked(self.runs):
+            self._view = self._view or View(self.runs, self.plan)
+            self._view.update()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _one_line(error: Exception) -> str:
+    text = without_password(" ".join(str(error).split()))
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -1,0 +1,153 @@
+"""The commands of a study, as a user types them: real processes, real ledger, real MLflow."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAB = [sys.executable, "-m", "lina_lab.cli.main"]
+EXPERIMENT = """\
+name: small
+model: {size: nano, patch: 2}
+training: {steps: 6, batch_size: 8, learning_rate: 2e-3}
+sampling: {autoregressive_steps: 3, flow_steps: 2}
+evaluation: {num_samples: 40}
+logging: {every: 2, validate_every: 6, checkpoint_every: 2}
+"""
+SWEEP = """\
+name: little
+question: Does it run?
+experiment: small.yaml
+axes:
+  model.attention.normalization: [division, softmax]
+  model.attention.feature_map: [relu, identity]
+"""
+
+
+def lab(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LAB_", "MLFLOW_"))}
+    done = subprocess.run(
+        [*LAB, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder in which a sweep of two cells has run."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.yaml").write_text(EXPERIMENT)
+    (folder / "little.yaml").write_text(SWEEP)
+    return folder, lab(folder, "sweep", "little.yaml", "--workers", "2").stdout
+
+
+@pytest.fixture
+def yaml_files(tmp_path):
+    (tmp_path / "small.yaml").write_text(EXPERIMENT)
+    (tmp_path / "little.yaml").write_text(SWEEP)
+    return tmp_path
+
+
+def test_a_sweep_says_what_it_leaves_out_runs_the_rest_and_shows_results(study):
+    _, output = study
+    assert "left out: normalization=division, feature_map=identity: division needs a positive feature map" in output
+    assert "left out: normalization=softmax, feature_map=identity: the same computation as" in output
+    assert "little: 2 cells on 2 workers" in output
+    assert "fid/digits-cnn" in output
+    assert "lab report little" in output
+
+
+def test_a_second_sweep_runs_nothing(study):
+    folder, _ = study
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/result.json")}
+    assert len(before) == 2
+    lab(folder, "sweep", "little.yaml")
+    assert {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/result.json")} == before
+
+
+def test_status_and_report_read_the_ledger(study):
+    folder, _ = study
+    assert "2 done of 2 cells" in lab(folder, "status", "little").stdout
+    lab(folder, "report", "little.yaml")
+    report = folder / "reports" / "little"
+    assert {"index.html", "table.csv", "scaling.png", "samples.png"} <= {p.name for p in report.iterdir()}
+
+
+def test_a_cell_can_be_sampled_and_measured_again(study):
+    folder, _ = study
+    key = next(folder.glob("runs/*/result.json")).parent.name
+    lab(folder, "sample", key[:6], "--labels", "3,1", "--each", "2", "--guidance", "2", "--out", "out.png")
+    assert (folder / "out.png").stat().st_size > 100
+    again = lab(folder, "evaluate", key).stdout
+    result = json.loads((folder / "runs" / key / "result.json").read_text())
+    fid = next(line.split()[1] for line in again.splitlines() if line.startswith("eval/fid/digits-cnn"))
+    assert float(fid) == pytest.approx(result["metrics"]["eval/fid/digits-cnn"], rel=1e-5)
+
+
+def test_train_runs_one_experiment(yaml_files):
+    output = lab(yaml_files, "train", "small.yaml", "--set", "training.steps=4", "--no-tracking").stdout
+    assert "small: 1 cells on 1 workers" in output
+    assert len(list(yaml_files.glob("runs/*/result.json"))) == 1
+
+
+def test_a_dry_run_prints_cells_and_cost_and_makes_nothing(yaml_files):
+    output = lab(yaml_files, "sweep", "little.yaml", "--dry-run").stdout
+    assert "111,364" in output
+    assert "2 cells" in output
+    assert "training FLOPs to do" in output
+    assert not (yaml_files / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sweep", "nothing.yaml"], "nothing.yaml: no such file"),
+        (["sweep", "little.yaml", "--set", "training.stepz=3"], "--set: training.stepz: unknown key; did you mean steps?"),
+        (["sweep", "little.yaml", "--set", "training"], "--set training: must be key=value"),
+        (["sweep", "little.yaml", "--set", "model.num_heads=3"], "3 heads do not divide 32 channels"),
+        (["sweep", "little.yaml", "--set", "model.patch=3"], "3 does not divide 8"),
+        (["sweep", "little.yaml", "--set", "evaluation.num_samples=41"], "a multiple of the 10 classes"),
+        (["train", "little.yaml"], "little.yaml:2: question: unknown key"),
+        (["status", "never"], "never: no sweep of that name has run"),
+        (["report", "never"], "never: no sweep of that name has run"),
+        (["sample", "abc"], "abc: no such cell"),
+        (["evaluate", "abc"], "abc: no such cell"),
+        (["size", "gigantic"], "gigantic"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(yaml_files, words, message):
+    done = lab(yaml_files, *words, code=2)
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+def test_damage_is_named_and_nothing_else_is_lost(study):
+    folder, _ = study
+    path = sorted(folder.glob("runs/*/result.json"))[0]
+    whole = path.read_text()
+    try:
+        path.write_text(whole[: len(whole) // 2])
+        done = lab(folder, "report", "little")
+        assert "damaged" in done.stdout + (folder / "reports" / "little" / "index.html").read_text()
+        assert "failed" in lab(folder, "status", "little").stdout
+    finally:
+        path.write_text(whole)
+
+
+def test_help_is_fast_and_lists_the_commands(tmp_path):
+    output = lab(tmp_path, "--help").stdout
+    for command in "sweep train sample evaluate report status axes size doctor ui sync".split():
+        assert f"  {command} " in output
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, lina_lab.cli.main; print([m for m in sys.argv[1:] if m in sys.modules])"
+    heavy = ["torch", "pandas", "mlflow", "pytorch_lightning", "matplotlib", "scipy", "pydantic", "yaml"]
+    done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

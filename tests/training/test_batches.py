@@ -1,0 +1,34 @@
+"""The order of the training data."""
+
+import torch
+
+from lina_lab.training.batches import Batches, batch_indices
+
+
+def test_every_epoch_sees_every_image_once_and_batches_run_on_over_its_end():
+    count, size = 23, 5
+    seen = torch.cat([batch_indices(count, size, 0, step) for step in range(23)])
+    for epoch in range(5):
+        assert sorted(seen[epoch * count : (epoch + 1) * count].tolist()) == list(range(count))
+    assert not torch.equal(seen[:count], seen[count : 2 * count])
+
+
+def test_a_batch_larger_than_the_data_takes_several_epochs():
+    assert sorted(batch_indices(4, 12, 0, 3).tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_batches_from_a_later_step_on_are_the_same_as_reaching_it():
+    images, labels = torch.arange(23), torch.arange(23) + 100
+    from_start = iter(Batches(images, labels, 5, seed=1))
+    batches = [next(from_start) for _ in range(9)]
+    resumed = iter(Batches(images, labels, 5, seed=1, start=7))
+    for expected in batches[7:]:
+        assert all(torch.equal(a, b) for a, b in zip(next(resumed), expected, strict=True))
+
+
+def test_the_order_depends_on_the_seed_alone():
+    orders = {tuple(batch_indices(50, 50, seed, 0).tolist()) for seed in (0, 1, 2)}
+    torch.manual_seed(99)
+    again = tuple(batch_indices(50, 50, 0, 0).tolist())
+    assert len(orders) == 3
+    assert again in orders
