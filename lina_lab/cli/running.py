@@ -34,7 +34,7 @@ def run_plan(plan: Plan, runs: Path, workers: int, *, tracking: bool) -> int:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
     if tracking and shipper.behind:
-        print(f"MLflow is behind: {shipper.behind}; lab sync {name} will catch up")
+        print(shipper.behind)
     failed = print_results(stored, runs)
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")
     return 1 if failed else 0

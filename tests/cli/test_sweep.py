@@ -108,7 +108,7 @@ def test_a_dry_run_prints_cells_and_cost_and_makes_nothing(yaml_files):
     ("words", "message"),
     [
         (["sweep", "nothing.yaml"], "nothing.yaml: no such file"),
-        (["sweep", "little.yaml", "--set", "training.stepz=3"], "--set: training.stepz: unknown key; did you mean steps?"),
+        (["sweep", "little.yaml", "--set", "training.stepz=3"], "training.stepz: unknown key; did you mean steps?"),
         (["sweep", "little.yaml", "--set", "training"], "--set training: must be key=value"),
         (["sweep", "little.yaml", "--set", "model.num_heads=3"], "3 heads do not divide 32 channels"),
         (["sweep", "little.yaml", "--set", "model.patch=3"], "3 does not divide 8"),
@@ -129,7 +129,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(yaml_files, words, message):
 
 def test_damage_is_named_and_nothing_else_is_lost(study):
     folder, _ = study
-    path = sorted(folder.glob("runs/*/result.json"))[0]
+    path = min(folder.glob("runs/*/result.json"))
     whole = path.read_text()
     try:
         path.write_text(whole[: len(whole) // 2])
@@ -142,7 +142,7 @@ def test_damage_is_named_and_nothing_else_is_lost(study):
 
 def test_help_is_fast_and_lists_the_commands(tmp_path):
     output = lab(tmp_path, "--help").stdout
-    for command in "sweep train sample evaluate report status axes size doctor ui sync".split():
+    for command in ["sweep", "train", "sample", "evaluate", "report", "status", "axes", "size", "doctor", "ui", "sync"]:
         assert f"  {command} " in output
 
 

@@ -1,6 +1,7 @@
 """The run of one cell, from request to result."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
         changed = experiment(training__steps=count, training__warmup_steps=0, training__ema_decay=0.75)
         averages.append(train(folder, changed, dataset)[0].head.out.bias.detach())
     live = [averages[0]]  # the first update copies the weights
-    for earlier, later in zip(averages, averages[1:], strict=False):
+    for earlier, later in pairwise(averages):
         live.append((later - 0.75 * earlier) / 0.25)
     plain = []
     for count in steps:

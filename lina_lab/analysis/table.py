@@ -1,0 +1,137 @@
+"""The results of a sweep as one tidy table: a row a cell. What is missing is missing, never 0."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
+from lina_lab.ledger import PlannedCell, StoredPlan, read_result, read_state
+
+SIZE_AXIS = "size"
+SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min")
+COMPARABLE = ("extractor", "num_generated", "num_reference", *SAMPLING)
+"""Values of a metric may be compared only where these are equal: FID's bias depends on each of them."""
+
+
+def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+    """One row for each cell of a plan, in its order.
+
+    Columns: key, state, reason, the axes, seed, parameters, flops_training, steps, samples_seen, one column a metric
+    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance.
+    """
+    return pd.DataFrame([_row(runs, cell) for cell in plan.cells])
+
+
+def _row(runs: Path, cell: PlannedCell) -> dict[str, Any]:
+    folder = runs / cell.key
+    state = read_state(folder)
+    row = {"key": cell.key, "state": state["state"], "reason": state.get("reason"), **cell.values, "seed": cell.seed}
+    try:
+        result = read_result(folder)
+    except LabError:
+        return row
+    provenance = result["provenance"]
+    return row | {
+        "parameters": result["parameters"]["total"],
+        "parameters_trainable": result["parameters"]["trainable"],
+        "flops_training": result["flops"]["training"],
+        "steps": result["steps"],
+        "samples_seen": result["samples_seen"],
+        "diverged_at": result.get("diverged_at"),
+        **result.get("metrics", {}),
+        **{name: result.get("evaluation", {}).get(name) for name in COMPARABLE},
+        **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
+        "commit": provenance.get("commit"),
+        "diff_sha256": provenance.get("diff_sha256"),
+        "cpu": provenance["hardware"]["cpu"],
+    }
+
+
+def main_metric(table: pd.DataFrame) -> str:
+    """The FID against the held-out split: `eval/fid/<extractor>`.
+
+    Raises:
+        LabError: if no cell has one, or cells were measured with different extractors.
+    """
+    found = [column for column in table.columns if column.startswith("eval/fid/")]
+    if not found:
+        raise LabError("no cell has a FID yet; lab status says how far the sweep is")
+    if len(found) > 1:
+        raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
+    return found[0]
+
+
+def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
+    """Refuse to compare values of a metric that were measured differently.
+
+    Raises:
+        LabError: naming what differs, and its values.
+    """
+    measured = table.dropna(subset=[metric])
+    for name in COMPARABLE:
+        values = sorted(measured[name].dropna().unique().tolist(), key=str)
+        if len(values) > 1 and name not in table.attrs.get("axes", ()):
+            raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
+
+
+def unequal_exposure(table: pd.DataFrame) -> str | None:
+    """A warning if designs saw different numbers of training samples."""
+    seen = sorted(table.loc[table["state"] == "done", "samples_seen"].dropna().astype(int).unique().tolist())
+    if len(seen) < 2:
+        return None
+    return f"the cells saw different numbers of training samples ({', '.join(f'{s:,}' for s in seen)})"
+
+
+def design_axes(plan: StoredPlan) -> list[str]:
+    """The axes that make a design: all but the size."""
+    return [axis for axis in plan.axes if axis != SIZE_AXIS]
+
+
+def designs(table: pd.DataFrame, axes: list[str]) -> Iterable[tuple[dict[str, Scalar], pd.DataFrame]]:
+    """Each design's axis values with its rows, in the order of the plan."""
+    if not axes:
+        yield {}, table
+        return
+    for point, rows in table.groupby(axes, sort=False, dropna=False):
+        yield dict(zip(axes, cast("tuple[Scalar, ...]", point), strict=True)), rows
+
+
+def design_label(values: Mapping[str, Scalar]) -> str:
+    """A design for a legend: 'division, conv_kernel 5'."""
+    words = [v if isinstance(v, str) and v != "none" else f"{k} {v}" for k, v in values.items()]
+    return ", ".join(map(str, words)) or "all cells"
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown; what is missing is an empty cell."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
+    rows = [["" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def readable(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
+    """The columns that a reader wants first, as text with sensible digits."""
+    short = {
+        "eval/fid/": "FID",
+        "eval/fid_bootstrap_sd/": "± (resampling)",
+        "eval/fid_jackknife/": "FID, jackknifed",
+        "eval/fid_train/": "FID to train",
+        "eval/kid/": "KID",
+        "eval/precision/": "precision",
+        "eval/recall/": "recall",
+        "eval/class_accuracy/": "class accuracy",
+        "val/loss": "held-out loss",
+    }
+    shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
+    shown["seed"], shown["state"] = table["seed"].astype(str), table["state"]
+    if "parameters" in table:
+        shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
+    for prefix, name in short.items():
+        for column in [c for c in table.columns if c.startswith(prefix)]:
+            shown[name] = table[column].map(lambda v: f"{v:.4g}", na_action="ignore")
+    if "training_seconds" in table:
+        shown["training s"] = table["training_seconds"].map(lambda v: f"{v:.0f}", na_action="ignore")
+    return shown

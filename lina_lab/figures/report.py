@@ -1,0 +1,181 @@
+"""The report of a sweep: a table, figures, and one self-contained page that says what is seen and what is not known."""
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from lina_lab.analysis.compare import Comparison, comparisons, ratio_interval
+from lina_lab.analysis.table import (
+    design_axes,
+    design_label,
+    designs,
+    main_metric,
+    readable,
+    results_table,
+    to_markdown,
+    unequal_exposure,
+)
+from lina_lab.config.sweep import cell_label
+from lina_lab.errors import LabError
+from lina_lab.figures.curves import training_figure
+from lina_lab.figures.samples import samples_figure
+from lina_lab.figures.scaling import bars, human, scaling_figure
+from lina_lab.figures.style import save
+from lina_lab.ledger import StoredPlan, read_result, write_atomic
+
+
+def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
+    """Write table, figures and index.html of a sweep: the path of the page. The same ledger gives the same bytes.
+
+    Raises:
+        LabError: if no cell has a FID yet, or the cells cannot be compared.
+    """
+    table = results_table(runs, plan)
+    table.attrs["axes"] = list(plan.axes)
+    metric = main_metric(table)
+    shown = readable(table, plan.axes)
+    write_atomic(out / "table.csv", table.to_csv(index=False))
+    write_atomic(out / "table.md", to_markdown(shown))
+    save(scaling_figure(table, plan), out / "scaling.png", ("png", "pdf", "svg"))
+    pictures = {"training": training_figure(runs, table, plan), "samples": samples_figure(runs, table, plan)}
+    for name, figure in pictures.items():
+        if figure is not None:
+            save(figure, out / f"{name}.png")
+    page = _template().render(
+        plan=plan,
+        metric=metric,
+        bars=bars(table).replace("\n", " "),
+        seen=list(what_is_seen(table, plan, metric)),
+        unknown=list(what_is_not_known(table, plan)),
+        images={name: _embedded(out / f"{name}.png") for name in ("scaling", "training", "samples")},
+        columns=list(shown.columns),
+        rows=[["" if pd.isna(v) else v for v in row] for row in shown.itertuples(index=False)],
+        trouble=list(trouble(table, plan)),
+        measured=_measured(table),
+        provenance=_provenance(runs, table, plan),
+    )
+    write_atomic(out / "index.html", page)
+    return out / "index.html"
+
+
+def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:
+    """Sentences that say what the table shows, each number computed from it."""
+    for comparison in comparisons(table, plan, metric):
+        yield _comparison_sentence(comparison)
+    for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
+        by_size = rows.groupby("parameters")[metric].mean()
+        if len(by_size) > 1:
+            first, last = by_size.index[0], by_size.index[-1]
+            yield (
+                f"{design_label(values)}: FID {by_size.iloc[0]:.3g} at {human(first)} parameters, "
+                f"{by_size.iloc[-1]:.3g} at {human(last)}"
+                f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
+            )
+
+
+def _comparison_sentence(c: Comparison) -> str:
+    ratios, count = c.pairs["ratio"], len(c.pairs)
+    what = f"{c.axis} {c.value} against {c.baseline}: FID"
+    if count == 1:
+        sentence = f"{what} was {ratios.iloc[0]:.2f} times as high in the one pair of cells that differ in nothing else"
+    else:
+        sentence = (
+            f"{what} was {ratios.min():.2f} to {ratios.max():.2f} times as high in the {count} pairs of cells that "
+            f"differ in nothing else; lower in {c.lower}, not lower in {count - c.lower}"
+        )
+    interval = ratio_interval(c)
+    if interval is None:
+        return f"{sentence}. One seed: how much of it another seed would change was not measured."
+    return (
+        f"{sentence}. Over {c.seeds} seeds the mean ratio, averaged over sizes and other axes, is {interval.mean:.3f} "
+        f"(95 % interval {interval.low:.3f} to {interval.high:.3f})."
+    )
+
+
+def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """What the study cannot say, as far as the table tells."""
+    if table["seed"].nunique() < 2:
+        yield (
+            "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
+            "measured. No verdict is given."
+        )
+    yield (
+        "One learning rate served every size and design. A design may be behind because its best learning rate is "
+        "another, so nothing here says which design scales better."
+    )
+    warning = unequal_exposure(table)
+    if warning:
+        yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
+    if "size" in plan.axes and table["size"].nunique() < 4:
+        yield (
+            f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "
+            "do not read the lines beyond their ends."
+        )
+    yield (
+        "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
+        "50,000 samples), nor with values of another number of samples."
+    )
+
+
+def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """Cells without a result, and points of the grid without a cell, each with its reason."""
+    for row in table.to_dict("records"):
+        name = f"{cell_label({axis: row[axis] for axis in plan.axes})}, seed {row['seed']}"
+        if row["state"] == "diverged":
+            yield f"diverged: {name}, at step {int(row['diverged_at'])}"
+        elif row["state"] != "done":
+            reason = row.get("reason")
+            yield f"{row['state']}: {name}{f' ({reason})' if isinstance(reason, str) else ''}"
+    for omission in plan.omitted:
+        yield f"left out: {cell_label(omission.values)}: {omission.reason}"
+
+
+def _measured(table: pd.DataFrame) -> dict[str, Any]:
+    names = ("extractor", "num_generated", "num_reference", "autoregressive_steps", "flow_steps", "guidance_scale")
+    found = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
+    return {name: ", ".join(_plain(v) for v in values) for name, values in found.items()}
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _provenance(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> dict[str, str]:
+    results = []
+    for key in table["key"]:
+        try:
+            results.append(read_result(runs / key))
+        except LabError:
+            continue
+    facts = [result["provenance"] for result in results]
+    seconds = sum(sum(result["seconds"].values()) for result in results)
+
+    def every(values: Iterable[object]) -> str:
+        return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
+
+    return {
+        "command": every(f["command"] for f in facts),
+        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
+        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
+        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
+        "Python": every(f["python"] for f in facts),
+        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
+        "seeds": every(sorted({cell.seed for cell in plan.cells})),
+        "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
+        "started": min(f["started"] for f in facts),
+    }
+
+
+def _embedded(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))

@@ -1,0 +1,121 @@
+"""The results table and the comparisons made from it."""
+
+import math
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lina_lab.analysis.compare import comparisons, log_interval, ratio_interval
+from lina_lab.analysis.table import (
+    design_label,
+    main_metric,
+    readable,
+    refuse_mixtures,
+    results_table,
+    to_markdown,
+    unequal_exposure,
+)
+from lina_lab.errors import LabError
+
+FID = "eval/fid/digits-cnn"
+
+
+def test_a_row_for_each_cell_in_the_order_of_the_plan(study):
+    made = study(seeds=[0, 1])
+    table = results_table(made.runs, made.stored)
+    assert table["key"].tolist() == [cell.key for cell in made.plan.cells]
+    assert table["conv_kernel"].tolist()[:6] == [0, 0, 0, 0, 5, 5]
+    assert table[FID].iloc[0] == 80.0
+    assert table["num_generated"].unique().tolist() == [1000]
+
+
+def test_what_is_missing_is_missing_and_never_zero(study):
+    made = study()
+    made.unfinish(2, "failed", "no memory")
+    made.change(3, metrics={FID: 3.0})
+    table = results_table(made.runs, made.stored)
+    assert table["state"].tolist()[:4] == ["done", "done", "failed", "done"]
+    assert table["reason"].iloc[2] == "no memory"
+    assert pd.isna(table[FID].iloc[2])
+    assert pd.isna(table["eval/kid/digits-cnn"].iloc[3])
+    assert "| nano |" in to_markdown(readable(table, made.stored.axes))
+    assert " nan " not in to_markdown(readable(table, made.stored.axes))
+
+
+def test_a_damaged_result_is_a_failed_row_and_the_others_stay(study):
+    made = study()
+    (made.folder(0) / "result.json").write_text('{"schema": 1, "trunc')
+    table = results_table(made.runs, made.stored)
+    assert table["state"].tolist()[:2] == ["failed", "done"]
+    assert "damaged" in table["reason"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("num_generated", 500), ("extractor", "digits-cnn-other"), ("guidance_scale", 2.0)]
+)
+def test_values_measured_differently_are_refused_by_name(study, name, value):
+    made = study()
+    table = results_table(made.runs, made.stored)
+    refuse_mixtures(table, FID)
+    table.loc[1, name] = value
+    with pytest.raises(LabError, match=rf"different {name} cannot be compared: .*{value}"):
+        refuse_mixtures(table, FID)
+
+
+def test_two_extractors_are_refused_and_none_is_said(study):
+    made = study()
+    made.change(1, metrics={"eval/fid/inception": 9.0})
+    with pytest.raises(LabError, match="different extractors"):
+        main_metric(results_table(made.runs, made.stored))
+    for index in range(8):
+        made.unfinish(index, "waiting")
+    with pytest.raises(LabError, match="no cell has a FID yet"):
+        main_metric(results_table(made.runs, made.stored))
+
+
+def test_unequal_numbers_of_samples_seen_are_warned_of(study):
+    made = study()
+    assert unequal_exposure(results_table(made.runs, made.stored)) is None
+    made.change(0, samples_seen=1600)
+    assert "800, 1,600" in unequal_exposure(results_table(made.runs, made.stored))
+
+
+def test_pairs_differ_on_one_axis_alone(study):
+    made = study(seeds=[0, 1])
+    normalization, convolution = comparisons(results_table(made.runs, made.stored), made.stored, FID)
+    assert (normalization.value, normalization.baseline, len(normalization.pairs)) == ("subtraction", "division", 8)
+    assert normalization.pairs["ratio"].tolist() == pytest.approx([1.1] * 8)
+    assert (convolution.axis, convolution.lower, convolution.seeds) == ("conv_kernel", 8, 2)
+    assert convolution.pairs["ratio"].tolist() == pytest.approx([0.5] * 8)
+
+
+def test_an_unfinished_cell_makes_no_pair(study):
+    made = study()
+    made.unfinish(0, "waiting")
+    normalization, _ = comparisons(results_table(made.runs, made.stored), made.stored, FID)
+    assert len(normalization.pairs) == 3
+
+
+def test_the_interval_is_the_t_interval_of_the_logs():
+    logs = [0.1, 0.3, 0.25, -0.05]
+    low, high = stats.t.interval(0.95, 3, loc=sum(logs) / 4, scale=stats.sem(logs))
+    interval = log_interval(logs)
+    assert interval == pytest.approx((math.exp(0.15), math.exp(low), math.exp(high)))
+    assert log_interval([0.1]) is None
+
+
+def test_only_seeds_are_replicates(study):
+    """Eight pairs of two seeds have two replicates: the mean log-ratio of each seed."""
+    made = study(seeds=[0, 1])
+    table = results_table(made.runs, made.stored)
+    table.loc[(table["seed"] == 1) & (table["conv_kernel"] == 5), FID] *= 1.2
+    convolution = comparisons(table, made.stored, FID)[1]
+    assert ratio_interval(convolution) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
+    assert ratio_interval(comparisons(table[table["seed"] == 0], made.stored, FID)[1]) is None
+
+
+def test_a_design_label_reads_like_the_axes():
+    assert design_label({"normalization": "division", "conv_kernel": 5, "kv_gate": "none"}) == (
+        "division, conv_kernel 5, kv_gate none"
+    )

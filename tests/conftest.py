@@ -1,0 +1,101 @@
+"""What several rooms' tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from lina_lab.config.load import Document
+from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.ledger import StoredPlan, append_metrics, create_cell, load_plan, store_plan, write_result, write_state
+
+EXPERIMENT = {
+    "name": "fake",
+    "model": {"size": "nano", "patch": 2},
+    "training": {"steps": 100, "batch_size": 8, "learning_rate": 1e-3},
+}
+AXES = {
+    "model.attention.normalization": ["division", "subtraction"],
+    "model.attention.conv_kernel": [0, 5],
+    "model.size": ["nano", "micro"],
+}
+PROVENANCE = {
+    "commit": "c0ffee",
+    "versions": {"torch": "2.0"},
+    "python": "3.11",
+    "hardware": {"cpu": "a processor", "cores": 2},
+    "command": "lab sweep fake.yaml",
+    "started": "2026-01-01T00:00:00+00:00",
+}
+
+
+def fake_fid(normalization: str, conv_kernel: int, size: str, seed: int) -> float:
+    """A FID without noise of measurement: known to the last digit."""
+    base = {"nano": 80.0, "micro": 50.0}[size] * (0.5 if conv_kernel else 1.0)
+    return base * (1.1 if normalization == "subtraction" else 1.0) * (1 + 0.02 * seed)
+
+
+def fake_result(key: str, seed: int, parameters: int, fid: float) -> dict:
+    names = {"fid": fid, "fid_bootstrap_sd": 0.5, "kid": fid / 100, "precision": 0.5, "recall": 0.25}
+    return {
+        "key": key,
+        "name": "fake",
+        "seed": seed,
+        "state": "done",
+        "parameters": {"total": parameters, "trainable": parameters - 10},
+        "flops": {"training": 6.0 * parameters},
+        "steps": 100,
+        "samples_seen": 800,
+        "metrics": {f"eval/{name}/digits-cnn": value for name, value in names.items()} | {"val/loss": fid / 10},
+        "evaluation": {
+            "extractor": "digits-cnn-1a2b3c4d",
+            "num_generated": 1000,
+            "num_reference": 500,
+            "autoregressive_steps": 16,
+            "flow_steps": 25,
+            "guidance_scale": 1.0,
+            "guidance_min": 1.0,
+        },
+        "seconds": {"training": 10.0, "sampling": 1.0, "evaluation": 0.5},
+        "provenance": PROVENANCE,
+    }
+
+
+class FakeStudy:
+    """A finished sweep, written through the ledger's own functions."""
+
+    def __init__(self, runs: Path, seeds: list[int], axes: dict) -> None:
+        self.runs = runs
+        sweep = Sweep(name="fake", question="Which is better?", experiment="-", axes=axes, seeds=seeds)
+        self.plan: Plan = expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("fake.yaml"))
+        store_plan(runs, self.plan, PROVENANCE)
+        self.stored: StoredPlan = load_plan(runs, "fake")
+        for cell in self.plan.cells:
+            folder = create_cell(runs, cell.experiment)
+            fid = fake_fid(**cell.values, seed=cell.seed)
+            parameters = {"nano": 100_000, "micro": 400_000}[cell.values["size"]] + 1000 * (cell.values["conv_kernel"])
+            for step in (50, 100):
+                append_metrics(folder, step, {"val/loss": fid / step})
+            write_result(folder, fake_result(cell.key, cell.seed, parameters, fid))
+
+    def folder(self, index: int) -> Path:
+        return self.runs / self.plan.cells[index].key
+
+    def change(self, index: int, **changes: object) -> None:
+        """Write one cell's result anew, with changes."""
+        cell = self.plan.cells[index]
+        result = fake_result(cell.key, cell.seed, 100_000, fake_fid(**cell.values, seed=cell.seed))
+        write_result(self.folder(index), result | changes)
+
+    def unfinish(self, index: int, state: str, reason: str = "") -> None:
+        (self.folder(index) / "result.json").unlink()
+        write_state(self.folder(index), state, reason=reason)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """`study(seeds=[0, 1])` makes a finished fake sweep."""
+
+    def make(seeds: list[int] | None = None, axes: dict = AXES) -> FakeStudy:
+        return FakeStudy(tmp_path / "runs", seeds or [0], axes)
+
+    return make

@@ -1,0 +1,123 @@
+"""Figures against the numbers that they show."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lina_lab.analysis.compare import log_interval
+from lina_lab.analysis.table import results_table
+from lina_lab.figures.curves import curves_table, training_figure
+from lina_lab.figures.samples import mosaic, samples_figure
+from lina_lab.figures.scaling import human, scaling_figure
+from lina_lab.figures.style import design_style, save
+
+FID = "eval/fid/digits-cnn"
+
+
+def drawn(figure):
+    """The error bars of each line by its label: x, y, lower end, upper end."""
+    found = {}
+    for container in figure.axes[0].containers:
+        x, y = container.lines[0].get_data()
+        ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
+        found[container.get_label()] = (list(x), list(y), [e.min() for e in ends], [e.max() for e in ends])
+    return found
+
+
+def test_one_line_a_design_with_the_tables_values(study):
+    made = study()
+    lines = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))
+    assert list(lines) == [f"{n}, conv_kernel {k}" for n in ("division", "subtraction") for k in (0, 5)]
+    x, y, low, high = lines["subtraction, conv_kernel 5"]
+    assert x == [105_000, 405_000]
+    assert y == pytest.approx([44, 27.5])
+    assert low == pytest.approx([43.5, 27.0])  # one seed: a standard deviation of 0.5 either way
+    assert high == pytest.approx([44.5, 28.0])
+
+
+def test_with_seeds_the_bars_are_the_t_interval_of_the_logs(study):
+    made = study(seeds=[0, 1, 2])
+    x, y, low, high = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))[
+        "division, conv_kernel 0"
+    ]
+    expected = log_interval([math.log(80 * f) for f in (1.0, 1.02, 1.04)])
+    assert (y[0], low[0], high[0]) == pytest.approx(expected)
+    assert x == [100_000, 400_000]
+
+
+def test_the_legend_says_what_the_bars_are(study):
+    made = study()
+    legend = scaling_figure(results_table(made.runs, made.stored), made.stored).axes[0].get_legend()
+    assert "one seed" in legend.get_title().get_text()
+    made = study(seeds=[0, 1])
+    legend = scaling_figure(results_table(made.runs, made.stored), made.stored).axes[0].get_legend()
+    assert "95 % t interval over training seeds" in legend.get_title().get_text()
+
+
+def test_a_diverged_cell_is_marked_and_not_silently_missing(study):
+    made = study()
+    made.change(0, state="diverged", diverged_at=17, metrics={})
+    figure = scaling_figure(results_table(made.runs, made.stored), made.stored)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "division, conv_kernel 0: diverged" in labels
+
+
+def test_the_same_design_looks_the_same_in_every_sweep():
+    assert design_style({"normalization": "division", "conv_kernel": 5}) == design_style(
+        {"conv_kernel": 5, "normalization": "division"}
+    )
+    looks = [
+        (look["color"], str(look["linestyle"]), look["marker"])
+        for n in ("division", "subtraction", "softmax")
+        for k in (0, 3, 5, 7)
+        for g in ("none", "key", "value", "key_value", "key_value_split")
+        for look in [design_style({"normalization": n, "conv_kernel": k, "kv_gate": g})]
+    ]
+    assert len(set(looks)) == 60
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_a_figure_has_the_same_bytes_twice(study, tmp_path, kind):
+    made = study()
+    for name in ("a", "b"):
+        save(scaling_figure(results_table(made.runs, made.stored), made.stored), tmp_path / name, (kind,))
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_training_curves_are_against_samples_seen(study):
+    made = study()
+    table = results_table(made.runs, made.stored)
+    curves = curves_table(made.runs, table)
+    assert curves["samples"].tolist()[:2] == [400, 800]
+    assert curves["loss"].tolist()[:2] == pytest.approx([80 / 50, 80 / 100])
+    panels = training_figure(made.runs, table, made.stored).axes
+    assert [panel.get_title() for panel in panels] == ["nano", "micro"]
+    assert all(len(panel.lines) == 4 for panel in panels)
+
+
+def test_samples_are_laid_out_a_class_a_column():
+    images = np.zeros((40, 8, 8, 3), np.uint8)
+    labels = np.repeat(np.arange(4), 10)
+    images[:] = labels[:, None, None, None] * 50
+    sheet = mosaic(images, labels)
+    assert sheet.shape == ((5 * 9 - 1) * 2, (4 * 9 - 1) * 2, 3)
+    assert [sheet[0, 18 * column, 0] for column in range(4)] == [0, 50, 100, 150]
+    assert sheet[17, 0, 0] == 255
+
+
+def test_a_cell_without_samples_says_its_state(study):
+    made = study()
+    table = results_table(made.runs, made.stored)
+    assert samples_figure(made.runs, table, made.stored) is None
+    path = made.folder(0) / "samples" / "generated.npz"
+    path.parent.mkdir()
+    np.savez(path, arr_0=np.zeros((20, 8, 8, 3), np.uint8), labels=np.repeat(np.arange(10), 2))
+    figure = samples_figure(made.runs, table, made.stored)
+    assert sum(bool(panel.images) for panel in figure.axes) == 1
+    assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["done"] * 7
+
+
+@pytest.mark.parametrize(("count", "text"), [(111_364, "111k"), (1_526_788, "1.53M"), (2e9, "2B"), (12, "12")])
+def test_counts_are_short(count, text):
+    assert human(count) == text

@@ -1,0 +1,97 @@
+"""The page: says what the table shows, and nothing else."""
+
+import csv
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from lina_lab.errors import LabError
+from lina_lab.figures.report import write_report
+
+
+def text_of(path):
+    plain = re.sub(r"<style>.*?</style>|<[^>]+>", " ", path.read_text(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", plain.replace("&#39;", "'"))
+
+
+def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
+    made = study()
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    assert "Which is better?" in page
+    assert (
+        "conv_kernel 5 against 0: FID was 0.50 to 0.50 times as high in the 4 pairs of cells that differ in nothing "
+        "else; lower in 4, not lower in 0. One seed" in page
+    )
+    assert "normalization subtraction against division: FID was 1.10 to 1.10 times as high" in page
+    assert "division, conv_kernel 0: FID 80 at 100k parameters, 50 at 400k." in page
+    assert "No verdict is given" in page
+    assert "digits-cnn-1a2b3c4d" in page
+    assert "c0ffee" in page
+
+
+def test_with_seeds_the_page_gives_intervals(study, tmp_path):
+    made = study(seeds=[0, 1])
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    assert (
+        "Over 2 seeds the mean ratio, averaged over sizes and other axes, is 0.500 (95 % interval 0.500 to 0.500)"
+        in page
+    )
+    assert "No verdict is given" not in page
+
+
+def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
+    made = study()
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    with (tmp_path / "out" / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    for row in rows:
+        assert f" {float(row['eval/fid/digits-cnn']):.4g} " in page
+        assert f" {int(float(row['parameters'])):,} " in page
+
+
+def test_an_unfinished_sweep_says_so(study, tmp_path):
+    made = study()
+    made.unfinish(0, "failed", "no memory")
+    made.unfinish(1, "waiting")
+    made.change(2, state="diverged", diverged_at=17, metrics={})
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    assert "failed: division conv_kernel=0 nano, seed 0 (no memory)" in page
+    assert "waiting: division conv_kernel=0 micro, seed 0" in page
+    assert "diverged: division conv_kernel=5 nano, seed 0, at step 17" in page
+
+
+def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
+    made = study()
+    for index in range(8):
+        made.unfinish(index, "waiting")
+    with pytest.raises(LabError, match="no cell has a FID yet"):
+        write_report(made.runs, made.stored, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
+    made = study(seeds=[0, 1])
+    for name in ("a", "b"):
+        write_report(made.runs, made.stored, tmp_path / name)
+    first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
+    assert [p.name for p in first] == [p.name for p in second]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+
+
+def test_the_page_needs_no_network_and_escapes_what_it_shows(study, tmp_path):
+    made = study()
+    question = made.stored._replace(question="<script>alert(1)</script>")
+    path = write_report(made.runs, question, tmp_path / "out")
+    assert "<script" not in path.read_text()
+
+    class References(HTMLParser):
+        found: list = []
+
+        def handle_starttag(self, tag, attributes):
+            self.found += [value for name, value in attributes if name in {"src", "href"}]
+
+    References().feed(path.read_text())
+    assert References.found
+    assert all(value.startswith("data:") for value in References.found)
