@@ -10,7 +10,7 @@ Symbols: D width, H heads, d = D / H, N image tokens, P context tokens, V values
 from statistics import NormalDist
 from typing import NamedTuple
 
-from lina_lab.config.experiment import AttentionConfig, DataShape, Experiment, ModelConfig, TrainingConfig
+from lina_lab.config.experiment import AttentionConfig, DataShape, Experiment, ModelConfig
 from lina_lab.config.schedule import count_schedule
 
 TIME_FEATURES = 256
@@ -125,18 +125,18 @@ def _condition_macs(model: ModelConfig) -> float:
     return model.width * model.head_width + model.head_width**2
 
 
-def mean_visible(training: TrainingConfig, image_tokens: int) -> float:
-    """Expected number of visible tokens: N (1 - E ρ) for ρ normal around 1, cut to [min, 1] (rounding left out)."""
-    normal, low = NormalDist(), (training.mask_ratio_min - 1) / training.mask_ratio_std
+def mean_visible(image_tokens: int, least: float = 0.7, deviation: float = 0.25) -> float:
+    """Expected number of visible tokens: N (1 - E ρ) for ρ normal around 1, cut to [least, 1] (rounding left out)."""
+    normal, low = NormalDist(), (least - 1) / deviation
     mass = 0.5 - normal.cdf(low)
-    return image_tokens * training.mask_ratio_std * (normal.pdf(0) - normal.pdf(low)) / mass
+    return image_tokens * deviation * (normal.pdf(0) - normal.pdf(low)) / mass
 
 
 def forward_macs(experiment: Experiment) -> float:
     """Multiply-adds of one training forward, for one image of a batch."""
     model, data, training = experiment.model, experiment.data.shape, experiment.training
     t = tokens(model, data)
-    visible = mean_visible(training, t.image)
+    visible = mean_visible(t.image, training.mask_ratio_min, training.mask_ratio_std)
     W = model.head_width
     times = TRAINING_TIMES * (TIME_FEATURES * W + W * W) / training.batch_size  # one table for the batch
     head = (t.image - visible) * (_condition_macs(model) + training.loss_repeat * head_macs(model, t.values))

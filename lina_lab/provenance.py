@@ -65,14 +65,19 @@ def uncommitted_diff() -> str:
     return _git("diff", "HEAD") or ""
 
 
+def commit() -> str | None:
+    """The commit that is checked out; None outside a git checkout."""
+    return _code().get("commit")
+
+
 @cache
 def _code() -> dict[str, str]:
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
+    head = _git("rev-parse", "HEAD")
+    if head is None:
         return {}
     diff = uncommitted_diff()
     changed = {"diff_sha256": hashlib.sha256(diff.encode()).hexdigest()} if diff else {}
-    return {"commit": commit.strip()} | changed
+    return {"commit": head.strip()} | changed
 
 
 def _git(*arguments: str) -> str | None:

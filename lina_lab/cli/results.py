@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
-from lina_lab.config.sweep import Plan
+from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
 
@@ -28,7 +28,7 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def _table(*headings: str, numbers: int) -> Table:
+def text_table(*headings: str, numbers: int) -> Table:
     """A plain table whose last `numbers` columns are numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for index, heading in enumerate(headings):
@@ -38,7 +38,7 @@ def _table(*headings: str, numbers: int) -> Table:
 
 def print_plan(plan: Plan, runs: Path) -> None:
     """Every cell with its key, parameters and training FLOPs, and what was left out and why."""
-    table = _table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
+    table = text_table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
     total = 0.0
     for cell in plan.cells:
         parameters = cost.parameters(cell.experiment.model, cell.experiment.data.shape).total
@@ -48,14 +48,14 @@ def print_plan(plan: Plan, runs: Path) -> None:
         values = [str(value) for value in cell.values.values()]
         table.add_row(cell.key, *values, str(cell.seed), f"{parameters:,}", f"{flops:.3g}", "done" if done else "")
     _console().print(table)
-    for omission in plan.omitted:
-        print(f"left out: {', '.join(f'{k}={v}' for k, v in omission.values.items())}: {omission.reason}")
+    for line in left_out(plan.omitted):
+        print(line)
     print(f"{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:
     """State, step and age of every cell."""
-    table = _table("key", "cell", "seed", "state", "step", "left", "seen", numbers=3)
+    table = text_table("key", "cell", "seed", "state", "step", "left", "seen", numbers=3)
     states = []
     for cell in plan.cells:
         state = read_state(runs / cell.key)
@@ -82,7 +82,7 @@ def print_results(plan: StoredPlan, runs: Path) -> int:
     names = sorted({name for result in results.values() for name in result["metrics"]})
     shown = [name for prefix in SHOWN_METRICS for name in names if name.startswith(prefix)]
     headings = [name.removeprefix("eval/") for name in shown]
-    table = _table("key", *plan.axes, "seed", "state", "parameters", *headings, numbers=len(shown) + 1)
+    table = text_table("key", *plan.axes, "seed", "state", "parameters", *headings, numbers=len(shown) + 1)
     failed = 0
     for cell in plan.cells:
         values = [str(value) for value in cell.values.values()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
-from lina_lab.config.sweep import Plan
+from lina_lab.config.sweep import Plan, left_out
 from lina_lab.ledger import load_plan, store_plan
 from lina_lab.provenance import provenance
 from lina_lab.sweep.run import run_sweep
@@ -14,8 +14,8 @@ from lina_lab.sweep.run import run_sweep
 def run_plan(plan: Plan, runs: Path, workers: int, *, tracking: bool) -> int:
     """The exit code: 0 if every cell has a result, 1 if one failed, 130 if stopped by Ctrl-C."""
     name = plan.sweep.name
-    for omission in plan.omitted:
-        print(f"left out: {', '.join(f'{k}={v}' for k, v in omission.values.items())}: {omission.reason}")
+    for line in left_out(plan.omitted):
+        print(line)
     print(
         f"{name}: {len(plan.cells)} cells on {min(workers, len(plan.cells))} workers; ledger in {runs}/",
         flush=True,

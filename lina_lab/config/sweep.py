@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -68,6 +68,14 @@ class Plan(NamedTuple):
     """Axis name to dotted config path."""
     cells: list[Cell]
     omitted: list[Omission]
+
+
+def left_out(omitted: Iterable[Omission]) -> list[str]:
+    """A line for each reason: what has no cell of its own, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for omission in omitted:
+        by_reason.setdefault(omission.reason, []).append(cell_label(omission.values))
+    return [f"left out: {'; '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
 
 
 def cell_label(values: Mapping[str, Scalar]) -> str:

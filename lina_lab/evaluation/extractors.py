@@ -48,6 +48,7 @@ class DigitsCNN(nn.Module):
     """
 
     dim = 32
+    centre: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from lina_lab.analysis.table import (
     to_markdown,
     unequal_exposure,
 )
-from lina_lab.config.sweep import cell_label
+from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import samples_figure
@@ -130,8 +130,7 @@ def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
         elif row["state"] != "done":
             reason = row.get("reason")
             yield f"{row['state']}: {name}{f' ({reason})' if isinstance(reason, str) else ''}"
-    for omission in plan.omitted:
-        yield f"left out: {cell_label(omission.values)}: {omission.reason}"
+    yield from left_out(plan.omitted)
 
 
 def _measured(table: pd.DataFrame) -> dict[str, Any]:

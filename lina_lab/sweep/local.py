@@ -15,8 +15,14 @@ from typing import NamedTuple
 from lina_lab.errors import LabError
 from lina_lab.ledger import write_atomic, write_state
 
-THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ."""
+ENVIRONMENT = {
+    # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # A stopped worker cannot give its semaphores back, and need not: they end with the launcher.
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
+}
 
 TICK_SECONDS = 0.5
 
@@ -60,15 +66,15 @@ def run_cells(folders: Iterable[Path], num_workers: int, tick: Callable[[list[Fi
             ended += new
             tick(new)
     finally:
-        _stop([*idle, *running])
+        _stop(idle, list(running))
     return ended
 
 
 def _start_worker() -> Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    saved = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(THREADS)  # read once, when the child imports torch
+    saved = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)  # read once, when the child imports torch
     try:
         process = context.Process(target=_work, args=(theirs, sys.argv), daemon=True)
         process.start()
@@ -91,14 +97,17 @@ def _receive(worker: Worker, folder: Path) -> Finished:
     return Finished(folder, state, reason)
 
 
-def _stop(workers: list[Worker]) -> None:
-    for worker in workers:
+def _stop(idle: list[Worker], busy: list[Worker]) -> None:
+    """End the idle workers by closing their connection, the busy ones by signal."""
+    for worker in busy:
         worker.process.terminate()
-    for worker in workers:
+    for worker in [*idle, *busy]:
+        worker.connection.close()
+    for worker in [*idle, *busy]:
         worker.process.join(timeout=5)
         if worker.process.is_alive():
             worker.process.kill()
-        worker.connection.close()
+            worker.process.join()
 
 
 def _work(connection: Connection, command: list[str]) -> None:

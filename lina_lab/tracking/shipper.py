@@ -79,5 +79,5 @@ class Shipper:
 
 
 def _one_line(error: Exception) -> str:
-    text = ("".join(str(error).split()))
+    text = without_password(" ".join(str(error).split()))
     return text if len(text) <= 200 else f"{text[:200]}..."

@@ -56,8 +56,8 @@ def yaml_files(tmp_path):
 
 def test_a_sweep_says_what_it_leaves_out_runs_the_rest_and_shows_results(study):
     _, output = study
-    assert "left out: normalization=division, feature_map=identity: division needs a positive feature map" in output
-    assert "left out: normalization=softmax, feature_map=identity: the same computation as" in output
+    assert "left out: division identity: division needs a positive feature map" in output
+    assert "left out: softmax identity: the same computation as softmax relu, which stands for both" in output
     assert "little: 2 cells on 2 workers" in output
     assert "fid/digits-cnn" in output
     assert "lab report little" in output

@@ -146,7 +146,7 @@ def tiny(weights):
     return model
 
 
-def test_patch_layout_is_row_column_channel(weights):  # noqa: ARG001
+def test_patch_layout_is_row_column_channel(weights):
     fixture = load_file(GOLDEN / "diffusion_head.safetensors")
     config = ModelConfig(size="nano", patch=2, context_tokens=4, context={}, encoder={}, decoder={})
     model = Lina(config, DataShape(3, 8, 10))
