@@ -196,7 +196,7 @@ def read_result(folder: Path) -> dict[str, Any]:
         checksum = body.pop("sha256", None)
     except FileNotFoundError as error:
         raise LabError(f"{path}: no such file: the cell is not finished") from error
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
     if body.get("schema") != SCHEMA:
         raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body.get('schema')}")

@@ -246,8 +246,8 @@ class Experiment(Config):
         """The default number of context tokens, which only data and patch together tell."""
         if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
             return values
-        model = values["model"]
-        shape = DATASETS.get((values.get("data") or {}).get("name", "digits"))
+        model, data = values["model"], values.get("data", {})
+        shape = DATASETS.get(str(data.get("name", "digits"))) if isinstance(data, dict) else None
         patch = model.get("patch", 1)
         if "context_tokens" in model or shape is None or not isinstance(patch, int) or patch < 1:
             return values

@@ -67,7 +67,7 @@ def parse_value(text: str) -> Any:
     """A value as YAML would read it: '1e-3' is a float, '[1, 2]' a list, 'relu' a string."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506, a safe loader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise LabError(f"{text!r} is no YAML value: {getattr(error, 'problem', error)}") from error
 
 
@@ -83,8 +83,8 @@ def read_yaml(path: Path) -> Document:
         raise LabError(f"{path}: no such file{_nearby(path)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{path}: cannot be read: {error}") from error
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         places: dict[Key, str] = {}
         if not isinstance(node, yaml.MappingNode):
@@ -98,8 +98,6 @@ def read_yaml(path: Path) -> Document:
         raise LabError(f"{path}:{line}: not readable as YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise LabError(f"{path}: not readable as YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 def _nearby(path: Path) -> str:
@@ -170,6 +168,8 @@ def validate(model: type[Model], document: Document) -> Model:
 
 def _problem(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> Problem:
     key: Key = tuple(str(part) for part in details["loc"])
+    if key[:1] == ("axes",):
+        key = tuple(".".join(key).split("."))
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, KeyProblem):
         key = (*key, *cause.key.split("."))
@@ -199,7 +199,8 @@ def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
         return str(details["ctx"]["error"])
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return f"must be a mapping of keys to values, not {value!r}"
-    message = details["msg"].replace("Input should be", "must be").replace("String should", "must")
+    message = re.sub(r"^Input should be|^Keys should be", "must be", details["msg"])
+    message = re.sub(r"^(String|List) should", "must", message).removesuffix(" after validation, not 0")
     return f"{message}, not {value!r}"
 
 

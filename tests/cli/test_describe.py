@@ -1,0 +1,59 @@
+"""`lab axes`, `lab size`, `lab doctor`: what they say is true."""
+
+import pytest
+from typer.testing import CliRunner
+
+from lina_lab.cli.main import app
+from lina_lab.config.axes import AXES
+from lina_lab.evaluation import extractors
+
+
+@pytest.fixture
+def lab():
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    return run
+
+
+def test_axes_lists_every_value_with_formula_and_source(lab):
+    output = lab("axes")
+    for name, axis in AXES.items():
+        assert f"model.attention.{name}" in output
+        for value, meaning in axis.values.items():
+            assert f"  {value!s:<16} {meaning.formula}" in output
+            assert meaning.source in output
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "total"),
+    [
+        ("H", [], "1,447,440,400"),
+        ("H", ["--set", "model.attention.conv_kernel=5"], "1,448,079,376"),
+        ("nano", [], "111,364"),
+    ],
+)
+def test_size_prints_exact_counts(lab, size, settings, total):
+    """612 D² + 2312 D + 16 in all for a plain published model; 16 decoder blocks of 26 D more for a 5x5 convolution."""
+    width = 1536
+    if size == "H":
+        assert int(total.replace(",", "")) == 612 * width**2 + 2312 * width + 16 + bool(settings) * 16 * 26 * width
+    row = next(line for line in lab("size", size, *settings).splitlines() if line.startswith("total"))
+    assert row.split() == ["total", total]
+
+
+def test_doctor_says_what_is_here_and_what_is_missing(lab, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv(extractors.INCEPTION_VARIABLE, raising=False)
+    output = lab("doctor", "--runs", str(tmp_path / "runs"))
+    assert "MISSING" not in output
+    assert "digits-cnn-03bf5405" in output
+    assert "needed for extractor inception alone" in output
+    assert extractors.INCEPTION_FILE in output
+
+
+def test_doctor_names_a_package_that_is_missing(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr("lina_lab.cli.describe.REQUIRED", ("torch", "no-such-package"))
+    assert "MISSING: pip install no-such-package" in lab("doctor", "--runs", str(tmp_path))

@@ -1,0 +1,97 @@
+"""The key of a cell: it names the result, so it must never change by accident."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lina_lab.config.experiment import Experiment, canonical, cell_key, digest
+from lina_lab.config.load import load_experiment
+from lina_lab.config.sweep import load_sweep
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "keys.json"
+UPDATE = """
+If the canonical form was changed on purpose (old results then mean something else: raise SCHEMA), write the file again:
+    python tests/config/test_key.py"""
+
+
+def base(**changes: object) -> Experiment:
+    values = {
+        "name": "x",
+        "model": {"size": "nano", "patch": 2},
+        "training": {"steps": 10, "batch_size": 4, "learning_rate": 1e-3},
+    }
+    return Experiment.model_validate(values | changes)
+
+
+def keys() -> dict[str, list[str]]:
+    return {
+        path.stem: [cell.key for cell in load_sweep(path).cells] for path in sorted((ROOT / "sweeps").glob("*.yaml"))
+    }
+
+
+def resolved() -> dict[str, dict]:
+    paths = sorted((ROOT / "experiments").glob("*.yaml"))
+    return {path.stem: load_experiment(path).model_dump(mode="json") for path in paths}
+
+
+def test_keys_of_the_shipped_sweeps_are_frozen():
+    assert keys() == json.loads(GOLDEN.read_text()), UPDATE
+
+
+def test_the_shipped_experiments_resolve_to_these_values():
+    assert resolved() == json.loads((GOLDEN.parent / "experiments.json").read_text()), UPDATE
+
+
+def test_the_canonical_form_holds_nothing_that_changes_no_result():
+    values = canonical(base())
+    assert set(values) == {"schema", "seed", "data", "model", "training", "sampling", "evaluation"}
+    assert "size" not in values["model"]
+
+
+@pytest.mark.parametrize("changes", [{"name": "y"}, {"logging": {"every": 1}}])
+def test_names_and_logging_do_not_enter_the_key(changes):
+    assert cell_key(base(**changes)) == cell_key(base())
+
+
+def test_a_size_and_the_same_numbers_spelled_out_are_one_cell():
+    size = {"width": 32, "num_heads": 2, "context_depth": 2, "encoder_depth": 2, "decoder_depth": 2}
+    spelled = size | {"head_depth": 2, "head_width": 32, "patch": 2, "context_tokens": 4}
+    assert cell_key(base(model=spelled)) == cell_key(base())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"model": {"size": "nano", "patch": 2, "context_tokens": 5}},
+        {"model": {"size": "nano", "patch": 2, "context": {"normalization": "subtraction"}}},
+        {"training": {"steps": 11, "batch_size": 4, "learning_rate": 1e-3}},
+        {"training": {"steps": 10, "batch_size": 4, "learning_rate": 1e-3, "gradient_clip": 1.0}},
+        {"sampling": {"flow_steps": 24}},
+        {"evaluation": {"num_samples": 500}},
+    ],
+)
+def test_whatever_changes_a_result_changes_the_key(changes):
+    assert cell_key(base(**changes)) != cell_key(base())
+
+
+def test_equal_designs_written_differently_are_one_cell():
+    def of(**attention):
+        return cell_key(base(model={"size": "nano", "patch": 2, "attention": attention}))
+
+    assert of(kv_gate_heads="shared") == of()
+    assert of(normalization="softmax", feature_map="relu") == of(normalization="softmax", feature_map="identity")
+    assert of(kv_gate="key", kv_gate_heads="shared") != of(kv_gate="key")
+
+
+def test_a_digest_is_of_the_value_and_not_of_its_order():
+    assert digest({"a": 1, "b": [1.5]}) == digest({"b": [1.5], "a": 1})
+    # sha256 of the text {"a":1}, from sha256sum
+    assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(keys(), indent=1) + "\n")
+    (GOLDEN.parent / "experiments.json").write_text(json.dumps(resolved(), indent=1) + "\n")

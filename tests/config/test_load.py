@@ -1,0 +1,139 @@
+"""YAML to experiments: what is right loads, what is wrong is named with file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from lina_lab.config.load import ConfigError, load_experiment, parse_value, read_yaml
+from lina_lab.errors import LabError
+
+GOOD = """\
+name: x
+model:
+  size: nano
+  patch: 2
+training:
+  steps: 10
+  batch_size: 4
+  learning_rate: 1e-3
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(text: str | bytes, name: str = "x.yaml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return make
+
+
+def test_shorthand_is_spelled_out_for_every_segment(write):
+    text = GOOD + "  ema_decay: 0.9\n"
+    attention = (
+        "  attention: {normalization: subtraction, conv_kernel: 5, kv_gate: key}\n  context: {feature_map: elu1}\n"
+    )
+    model = load_experiment(write(text.replace("  patch: 2\n", "  patch: 2\n" + attention))).model
+    assert {s.normalization for s in (model.context, model.encoder, model.decoder)} == {"subtraction"}
+    assert (model.context.conv_kernel, model.encoder.conv_kernel, model.decoder.conv_kernel) == (0, 0, 5)
+    assert (model.context.kv_gate, model.decoder.kv_gate) == ("none", "key")
+    assert (model.context.feature_map, model.decoder.feature_map) == ("elu1", "relu")
+    assert (model.width, model.num_heads, model.context_tokens) == (32, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("patch: 2", "pacth: 2"), "x.yaml:4: model.pacth: unknown key; did you mean patch?"),
+        (("patch: 2", "patch: two"), "x.yaml:4: model.patch: must be a valid integer, not 'two'"),
+        (("patch: 2", "patch: 2.0"), "x.yaml:4: model.patch: must be a valid integer, not 2.0"),
+        (("patch: 2", "patch: true"), "x.yaml:4: model.patch: must be a valid integer, not True"),
+        (("patch: 2", "patch: 0"), "x.yaml:4: model.patch: must be greater than 0, not 0"),
+        (("patch: 2", "patch: 3"), "x.yaml:4: model.patch: patch must divide the side of digits: 3 does not divide 8"),
+        (("patch: 2", "num_heads: 3"), "x.yaml:4: model.num_heads: num_heads must divide width: 3 heads do not"),
+        (("patch: 2", "width: 30"), "x.yaml:4: model.width: width must be a multiple of 4"),
+        (("size: nano", "size: nanno"), "x.yaml:3: model.size: must be one of nano, micro,"),
+        (("steps: 10", "warmup_steps: 1"), "x.yaml:5: training.steps: is missing"),
+        (("steps: 10", "steps: 10\n  warmup_steps: 11"), "x.yaml:7: training.warmup_steps: warmup_steps must be at"),
+        (("1e-3", "-1e-3"), "x.yaml:8: training.learning_rate: must be greater than 0, not -0.001"),
+        (("1e-3", ".inf"), "x.yaml:8: training.learning_rate: must be a finite number, not inf"),
+        (("1e-3", ".nan"), "x.yaml:8: training.learning_rate: must be"),
+        (("name: x", "name: ../x"), "x.yaml:1: name: must match pattern"),
+        (("name: x", "name: x\ndata: {name: imagenet}"), "x.yaml:2: data.name: must be 'digits', not 'imagenet'"),
+        (("name: x", "name: x\ndata: digits"), "x.yaml:2: data: must be a mapping of keys to values, not 'digits'"),
+        (("name: x", "name: x\nname: y"), "x.yaml:2: name: stands twice (first at {folder}/x.yaml:1)"),
+        (
+            ("patch: 2", "attention: {normalization: division, feature_map: identity}"),
+            "x.yaml:4: model.attention.feature_map: division needs a positive feature map",
+        ),
+        (
+            ("patch: 2", "attention: {normalization: softmax, kv_gate: key_value_split}"),
+            "x.yaml:4: model.attention.kv_gate: softmax has no key mean",
+        ),
+        (("patch: 2", "encoder: {conv_kernel: 5}"), "x.yaml:4: model.encoder.conv_kernel: encoder.conv_kernel must be"),
+        (("patch: 2", "attention: relu"), "x.yaml:4: model.attention: must be a mapping of design axes, not 'relu'"),
+        (("patch: 2", "decoder: {conv_kernel: 4}"), "x.yaml:4: model.decoder.conv_kernel: must be 0, 3, 5 or 7, not 4"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_key(write, tmp_path, change, message):
+    with pytest.raises(LabError) as caught:
+        load_experiment(write(GOOD.replace(*change)))
+    assert message.replace("{folder}", str(tmp_path)) in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(write):
+    bad = GOOD.replace("patch: 2", "pacth: 2").replace("steps: 10", "steps: -1").replace("name: x", "name: ''")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(write(bad))
+    assert {p.key for p in caught.value.problems} == {"name", "model.pacth", "training.steps"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "x.yaml:1: must hold a mapping of keys to values"),
+        (b"- 1\n", "x.yaml:1: must hold a mapping of keys to values"),
+        (b"a: [1\n", "x.yaml:2: "),
+        (b"a: b: c\n", "x.yaml:1: "),
+        (b"\xff\xfe\x00\xd8", "x.yaml: cannot be read"),
+        (b"a: !!python/object/apply:os.system [echo]\n", "x.yaml:1: "),
+        (b"a: &x\n  b: *x\n", "x.yaml"),
+        (b"? [1, 2]\n: 3\n", "x.yaml:1: "),
+        (b"1: 2\n", "x.yaml:1: 1: must be strings, not 1"),
+        (("a: " + "{a: " * 50 + "1" + "}" * 50).encode(), "x.yaml:1: nested more than 20 levels deep"),
+    ],
+)
+def test_a_file_that_is_no_experiment_is_named(write, content, message):
+    with pytest.raises(LabError) as caught:
+        load_experiment(write(content))
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_names_its_neighbours(write):
+    path = write(GOOD, "digits.yaml")
+    with pytest.raises(LabError, match=r"digit\.yaml: no such file; did you mean .*digits\.yaml"):
+        load_experiment(path.with_name("digit.yaml"))
+    with pytest.raises(LabError, match=r"q: no such file; .* has digits\.yaml"):
+        load_experiment(path.with_name("q"))
+    with pytest.raises(LabError, match="cannot be read"):
+        read_yaml(path.parent)
+
+
+def test_a_setting_on_the_command_line_wins_and_is_named_when_wrong(write):
+    path = write(GOOD)
+    changed = load_experiment(path, {"training.steps": 7, "model.attention.conv_kernel": 3})
+    assert (changed.training.steps, changed.model.decoder.conv_kernel) == (7, 3)
+    with pytest.raises(ConfigError, match=r"--set: training.stepz: unknown key; did you mean steps?"):
+        load_experiment(path, {"training.stepz": 7})
+    with pytest.raises(ConfigError, match=r"--set: name\.x: name is 'x' and has no keys below it"):
+        load_experiment(path, {"name.x": 7})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 1e-3), ("3", 3), ("relu", "relu"), ("[1, 2]", [1, 2]), ("null", None), ("2E5", 2e5), ("1.5", 1.5)],
+)
+def test_a_value_on_the_command_line_reads_as_yaml(text, value):
+    assert parse_value(text) == value
+    assert type(parse_value(text)) is type(value)

@@ -1,0 +1,54 @@
+"""The digits: the same real images in the same split, always."""
+
+import hashlib
+
+import torch
+from sklearn.datasets import load_digits
+
+from lina_lab.config.experiment import DATASETS, DataConfig
+from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
+
+
+def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises():
+    assert set(LOADERS) == set(DATASETS)
+    for name, shape in DATASETS.items():
+        data = load_dataset(DataConfig(name=name))
+        for images, labels in ((data.train_images, data.train_labels), (data.heldout_images, data.heldout_labels)):
+            assert images.shape == (len(labels), shape.channels, shape.side, shape.side)
+            assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+            assert -1 <= images.min() < images.max() <= 1
+            assert set(labels.tolist()) == set(range(shape.num_classes))
+
+
+def test_the_split_is_a_balanced_partition_of_all_digits():
+    data = load_dataset(DataConfig())
+    assert data.heldout_labels.bincount().tolist() == [50] * 10
+    together = torch.cat([data.train_images, data.heldout_images]).flatten(1)
+    original = torch.tensor(load_digits().data, dtype=torch.float32) / 8 - 1
+    assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, original.tolist()))
+
+
+def test_the_split_never_changes():
+    """A changed split would make old and new FIDs incomparable under one name."""
+    data = load_dataset(DataConfig())
+    digest = hashlib.sha256(to_uint8(data.heldout_images).contiguous().numpy().tobytes()).hexdigest()
+    assert digest[:16] == "131f18fb6fb5f084"
+
+
+def test_the_global_random_state_plays_no_part():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = load_dataset(DataConfig())
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second = load_dataset(DataConfig())
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_eight_bits_round_to_the_nearest_and_cut():
+    values = torch.tensor([-1.5, -1.0, -0.999, 0.0, 1.0, 1.5, 1 / 127.5, 1.4 / 127.5]).view(1, 1, 2, 4)
+    expected = [0, 0, 0, 128, 255, 255, 128, 129]  # 127.5 and 128.5 round to even
+    assert to_uint8(values)[0, 0].flatten().tolist() == expected
+    assert to_uint8(values).shape == (1, 3, 2, 4)
+    grey = torch.arange(17) / 8 - 1
+    assert len(set(to_uint8(grey.view(1, 1, 1, 17)).flatten().tolist())) == 17

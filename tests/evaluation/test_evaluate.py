@@ -1,0 +1,133 @@
+"""The evaluation of a set of images: equal to torch-fidelity's own front door, with a record of what it was."""
+
+import hashlib
+
+import pytest
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from lina_lab.config.experiment import DataConfig
+from lina_lab.data.datasets import load_dataset, to_uint8
+from lina_lab.errors import LabError
+from lina_lab.evaluation.evaluate import evaluate
+from lina_lab.evaluation.extractors import load_extractor
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset(DataConfig())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_extractor("digits-cnn")
+
+
+@pytest.fixture(scope="module")
+def generated(data):
+    """40 blurred images of every class, and their labels."""
+    index = torch.cat([(data.train_labels == c).nonzero().flatten()[:40] for c in range(10)])
+    images = data.train_images[index]
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    return to_uint8((images + 0.2 * noise).clamp(-1, 1)), data.train_labels[index]
+
+
+class Images(TorchDataset):
+    """As torch-fidelity wants them: one uint8 tensor an item."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        return self.images[index]
+
+
+def test_every_number_is_torch_fidelitys_own(data, digits, generated):
+    """The same features through `calculate_metrics`, by registering the extractor there."""
+    import torch_fidelity
+    from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+    class Registered(FeatureExtractorBase):
+        def __init__(self, name, features_list, **_):
+            super().__init__(name, features_list)
+
+        @staticmethod
+        def get_provided_features_list():
+            return ("32",)
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric):
+            return "32"
+
+        def forward(self, images):
+            return (digits.extract(images).features,)
+
+    torch_fidelity.register_feature_extractor("digits-cnn-test", Registered)
+    images, labels = generated
+    ours = evaluate(images, labels, data, digits, seed=0).metrics
+    with torch.random.fork_rng():
+        theirs = torch_fidelity.calculate_metrics(
+            input1=Images(images),
+            input2=Images(to_uint8(data.heldout_images)),
+            feature_extractor="digits-cnn-test",
+            feature_layer_fid="32",
+            feature_layer_kid="32",
+            feature_layer_prc="32",
+            fid=True,
+            kid=True,
+            prc=True,
+            kid_subset_size=200,
+            rng_seed=0,
+            cuda=False,
+            cache=False,
+            verbose=False,
+            save_cpu_ram=True,
+        )
+    for name, other in [
+        ("fid", "frechet_inception_distance"),
+        ("kid", "kernel_inception_distance_mean"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+    ]:
+        assert ours[f"eval/{name}/digits-cnn"] == pytest.approx(theirs[other], rel=1e-5), name
+
+
+def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
+    record = evaluate(*generated, data, digits, seed=0).record
+    real = to_uint8(data.heldout_images).contiguous().numpy().tobytes()
+    assert record["reference_sha256"] == hashlib.sha256(real).hexdigest()
+    assert (record["num_generated"], record["num_reference"], record["num_reference_train"]) == (400, 500, 1297)
+    assert record["extractor"] == digits.id
+    assert record["labels"] == "exactly balanced"
+
+
+def test_both_references_and_the_classifier_are_measured(data, digits, generated):
+    metrics = evaluate(*generated, data, digits, seed=0).metrics
+    # The images come from the training split, so that is nearer.
+    assert metrics["eval/fid_train/digits-cnn"] < metrics["eval/fid/digits-cnn"]
+    assert 0.8 < metrics["eval/class_accuracy/digits-cnn"] <= 1
+    wrong = (generated[1] + 1) % 10
+    assert evaluate(generated[0], wrong, data, digits, seed=0).metrics["eval/class_accuracy/digits-cnn"] < 0.2
+
+
+def test_the_same_images_give_the_same_numbers(data, digits, generated):
+    torch.manual_seed(1)
+    first = evaluate(*generated, data, digits, seed=4).metrics
+    torch.manual_seed(2)
+    assert evaluate(*generated, data, digits, seed=4).metrics == first
+
+
+def test_labels_that_are_not_balanced_are_refused(data, digits, generated):
+    images, labels = generated
+    with pytest.raises(ValueError, match="every class must have the same number"):
+        evaluate(images[:-1], labels[:-1], data, digits, seed=0)
+
+
+def test_too_few_images_for_a_fid_are_refused(data, digits, generated):
+    images, labels = generated
+    few = torch.cat([(labels == c).nonzero().flatten()[:3] for c in range(10)])
+    with pytest.raises(LabError, match=r"30 generated images have 32 features each; raise evaluation\.num_samples"):
+        evaluate(images[few], labels[few], data, digits, seed=0)

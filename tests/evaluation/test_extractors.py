@@ -1,0 +1,126 @@
+"""The embedded extractor answers to quality and to missing classes; nothing stands in for missing weights."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lina_lab.config.experiment import DataConfig
+from lina_lab.data.datasets import Dataset, load_dataset, to_uint8
+from lina_lab.errors import LabError
+from lina_lab.evaluation import extractors
+from lina_lab.evaluation import train_digits_extractor as script
+from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.metrics import fid
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_dataset(DataConfig())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_extractor("digits-cnn")
+
+
+def noisy(images: Tensor, sigma: float) -> Tensor:
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(3))
+    return to_uint8((images + sigma * noise).clamp(-1, 1))
+
+
+def test_it_knows_the_classes_of_images_it_was_not_trained_on(data, digits):
+    classes = digits.extract(to_uint8(data.heldout_images)).classes
+    assert (classes == data.heldout_labels).double().mean() > 0.95
+
+
+def test_fid_rises_with_every_step_of_noise_and_with_a_dropped_class(data, digits):
+    real = digits.extract(to_uint8(data.heldout_images)).features
+    values = [fid(digits.extract(noisy(data.train_images, s)).features, real) for s in (0, 0.05, 0.1, 0.2, 0.4)]
+    assert values == sorted(values)
+    assert values[-1] > 50 * values[0]
+    without_threes = to_uint8(data.train_images[data.train_labels != 3])
+    assert fid(digits.extract(without_threes).features, real) > 5 * values[0]
+
+
+def test_features_have_the_length_that_is_documented_and_do_not_hang_on_the_batch(data, digits):
+    images = to_uint8(data.heldout_images)
+    features = digits.extract(images).features
+    assert features.shape == (500, digits.dim)
+    torch.testing.assert_close(features.norm(dim=-1), torch.full((500,), digits.dim**0.5))
+    torch.testing.assert_close(digits.extract(images[7:20]).features, features[7:20])
+
+
+def test_its_name_holds_the_hash_of_its_weights(digits):
+    path = extractors.WEIGHTS / f"{digits.id}.safetensors"
+    assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(digits.id.removeprefix("digits-cnn-"))
+
+
+def test_damaged_or_missing_weights_are_named(tmp_path, monkeypatch, digits):
+    whole = (extractors.WEIGHTS / f"{digits.id}.safetensors").read_bytes()
+    monkeypatch.setattr(extractors, "WEIGHTS", tmp_path)
+    with pytest.raises(LabError, match=r"has no digits-cnn"):
+        load_extractor("digits-cnn")
+    (tmp_path / f"{digits.id}.safetensors").write_bytes(whole[:-1] + b"\x01")
+    with pytest.raises(LabError, match="damaged: its content is not what its name says"):
+        load_extractor("digits-cnn")
+
+
+def test_inception_without_its_weights_is_refused_with_what_to_get(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv(extractors.INCEPTION_VARIABLE, raising=False)
+    with pytest.raises(LabError) as caught:
+        load_extractor("inception")
+    assert extractors.INCEPTION_FILE in str(caught.value)
+    assert extractors.INCEPTION_VARIABLE in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_file_that_is_not_inceptions_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"something else")
+    monkeypatch.setenv(extractors.INCEPTION_VARIABLE, str(path))
+    with pytest.raises(LabError, match=r"weights\.pth: is not .*its SHA-256 begins with"):
+        load_extractor("inception")
+
+
+def test_inception_is_built_from_the_named_file_and_gives_its_2048_features(tmp_path, monkeypatch):
+    """The real weights are not here, so torch-fidelity's builder is stood in for: what it is asked for is tested."""
+    asked = {}
+
+    def build(name, features, **options):
+        asked.update(options, name=name, features=features)
+        network = torch.nn.Module()
+        network.forward = lambda batch: (torch.zeros(len(batch), 2048),)
+        return network
+
+    path = tmp_path / "inception.pth"
+    path.write_bytes(b"stand-in")
+    digest = hashlib.sha256(b"stand-in").hexdigest()[:8]
+    monkeypatch.setattr(extractors, "INCEPTION_FILE", f"weights-inception-{digest}.pth")
+    monkeypatch.setattr("torch_fidelity.utils.create_feature_extractor", build)
+    monkeypatch.setenv(extractors.INCEPTION_VARIABLE, str(path))
+    extractor = load_extractor("inception")
+    features = extractor.extract(torch.zeros(3, 3, 9, 9, dtype=torch.uint8)).features
+    assert (extractor.id, features.shape) == (f"inception-v3-compat-{digest}", (3, 2048))
+    assert (asked["name"], asked["features"]) == ("inception-v3-compat", ["2048"])
+    assert asked["feature_extractor_weights_path"] == str(path)
+    assert asked["cuda"] is torch.cuda.is_available()
+
+
+def test_the_training_script_sees_the_training_split_alone(data, monkeypatch):
+    unseen = data._replace(heldout_images=torch.full_like(data.heldout_images, torch.nan))
+    monkeypatch.setattr(script, "load_dataset", lambda config: unseen)
+    monkeypatch.setattr(script, "STEPS", 3)
+    first, second = script.train().state_dict(), script.train().state_dict()
+    assert all(torch.isfinite(value).all() and torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_the_corruptions_are_as_strong_as_the_labels_say():
+    images, strength = script.corrupt(torch.zeros(400, 1, 8, 8), torch.Generator().manual_seed(0))
+    assert images.abs().max() <= 1
+    assert 0.15 < float((strength.sum(1) == 0).double().mean()) < 0.35
+    noise = images.flatten(1).std(dim=1).numpy()
+    assert np.corrcoef(noise, strength[:, 0].numpy())[0, 1] > 0.9

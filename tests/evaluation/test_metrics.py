@@ -1,0 +1,120 @@
+"""Distances against closed forms, definitions and simulations with known truth."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from lina_lab.errors import LabError
+from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
+
+
+def normal(count: int, dim: int, seed: int) -> Tensor:
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def whitened(count: int, dim: int, seed: int) -> Tensor:
+    """A sample with mean exactly 0 and covariance exactly 1."""
+    x = normal(count, dim, seed)
+    x = x - x.mean(0)
+    return x @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(x.T))).T
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_fid_is_the_closed_form_for_known_gaussians():
+    """Commuting covariances: |μ₁ - μ₂|² + Σ_i (√a_i - √b_i)²."""
+    x, y = whitened(400, 7, 0), whitened(300, 7, 1)
+    a, b = torch.arange(1, 8).double(), torch.arange(7, 0, -1).double() ** 2
+    shift = torch.linspace(-1, 2, 7).double()
+    expected = shift.square().sum() + (a.sqrt() - b.sqrt()).square().sum()
+    assert fid(x * a.sqrt() + shift, y * b.sqrt()) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_fid_is_its_definition_by_a_matrix_square_root():
+    x, y = normal(200, 5, 2) @ normal(5, 5, 3), normal(300, 5, 4) + 0.3
+    cx, cy = np.cov(x.T.numpy()), np.cov(y.T.numpy())
+    root = scipy.linalg.sqrtm(cx @ cy).real
+    expected = float((x.mean(0) - y.mean(0)).square().sum()) + np.trace(cx + cy - 2 * root)
+    assert fid(x, y) == pytest.approx(expected, rel=1e-5)
+    assert fid(x, y) == pytest.approx(fid(y, x), rel=1e-5)
+    assert fid(x, x) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("generated", "real", "what"), [(32, 100, "generated"), (100, 20, "real")])
+def test_fid_of_too_few_images_is_refused(generated, real, what):
+    with pytest.raises(LabError, match=f"{min(generated, real)} {what} images have 32 features each"):
+        fid(normal(generated, 32, 0), normal(real, 32, 1))
+
+
+def test_the_jackknife_removes_most_of_the_bias():
+    """Both sets from one distribution, the reference nearly exhaustive: the truth is almost 0."""
+    real = normal(20_000, 16, 99)
+    plain, jackknifed = [], []
+    for seed in range(12):
+        generated = normal(250, 16, seed)
+        plain.append(fid(generated, real))
+        jackknifed.append(fid_jackknife(generated, real, generator(seed)))
+    assert np.mean(plain) > 0.2
+    assert abs(np.mean(jackknifed)) < 0.25 * np.mean(plain)
+
+
+def test_a_jackknife_without_enough_images_is_missing_and_not_invented():
+    assert fid_jackknife(normal(64, 32, 0), normal(100, 32, 1), generator()) is None
+    assert fid_jackknife(normal(66, 32, 0), normal(100, 32, 1), generator()) is not None
+
+
+def test_the_bootstrap_deviation_is_the_spread_of_fresh_samples():
+    real = normal(5_000, 8, 99)
+    fresh = np.std([fid(normal(500, 8, seed) + 0.3, real) for seed in range(60)], ddof=1)
+    estimated = fid_bootstrap_sd(normal(500, 8, 77) + 0.3, real, generator())
+    assert 0.6 * fresh < estimated < 1.7 * fresh
+    assert fid_bootstrap_sd(normal(400, 300, 0), normal(400, 300, 1), generator()) is None
+
+
+def test_kid_is_unbiased_and_sees_a_shift():
+    real = normal(800, 16, 99)
+    null = [kid(normal(400, 16, seed), real) for seed in range(10)]
+    assert abs(np.mean(null)) < 2 * np.std(null) / np.sqrt(10) + 1e-3
+    assert kid(normal(400, 16, 1) + 0.5, real) > 10 * max(map(abs, null))
+
+
+def test_kid_is_its_definition_when_the_subset_is_everything():
+    """One subset of all images in a fixed order of no consequence: the unbiased cubic estimate."""
+    x, y = normal(60, 4, 5).float(), normal(120, 4, 6).float() + 0.4
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a.double() @ b.double().T / 4 + 1) ** 3
+
+    def off_diagonal_mean(k: Tensor) -> Tensor:
+        return (k.sum() - k.trace()) / (len(k) * (len(k) - 1))
+
+    exact = off_diagonal_mean(kernel(x, x)) + off_diagonal_mean(kernel(y, y)) - 2 * kernel(x, y).mean()
+    assert kid(x, y) == pytest.approx(exact.item(), rel=0.15)
+
+
+def test_precision_and_recall_tell_missing_modes_from_strange_images():
+    """Two modes in the real set. One mode generated: precise, half recalled. Both and noise: the other way round."""
+    near, far = normal(300, 3, 0).float() * 0.1, normal(300, 3, 1).float() * 0.1 + 10
+    real = torch.cat([near, far])
+    one_mode = normal(600, 3, 2).float() * 0.1
+    precision, recall = precision_recall(one_mode, real)
+    assert precision > 0.9
+    assert 0.4 < recall <= 0.55
+    swapped = precision_recall(real, one_mode)
+    assert swapped == pytest.approx((recall, precision), abs=0.02)
+
+
+def test_no_metric_touches_a_global_random_state():
+    x, y = normal(300, 8, 0), normal(300, 8, 1)
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002, the global state is what is tested
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    found = [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_jackknife(x, y, generator())]
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    torch.manual_seed(6)
+    assert found == [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_jackknife(x, y, generator())]

@@ -1,0 +1,125 @@
+"""Closed forms against the published counts, and against the model that is built."""
+
+import itertools
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lina_lab import cost
+from lina_lab.config.experiment import PUBLISHED_DATA, AttentionConfig, DataShape, Experiment, ModelConfig
+from lina_lab.model.draws import step_streams, training_draws
+from lina_lab.model.lina import Lina
+
+# Trainable parameters of the published class-conditional models at widths 768, 1024 and 1536.
+PUBLISHED = {
+    "base": ({}, (361_906_960, 642_712_592, 1_444_578_832)),
+    "decouple1": ({"conv_kernel": 5}, (362_226_448, 643_138_576, 1_445_217_808)),
+    "kvscale1": ({"conv_kernel": 5, "kv_gate": "key_value"}, (362_349_328, 643_302_416, 1_445_381_648)),
+    "kvscale2": (
+        {"conv_kernel": 5, "kv_gate": "key_value", "kv_gate_heads": "shared"},
+        (362_236_688, 643_148_816, 1_445_228_048),
+    ),
+    "kvscale3": ({"conv_kernel": 5, "kv_gate": "key"}, (362_287_888, 643_220_496, 1_445_299_728)),
+    "kvscale5": ({"conv_kernel": 5, "kv_gate": "key_value_split"}, (362_410_768, 643_384_336, 1_445_463_568)),
+}
+
+
+def published(size: str, attention: dict) -> ModelConfig:
+    return ModelConfig.model_validate({"size": size, "patch": 1, "context_tokens": 64, "attention": attention})
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize(("index", "size"), list(enumerate("BLH")))
+def test_trainable_parameters_are_the_published_ones_to_the_last_digit(variant, index, size):
+    attention, counts = PUBLISHED[variant]
+    assert cost.parameters(published(size, attention), PUBLISHED_DATA).trainable == counts[index]
+
+
+@pytest.mark.parametrize(("size", "width"), [("B", 768), ("L", 1024), ("H", 1536)])
+@pytest.mark.parametrize("normalization", ["division", "subtraction", "softmax"])
+def test_the_total_of_a_plain_model_is_the_closed_form(size, width, normalization):
+    count = cost.parameters(published(size, {"normalization": normalization}), PUBLISHED_DATA)
+    assert count.total == 612 * width**2 + 2312 * width + 16
+    assert count.frozen == width**2 + 327 * width
+
+
+SMALL = [
+    {
+        "patch": patch,
+        "context_tokens": context,
+        "attention": {"conv_kernel": kernel, "kv_gate": gate, "kv_gate_heads": h},
+    }
+    for (patch, context), kernel, (gate, h) in itertools.product(
+        [(1, 9), (2, 5), (4, 1)], [0, 7], [("none", "per_head"), ("key_value_split", "per_head"), ("value", "shared")]
+    )
+]
+
+
+@pytest.mark.parametrize("values", SMALL)
+def test_the_built_model_has_these_parameters_part_by_part(values):
+    config = ModelConfig.model_validate({"size": "nano", "head_width": 24, "mlp_ratio": 3} | values)
+    data = DataShape(3, 12, 7)
+    with torch.device("meta"):
+        model = Lina(config, data)
+    count = cost.parameters(config, data)
+    assert count.total == sum(p.numel() for p in model.parameters())
+    assert count.trainable == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    for part, modules in {"context": ("context", "context_norm"), "decoder": ("decoder", "image_norm")}.items():
+        assert count.parts[part] == sum(p.numel() for m in modules for p in getattr(model, m).parameters())
+    for part in ("label", "encoder", "head", "context_patch"):
+        assert count.parts[part] == sum(p.numel() for p in getattr(model, part).parameters())
+
+
+def test_one_attention_module_costs_what_was_published():
+    linear = AttentionConfig(conv_kernel=5, kv_gate="key_value")
+    softmax = AttentionConfig(normalization="softmax")
+    assert cost.attention_macs(linear, 1536, 16, 5120, 4096) == 49_993_482_240
+    assert cost.attention_macs(softmax, 1536, 16, 5120, 4096) == 128_849_018_880
+
+
+def test_training_flops_are_what_the_flop_counter_counts():
+    """The counter misses SDPA on CPU, so the linear forms; at a batch with the expected number of visible tokens."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "x",
+            "model": {"size": "micro", "patch": 1, "context_tokens": 9, "attention": {"conv_kernel": 3}},
+            "training": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3},
+        }
+    )
+    model = Lina(experiment.model, experiment.data.shape, 0)
+    draws = training_draws(experiment.training, 4, model.tokens, model.values, step_streams(0, 0))
+    images, labels = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.long)
+    counts = {}
+    for visible in (8, 9):
+        with FlopCounterMode(display=False) as counter:
+            model.loss_of_draws(images, labels, draws._replace(num_visible=visible))
+        counts[visible] = counter.get_total_flops()
+    mean = cost.mean_visible(64)
+    assert 8 < mean < 9
+    expected = counts[8] + (mean - 8) * (counts[9] - counts[8])
+    # Beside this there is only the constant offset of the context queries, a few vectors times matrices.
+    offset = 2 * (256 * 64 + 64 * 64)
+    assert cost.forward_macs(experiment) * 2 * 4 == pytest.approx(expected - offset, rel=1e-3)
+    assert cost.training_flops(experiment) == pytest.approx(3 * 4 * 2 * cost.forward_macs(experiment))
+
+
+def test_sampling_flops_are_what_the_flop_counter_counts():
+    values = {
+        "name": "x",
+        "model": {"size": "micro", "patch": 1, "context_tokens": 9, "attention": {"conv_kernel": 3}},
+        "training": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3},
+        "sampling": {"autoregressive_steps": 7, "flow_steps": 3, "guidance_scale": 2.0},
+    }
+    experiment = Experiment.model_validate(values)
+    model = Lina(experiment.model, experiment.data.shape, 0)
+    with FlopCounterMode(display=False) as counter:
+        model.sample(torch.arange(5), experiment.sampling, [torch.Generator().manual_seed(i) for i in range(5)])
+    times = 2 * 3 * (256 * 64 + 64 * 64)  # the flow steps' times, once for the batch
+    offset = 2 * (256 * 64 + 64 * 64)
+    assert 5 * cost.sampling_flops(experiment) == pytest.approx(counter.get_total_flops() - times - offset, rel=1e-6)
+
+
+def test_the_mean_number_of_visible_tokens_is_the_simulated_one():
+    """Mask ratio 0.867 in the mean: 34 of 256 tokens are visible."""
+    assert cost.mean_visible(256) == pytest.approx(256 * (1 - 0.867), abs=0.2)

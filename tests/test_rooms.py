@@ -1,0 +1,57 @@
+"""The plan of the house: which room may import what."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+from lina_lab.config import axes
+from lina_lab.config.experiment import AttentionConfig
+
+ROOT = Path(__file__).parents[1]
+LIGHT = [
+    "lina_lab.config.sweep",
+    "lina_lab.cost",
+    "lina_lab.ledger",
+    "lina_lab.analysis.table",
+    "lina_lab.figures.report",
+]
+HEAVY = ["torch", "torchvision", "pytorch_lightning", "torch_fidelity", "mlflow"]
+
+
+def loaded(*modules: str) -> list[str]:
+    code = f"import {', '.join(modules)}; import sys; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return eval(done.stdout)  # noqa: S307, our own list
+
+
+def test_config_cost_ledger_analysis_and_figures_import_without_torch():
+    assert loaded(*LIGHT) == []
+
+
+def test_the_test_above_can_fail():
+    assert "torch" in loaded("lina_lab.model.lina")
+
+
+def test_every_room_imports_only_rooms_above_it():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_init_file_is_empty():
+    """import-linter does not see through them, and one import there would drag torch everywhere."""
+    assert [p for p in (ROOT / "lina_lab").rglob("__init__.py") if p.read_text().strip()] == []
+
+
+def test_no_file_is_longer_than_two_files_should_be():
+    long = {p.name: n for p in (ROOT / "lina_lab").rglob("*.py") if (n := len(p.read_text().splitlines())) > 320}
+    assert long == {}
+
+
+def test_every_axis_and_value_is_explained():
+    literals = {name: get_args(field.annotation) for name, field in AttentionConfig.model_fields.items()}
+    assert {name: tuple(axis.values) for name, axis in axes.AXES.items()} == literals
+    for axis in axes.AXES.values():
+        assert all(value.formula and value.source for value in axis.values.values())
