@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Ablation and scaling studies of linear-attention image generators.\n\n"
-    "Start with: lab sweep sweeps/digits-quick.yaml, then lab report digits-quick.",
+    "Start with lab sweep sweeps/digits-quick.yaml",
 )
 
 Runs = Annotated[Path, typer.Option(envvar="LAB_RUNS", help="Folder of the ledger.")]
@@ -35,7 +35,10 @@ def sweep(
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
-    """Train, sample and evaluate every cell of a sweep that has no result yet."""
+    """Run every cell of a sweep without a result.
+
+    A cell is trained, sampled and evaluated. A sweep that was stopped continues.
+    """
     from lina_lab.config.sweep import load_sweep, parse_settings
 
     plan = load_sweep(file, parse_settings(settings))
@@ -94,7 +97,10 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Generate from a trained cell and measure it, perhaps in another way than it was; its result stays as it is."""
+    """Generate from a trained cell and measure it.
+
+    With options, in another way than it was measured; its result stays as it is.
+    """
     from lina_lab.cli.cells import evaluate_cell
 
     evaluate_cell(runs, cell, num_samples, extractor, guidance, seed)
@@ -125,7 +131,7 @@ def report(
 
 @app.command()
 def axes() -> None:
-    """List every design axis with its values, formulas and sources."""
+    """List every design axis, its values and formulas."""
     from lina_lab.cli.describe import print_axes
 
     print_axes()
@@ -136,7 +142,7 @@ def size(
     name: Annotated[str, typer.Argument(metavar="SIZE", help="nano, micro, tiny, small, base, B, L or H.")],
     settings: Setting = [],  # noqa: B006
 ) -> None:
-    """Print the exact parameters and FLOPs of a size, without making it."""
+    """Print exact parameters and FLOPs of a size."""
     from lina_lab.cli.describe import print_size
 
     print_size(name, settings)
@@ -144,7 +150,7 @@ def size(
 
 @app.command()
 def doctor(runs: Runs = RUNS) -> None:
-    """Say what is installed, which devices and weights are there, what is missing and how to get it."""
+    """Say what is here, what is missing, how to get it."""
     from lina_lab.cli.describe import print_doctor
 
     print_doctor(runs)
@@ -156,7 +162,10 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     runs: Runs = RUNS,
 ) -> None:
-    """Start the MLflow UI on this machine alone, and print links to the sweep's table and charts."""
+    """Start the MLflow UI, print links to a sweep.
+
+    It listens on this machine alone.
+    """
     from lina_lab.cli.ui import serve_ui
     from lina_lab.ledger import load_plan
 
@@ -165,7 +174,10 @@ def ui(
 
 @app.command()
 def sync(name: SweepName, runs: Runs = RUNS) -> None:
-    """Bring MLflow up to date with the ledger; it can be called at any time, and again."""
+    """Bring MLflow up to date with the ledger.
+
+    It can be called at any time, and again.
+    """
     from lina_lab.ledger import load_plan
     from lina_lab.tracking.shipper import sync as bring_up_to_date
 
