@@ -2,10 +2,11 @@
 
     runs/<key>/config.yaml     the resolved experiment
                metrics.csv     step, metric, value, time (Unix seconds); rows are only appended
-               state.json      what the cell is doing now (for people; nothing is decided from it)
+               state.json      how far the cell is (for people; nothing is decided from it)
+               attempts/       who worked on it, and how that ended: see claims.py
                checkpoints/    to continue from
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images
-               ema.safetensors the averaged weights
+               ema.safetensors the averaged weights, once training is over; trained.json: the seconds it took
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran
@@ -16,7 +17,6 @@ Every file but metrics.csv is written whole and then renamed, so that it is eith
 import csv
 import json
 import math
-import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,12 +24,17 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from lina_lab.claims import FAULTS, LEASE_SECONDS, Attempt, Watch, faults, last_attempt
 from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digest
 from lina_lab.config.load import build, read_yaml
 from lina_lab.config.sweep import Omission, Plan, Scalar
+from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
 
-State = Literal["waiting", "running", "done", "diverged", "failed"]
+State = Literal["waiting", "running", "done", "diverged", "pruned", "failed"]
+ENDED = ("done", "diverged", "pruned")
+"""States with a result."""
 
 
 class Metric(NamedTuple):
@@ -47,6 +52,8 @@ class PlannedCell(NamedTuple):
     key: str
     values: dict[str, Scalar]
     seed: int
+    flops: float = 0.0
+    """Of its training."""
 
 
 class StoredPlan(NamedTuple):
@@ -58,20 +65,6 @@ class StoredPlan(NamedTuple):
     cells: list[PlannedCell]
     omitted: list[Omission]
     provenance: dict[str, Any]
-
-
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file whole, or leave the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def create_cell(runs: Path, experiment: Experiment) -> Path:
@@ -150,30 +143,56 @@ def read_metrics(folder: Path) -> list[Metric]:
     return metrics
 
 
-def rewind_metrics(folder: Path, step: int) -> None:
-    """Drop the rows after a step, which a cell that continues from there will write again."""
-    rows = [row for row in read_metrics(folder) if row.step <= step]
+def rewind_metrics(folder: Path, step: int, drop: str | None = None) -> None:
+    """Drop the rows that a cell which continues after a step will write again; `drop` begins names of more of them."""
+    rows = [r for r in read_metrics(folder) if r.step <= step and not (drop and r.metric.startswith(drop))]
     lines = [",".join(Metric._fields), *(f"{r.step},{r.metric},{r.value!r},{r.time:.3f}" for r in rows)]
     write_atomic(folder / "metrics.csv", "".join(f"{line}\r\n" for line in lines))
 
 
-def write_state(folder: Path, state: State, **details: Scalar) -> None:
-    """Say what the cell is doing: `phase`, `step`, `steps`, `loss`, `seconds_left` and the like."""
-    write_atomic(folder / "state.json", json.dumps({"state": state, **details, "time": time.time()}))
+def write_state(folder: Path, **details: Scalar) -> None:
+    """Say how far the cell is: `phase`, `step`, `steps`, `loss`, `seconds_left` and the like."""
+    write_atomic(folder / "state.json", json.dumps({**details, "time": time.time()}))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What the cell is doing. A valid result decides over whatever state.json says."""
+    """The cell's `state`, with `reason` and `attempt` where there are any, and what state.json says of its progress.
+
+    A valid result decides; without one, the last attempt does.
+    """
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        state = {"state": "waiting"}
+        details = dict(json.loads((folder / "state.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        details = {}
+    attempt = last_attempt(folder)
+    if attempt is not None:
+        details |= {"attempt": attempt.number, "host": attempt.host, "job": attempt.job}
     if (folder / "result.json").exists():
         try:
-            state["state"] = read_result(folder)["state"]
+            return details | {"state": read_result(folder)["state"]}
         except LabError as error:
-            state |= {"state": "failed", "reason": str(error)}
-    return state
+            return details | {"state": "failed", "reason": str(error)}
+    if attempt is None:
+        return {"state": "waiting"}
+    state, reason = _state_of(folder, attempt)
+    return details | {"state": state, "reason": reason}
+
+
+def _state_of(folder: Path, attempt: Attempt) -> tuple[State, str]:
+    """What an attempt without a result means: the state, and why it is so."""
+    if attempt.ended in FAULTS:
+        if attempt.forgiven:
+            return "waiting", "to be tried again"
+        count = faults(folder)
+        return "failed", attempt.reason if count == 1 else f"{attempt.reason} (failed {count} times)"
+    if attempt.ended == "stopped":
+        return "waiting", "stopped; it will continue"
+    if attempt.ended is not None or Watch().is_over(attempt):
+        return "waiting", f"its process on {attempt.host or 'an unknown host'} is gone; it will continue"
+    silent = time.time() - attempt.path.stat().st_mtime
+    if silent > LEASE_SECONDS:
+        return "running", f"no sign of life from {attempt.host} for {silent:.0f} s"
+    return "running", ""
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -224,7 +243,10 @@ def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> Path:
         "name": plan.sweep.name,
         "question": plan.sweep.question,
         "axes": plan.axes,
-        "cells": [{"key": c.key, "values": c.values, "seed": c.seed} for c in plan.cells],
+        "cells": [
+            {"key": c.key, "values": c.values, "seed": c.seed, "flops": training_flops(c.experiment)}
+            for c in plan.cells
+        ],
         "omitted": [o._asdict() for o in plan.omitted],
         "provenance": provenance,
     }

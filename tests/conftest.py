@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
-from lina_lab.ledger import StoredPlan, append_metrics, create_cell, load_plan, store_plan, write_result, write_state
+from lina_lab.ledger import StoredPlan, append_metrics, create_cell, load_plan, store_plan, write_result
 
 EXPERIMENT = {
     "name": "fake",
@@ -88,7 +89,10 @@ class FakeStudy:
 
     def unfinish(self, index: int, state: str, reason: str = "") -> None:
         (self.folder(index) / "result.json").unlink()
-        write_state(self.folder(index), state, reason=reason)
+        if state != "waiting":
+            claimed = claim(self.folder(index), Watch())
+            if state != "running":
+                claimed.end(state, reason)
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from lina_lab import ledger
+from lina_lab import files, ledger
+from lina_lab.claims import Watch, claim, forgive
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 
@@ -30,14 +31,14 @@ def test_a_cell_comes_back_as_it_was_written(cell, tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
-    ledger.write_atomic(path, "old")
+    files.write_atomic(path, "old")
 
     def broken(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ledger.os, "fsync", broken)
+    monkeypatch.setattr(files.os, "fsync", broken)
     with pytest.raises(OSError, match="No space"):
-        ledger.write_atomic(path, "new")
+        files.write_atomic(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -109,12 +110,21 @@ def test_a_cell_is_found_by_key_start_of_key_or_folder(cell, tmp_path):
         ledger.find_cell(tmp_path, "")
 
 
-def test_a_state_that_cannot_be_read_is_waiting(cell):
-    assert ledger.read_state(cell)["state"] == "waiting"
-    ledger.write_state(cell, "running", step=3)
-    assert ledger.read_state(cell)["step"] == 3
+def test_a_state_is_what_the_attempts_say(cell):
+    assert ledger.read_state(cell) == {"state": "waiting"}
+    claimed = claim(cell, Watch())
+    ledger.write_state(cell, step=3)
+    state = ledger.read_state(cell)
+    assert (state["state"], state["step"], state["attempt"]) == ("running", 3, 1)
     (cell / "state.json").write_text("{")
+    assert ledger.read_state(cell)["state"] == "running"
+    claimed.end("failed", "OSError: no space")
+    state = ledger.read_state(cell)
+    assert (state["state"], state["reason"]) == ("failed", "OSError: no space")
+    forgive(cell)
     assert ledger.read_state(cell)["state"] == "waiting"
+    claim(cell, Watch()).end("stopped")
+    assert ledger.read_state(cell)["reason"] == "stopped; it will continue"
 
 
 def test_a_plan_comes_back_and_a_damaged_one_is_named(study):

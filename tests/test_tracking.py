@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lina_lab.claims import Watch, claim, end_attempt, last_attempt
 from lina_lab.config.sweep import cell_label, load_sweep
 from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
 from lina_lab.ledger import (
     StoredPlan,
     append_metrics,
@@ -21,7 +23,6 @@ from lina_lab.ledger import (
     read_metrics,
     rewind_metrics,
     store_plan,
-    write_atomic,
     write_result,
     write_state,
 )
@@ -77,7 +78,8 @@ def study(bare, empty_store):
 
 def train(folder: Path, first: int = 1, last: int = 7) -> None:
     """Rows of steps first to last, with a sheet at the last."""
-    write_state(folder, "running", step=last, steps=11)
+    claim(folder, Watch())
+    write_state(folder, step=last, steps=11)
     for step in range(first, last + 1):
         append_metrics(folder, step, {"train/loss": 1 / step, "val/loss": 2 / step})
     sheet = io.BytesIO()
@@ -91,7 +93,6 @@ def finish(folder: Path, state: str = "done") -> None:
     result = {"key": folder.name, "state": state, "steps": 11, "samples_seen": 704, "metrics": metrics}
     cost = {"parameters": {"total": 101, "trainable": 97}, "flops": {"training": 1009, "sampling": 103}}
     write_result(folder, result | cost | {"seconds": {"training": 1.5}, "provenance": {"commit": "0123abc"}})
-    write_state(folder, "done")
 
 
 def whole_study(runs: Path, plan: StoredPlan) -> None:
@@ -291,12 +292,12 @@ def test_a_failed_cell_has_its_traceback_and_runs_again_under_its_run(study):
     folder = runs / plan.cells[0].key
     train(folder)
     write_atomic(folder / "error.txt", "Traceback")
-    write_state(folder, "failed")
+    end_attempt(last_attempt(folder), "failed")
     sync(runs, plan)
     run = held(runs)[folder.name]
     assert run["status"] == "FAILED"
     assert "error.txt" in run["files"]
-    write_state(folder, "running", attempt=2)
+    claim(folder, Watch())
     assert sync(runs, plan).created == 0
     run = held(runs)[folder.name]
     assert (run["status"], run["tags"]["lab.attempt"]) == ("RUNNING", "2")

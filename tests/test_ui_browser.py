@@ -20,7 +20,8 @@ from PIL import Image
 from lina_lab.cli.ui import server
 from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
-from lina_lab.ledger import append_metrics, create_cell, store_plan, write_atomic, write_result
+from lina_lab.files import write_atomic
+from lina_lab.ledger import append_metrics, create_cell, store_plan, write_result
 
 MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 needs_browser = pytest.mark.skipif(

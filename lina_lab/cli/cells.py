@@ -1,5 +1,6 @@
 """Commands on one trained cell: draw from it, measure it again."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 from lina_lab.config.experiment import DataShape, Experiment, digest
 from lina_lab.config.load import Document, build
 from lina_lab.errors import LabError
-from lina_lab.ledger import find_cell, write_atomic
+from lina_lab.files import write_atomic
+from lina_lab.ledger import find_cell
 
 
 def sample_cell(
@@ -66,6 +68,30 @@ def evaluate_cell(
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
     print(f"wrote {path}")
+
+
+def run_one(folder: Path, sweep: str | None) -> int:
+    """Run one cell in this process, its end on stdout: the exit code."""
+    import signal
+
+    from lina_lab.ledger import load_plan, read_experiment
+    from lina_lab.training.attempt import REQUEUE, attempt_cell, stop_on_signals
+
+    stop = stop_on_signals(signal.SIGTERM, signal.SIGINT)
+    experiment = read_experiment(folder)
+    with contextlib.ExitStack() as stack:
+        if sweep is not None:
+            from lina_lab.tracking.shipper import Shipper
+
+            plan = load_plan(folder.parent, sweep)
+            stack.enter_context(Shipper(folder.parent, plan, only=folder.resolve().name))
+        import torch
+
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        ended, reason = attempt_cell(folder, stop)
+    print(f"{folder}: {ended or 'another process works on it'}{f': {reason}' if reason else ''} ({experiment.name})")
+    return {"stopped": REQUEUE, "failed": 1, "refused": 1}.get(ended or "", 0)
 
 
 def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:

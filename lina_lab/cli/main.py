@@ -1,6 +1,5 @@
 """The command line: parse, call one function, print. Heavy imports stand inside the command that needs them."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +19,13 @@ app = typer.Typer(
 
 Runs = Annotated[Path, typer.Option(envvar="LAB_RUNS", help="Folder of the ledger.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
-Workers = Annotated[int, typer.Option(min=0, help="Worker processes, one core each; 0 for one a core.")]
+Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a core, or --per-gpu on every GPU.")]
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
+PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
+Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RUNS = Path("runs")
+RETRIES = 2
 
 
 @app.command()
@@ -31,6 +33,8 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep, e.g. sweeps/digits-quick.yaml.")],
     settings: Setting = [],  # noqa: B006, typer reads it
     workers: Workers = 0,
+    per_gpu: PerGpu = 1,
+    retries: Retries = RETRIES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")] = False,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
@@ -48,8 +52,10 @@ def sweep(
         print_plan(plan, runs)
         return
     from lina_lab.cli.running import run_plan
+    from lina_lab.sweep.local import slots, visible_gpus
 
-    raise typer.Exit(run_plan(plan, runs, workers or cores(), tracking=tracking))
+    where = slots(workers, per_gpu, visible_gpus())
+    raise typer.Exit(run_plan(plan, runs, where, retries, tracking=tracking))
 
 
 @app.command()
@@ -63,10 +69,48 @@ def train(
     from lina_lab.cli.running import run_plan
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
+    from lina_lab.sweep.local import slots, visible_gpus
     from lina_lab.sweep.run import single
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
-    raise typer.Exit(run_plan(plan, runs, 1, tracking=tracking))
+    raise typer.Exit(run_plan(plan, runs, slots(1, 1, visible_gpus()), retries=0, tracking=tracking))
+
+
+@app.command()
+def retry(
+    name: SweepName,
+    failed: Annotated[bool, typer.Option("--failed", help="Only failed cells, not diverged ones.")] = False,
+    workers: Workers = 0,
+    per_gpu: PerGpu = 1,
+    retries: Retries = RETRIES,
+    tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
+    runs: Runs = RUNS,
+) -> None:
+    """Try failed and diverged cells of a sweep again.
+
+    A sweep tries a cell that fails twice more by itself, and then leaves it until this command.
+    """
+    from lina_lab.cli.running import forgive_failed, run_plan
+    from lina_lab.sweep.local import slots, visible_gpus
+
+    plan = forgive_failed(runs, name, failed_only=failed)
+    where = slots(workers, per_gpu, visible_gpus())
+    raise typer.Exit(run_plan(plan, runs, where, retries, tracking=tracking))
+
+
+@app.command()
+def clean(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Only cells of these sweeps.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """List what is not needed, ask, and remove it.
+
+    That is: checkpoints of cells with a result, damaged files set aside, and cells that no sweep has. Results stay.
+    """
+    from lina_lab.cli.cleaning import clean_up
+
+    clean_up(runs, names or [], sure=yes)
 
 
 @app.command()
@@ -129,6 +173,25 @@ def report(
     print(f"wrote {write_report(runs, plan, out or Path('reports') / plan.name)}")
 
 
+cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
+app.add_typer(cell_app, name="cell")
+
+
+@cell_app.command("run")
+def cell_run(
+    folder: Annotated[Path, typer.Argument(help="Folder of a cell.")],
+    sweep: Annotated[str | None, typer.Option(help="Show the cell in this sweep's MLflow experiment.")] = None,
+) -> None:
+    """Run one cell to its end, in this process.
+
+    Exit code 0: it has a result, or another process works on it; 75: it was asked to stop (SIGTERM, Ctrl-C) and will
+    continue from its checkpoint: start it again; 1: it failed.
+    """
+    from lina_lab.cli.cells import run_one
+
+    raise typer.Exit(run_one(folder, sweep))
+
+
 @app.command()
 def axes() -> None:
     """List every design axis, its values and formulas."""
@@ -182,11 +245,6 @@ def sync(name: SweepName, runs: Runs = RUNS) -> None:
     from lina_lab.tracking.shipper import sync as bring_up_to_date
 
     print(bring_up_to_date(runs, load_plan(runs, name)))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
-from lina_lab.config.sweep import Plan, left_out
+from lina_lab.config.sweep import Plan, cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
 
@@ -55,8 +55,8 @@ def print_plan(plan: Plan, runs: Path) -> None:
 
 def print_status(plan: StoredPlan, runs: Path) -> None:
     """State, step and age of every cell."""
-    table = text_table("key", "cell", "seed", "state", "step", "left", "seen", numbers=3)
-    states = []
+    table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
+    states, work, speed = [], 0.0, 0.0
     for cell in plan.cells:
         state = read_state(runs / cell.key)
         states.append(state["state"])
@@ -64,11 +64,20 @@ def print_status(plan: StoredPlan, runs: Path) -> None:
         left = duration(state.get("seconds_left")) if state["state"] == "running" else ""
         seen = f"{duration(time.time() - state['time'])} ago" if "time" in state else ""
         reason = f" ({state['reason']})" if state.get("reason") else ""
-        label = " ".join(f"{k}={v}" for k, v in cell.values.items())
-        table.add_row(cell.key, label, str(cell.seed), state["state"] + reason, step, left, seen)
+        on = " ".join(filter(None, (state.get("host"), state.get("job"))))
+        attempt = str(state.get("attempt", ""))
+        table.add_row(
+            cell.key, cell_label(cell.values), str(cell.seed), state["state"] + reason, step, left, seen, attempt, on
+        )
+        if state["state"] in {"running", "waiting"}:
+            flops = cell.flops * (1 - state.get("step", 0) / state.get("steps", 1))
+            work += flops
+            if state["state"] == "running" and state.get("seconds_left"):
+                speed += flops / state["seconds_left"]
     _console().print(table)
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    print(f"{plan.name}: {counts} of {len(states)} cells")
+    left = f"; about {duration(work / speed)} left" if speed else ""
+    print(f"{plan.name}: {counts} of {len(states)} cells{left}")
 
 
 def print_results(plan: StoredPlan, runs: Path) -> int:

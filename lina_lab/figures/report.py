@@ -25,7 +25,8 @@ from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import samples_figure
 from lina_lab.figures.scaling import bars, human, scaling_figure
 from lina_lab.figures.style import save
-from lina_lab.ledger import StoredPlan, read_result, write_atomic
+from lina_lab.files import write_atomic
+from lina_lab.ledger import StoredPlan, read_result
 
 
 def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:

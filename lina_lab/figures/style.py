@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lina_lab.config.sweep import Scalar
-from lina_lab.ledger import write_atomic
+from lina_lab.files import write_atomic
 
 COLOURS = {"division": "#0072B2", "subtraction": "#D55E00", "softmax": "#555555"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -1,19 +1,22 @@
 """The local engine: worker processes that keep their imports and take cell after cell, one torch thread each."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from lina_lab.errors import LabError
-from lina_lab.ledger import write_atomic, write_state
+from lina_lab.claims import Watch, claim, end_attempt, faults, last_attempt
+from lina_lab.ledger import is_done, read_state
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
@@ -25,10 +28,17 @@ ENVIRONMENT = {
 }
 
 TICK_SECONDS = 0.5
+GRACE_SECONDS = 60.0
+"""That a worker may take to write a checkpoint when it is asked to stop."""
+RETRIES = 2
+"""A cell that fails is tried again so often."""
+
+Slot = Mapping[str, str]
+"""Where a worker runs, as environment variables: on which GPU, or, with none, on a core."""
 
 
 class Finished(NamedTuple):
-    """How a cell ended: done, diverged or failed, with the first line of the reason."""
+    """How a cell ended: done, diverged, pruned or failed, with the first line of the reason."""
 
     folder: Path
     state: str
@@ -36,116 +46,197 @@ class Finished(NamedTuple):
 
 
 class Worker(NamedTuple):
-    process: SpawnProcess
+    process: ForkServerProcess
     connection: Connection
+    slot: int
 
 
-def run_cells(folders: Iterable[Path], num_workers: int, tick: Callable[[list[Finished]], None]) -> list[Finished]:
-    """Run cells on worker processes until all have ended; one that fails or dies never stops the others.
+def slots(num_workers: int, per_gpu: int, gpus: Sequence[str]) -> list[Slot]:
+    """`per_gpu` slots on every GPU, or one a core without GPUs; `num_workers` cuts their number, 0 for all."""
+    if not gpus:
+        return [{}] * (num_workers or cores())
+    everywhere: list[Slot] = [{"CUDA_VISIBLE_DEVICES": gpu} for _ in range(per_gpu) for gpu in gpus]
+    return everywhere[:num_workers] if num_workers else everywhere
 
-    `tick` is called about twice a second with the cells that have just ended. Ctrl-C, or any exception of `tick`,
-    stops the workers; each cell then continues from its newest checkpoint when it is started again.
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves, or all, found without importing torch."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [gpu for gpu in named.split(",") if gpu not in {"", "-1", "NoDevFiles"}]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
+
+
+class Engine:
+    """Runs cells until none is left. `queue` may grow while it runs.
+
+    A cell that another process works on is waited for, and taken over if that process goes; one that fails or takes
+    its worker with it is tried again `retries` times, and never stops the others.
     """
-    waiting = list(folders)
-    running: dict[Worker, Path] = {}
-    ended: list[Finished] = []
-    idle = [_start_worker() for _ in range(min(num_workers, len(waiting)))]
-    try:
-        while waiting or running:
-            while waiting and (idle or len(running) < num_workers):
-                worker = idle.pop() if idle else _start_worker()
-                running[worker] = waiting.pop(0)
-                worker.connection.send(str(running[worker]))
-            new = []
-            for ready in wait([w.connection for w in running], timeout=TICK_SECONDS):
-                worker = next(w for w in running if w.connection is ready)
-                finished = _receive(worker, running.pop(worker))
-                if worker.process.is_alive():
-                    idle.append(worker)
-                new.append(finished)
-            ended += new
-            tick(new)
-    finally:
-        _stop(idle, list(running))
-    return ended
 
+    def __init__(self, queue: deque[Path], where: Sequence[Slot], retries: int = RETRIES) -> None:
+        self.queue, self.where, self.retries = queue, where, retries
+        self.idle: list[Worker] = []
+        self.running: dict[Worker, Path] = {}
+        self.elsewhere: list[Path] = []
+        self.watch = Watch()
+        self.failed: Counter[Path] = Counter()
+        """Failures seen by this engine: the ledger cannot count them on a full disk."""
 
-def _start_worker() -> Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    saved = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)  # read once, when the child imports torch
-    try:
-        process = context.Process(target=_work, args=(theirs, sys.argv), daemon=True)
-        process.start()
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-    theirs.close()
-    return Worker(process, ours)
+    def run(self, tick: Callable[[list[Finished]], None]) -> list[Finished]:
+        """All cells that ended. `tick` is called about twice a second with those that have just done so.
 
+        Ctrl-C, or any exception of `tick`, stops the workers: each cell writes a checkpoint and continues from it when
+        it is started again. A second Ctrl-C does not wait for that.
+        """
+        ended: list[Finished] = []
+        try:
+            while self.queue or self.running or self.elsewhere:
+                new = self._hand_out()
+                connections = [worker.connection for worker in self.running]
+                for ready in wait(connections, timeout=TICK_SECONDS) if connections else ():
+                    new += self._receive(next(w for w in self.running if w.connection is ready))
+                if not connections:
+                    threading.Event().wait(TICK_SECONDS if self.elsewhere else 0)
+                ended += new
+                tick(new)
+        finally:
+            self._stop()
+        return ended
 
-def _receive(worker: Worker, folder: Path) -> Finished:
-    """What a worker says of its cell; one that died says nothing, and its cell has failed."""
-    try:
-        state, reason = worker.connection.recv()
-    except (EOFError, OSError):
+    def _hand_out(self) -> list[Finished]:
+        """Give cells to free workers; the cells that turn out to have ended already."""
+        for folder in [f for f in self.elsewhere if self.watch.is_over(last_attempt(f))]:
+            self.elsewhere.remove(folder)
+            self.queue.append(folder)
+        ended = []
+        while self.queue and len(self.running) < len(self.where):
+            folder = self.queue.popleft()
+            if is_done(folder) or not self._may_retry(folder):
+                state = read_state(folder)
+                ended.append(Finished(folder, state["state"], state.get("reason", "")))
+            elif self.watch.is_over(last_attempt(folder)):
+                worker = self.idle.pop() if self.idle else self._start_worker()
+                self.running[worker] = folder
+                worker.connection.send(str(folder))
+            else:
+                self.elsewhere.append(folder)
+        return ended
+
+    def _receive(self, worker: Worker) -> list[Finished]:
+        """What a worker says of its cell. One that died says nothing."""
+        folder = self.running.pop(worker)
+        try:
+            state, reason = worker.connection.recv()
+        except (EOFError, OSError):
+            state, reason = "died", self._bury(worker, folder)
+        if state not in {"died", "stopped"}:
+            self.idle.append(worker)
+        self.failed[folder] += state in {"failed", "died"}
+        if state is None:
+            self.elsewhere.append(folder)
+        elif state == "stopped" or (state in {"failed", "died"} and self._may_retry(folder)):
+            self.queue.append(folder)
+        else:
+            return [Finished(folder, "failed" if state in {"died", "refused"} else state, reason)]
+        return []
+
+    def _may_retry(self, folder: Path) -> bool:
+        return max(self.failed[folder], faults(folder)) <= self.retries
+
+    def _bury(self, worker: Worker, folder: Path) -> str:
+        """Write down that a worker died with its cell, even if it did so before it claimed the cell."""
         worker.process.join()
-        reason = f"the worker process died (exit code {worker.process.exitcode}); see {folder / 'log.txt'}"
-        write_state(folder, "failed", reason=reason)
-        return Finished(folder, "failed", reason)
-    return Finished(folder, state, reason)
+        code = worker.process.exitcode or 0
+        reason = f"its process {f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with {code}'}"
+        last = last_attempt(folder)
+        with contextlib.suppress(OSError):  # on a full disk nothing can be written down, and all else goes on
+            if last is not None and last.pid == worker.process.pid and last.ended is None:
+                end_attempt(last, "died", reason)
+            elif (claimed := claim(folder, self.watch)) is not None:
+                claimed.end("died", reason)
+        return reason
+
+    def _start_worker(self) -> Worker:
+        taken = {worker.slot for worker in self.running}
+        slot = next(i for i in range(len(self.where)) if i not in taken)
+        context = multiprocessing.get_context("forkserver")
+        # One process imports torch and Lightning; workers are forked from it at once. It never touches a GPU.
+        context.set_forkserver_preload(["lina_lab.training.cell"])
+        ours, theirs = context.Pipe()
+        saved = {name: os.environ.get(name) for name in ENVIRONMENT}
+        os.environ.update(ENVIRONMENT)  # read once, when torch is imported
+        try:
+            process = context.Process(target=_work, args=(theirs, sys.argv, self.where[slot]), daemon=True)
+            process.start()
+        finally:
+            for name, value in saved.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        theirs.close()
+        return Worker(process, ours, slot)
+
+    def _stop(self) -> None:
+        """End the idle workers by closing their connection; ask the busy ones for a checkpoint, and wait for it."""
+        workers = [*self.idle, *self.running]
+        if self.running:
+            print("stopping: the cells write a checkpoint (Ctrl-C again: at once)", file=sys.stderr, flush=True)
+        for worker in self.running:
+            worker.process.terminate()
+        for worker in workers:
+            worker.connection.close()
+        try:
+            for worker in workers:
+                worker.process.join(GRACE_SECONDS)
+        finally:
+            for worker in workers:
+                worker.process.kill()
+                worker.process.join()
 
 
-def _stop(idle: list[Worker], busy: list[Worker]) -> None:
-    """End the idle workers by closing their connection, the busy ones by signal."""
-    for worker in busy:
-        worker.process.terminate()
-    for worker in [*idle, *busy]:
-        worker.connection.close()
-    for worker in [*idle, *busy]:
-        worker.process.join(timeout=5)
-        if worker.process.is_alive():
-            worker.process.kill()
-            worker.process.join()
-
-
-def _work(connection: Connection, command: list[str]) -> None:
+def _work(connection: Connection, command: list[str], slot: Slot) -> None:
     """The life of a worker process: a cell's folder in, its end out, until the launcher is gone."""
+    from lina_lab.training.attempt import stop_on_signals
+
+    os.environ.update(slot)
     sys.argv = command  # provenance names the command that the user typed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    threading.Thread(target=_die_with_launcher, daemon=True).start()
-    while True:
-        try:
+    stop = stop_on_signals(signal.SIGTERM)
+    threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):  # the launcher is gone
+        while not stop.is_set():
             folder = Path(connection.recv())
-        except EOFError:
-            return
-        connection.send(_run(folder))
+            connection.send(_run(folder, stop, slot))
 
 
-def _die_with_launcher() -> None:
+def _end_with_launcher(stop: threading.Event) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        stop.set()
+        threading.Event().wait(GRACE_SECONDS)
         os._exit(1)
 
 
-def _run(folder: Path) -> tuple[str, str]:
-    """One cell, its output in log.txt and its traceback, if it fails, in error.txt."""
+def _run(folder: Path, stop: threading.Event, slot: Slot) -> tuple[str | None, str]:
+    """One attempt at a cell, its output in log.txt."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    try:
-        import torch
+    where = "".join(f", {name}={value}" for name, value in slot.items())
+    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} process {os.getpid()}{where}", flush=True)
+    import torch
 
-        torch.set_num_threads(1)
-        from lina_lab.training.cell import run_cell
+    from lina_lab.training.attempt import attempt_cell
 
-        return run_cell(folder), ""
-    except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
-        text = str(error) if isinstance(error, LabError) else traceback.format_exc()
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        write_atomic(folder / "error.txt", text)
-        write_state(folder, "failed", reason=reason)
-        return "failed", reason
+    torch.set_num_threads(1)
+    return attempt_cell(folder, stop)

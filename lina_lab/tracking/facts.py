@@ -53,7 +53,9 @@ def stamp(folder: Path) -> tuple[Any, ...]:
     names = ("config.yaml", "metrics.csv", "state.json", "result.json", "error.txt")
     paths = [folder / name for name in names] + sorted(folder.glob("samples/step-*.png"))
     stats = [(path.name, path.stat()) for path in paths if path.exists()]
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    # Heartbeats touch the file of an attempt; what it says changes its size.
+    attempts = tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("attempts/*.json")))
+    return attempts + tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def sheets(folder: Path) -> dict[int, Path]:

@@ -1,12 +1,13 @@
 """Keeping MLflow up to date: once (`sync`), or while a sweep runs (`Shipper`)."""
 
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lina_lab.ledger import StoredPlan
-from lina_lab.tracking.store import locked, without_password
+from lina_lab.tracking.store import is_server, locked, store_uri, without_password
 from lina_lab.tracking.view import Synced, View
 
 EVERY = 2.0
@@ -30,8 +31,10 @@ def sync(runs: Path, plan: StoredPlan) -> Synced:
 class Shipper:
     """A thread that ships while the block runs, and once more at its end. It never raises: see `behind`."""
 
-    def __init__(self, runs: Path, plan: StoredPlan, every: float = EVERY, closing: float = CLOSING) -> None:
-        self.runs, self.plan, self.every, self.closing = runs, plan, every, closing
+    def __init__(
+        self, runs: Path, plan: StoredPlan, every: float = EVERY, closing: float = CLOSING, only: str | None = None
+    ) -> None:
+        self.runs, self.plan, self.every, self.closing, self.only = runs, plan, every, closing, only
         self.error: str | None = None
         self._view: View | None = None
         self._stop = threading.Event()
@@ -64,8 +67,10 @@ class Shipper:
                 self.error, wait = None, self.every
 
     def _once(self) -> None:
-        with locked(self.runs):
-            self._view = self._view or View(self.runs, self.plan)
+        # Cells on a cluster ship themselves, each its own, to a server that can take it.
+        alone = self.only is not None and is_server(store_uri(self.runs))
+        with nullcontext() if alone else locked(self.runs):
+            self._view = self._view or View(self.runs, self.plan, self.only)
             self._view.update()
 
     def __enter__(self) -> Self:

@@ -33,9 +33,10 @@ STATUS = {
     "done": "FINISHED",
     # Divergence is a finding about the design, not a fault of the run: nothing is to be repaired or tried again.
     "diverged": "FINISHED",
+    "pruned": "FINISHED",
     "failed": "FAILED",
 }
-ENDED = {"done", "diverged", "failed"}
+ENDED = {"done", "diverged", "pruned", "failed"}
 
 
 class Synced(NamedTuple):
@@ -79,8 +80,9 @@ class Run:
 class View:
     """One sweep's experiment in MLflow; `update` may be called again and again."""
 
-    def __init__(self, runs: Path, plan: StoredPlan) -> None:
-        self.runs, self.plan = runs, plan
+    def __init__(self, runs: Path, plan: StoredPlan, only: str | None = None) -> None:
+        """With `only`, the key of a cell, that cell alone is brought up to date, as its own process does."""
+        self.runs, self.plan, self.only = runs, plan, only
         self.client = connect(runs)
         tags = {"mlflow.note.content": plan.question, "mlflow.experimentKind": "custom_model_development"}
         experiment = ensure_experiment(self.client, runs, plan.name, tags)
@@ -107,12 +109,14 @@ class View:
         problems = []
         for cell in self.plan.cells:
             try:
-                self._update_cell(cell)
+                if self.only in {None, cell.key}:
+                    self._update_cell(cell)
             except LabError as error:
                 problems.append(str(error))
-        self._retire_others()
-        self._update_driver()
-        self._update_charts()
+        if self.only is None:
+            self._retire_others()
+            self._update_driver()
+            self._update_charts()
         if problems:
             raise LabError("\n".join(problems))
         return self.sent._replace(cells=sum(cell.key in self.found for cell in self.plan.cells))

@@ -1,15 +1,18 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import json
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -22,12 +25,12 @@ from lina_lab.data.datasets import Dataset, load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.files import write_atomic
 from lina_lab.ledger import (
     append_metrics,
     read_experiment,
     read_metrics,
     rewind_metrics,
-    write_atomic,
     write_result,
     write_state,
 )
@@ -36,15 +39,15 @@ from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.batches import Batches
 from lina_lab.training.module import Batch, LinaModule
-from lina_lab.training.recorder import Recorder, newest_checkpoint
+from lina_lab.training.recorder import Recorder, Stopped, newest_checkpoint
 from lina_lab.training.sheets import save_sheet
 
 SAMPLING_BATCH = 250
 SHEET_COLUMNS = 8
 
 
-def run_cell(folder: Path) -> str:
-    """Bring a cell to its result: its state, done or diverged.
+def run_cell(folder: Path, stop: threading.Event | None = None) -> Literal["done", "diverged", "stopped"]:
+    """Bring a cell to its result, or, once `stop` is set, to a checkpoint. The caller holds the claim.
 
     Raises:
         LabError: if the cell cannot be run as it is described.
@@ -53,38 +56,66 @@ def run_cell(folder: Path) -> str:
     record = provenance()
     dataset = load_dataset(experiment.data)
     extractor = load_extractor(experiment.evaluation.extractor)
-    write_state(folder, "running", phase="starting", step=0, steps=experiment.training.steps)
+    steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if "diff_sha256" in record:
         write_atomic(folder / "diff.patch", uncommitted_diff())
+    try:
+        trained = _trained(folder, experiment, dataset, stop or threading.Event())
+        seconds = {"training": trained.seconds}
+        result = describe(experiment) | {"seconds": seconds, "provenance": record}
+        if trained.diverged_at is not None:
+            at = trained.diverged_at
+            write_result(folder, result | {"state": "diverged", "diverged_at": at, "steps": at})
+            return "diverged"
 
-    seconds = {}
-    started = time.monotonic()
-    model, diverged_at = train(folder, experiment, dataset)
-    seconds["training"] = time.monotonic() - started
-    result = describe(experiment) | {"seconds": seconds, "provenance": record}
-    if diverged_at is not None:
-        write_result(folder, result | {"state": "diverged", "diverged_at": diverged_at, "steps": diverged_at})
-        write_state(folder, "diverged", step=diverged_at, steps=experiment.training.steps)
-        return "diverged"
-
-    write_atomic(folder / "ema.safetensors", save(model.state_dict()))
-    started = time.monotonic()
-    labels = balanced_labels(experiment)
-    images = generate(model, labels, experiment.sampling, experiment.seed, _shows_sampling(folder, experiment))
+        started = time.monotonic()
+        labels = balanced_labels(experiment)
+        shows = _shows_sampling(folder, experiment, stop or threading.Event())
+        images = generate(trained.model, labels, experiment.sampling, experiment.seed, shows)
+    except Stopped:
+        return "stopped"
     save_images(folder / "samples" / "generated.npz", images, labels)
     seconds["sampling"] = time.monotonic() - started
 
     started = time.monotonic()
-    write_state(folder, "running", phase="evaluating", step=experiment.training.steps, steps=experiment.training.steps)
+    write_state(folder, phase="evaluating", step=steps, steps=steps)
     evaluation = evaluate(images, labels, dataset, extractor, experiment.seed)
     seconds["evaluation"] = time.monotonic() - started
-    append_metrics(folder, experiment.training.steps, evaluation.metrics)
+    append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}
     record_of_samples = evaluation.record | experiment.sampling.model_dump() | {"weights": "ema"}
     write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
-    write_state(folder, "done", step=experiment.training.steps, steps=experiment.training.steps)
+    write_state(folder, step=steps, steps=steps)
     return "done"
+
+
+class Trained(NamedTuple):
+    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
+
+    model: Lina
+    diverged_at: int | None
+    seconds: float
+
+
+def _trained(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event) -> Trained:
+    """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
+    path = folder / "ema.safetensors"
+    if path.exists():
+        try:
+            model = load_trained(folder)[1]
+        except LabError:
+            path.replace(path.with_suffix(".safetensors.damaged"))
+        else:
+            rewind_metrics(folder, experiment.training.steps, drop="eval/")
+            seconds = json.loads((folder / "trained.json").read_text(encoding="utf-8"))["seconds"]
+            return Trained(model.to(_device()), None, seconds)
+    trained = train(folder, experiment, dataset, stop)
+    if trained.diverged_at is None:
+        weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
+        write_atomic(folder / "trained.json", json.dumps({"seconds": trained.seconds}))
+        write_atomic(path, save(weights))
+    return trained
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
@@ -106,14 +137,19 @@ def build_model(experiment: Experiment) -> Lina:
     return Lina(experiment.model, experiment.data.shape, experiment.seed)
 
 
-def train(folder: Path, experiment: Experiment, dataset: Dataset) -> tuple[Lina, int | None]:
-    """The trained model with its averaged weights, and the step at which it diverged if it did."""
+def train(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event | None = None) -> Trained:
+    """Train from the newest checkpoint, or from the start.
+
+    Raises:
+        Stopped: when `stop` is set, once a checkpoint of the step is written.
+    """
     _quiet_lightning()
-    model, recorder = build_model(experiment), Recorder(folder, experiment)
+    model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event())
     training, every = experiment.training, experiment.logging.validate_every
     found = newest_checkpoint(folder)
     checkpoint, start = found or (None, 0)
     rewind_metrics(folder, start)
+    write_state(folder, phase="starting", step=start, steps=training.steps)
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
         if recorder.diverged_at is None:
@@ -124,6 +160,8 @@ def train(folder: Path, experiment: Experiment, dataset: Dataset) -> tuple[Lina,
         max_steps=training.steps,
         accelerator="auto",
         devices=1,
+        # Under SLURM Lightning would requeue the job by its own lights; the ledger does.
+        plugins=[LightningEnvironment()],
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
         gradient_clip_val=training.gradient_clip,
         callbacks=[ema, recorder],
@@ -144,11 +182,10 @@ def train(folder: Path, experiment: Experiment, dataset: Dataset) -> tuple[Lina,
         ckpt_path=checkpoint,
         weights_only=True,
     )
-    model.eval()
+    model.to(_device()).eval()  # Lightning leaves it on the processor
     if recorder.diverged_at is None and training.steps % every:
-        device = next(model.parameters()).device
-        validate(model, (held_out[0].to(device), held_out[1].to(device)), training.steps)
-    return model, recorder.diverged_at
+        validate(model, (held_out[0].to(_device()), held_out[1].to(_device())), training.steps)
+    return Trained(model, recorder.diverged_at, recorder.seconds)
 
 
 @torch.no_grad()
@@ -213,16 +250,23 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
     return experiment, model.eval()
 
 
-def _shows_sampling(folder: Path, experiment: Experiment) -> Callable[[float], None]:
+def _device() -> torch.device:
+    """The device that Lightning takes for `accelerator: auto`."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _shows_sampling(folder: Path, experiment: Experiment, stop: threading.Event) -> Callable[[float], None]:
     started, written = time.monotonic(), 0.0
     steps = experiment.training.steps
 
     def show(share: float) -> None:
         nonlocal written
+        if stop.is_set():
+            raise Stopped
         now = time.monotonic()
         if now - written > 1:
             left = (now - started) / share * (1 - share)
-            write_state(folder, "running", phase="sampling", step=steps, steps=steps, share=share, seconds_left=left)
+            write_state(folder, phase="sampling", step=steps, steps=steps, share=share, seconds_left=left)
             written = now
 
     return show

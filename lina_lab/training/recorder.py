@@ -1,5 +1,7 @@
 """The Lightning callback that writes the ledger: metrics, state, checkpoints, and the end of a diverged run."""
 
+import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,15 @@ from lina_lab.ledger import append_metrics, write_state
 KEPT_CHECKPOINTS = 2
 
 
+class Stopped(Exception):
+    """The training was asked to stop, and has written a checkpoint."""
+
+
 class Recorder(pl.Callback):
     """Comes after the averaging callback, so that a checkpoint holds the average of its own step."""
 
-    def __init__(self, folder: Path, experiment: Experiment) -> None:
-        self.folder, self.every = folder, experiment.logging.every
+    def __init__(self, folder: Path, experiment: Experiment, stop: threading.Event) -> None:
+        self.folder, self.stop, self.every = folder, stop, experiment.logging.every
         self.validate_every, self.checkpoint_every = (
             experiment.logging.validate_every,
             experiment.logging.checkpoint_every,
@@ -29,11 +35,21 @@ class Recorder(pl.Callback):
         self.first_bad = torch.tensor(-1)
         """The first step with a loss that is not finite; -1 while there is none. Kept on the device: no waiting."""
         self.diverged_at: int | None = None
+        self.handler = signal.getsignal(signal.SIGTERM)
         self.started, self.start_step, self.written = 0.0, 0, 0.0
+        self.seconds_before = 0.0
+        """Of training, in the attempts that the checkpoint comes from."""
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started, self.start_step = time.monotonic(), trainer.global_step
-        self.first_bad = torch.tensor(-1, device=pl_module.device)
+        self.first_bad = self.first_bad.to(pl_module.device)
+        if threading.current_thread() is threading.main_thread():
+            # Lightning's own answer to SIGTERM would end the training without a checkpoint.
+            signal.signal(signal.SIGTERM, self.handler)
 
     def on_train_batch_end(
         self,
@@ -58,8 +74,11 @@ class Recorder(pl.Callback):
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if self.diverged_at is None and step % self.checkpoint_every == 0 and step < self.steps:
+        stop = self.stop.is_set()
+        if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             save_checkpoint(trainer, self.folder, step)
+            if stop:
+                raise Stopped
 
     def _log(self, trainer: pl.Trainer, step: int) -> None:
         if self.first_bad >= 0:
@@ -80,7 +99,6 @@ class Recorder(pl.Callback):
         left = (now - self.started) / max(1, step - self.start_step) * (self.steps - step)
         write_state(
             self.folder,
-            "running",
             phase="training",
             step=step,
             steps=self.steps,
@@ -90,10 +108,11 @@ class Recorder(pl.Callback):
         self.written = now
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss_sum": float(self.loss_sum)}
+        return {"loss_sum": float(self.loss_sum), "seconds": self.seconds, "first_bad": int(self.first_bad)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.loss_sum = state_dict["loss_sum"]
+        self.loss_sum, self.seconds_before = state_dict["loss_sum"], state_dict["seconds"]
+        self.first_bad = torch.tensor(state_dict["first_bad"])
 
 
 def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:

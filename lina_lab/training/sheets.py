@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from lina_lab.ledger import write_atomic
+from lina_lab.files import write_atomic
 
 SHOWN_SIDE = 40
 """Small images are enlarged by a whole factor to about this many pixels, so that their pixels can be seen."""

@@ -2,15 +2,20 @@
 
 import os
 import signal
+import subprocess
+import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
 
+from lina_lab.claims import Watch, attempts, last_attempt
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state
-from lina_lab.sweep.local import run_cells
+from lina_lab.sweep.local import Engine, Finished, cores, slots, visible_gpus
 from lina_lab.sweep.run import Snapshot, run_sweep
+from lina_lab.training.recorder import checkpoints
 
 BASE = {
     "name": "test",
@@ -29,23 +34,31 @@ def plan(base: dict = BASE, **axes: list) -> Plan:
     return expand(sweep, Document(base, {}), Document({}, {}), Path("test.yaml"))
 
 
+def sweep(runs: Path, planned: Plan, workers: int = 2, show=lambda snapshot, new: None) -> list[Finished]:
+    return run_sweep(runs, planned, [{}] * workers, show, 0)
+
+
+def run(folders: list[Path], tick=lambda new: None, retries: int = 0, where=({},)) -> list[Finished]:
+    return Engine(deque(folders), where, retries).run(tick)
+
+
 def metrics(folder: Path) -> list[tuple]:
     return [(row.step, row.metric, row.value) for row in read_metrics(folder)]
 
 
 def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
     shown: list[Snapshot] = []
-    ended = run_sweep(tmp_path, plan(), 2, lambda snapshot, new: shown.append(snapshot))
+    ended = sweep(tmp_path, plan(), show=lambda snapshot, new: shown.append(snapshot))
     assert sorted(f.state for f in ended) == ["done", "done"]
     assert [row.state for row in shown[-1].rows] == ["done", "done"]
     assert any(row.state == "running" for snapshot in shown for row in snapshot.rows)
     assert shown[-1].seconds_left == pytest.approx(0)
-    assert run_sweep(tmp_path, plan(), 2, lambda snapshot, new: None) == []
+    assert sweep(tmp_path, plan()) == []
 
 
 def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
     for workers in (1, 2):
-        run_sweep(tmp_path / str(workers), plan(), workers, lambda snapshot, new: None)
+        sweep(tmp_path / str(workers), plan(), workers)
     for cell in plan().cells:
         one, two = (tmp_path / str(w) / cell.key for w in (1, 2))
         assert metrics(one) == metrics(two)
@@ -57,46 +70,103 @@ def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_pat
     long = plan(BASE | {"training": BASE["training"] | {"steps": 5000}}, seed=[1]).cells[0]
     bad, killed, good = (create_cell(tmp_path, c.experiment) for c in (plan().cells[0], long, plan().cells[1]))
     (bad / "config.yaml").write_text("schema: 1\nnonsense: true\n")
-
-    def kill(new):
-        state = read_state(killed)
-        if state["state"] == "running" and state.get("step", 0) > 0:
-            pid = _worker_with(killed)
-            if pid is not None:
-                os.kill(pid, signal.SIGKILL)
-
-    ended = {finished.folder: finished for finished in run_cells([bad, killed, good], 1, kill)}
+    ended = {f.folder: f for f in run([bad, killed, good], kill_once_it_trains(killed, signal.SIGKILL), retries=0)}
     assert ended[good].state == "done"
     assert ended[bad].state == "failed"
     assert "config.yaml" in (bad / "error.txt").read_text()
     assert "Traceback" not in (bad / "error.txt").read_text()
-    assert ended[killed].state == "failed"
-    assert "died" in ended[killed].reason
+    assert (ended[killed].state, ended[killed].reason) == ("failed", "its process was killed by SIGKILL")
     assert read_state(killed)["state"] == "failed"
 
 
-def _worker_with(folder: Path) -> int | None:
-    """The process that writes the cell's log."""
-    for fds in Path("/proc").glob("[0-9]*/fd"):
-        try:
-            if any(os.path.realpath(fd) == str((folder / "log.txt").resolve()) for fd in fds.iterdir()):
-                return int(fds.parent.name)
-        except OSError:
-            continue
-    return None
+def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
+    cell = plan(BASE | {"training": BASE["training"] | {"steps": 60}}).cells[0]
+    whole, killed = (create_cell(tmp_path / name, cell.experiment) for name in "ab")
+    run([whole])
+    (ended,) = run([killed], kill_once_it_trains(killed, signal.SIGKILL), retries=1)
+    assert ended.state == "done"
+    assert [a.ended for a in attempts(killed)] == ["died", "done"]
+    assert metrics(killed) == metrics(whole)
+    assert (killed / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
+
+
+def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_path):
+    base = BASE | {"training": BASE["training"] | {"steps": 80}, "logging": {"checkpoint_every": 1000}}
+    cell = plan(base).cells[0]
+    whole, stopped = (create_cell(tmp_path / name, cell.experiment) for name in "ab")
+    run([whole])
+    run([stopped], kill_once_it_trains(stopped, signal.SIGTERM), retries=0)
+    assert [a.ended for a in attempts(stopped)] == ["stopped", "done"]
+    (checkpoint,) = checkpoints(stopped)
+    assert 0 < int(checkpoint.stem.removeprefix("step-")) < 80
+    assert metrics(stopped) == metrics(whole)
+    assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
+
+
+def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
+    three = plan(training__steps=[6, 7, 8])
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local as t\n"
+        "t.sweep(pathlib.Path(sys.argv[1]), t.plan(training__steps=[6, 7, 8]), 1)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
+    launchers = [subprocess.Popen(command) for _ in range(2)]
+    assert [launcher.wait(200) for launcher in launchers] == [0, 0]
+    worked = [attempts(tmp_path / cell.key) for cell in three.cells]
+    assert [[a.ended for a in of_cell] for of_cell in worked] == [["done"]] * 3
+    assert len({of_cell[0].pid for of_cell in worked}) == 2
+
+
+def test_slots_are_cores_or_places_on_gpus():
+    assert slots(3, 1, []) == [{}] * 3
+    assert len(slots(0, 2, [])) == cores()
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(0, 2, ["0", "3"])] == ["0", "3", "0", "3"]
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(3, 2, ["0", "3"])] == ["0", "3", "0"]
+
+
+def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert visible_gpus() == ["2", "5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: H100 (UUID: a)'\necho 'GPU 1: H100 (UUID: b)'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert visible_gpus() == ["0", "1"]
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert visible_gpus() == []
+
+
+def test_a_worker_works_where_its_slot_says(tmp_path):
+    folder = create_cell(tmp_path, plan().cells[0].experiment)
+    run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
+    assert f"process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES=" in (folder / "log.txt").read_text()
+
+
+def kill_once_it_trains(folder: Path, number: int):
+    """A tick that sends a signal to the cell's process, once, when it has made a step."""
+
+    def tick(new):
+        last, state = last_attempt(folder), read_state(folder)
+        if last is not None and last.number == 1 and last.ended is None and state.get("step", 0) > 0:
+            os.kill(last.pid, number)
+
+    return tick
 
 
 def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
-    longer = plan(BASE | {"training": BASE["training"] | {"steps": 300}})
+    longer = plan(BASE | {"training": BASE["training"] | {"steps": 150}})
 
     def interrupt(snapshot, new):
         if any(row.state == "running" and row.step > 4 for row in snapshot.rows):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(tmp_path, longer, 2, interrupt)
+        sweep(tmp_path, longer, show=interrupt)
     folders = [tmp_path / cell.key for cell in longer.cells]
     assert not any(is_done(folder) for folder in folders)
-    assert all(_worker_with(folder) is None for folder in folders)
-    run_sweep(tmp_path, longer, 2, lambda snapshot, new: None)
+    assert all(Watch().is_over(last_attempt(folder)) for folder in folders)
+    assert any(last_attempt(folder).ended == "stopped" for folder in folders)
+    sweep(tmp_path, longer)
     assert all(read_result(folder)["state"] == "done" for folder in folders)

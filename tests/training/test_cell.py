@@ -75,7 +75,7 @@ def test_a_loss_in_the_metrics_is_the_mean_since_the_row_before(tmp_path, datase
 @pytest.mark.parametrize("stop_after", [4, 5, 8, 9, 11])
 def test_a_killed_cell_continues_to_the_same_bits(tmp_path, dataset, monkeypatch, stop_after):
     whole = create_cell(tmp_path / "whole", experiment())
-    expected, _ = train(whole, experiment(), dataset)
+    expected = train(whole, experiment(), dataset).model
 
     folder = create_cell(tmp_path / "killed", experiment())
     after = Recorder.on_train_batch_end
@@ -90,7 +90,7 @@ def test_a_killed_cell_continues_to_the_same_bits(tmp_path, dataset, monkeypatch
         train(folder, experiment(), dataset)
     monkeypatch.setattr(Recorder, "on_train_batch_end", after)
     assert newest_checkpoint(folder)[1] == {8: 4}.get(stop_after, stop_after // 4 * 4)
-    model, _ = train(folder, experiment(), dataset)
+    model = train(folder, experiment(), dataset).model
 
     assert rows(folder) == rows(whole)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
@@ -103,7 +103,7 @@ def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
     for count in steps:
         folder = create_cell(tmp_path / str(count), experiment(training__steps=count, training__warmup_steps=0))
         changed = experiment(training__steps=count, training__warmup_steps=0, training__ema_decay=0.75)
-        averages.append(train(folder, changed, dataset)[0].head.out.bias.detach())
+        averages.append(train(folder, changed, dataset).model.head.out.bias.detach())
     live = [averages[0]]  # the first update copies the weights
     for earlier, later in pairwise(averages):
         live.append((later - 0.75 * earlier) / 0.25)
@@ -111,7 +111,7 @@ def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
     for count in steps:
         changed = experiment(training__steps=count, training__warmup_steps=0, training__ema_decay=0.0)
         folder = create_cell(tmp_path / f"plain{count}", changed)
-        plain.append(train(folder, changed, dataset)[0].head.out.bias.detach())
+        plain.append(train(folder, changed, dataset).model.head.out.bias.detach())
     for ours, expected in zip(live, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
 
@@ -148,15 +148,15 @@ def test_a_diverged_cell_says_at_which_step_and_is_no_crash(tmp_path, monkeypatc
 
 def test_bfloat16_trains_with_float32_weights(tmp_path, dataset):
     folder = create_cell(tmp_path, experiment(training__precision="bf16"))
-    model, _ = train(folder, experiment(training__precision="bf16"), dataset)
+    model = train(folder, experiment(training__precision="bf16"), dataset).model
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
 def test_gradient_clipping_changes_the_training(tmp_path, dataset):
-    plain, _ = train(create_cell(tmp_path / "a", experiment()), experiment(), dataset)
+    plain = train(create_cell(tmp_path / "a", experiment()), experiment(), dataset).model
     clipped = experiment(training__gradient_clip=1e-3)
-    other, _ = train(create_cell(tmp_path / "b", clipped), clipped, dataset)
+    other = train(create_cell(tmp_path / "b", clipped), clipped, dataset).model
     assert not torch.equal(plain.head.out.weight, other.head.out.weight)
 
 
@@ -179,7 +179,7 @@ def test_the_learning_rate_warms_up_from_a_thousandth_and_stays():
 
 
 def test_frozen_parameters_stay_as_they_were(tmp_path, dataset):
-    model, _ = train(create_cell(tmp_path, experiment()), experiment(), dataset)
+    model = train(create_cell(tmp_path, experiment()), experiment(), dataset).model
     fresh = dict(build_model(experiment()).named_parameters())
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:  # averaging equal weights rounds
@@ -215,4 +215,4 @@ def test_the_state_of_a_running_cell_is_json_with_a_step(tmp_path, dataset):
     folder = create_cell(tmp_path, experiment())
     train(folder, experiment(), dataset)
     state = json.loads((folder / "state.json").read_text())
-    assert (state["state"], state["phase"], state["step"]) == ("running", "training", 12)
+    assert (state["phase"], state["step"]) == ("training", 12)

@@ -1,0 +1,61 @@
+"""One attempt at a cell: claim it, run it, say how that ended. What every engine starts in its processes."""
+
+import signal
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from lina_lab.claims import End, Watch, claim
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+from lina_lab.ledger import is_done, read_result
+
+REQUEUE = 75
+"""Exit code of a process that was asked to stop and has left a checkpoint: EX_TEMPFAIL, start it again."""
+
+
+def attempt_cell(folder: Path, stop: threading.Event) -> tuple[End | None, str]:
+    """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.
+
+    When `stop` is set the cell writes a checkpoint and ends as `stopped`.
+
+    Raises:
+        OSError: if the end cannot be written down, as on a full disk. The process should end then: its cell counts
+            as taken while it lives.
+    """
+    claimed = claim(folder, Watch())
+    if claimed is None:
+        return None, ""
+    with claimed:
+        ended, reason = _run(folder, stop)
+        claimed.end(ended, reason)
+        return ended, reason
+
+
+def _run(folder: Path, stop: threading.Event) -> tuple[End, str]:
+    if is_done(folder):
+        return read_result(folder)["state"], ""
+    try:
+        from lina_lab.training.cell import run_cell
+
+        return run_cell(folder, stop), ""
+    except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
+        expected = isinstance(error, LabError)
+        write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())
+        return "refused" if expected else "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def stop_on_signals(*signals: signal.Signals) -> threading.Event:
+    """An event that the first of these signals sets; the second ends the process at once."""
+    event = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001, the signature of a handler
+        if event.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        event.set()
+
+    for number in signals:
+        signal.signal(number, handle)
+    return event
