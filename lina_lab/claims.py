@@ -25,7 +25,7 @@ LEASE_SECONDS = 60.0
 """An owner on another machine whose heartbeat stands still for so long is gone."""
 
 End = Literal["done", "diverged", "pruned", "stopped", "failed", "refused", "died"]
-"""`stopped`: was asked to, will continue; `failed`: by an exception; `refused`: no retry can help; `died`: was killed."""
+"""`stopped`: was asked to, will continue; `failed`: an exception; `refused`: no retry can help; `died`: was killed."""
 FAULTS = ("failed", "refused", "died")
 
 

@@ -12,6 +12,9 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import find_cell
 
+REQUEUE = 75
+"""Exit code of cells that were asked to stop and have left a checkpoint: EX_TEMPFAIL, start them again."""
+
 
 def sample_cell(
     runs: Path, name: str, out: Path | None, labels: str, each: int, seed: int, changes: dict[str, Any]
@@ -70,28 +73,41 @@ def evaluate_cell(
     print(f"wrote {path}")
 
 
-def run_one(folder: Path, sweep: str | None) -> int:
-    """Run one cell in this process, its end on stdout: the exit code."""
+def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int) -> int:
+    """Run cells on this machine, as a job of a cluster does: the exit code."""
     import signal
+    from collections import deque
 
     from lina_lab.ledger import load_plan, read_experiment
-    from lina_lab.training.attempt import REQUEUE, attempt_cell, stop_on_signals
+    from lina_lab.sweep.local import Engine, Finished, slots, visible_gpus
+    from lina_lab.sweep.slurm import requeue_this_job
 
-    stop = stop_on_signals(signal.SIGTERM, signal.SIGINT)
-    experiment = read_experiment(folder)
+    for folder in folders:
+        read_experiment(folder)
+    runs = folders[0].parent
+    failed: list[Finished] = []
+
+    def show(new: list[Finished]) -> None:
+        for finished in new:
+            print(f"{finished.folder.name}: {finished.state}{finished.reason and f': {finished.reason}'}", flush=True)
+            failed.extend(f for f in new if f.state == "failed")
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    where = slots(workers or len(folders), per_gpu, visible_gpus())
     with contextlib.ExitStack() as stack:
         if sweep is not None:
             from lina_lab.tracking.shipper import Shipper
 
-            plan = load_plan(folder.parent, sweep)
-            stack.enter_context(Shipper(folder.parent, plan, only=folder.resolve().name))
-        import torch
-
-        if not torch.cuda.is_available():
-            torch.set_num_threads(1)
-        ended, reason = attempt_cell(folder, stop)
-    print(f"{folder}: {ended or 'another process works on it'}{f': {reason}' if reason else ''} ({experiment.name})")
-    return {"stopped": REQUEUE, "failed": 1, "refused": 1}.get(ended or "", 0)
+            keys = frozenset(folder.resolve().name for folder in folders)
+            shipper = stack.enter_context(Shipper(runs, load_plan(runs, sweep), only=keys))
+        try:
+            Engine(deque(folders), where, retries, patient=False).run(show)
+        except KeyboardInterrupt:
+            print(f"stopped{', requeued' if requeue_this_job() else '; it will continue'}", flush=True)
+            return REQUEUE
+    if sweep is not None and shipper.behind:
+        print(shipper.behind)
+    return 1 if failed else 0
 
 
 def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:

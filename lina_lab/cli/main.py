@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,9 @@ Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
+EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
+OptionalWorkers = Annotated[int | None, typer.Option(min=0, help="Worker processes; by default one a core or GPU.")]
+OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RUNS = Path("runs")
 RETRIES = 2
@@ -32,8 +35,9 @@ RETRIES = 2
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep, e.g. sweeps/digits-quick.yaml.")],
     settings: Setting = [],  # noqa: B006, typer reads it
-    workers: Workers = 0,
-    per_gpu: PerGpu = 1,
+    engine: EngineName = None,
+    workers: OptionalWorkers = None,
+    per_gpu: OptionalPerGpu = None,
     retries: Retries = RETRIES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")] = False,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
@@ -51,11 +55,11 @@ def sweep(
 
         print_plan(plan, runs)
         return
-    from lina_lab.cli.running import run_plan
-    from lina_lab.sweep.local import slots, visible_gpus
+    from lina_lab.cli.running import launch
+    from lina_lab.config.sweep import engine_of
 
-    where = slots(workers, per_gpu, visible_gpus())
-    raise typer.Exit(run_plan(plan, runs, where, retries, tracking=tracking))
+    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
+    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
 
 
 @app.command()
@@ -66,22 +70,23 @@ def train(
     runs: Runs = RUNS,
 ) -> None:
     """Train, sample and evaluate one experiment."""
-    from lina_lab.cli.running import run_plan
+    from lina_lab.cli.running import launch
+    from lina_lab.config.engine import EngineConfig
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
-    from lina_lab.sweep.local import slots, visible_gpus
     from lina_lab.sweep.run import single
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
-    raise typer.Exit(run_plan(plan, runs, slots(1, 1, visible_gpus()), retries=0, tracking=tracking))
+    raise typer.Exit(launch(plan, runs, EngineConfig(workers=1), retries=0, tracking=tracking))
 
 
 @app.command()
 def retry(
     name: SweepName,
     failed: Annotated[bool, typer.Option("--failed", help="Only failed cells, not diverged ones.")] = False,
-    workers: Workers = 0,
-    per_gpu: PerGpu = 1,
+    engine: EngineName = None,
+    workers: OptionalWorkers = None,
+    per_gpu: OptionalPerGpu = None,
     retries: Retries = RETRIES,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
@@ -90,12 +95,12 @@ def retry(
 
     A sweep tries a cell that fails twice more by itself, and then leaves it until this command.
     """
-    from lina_lab.cli.running import forgive_failed, run_plan
-    from lina_lab.sweep.local import slots, visible_gpus
+    from lina_lab.cli.running import forgive_failed, launch
+    from lina_lab.config.sweep import engine_of
 
     plan = forgive_failed(runs, name, failed_only=failed)
-    where = slots(workers, per_gpu, visible_gpus())
-    raise typer.Exit(run_plan(plan, runs, where, retries, tracking=tracking))
+    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
+    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
 
 
 @app.command()
@@ -179,17 +184,20 @@ app.add_typer(cell_app, name="cell")
 
 @cell_app.command("run")
 def cell_run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a cell.")],
-    sweep: Annotated[str | None, typer.Option(help="Show the cell in this sweep's MLflow experiment.")] = None,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of cells.")],
+    sweep: Annotated[str | None, typer.Option(help="Show the cells in this sweep's MLflow experiment.")] = None,
+    workers: Workers = 0,
+    per_gpu: PerGpu = 1,
+    retries: Retries = RETRIES,
 ) -> None:
-    """Run one cell to its end, in this process.
+    """Run cells to their end on this machine.
 
-    Exit code 0: it has a result, or another process works on it; 75: it was asked to stop (SIGTERM, Ctrl-C) and will
-    continue from its checkpoint: start it again; 1: it failed.
+    Exit code 0: each has a result, or another process works on it; 75: they were asked to stop (SIGTERM, Ctrl-C) and
+    will continue from a checkpoint: start them again (a SLURM job requeues itself); 1: one failed.
     """
-    from lina_lab.cli.cells import run_one
+    from lina_lab.cli.cells import run_cells
 
-    raise typer.Exit(run_one(folder, sweep))
+    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries))
 
 
 @app.command()

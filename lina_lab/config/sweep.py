@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from lina_lab.config.engine import EngineConfig, user_file
 from lina_lab.config.experiment import Config, Experiment, cell_key
 from lina_lab.config.load import (
     ConfigError,
@@ -38,6 +39,8 @@ class Sweep(Config):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     exclude: list[dict[str, Scalar]] = []
     """Combinations to leave out: a cell that has all values of one entry."""
+    engine: EngineConfig = EngineConfig()
+    """Where the cells run; what it leaves out comes from the user's own file."""
 
 
 class Cell(NamedTuple):
@@ -130,6 +133,18 @@ def load_sweep(path: Path, settings: Mapping[str, Any] | None = None) -> Plan:
     base = read_yaml(path.parent / sweep.experiment)
     base = override(base, sweep.set, {k: document.places.get(("set", *k.split(".")), str(path)) for k in sweep.set})
     return expand(sweep, override(base, base_settings, "--set"), document, path)
+
+
+def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
+    """The engine of a sweep: options of the command line over its `engine:` section over the user's file.
+
+    Raises:
+        LabError: if the user's file is missing or wrong.
+    """
+    path = user_file()
+    chosen = validate(EngineConfig, read_yaml(path)) if path else EngineConfig()
+    own = {name: getattr(sweep.engine, name) for name in sweep.engine.model_fields_set}
+    return chosen.model_copy(update=own | {k: v for k, v in options.items() if v is not None})
 
 
 def expand(sweep: Sweep, base: Document, document: Document, path: Path) -> Plan:

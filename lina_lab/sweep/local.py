@@ -83,8 +83,11 @@ class Engine:
     its worker with it is tried again `retries` times, and never stops the others.
     """
 
-    def __init__(self, queue: deque[Path], where: Sequence[Slot], retries: int = RETRIES) -> None:
-        self.queue, self.where, self.retries = queue, where, retries
+    def __init__(
+        self, queue: deque[Path], where: Sequence[Slot], retries: int = RETRIES, *, patient: bool = True
+    ) -> None:
+        """With `patient` false, a cell that another process works on is left to it."""
+        self.queue, self.where, self.retries, self.patient = queue, where, retries, patient
         self.idle: list[Worker] = []
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
@@ -128,8 +131,10 @@ class Engine:
                 worker = self.idle.pop() if self.idle else self._start_worker()
                 self.running[worker] = folder
                 worker.connection.send(str(folder))
-            else:
+            elif self.patient:
                 self.elsewhere.append(folder)
+            else:
+                ended.append(Finished(folder, "running"))
         return ended
 
     def _receive(self, worker: Worker) -> list[Finished]:
@@ -143,7 +148,7 @@ class Engine:
             self.idle.append(worker)
         self.failed[folder] += state in {"failed", "died"}
         if state is None:
-            self.elsewhere.append(folder)
+            self.queue.append(folder)  # where it is seen that another process works on it
         elif state == "stopped" or (state in {"failed", "died"} and self._may_retry(folder)):
             self.queue.append(folder)
         else:

@@ -1,6 +1,7 @@
 """Keeping MLflow up to date: once (`sync`), or while a sweep runs (`Shipper`)."""
 
 import threading
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +33,12 @@ class Shipper:
     """A thread that ships while the block runs, and once more at its end. It never raises: see `behind`."""
 
     def __init__(
-        self, runs: Path, plan: StoredPlan, every: float = EVERY, closing: float = CLOSING, only: str | None = None
+        self,
+        runs: Path,
+        plan: StoredPlan,
+        every: float = EVERY,
+        closing: float = CLOSING,
+        only: Collection[str] | None = None,
     ) -> None:
         self.runs, self.plan, self.every, self.closing, self.only = runs, plan, every, closing, only
         self.error: str | None = None

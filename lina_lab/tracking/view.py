@@ -11,7 +11,7 @@ wrote its last rows again, with new times.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,8 +80,8 @@ class Run:
 class View:
     """One sweep's experiment in MLflow; `update` may be called again and again."""
 
-    def __init__(self, runs: Path, plan: StoredPlan, only: str | None = None) -> None:
-        """With `only`, the key of a cell, that cell alone is brought up to date, as its own process does."""
+    def __init__(self, runs: Path, plan: StoredPlan, only: Collection[str] | None = None) -> None:
+        """With `only`, keys of cells, these alone are brought up to date, as their own job does."""
         self.runs, self.plan, self.only = runs, plan, only
         self.client = connect(runs)
         tags = {"mlflow.note.content": plan.question, "mlflow.experimentKind": "custom_model_development"}
@@ -109,7 +109,7 @@ class View:
         problems = []
         for cell in self.plan.cells:
             try:
-                if self.only in {None, cell.key}:
+                if self.only is None or cell.key in self.only:
                     self._update_cell(cell)
             except LabError as error:
                 problems.append(str(error))

@@ -11,9 +11,6 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_result
 
-REQUEUE = 75
-"""Exit code of a process that was asked to stop and has left a checkpoint: EX_TEMPFAIL, start it again."""
-
 
 def attempt_cell(folder: Path, stop: threading.Event) -> tuple[End | None, str]:
     """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.

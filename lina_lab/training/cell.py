@@ -67,6 +67,7 @@ def run_cell(folder: Path, stop: threading.Event | None = None) -> Literal["done
         if trained.diverged_at is not None:
             at = trained.diverged_at
             write_result(folder, result | {"state": "diverged", "diverged_at": at, "steps": at})
+            write_state(folder, step=at, steps=steps)
             return "diverged"
 
         started = time.monotonic()

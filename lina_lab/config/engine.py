@@ -1,0 +1,46 @@
+"""Where cells run: an `engine:` section of a sweep over a user's own file. It changes no result and no key."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lina_lab.config.experiment import Config, Count
+
+USER_FILE = "LAB_ENGINE"
+"""Environment variable that names the user's file."""
+DEFAULT_USER_FILE = Path("~/.config/lina-lab/engine.yaml")
+
+
+class EngineConfig(Config):
+    name: Literal["local", "slurm"] = "local"
+    per_gpu: Count = 1
+    """Cells that share a GPU."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Local worker processes; 0 for one a core, or `per_gpu` on every GPU."""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str = Field(default="12:00:00", pattern=r"^(\d+-)?\d+(:\d+){0,2}$")
+    """SLURM's time limit of a job; a cell that needs longer is requeued and continues."""
+    gpus: Annotated[int, Field(ge=0)] = 0
+    """GPUs of a job."""
+    cpus: Count = 2
+    """Cores of a job."""
+    memory: str | None = Field(default=None, pattern=r"^\d+[KMGT]?$")
+    max_jobs: Count | None = None
+    """Jobs of a sweep that may run at once."""
+    stop_seconds: Count = 120
+    """So long before the time limit a job is told to write its checkpoint."""
+    setup: list[str] = []
+    """Shell lines that a job runs first, as `module load cuda`."""
+    options: list[str] = []
+    """More options for sbatch, as `--constraint=a100`."""
+
+
+def user_file() -> Path | None:
+    """The user's engine file, if there is one."""
+    named = os.environ.get(USER_FILE)
+    path = Path(named) if named else DEFAULT_USER_FILE.expanduser()
+    return path if named or path.exists() else None

@@ -1,0 +1,149 @@
+"""The SLURM engine: job arrays of `lab cell run`. A cell's state comes from its ledger, never from the queue.
+
+runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
+<time>.cells   the folders of its cells, a line a task
+<time>.job     its job number, once submitted
+<job>_<task>.log
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lina_lab.claims import Watch, faults, last_attempt
+from lina_lab.config.engine import EngineConfig
+from lina_lab.config.sweep import Plan
+from lina_lab.cost import training_flops
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+from lina_lab.ledger import create_cell, is_done
+
+LARGEST_ARRAY = 1000
+"""SLURM's default MaxArraySize allows task numbers up to 1000."""
+
+
+def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> dict[str, int]:
+    """Submit every cell that has no result, is not worked on and not in the queue: job number to number of cells.
+
+    Raises:
+        LabError: if sbatch is missing or refuses the job.
+    """
+    cells = sorted(plan.cells, key=lambda cell: -training_flops(cell.experiment))
+    folders = [create_cell(runs, cell.experiment).resolve() for cell in cells]
+    waiting = queued(runs, plan.sweep.name)
+    todo = [f for f in folders if f not in waiting and _needs_a_job(f, retries)]
+    jobs = {}
+    for first in range(0, len(todo), LARGEST_ARRAY):
+        chunk = todo[first : first + LARGEST_ARRAY]
+        jobs[_submit_array(runs, plan.sweep.name, chunk, engine, retries)] = len(chunk)
+    return jobs
+
+
+def _needs_a_job(folder: Path, retries: int) -> bool:
+    return not is_done(folder) and Watch().is_over(last_attempt(folder)) and faults(folder) <= retries
+
+
+def _submit_array(runs: Path, name: str, folders: Sequence[Path], engine: EngineConfig, retries: int) -> str:
+    folder = _folder(runs, name)
+    script = folder / f"{time.time_ns()}.sh"
+    write_atomic(script.with_suffix(".cells"), "".join(f"{f}\n" for f in folders))
+    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(folders), engine, retries))
+    job = _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
+    write_atomic(script.with_suffix(".job"), job)
+    return job
+
+
+def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries: int) -> str:
+    """The script of a job array over the lines of a file of cells."""
+    limit = f"%{engine.max_jobs}" if engine.max_jobs else ""
+    options = {
+        "job-name": f"lab-{name}",
+        "array": f"1-{count}{limit}",
+        "output": f"{cells.parent}/%A_%a.log",
+        "open-mode": "append",
+        # After a node failure or a preemption; `lab cell run` asks for it itself when the time is over.
+        "requeue": None,
+        # To the batch shell, which is replaced by `lab cell run`.
+        "signal": f"B:TERM@{engine.stop_seconds}",
+        "time": engine.time,
+        "cpus-per-task": engine.cpus,
+        "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
+        "partition": engine.partition or False,
+        "account": engine.account or False,
+        "qos": engine.qos or False,
+        "mem": engine.memory or False,
+    }
+    lines = [
+        f"--{key}" if value is None else f"--{key}={value}" for key, value in options.items() if value is not False
+    ]
+    command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
+    words = ["--sweep", name, "--retries", str(retries), "--per-gpu", str(engine.per_gpu)]
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            *(f"#SBATCH {line}" for line in (*lines, *engine.options)),
+            f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
+            *engine.setup,
+            f'cell=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells))})',
+            f'exec {shlex.join(command)} "$cell" {shlex.join(words)}',
+            "",
+        ]
+    )
+
+
+def queued(runs: Path, name: str) -> set[Path]:
+    """Folders of a sweep's cells whose job waits or runs, as far as SLURM tells: a hint, no more."""
+    found: set[Path] = set()
+    for path in sorted(_folder(runs, name).glob("*.job")):
+        tasks = _tasks(path.read_text(encoding="utf-8"))
+        cells = path.with_suffix(".cells").read_text(encoding="utf-8").splitlines()
+        found |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
+    return found
+
+
+def _tasks(job: str) -> Iterator[int]:
+    try:
+        listed = _ask("squeue", "--noheader", "--array", "--jobs", job, "--format", "%i")
+    except LabError:  # a job that SLURM has forgotten is an error to squeue
+        return
+    for line in listed.splitlines():
+        task = line.strip().partition("_")[2]
+        if task.isdigit():
+            yield int(task)
+
+
+def requeue_this_job() -> bool:
+    """Put the job that this process runs in back into the queue, unless someone has cancelled it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    try:
+        if "JobState=RUNNING" not in _ask("scontrol", "show", "job", job):
+            return False
+        _ask("scontrol", "requeue", job)
+    except LabError as error:
+        print(f"not requeued: {error}", flush=True)
+        return False
+    return True
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    except FileNotFoundError as error:
+        raise LabError(
+            f"{command[0]}: no such command: the slurm engine needs a machine that can submit jobs"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        raise LabError(f"{command[0]}: {error.stderr.strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{command[0]} did not answer within {error.timeout:g} s") from error
+    return done.stdout
+
+
+def _folder(runs: Path, name: str) -> Path:
+    return runs.resolve() / "sweeps" / f"{name}.slurm"
