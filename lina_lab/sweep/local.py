@@ -209,12 +209,12 @@ class Engine:
 
 def _work(connection: Connection, command: list[str], slot: Slot) -> None:
     """The life of a worker process: a cell's folder in, its end out, until the launcher is gone."""
-    from lina_lab.training.attempt import stop_on_signals
+    from lina_lab.training.attempt import stop_on
 
     os.environ.update(slot)
     sys.argv = command  # provenance names the command that the user typed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    stop = stop_on_signals(signal.SIGTERM)
+    stop = stop_on(signal.SIGTERM)
     threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the launcher is gone
         while not stop.is_set():

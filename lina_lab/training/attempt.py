@@ -43,16 +43,12 @@ def _run(folder: Path, stop: threading.Event) -> tuple[End, str]:
         return "refused" if expected else "failed", f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def stop_on_signals(*signals: signal.Signals) -> threading.Event:
-    """An event that the first of these signals sets; the second ends the process at once."""
+def stop_on(number: signal.Signals) -> threading.Event:
+    """An event that a signal sets, however often it comes: a cancelled SLURM job and its launcher both send it."""
     event = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001, the signature of a handler
-        if event.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
         event.set()
 
-    for number in signals:
-        signal.signal(number, handle)
+    signal.signal(number, handle)
     return event

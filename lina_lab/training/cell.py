@@ -277,4 +277,5 @@ def _quiet_lightning() -> None:
     """Its messages are about hardware and loaders that we chose knowingly; errors still come through."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # a sweep on a login node
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
