@@ -11,7 +11,7 @@ demo: env  ## train a small grid on handwritten digits, measure FID, write repor
 	$(BIN)/lab report digits-quick
 
 test: dev check  ## everything that must pass
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
 check: dev  ## style, types, layers: under a minute
 	$(BIN)/ruff check .

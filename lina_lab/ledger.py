@@ -6,7 +6,8 @@
                attempts/       who worked on it, and how that ended: see claims.py
                checkpoints/    to continue from
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images
-               ema.safetensors the averaged weights, once training is over; trained.json: the seconds it took
+               ema.safetensors the averaged weights, once training is over
+               trained.json    the seconds that it took, and the checksum of those weights
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran

@@ -90,7 +90,7 @@ def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int
     def show(new: list[Finished]) -> None:
         for finished in new:
             print(f"{finished.folder.name}: {finished.state}{finished.reason and f': {finished.reason}'}", flush=True)
-            failed.extend(f for f in new if f.state == "failed")
+        failed.extend(finished for finished in new if finished.state == "failed")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     where = slots(workers or len(folders), per_gpu, visible_gpus())

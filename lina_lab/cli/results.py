@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -80,8 +81,8 @@ def print_status(plan: StoredPlan, runs: Path) -> None:
     print(f"{plan.name}: {counts} of {len(states)} cells{left}")
 
 
-def print_results(plan: StoredPlan, runs: Path) -> int:
-    """The metrics of every finished cell; how many cells have failed."""
+def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> None:
+    """The metrics of every finished cell; `failed`: keys of the others and their reasons."""
     results = {}
     for cell in plan.cells:
         try:
@@ -92,25 +93,21 @@ def print_results(plan: StoredPlan, runs: Path) -> int:
     shown = [name for prefix in SHOWN_METRICS for name in names if name.startswith(prefix)]
     headings = [name.removeprefix("eval/") for name in shown]
     table = text_table("key", *plan.axes, "seed", "state", "parameters", *headings, numbers=len(shown) + 1)
-    failed = 0
     for cell in plan.cells:
         values = [str(value) for value in cell.values.values()]
         result = results.get(cell.key)
         if result is None:
-            state = read_state(runs / cell.key)
-            failed += state["state"] == "failed"
-            table.add_row(cell.key, *values, str(cell.seed), state["state"], "", *("" for _ in shown))
+            state = "failed" if cell.key in failed else read_state(runs / cell.key)["state"]
+            table.add_row(cell.key, *values, str(cell.seed), state, "", *("" for _ in shown))
             continue
         numbers = [_number(result["metrics"].get(name)) for name in shown]
         total = f"{result['parameters']['total']:,}"
         table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
     print()
     _console().print(table)
-    for cell in plan.cells:
-        state = read_state(runs / cell.key)
-        if state["state"] == "failed":
-            print(f"failed: {cell.key}: {state.get('reason', '')} (see {runs / cell.key / 'error.txt'})")
-    return failed
+    for key, reason in failed.items():
+        trace = runs / key / "error.txt"
+        print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")
 
 
 def _number(value: float | None) -> str:

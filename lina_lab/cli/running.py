@@ -66,13 +66,14 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, *, tra
             shipper = stack.enter_context(Shipper(runs, stored))
         try:
             with show_progress() as show:
-                run_sweep(runs, plan, where, show, retries)
+                ended = run_sweep(runs, plan, where, show, retries)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
     if tracking and shipper.behind:
         print(shipper.behind)
-    failed = print_results(stored, runs)
+    failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
+    print_results(stored, runs, failed)
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")

@@ -143,8 +143,10 @@ class Engine:
         try:
             state, reason = worker.connection.recv()
         except (EOFError, OSError):
-            state, reason = "died", self._bury(worker, folder)
-        if state not in {"died", "stopped"}:
+            state, reason = "died", ""
+        if state == "died":
+            reason = self._bury(worker, folder, reason)
+        elif state != "stopped":
             self.idle.append(worker)
         self.failed[folder] += state in {"failed", "died"}
         if state is None:
@@ -158,11 +160,12 @@ class Engine:
     def _may_retry(self, folder: Path) -> bool:
         return max(self.failed[folder], faults(folder)) <= self.retries
 
-    def _bury(self, worker: Worker, folder: Path) -> str:
+    def _bury(self, worker: Worker, folder: Path, reason: str) -> str:
         """Write down that a worker died with its cell, even if it did so before it claimed the cell."""
         worker.process.join()
         code = worker.process.exitcode or 0
-        reason = f"its process {f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with {code}'}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        reason = reason or f"its process {how}"
         last = last_attempt(folder)
         with contextlib.suppress(OSError):  # on a full disk nothing can be written down, and all else goes on
             if last is not None and last.pid == worker.process.pid and last.ended is None:
@@ -219,7 +222,13 @@ def _work(connection: Connection, command: list[str], slot: Slot) -> None:
     with contextlib.suppress(EOFError, OSError):  # the launcher is gone
         while not stop.is_set():
             folder = Path(connection.recv())
-            connection.send(_run(folder, stop, slot))
+            try:
+                connection.send(_run(folder, stop, slot))
+            except BrokenPipeError:
+                raise
+            except OSError as error:  # such as a full disk: how the cell ended could not be written down
+                connection.send(("died", str(error)))
+                return
 
 
 def _end_with_launcher(stop: threading.Event) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan
 from lina_lab.tracking.store import is_server, locked, store_uri, without_password
 from lina_lab.tracking.view import Synced, View
@@ -22,11 +23,17 @@ def sync(runs: Path, plan: StoredPlan) -> Synced:
     """Bring MLflow up to date with the ledger; called again, it sends what is new.
 
     Raises:
-        LabError: if the ledger of a cell is damaged; all other cells are up to date then.
-        Exception: whatever MLflow raises when its store cannot be reached.
+        LabError: if MLflow's store cannot be reached, or if the ledger of a cell is damaged; all other cells are up
+            to date then.
     """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     with locked(runs):
-        return View(runs, plan).update()
+        try:
+            return View(runs, plan).update()
+        except (MlflowException, SQLAlchemyError) as error:
+            raise LabError(f"MLflow at {without_password(store_uri(runs))}: {_one_line(error)}") from error
 
 
 class Shipper:

@@ -70,7 +70,9 @@ def connect(runs: Path) -> Any:
     settings = SETTINGS | (SQLITE_SETTINGS if uri.startswith("sqlite") else {})
     for name, value in settings.items():
         os.environ.setdefault(name, value)
-    for name, level in (("alembic", logging.WARNING), ("urllib3", logging.ERROR)):
+    # What goes wrong in a store is raised as well, and told by whoever catches it.
+    quiet = {"alembic": logging.WARNING, "urllib3": logging.ERROR, "mlflow.store.db.utils": logging.CRITICAL}
+    for name, level in quiet.items():
         logging.getLogger(name).setLevel(level)
     from mlflow import MlflowClient
 

@@ -1,5 +1,6 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import hashlib
 import json
 import logging
 import threading
@@ -102,21 +103,27 @@ class Trained(NamedTuple):
 def _trained(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event) -> Trained:
     """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
     path = folder / "ema.safetensors"
-    if path.exists():
-        try:
-            model = load_trained(folder)[1]
-        except LabError:
-            path.replace(path.with_suffix(".safetensors.damaged"))
-        else:
-            rewind_metrics(folder, experiment.training.steps, drop="eval/")
-            seconds = json.loads((folder / "trained.json").read_text(encoding="utf-8"))["seconds"]
-            return Trained(model.to(_device()), None, seconds)
+    seconds = _training_seconds(folder)
+    if seconds is not None:
+        rewind_metrics(folder, experiment.training.steps, drop="eval/")
+        return Trained(load_trained(folder)[1].to(_device()), None, seconds)
     trained = train(folder, experiment, dataset, stop)
     if trained.diverged_at is None:
-        weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
-        write_atomic(folder / "trained.json", json.dumps({"seconds": trained.seconds}))
-        write_atomic(path, save(weights))
+        weights = save({name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()})
+        record = {"seconds": trained.seconds, "sha256": hashlib.sha256(weights).hexdigest()}
+        write_atomic(path, weights)
+        write_atomic(folder / "trained.json", json.dumps(record))
     return trained
+
+
+def _training_seconds(folder: Path) -> float | None:
+    """What the training took, if its weights are there, every byte as it was written."""
+    try:
+        record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
+        whole = record["sha256"] == hashlib.sha256((folder / "ema.safetensors").read_bytes()).hexdigest()
+        return float(record["seconds"]) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

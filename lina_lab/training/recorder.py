@@ -119,9 +119,12 @@ def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
     """Write a checkpoint whole or not at all, and keep the newest few."""
     path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
     path.parent.mkdir(exist_ok=True)
-    part = path.with_suffix(".part")
-    trainer.save_checkpoint(part)
-    part.replace(path)
+    part = path.with_name("next.part")  # one name: what a killed process left of it is overwritten
+    try:
+        trainer.save_checkpoint(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
         old.unlink()
 

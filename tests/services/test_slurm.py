@@ -1,0 +1,167 @@
+"""A real sweep on a real SLURM of one node: submitted, stopped, killed, preempted, and always finished."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lina_lab.claims import attempts, last_attempt
+from lina_lab.ledger import is_done, read_metrics, read_state
+
+pytestmark = pytest.mark.xdist_group("slurm")
+
+LAB = [sys.executable, "-m", "lina_lab.cli.main"]
+EXPERIMENT = """\
+name: small
+model: {{size: nano, patch: 2}}
+training: {{steps: {steps}, batch_size: 8, learning_rate: 2e-3}}
+sampling: {{autoregressive_steps: 3, flow_steps: 2}}
+evaluation: {{num_samples: 40}}
+logging: {{every: 5, validate_every: 1000, checkpoint_every: 10}}
+"""
+SWEEP = """\
+name: little
+question: Does it run there?
+experiment: small.yaml
+axes: {{model.attention.normalization: [{values}]}}
+engine: {{name: slurm, time: "5:00", cpus: {cpus}{more}}}
+"""
+
+
+def study(folder: Path, steps: int, values: str = "division", cpus: int = 1, more: str = "") -> Path:
+    folder.mkdir()
+    (folder / "small.yaml").write_text(EXPERIMENT.format(steps=steps))
+    (folder / "little.yaml").write_text(SWEEP.format(values=values, cpus=cpus, more=more))
+    return folder
+
+
+def run(environment: dict, folder: Path, *words: str) -> str:
+    clean = {k: v for k, v in environment.items() if not k.startswith(("LAB_", "MLFLOW_"))}
+    done = subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def cells(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("runs/*/config.yaml"))
+
+
+def until(condition, what: str, seconds: float = 150) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.3)
+
+
+def log(folder: Path) -> str:
+    return "".join(path.read_text() for path in sorted(folder.glob("runs/sweeps/little.slurm/*.log")))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The same cell, run by the local engine without any trouble: its metrics and weights."""
+    folder = study(tmp_path_factory.mktemp("local") / "study", 400)
+    run(dict(os.environ), folder, *LAB, "sweep", "little.yaml", "--engine", "local", "--no-tracking")
+    (cell,) = cells(folder)
+    return [row[:3] for row in read_metrics(cell)], (cell / "ema.safetensors").read_bytes()
+
+
+def assert_as_if_undisturbed(cell: Path, undisturbed) -> None:
+    assert [row[:3] for row in read_metrics(cell)] == undisturbed[0]
+    assert (cell / "ema.safetensors").read_bytes() == undisturbed[1]
+
+
+def is_training(folder: Path) -> bool:
+    return any(read_state(c)["state"] == "running" and read_state(c).get("step", 0) > 20 for c in cells(folder))
+
+
+def test_a_sweep_is_submitted_followed_and_finished(slurm, tmp_path):
+    folder = study(tmp_path / "study", 30, "division, subtraction, softmax", more=", gpus: 1")
+    output = run(slurm, folder, *LAB, "sweep", "little.yaml")
+    assert re.search(r"little: 3 of 3 cells submitted as job \d+", output)
+    again = run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    assert "nothing to submit" in again
+    until(lambda: all(is_done(c) for c in cells(folder)), "cells were not done")
+    assert "3 done of 3 cells" in run(slurm, folder, *LAB, "status", "little")
+    assert all(re.fullmatch(r"\d+_[123]", last_attempt(c).job) for c in cells(folder))
+    until(lambda: not run(slurm, folder, "squeue", "--noheader").strip(), "a job ships no end")
+    assert "runs of 3 cells; sent now: 0 runs, 0 metrics" in run(slurm, folder, *LAB, "sync", "little")
+    assert "nothing to submit" in run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    # Each job saw a GPU of its own, and its worker was told which.
+    assert all("CUDA_VISIBLE_DEVICES=" in (c / "log.txt").read_text() for c in cells(folder))
+
+
+def test_a_job_that_runs_out_of_time_writes_a_checkpoint_requeues_itself_and_finishes(slurm, tmp_path, undisturbed):
+    """The signal that SLURM sends before the time limit, sent early."""
+    folder = study(tmp_path / "study", 400)
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_training(folder), "the cell did not train")
+    (cell,) = cells(folder)
+    run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)
+    until(lambda: "stopped, requeued" in log(folder), "the job did not requeue itself")
+    assert attempts(cell)[0].ended == "stopped"
+    assert read_state(cell)["state"] == "waiting"
+    until(lambda: is_done(cell), "the requeued job did not finish")
+    assert [a.ended for a in attempts(cell)] == ["stopped", "done"]
+    assert_as_if_undisturbed(cell, undisturbed)
+
+
+def test_a_preempted_job_is_requeued_and_finishes(slurm, tmp_path, undisturbed):
+    folder = study(tmp_path / "study", 400, cpus=2)
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_training(folder), "the cell did not train")
+    (cell,) = cells(folder)
+    run(slurm, folder, "sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap=sleep 1")
+    until(lambda: is_done(cell), "the preempted job did not finish")
+    assert [a.ended for a in attempts(cell)] == ["stopped", "done"]
+    assert_as_if_undisturbed(cell, undisturbed)
+
+
+def test_a_killed_worker_is_replaced_within_its_job_and_a_killed_job_by_the_next_sweep(slurm, tmp_path, undisturbed):
+    folder = study(tmp_path / "study", 400)
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_training(folder), "the cell did not train")
+    (cell,) = cells(folder)
+    os.kill(last_attempt(cell).pid, signal.SIGKILL)
+    until(lambda: len(attempts(cell)) == 2 and is_training(folder), "the worker was not replaced")
+    job = last_attempt(cell).job
+    run(slurm, folder, "scancel", "--full", "--signal=KILL", job)
+    until(lambda: read_state(cell)["state"] == "waiting", "the killed job still counts as running")
+    until(lambda: job not in run(slurm, folder, "squeue", "--array", "--noheader", "--format=%i"), "the job is there")
+    assert "submitted as job" in run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_done(cell), "the sweep did not finish")
+    first, second, third = attempts(cell)
+    assert (first.ended, third.ended) == ("died", "done")
+    assert second.ended in {None, "stopped"}  # it outlived its launcher by a moment, or not
+    assert_as_if_undisturbed(cell, undisturbed)
+
+
+def test_a_cancelled_job_stays_cancelled_and_keeps_its_checkpoint(slurm, tmp_path):
+    folder = study(tmp_path / "study", 4000)
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_training(folder), "the cell did not train")
+    (cell,) = cells(folder)
+    run(slurm, folder, "scancel", last_attempt(cell).job)
+    until(lambda: last_attempt(cell).ended == "stopped", "no checkpoint was written")
+    until(lambda: "stopped; it will continue" in log(folder), "the log does not say so")
+    until(lambda: not run(slurm, folder, "squeue", "--noheader").strip(), "the job came back")
+
+
+def test_what_sbatch_refuses_is_one_clear_message(slurm, tmp_path):
+    folder = study(tmp_path / "study", 30, more=", partition: nowhere")
+    done = subprocess.run(
+        [*LAB, "sweep", "little.yaml", "--no-tracking"],
+        cwd=folder,
+        env=slurm,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: sbatch: ")
+    assert "partition" in done.stderr
