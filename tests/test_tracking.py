@@ -32,8 +32,6 @@ from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 from lina_lab.tracking.view import Synced
 
-# MLflow's tables use a loader strategy that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SWEEP = f"""
 name: two-designs
