@@ -24,8 +24,9 @@ HEARTBEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
 """An owner on another machine whose heartbeat stands still for so long is gone."""
 
-End = Literal["done", "diverged", "pruned", "stopped", "failed", "refused", "died"]
-"""`stopped`: was asked to, will continue; `failed`: an exception; `refused`: no retry can help; `died`: was killed."""
+End = Literal["done", "diverged", "paused", "pruned", "stopped", "failed", "refused", "died"]
+"""`stopped`: was asked to, will continue; `paused`: at a rung of its tuning, until the others are there; `failed`: an
+exception; `refused`: no retry can help; `died`: was killed."""
 FAULTS = ("failed", "refused", "died")
 
 

@@ -28,14 +28,16 @@ import yaml
 from lina_lab.claims import FAULTS, LEASE_SECONDS, Attempt, Watch, faults, last_attempt
 from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digest
 from lina_lab.config.load import build, read_yaml
-from lina_lab.config.sweep import Omission, Plan, Scalar
+from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, cell_label
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
 State = Literal["waiting", "running", "done", "diverged", "pruned", "failed"]
 ENDED = ("done", "diverged", "pruned")
-"""States with a result."""
+"""States of cells that will not go on."""
+WAITING = {"stopped": "stopped; it will continue", "paused": "paused until its pruner has seen the other trials"}
+"""Ends of an attempt after which the cell goes on, and why it waits."""
 
 
 class Metric(NamedTuple):
@@ -55,6 +57,13 @@ class PlannedCell(NamedTuple):
     seed: int
     flops: float = 0.0
     """Of its training."""
+    tuned: dict[str, Scalar] = {}
+    trial: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The cell without its seed, for people."""
+        return cell_label(self.values, self.tuned, self.trial)
 
 
 class StoredPlan(NamedTuple):
@@ -66,6 +75,12 @@ class StoredPlan(NamedTuple):
     cells: list[PlannedCell]
     omitted: list[Omission]
     provenance: dict[str, Any]
+    trials: list[PlannedCell] = []
+    tune: dict[str, Any] | None = None
+
+    @property
+    def everything(self) -> list[PlannedCell]:
+        return [*self.trials, *self.cells]
 
 
 def create_cell(runs: Path, experiment: Experiment) -> Path:
@@ -186,14 +201,14 @@ def _state_of(folder: Path, attempt: Attempt) -> tuple[State, str]:
             return "waiting", "to be tried again"
         count = faults(folder)
         return "failed", attempt.reason if count == 1 else f"{attempt.reason} (failed {count} times)"
-    if attempt.ended == "stopped":
-        return "waiting", "stopped; it will continue"
+    if attempt.ended == "pruned":
+        return "pruned", attempt.reason
+    if attempt.ended in WAITING:
+        return "waiting", WAITING[attempt.ended]
     if attempt.ended is not None or Watch().is_over(attempt):
         return "waiting", f"its process on {attempt.host or 'an unknown host'} is gone; it will continue"
     silent = time.time() - attempt.path.stat().st_mtime
-    if silent > LEASE_SECONDS:
-        return "running", f"no sign of life from {attempt.host} for {silent:.0f} s"
-    return "running", ""
+    return "running", f"no sign of life from {attempt.host} for {silent:.0f} s" if silent > LEASE_SECONDS else ""
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -244,15 +259,19 @@ def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> Path:
         "name": plan.sweep.name,
         "question": plan.sweep.question,
         "axes": plan.axes,
-        "cells": [
-            {"key": c.key, "values": c.values, "seed": c.seed, "flops": training_flops(c.experiment)}
-            for c in plan.cells
-        ],
+        "cells": [_planned(cell)._asdict() for cell in plan.cells],
+        "trials": [_planned(cell)._asdict() for cell in plan.trials],
+        "tune": plan.sweep.tune and plan.sweep.tune.model_dump(mode="json", exclude={"storage"}),
         "omitted": [o._asdict() for o in plan.omitted],
         "provenance": provenance,
     }
     write_atomic(path, json.dumps(body, indent=1))
     return path
+
+
+def _planned(cell: Cell) -> PlannedCell:
+    flops = training_flops(cell.experiment)
+    return PlannedCell(cell.key, cell.values, cell.seed, flops, cell.tuned, cell.trial)
 
 
 def load_plan(runs: Path, name: str) -> StoredPlan:
@@ -274,6 +293,8 @@ def load_plan(runs: Path, name: str) -> StoredPlan:
             cells=[PlannedCell(**cell) for cell in body["cells"]],
             omitted=[Omission(**o) for o in body["omitted"]],
             provenance=body["provenance"],
+            trials=[PlannedCell(**cell) for cell in body.get("trials", [])],
+            tune=body.get("tune"),
         )
     except FileNotFoundError as error:
         known = ", ".join(_known_sweeps(runs)) or "none"

@@ -28,7 +28,14 @@ def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
 def _row(runs: Path, cell: PlannedCell) -> dict[str, Any]:
     folder = runs / cell.key
     state = read_state(folder)
-    row = {"key": cell.key, "state": state["state"], "reason": state.get("reason"), **cell.values, "seed": cell.seed}
+    row = {
+        "key": cell.key,
+        "state": state["state"],
+        "reason": state.get("reason"),
+        **cell.values,
+        "seed": cell.seed,
+        **cell.tuned,
+    }
     try:
         result = read_result(folder)
     except LabError:
@@ -112,7 +119,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
-def readable(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
+def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()) -> pd.DataFrame:
     """The columns that a reader wants first, as text with sensible digits."""
     short = {
         "eval/fid/": "FID",
@@ -127,6 +134,10 @@ def readable(table: pd.DataFrame, axes: Iterable[str]) -> pd.DataFrame:
     }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
     shown["seed"], shown["state"] = table["seed"].astype(str), table["state"]
+    for name in [name for name in tuned if name in table]:
+        shown[name] = table[name].map(lambda v: f"{v:.3g}", na_action="ignore")
+        shown["inside"] = table[f"{name}_inside"].map({True: "yes", False: "no"})
+        shown["trials"] = table["tune_trials"].map(lambda n: f"{int(n)}", na_action="ignore")
     if "parameters" in table:
         shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
     for prefix, name in short.items():

@@ -73,7 +73,7 @@ def evaluate_cell(
     print(f"wrote {path}")
 
 
-def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int) -> int:
+def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int, until: int) -> int:
     """Run cells on this machine, as a job of a cluster does: the exit code."""
     import signal
     from collections import deque
@@ -101,7 +101,9 @@ def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int
             keys = frozenset(folder.resolve().name for folder in folders)
             shipper = stack.enter_context(Shipper(runs, load_plan(runs, sweep), only=keys))
         try:
-            Engine(deque(folders), where, retries, patient=False).run(show)
+            engine = Engine(deque(folders), where, retries, patient=False)
+            engine.until = dict.fromkeys(folders, until)
+            engine.run(show)
         except KeyboardInterrupt:
             print(f"stopped{', requeued' if requeue_this_job() else '; it will continue'}", flush=True)
             return REQUEUE

@@ -30,8 +30,8 @@ def removable(runs: Path, names: list[str]) -> Iterator[Path]:
     """Checkpoints of cells with a result, damaged files, and, unless sweeps are named, cells of no sweep."""
     plans = [load_plan(runs, path.stem) for path in sorted((runs / "sweeps").glob("*.json"))]
     wanted = {load_plan(runs, name).name for name in names} or {plan.name for plan in plans}
-    planned = {cell.key for plan in plans for cell in plan.cells}
-    keys = {cell.key for plan in plans if plan.name in wanted for cell in plan.cells}
+    planned = {cell.key for plan in plans for cell in plan.everything}
+    keys = {cell.key for plan in plans if plan.name in wanted for cell in plan.everything}
     for folder in sorted(path.parent for path in runs.glob("*/config.yaml")):
         if not Watch().is_over(last_attempt(folder)):
             continue

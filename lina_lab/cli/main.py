@@ -97,8 +97,12 @@ def retry(
     """
     from lina_lab.cli.running import forgive_failed, launch
     from lina_lab.config.sweep import engine_of
+    from lina_lab.ledger import load_plan
+    from lina_lab.sweep.run import planned_again
 
-    plan = forgive_failed(runs, name, failed_only=failed)
+    stored = load_plan(runs, name)
+    forgive_failed(runs, stored, failed_only=failed)
+    plan = planned_again(runs, stored)
     chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
     raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
 
@@ -189,6 +193,7 @@ def cell_run(
     workers: Workers = 0,
     per_gpu: PerGpu = 1,
     retries: Retries = RETRIES,
+    until: Annotated[int, typer.Option(min=0, help="Pause after this step; 0 for the end.")] = 0,
 ) -> None:
     """Run cells to their end on this machine.
 
@@ -197,7 +202,7 @@ def cell_run(
     """
     from lina_lab.cli.cells import run_cells
 
-    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries))
+    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until))
 
 
 @app.command()

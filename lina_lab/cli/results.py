@@ -10,9 +10,10 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
-from lina_lab.config.sweep import Plan, cell_label, left_out
+from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
+from lina_lab.sweep.tune import num_trials, trial_flops
 
 SHOWN_METRICS = (
     "eval/fid/",
@@ -51,14 +52,17 @@ def print_plan(plan: Plan, runs: Path) -> None:
     _console().print(table)
     for line in left_out(plan.omitted):
         print(line)
-    print(f"{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
+    trials = num_trials(plan)
+    first = f"{trials} trials of tuning, then " if trials else ""
+    total += trial_flops(plan)
+    print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:
     """State, step and age of every cell."""
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
     states, work, speed = [], 0.0, 0.0
-    for cell in plan.cells:
+    for cell in plan.everything:
         state = read_state(runs / cell.key)
         states.append(state["state"])
         step = f"{state['step']}/{state['steps']}" if "steps" in state else ""
@@ -67,9 +71,7 @@ def print_status(plan: StoredPlan, runs: Path) -> None:
         reason = f" ({state['reason']})" if state.get("reason") else ""
         on = " ".join(filter(None, (state.get("host"), state.get("job"))))
         attempt = str(state.get("attempt", ""))
-        table.add_row(
-            cell.key, cell_label(cell.values), str(cell.seed), state["state"] + reason, step, left, seen, attempt, on
-        )
+        table.add_row(cell.key, cell.label, str(cell.seed), state["state"] + reason, step, left, seen, attempt, on)
         if state["state"] in {"running", "waiting"}:
             flops = cell.flops * (1 - state.get("step", 0) / state.get("steps", 1))
             work += flops

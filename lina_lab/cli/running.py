@@ -4,16 +4,20 @@ import contextlib
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan, left_out
-from lina_lab.ledger import load_plan, read_state, store_plan
-from lina_lab.provenance import provenance
+from lina_lab.ledger import StoredPlan, load_plan, read_state
 from lina_lab.sweep.local import Slot, slots, visible_gpus
-from lina_lab.sweep.run import planned_again, run_sweep
+from lina_lab.sweep.run import run_sweep
+from lina_lab.sweep.tune import num_trials
+
+if TYPE_CHECKING:
+    from lina_lab.tracking.shipper import Shipper
 
 
 def launch(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool) -> int:
@@ -31,12 +35,15 @@ def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, t
     name = plan.sweep.name
     for line in left_out(plan.omitted):
         print(line)
-    store_plan(runs, plan, provenance())
-    jobs = submit(runs, plan, engine, retries)
+    jobs, then = submit(runs, plan, engine, retries)
     for job, count in jobs.items():
-        print(f"{name}: {count} of {len(plan.cells)} cells submitted as job {job}; ledger in {runs}/")
+        print(
+            f"{name}: {count} of {num_trials(plan) + len(plan.cells)} cells submitted as job {job}; ledger in {runs}/"
+        )
     if not jobs:
         print(f"{name}: nothing to submit: its {len(plan.cells)} cells are done, running, in the queue or failed")
+    if then:
+        print(f"{name}: the cells that depend on these trials will be submitted by job {then}")
     if tracking:
         from lina_lab.tracking.shipper import Shipper
 
@@ -54,43 +61,49 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, *, tra
     name = plan.sweep.name
     for line in left_out(plan.omitted):
         print(line)
-    num_workers = min(len(where), len(plan.cells))
-    print(f"{name}: {len(plan.cells)} cells on {num_workers} workers; ledger in {runs}/", flush=True)
-    store_plan(runs, plan, provenance())
-    stored = load_plan(runs, name)
+    trials = num_trials(plan)
+    first = f"{trials} trials, then " if trials else ""
+    num_workers = min(len(where), trials + len(plan.cells))
+    print(f"{name}: {first}{len(plan.cells)} cells on {num_workers} workers; ledger in {runs}/", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
-        if tracking:
-            from lina_lab.tracking.shipper import Shipper
+        shipper: Shipper | None = None
 
-            shipper = stack.enter_context(Shipper(runs, stored))
+        def planned(stored: StoredPlan) -> None:
+            nonlocal shipper
+            if shipper is not None:
+                shipper.plan = stored
+            elif tracking:
+                from lina_lab.tracking.shipper import Shipper
+
+                shipper = stack.enter_context(Shipper(runs, stored))
+
         try:
             with show_progress() as show:
-                ended = run_sweep(runs, plan, where, show, retries)
+                ended = run_sweep(runs, plan, where, show, retries, planned)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
-    if tracking and shipper.behind:
+    if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
-    print_results(stored, runs, failed)
+    print_results(load_plan(runs, name), runs, failed)
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")
     return 1 if failed else 0
 
 
-def forgive_failed(runs: Path, name: str, *, failed_only: bool) -> Plan:
+def forgive_failed(runs: Path, stored: StoredPlan, *, failed_only: bool) -> None:
     """Let the failed cells of a sweep be tried again, and, unless `failed_only`, the diverged ones as well.
 
-    The result of a diverged cell is kept beside, as result.json.diverged.
+    The result of a diverged cell is kept beside, as result.json.diverged. Trials stay as they are: what a tuning has
+    seen, it has seen.
     """
-    plan = planned_again(runs, load_plan(runs, name))
-    for cell in plan.cells:
+    for cell in stored.cells:
         folder = runs / cell.key
         state = read_state(folder)["state"]
         if state == "diverged" and not failed_only:
             (folder / "result.json").replace(folder / "result.json.diverged")
         elif faults(folder):
             forgive(folder)
-    return plan

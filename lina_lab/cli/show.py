@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from lina_lab.ledger import ENDED
 from lina_lab.sweep.local import Finished
 from lina_lab.sweep.run import Row, Snapshot
 
@@ -24,17 +25,17 @@ def summary(snapshot: Snapshot) -> str:
     """One line: how many cells are in each state, time spent, time left."""
     states = [row.state for row in snapshot.rows]
     counts = ", ".join(
-        f"{states.count(s)} {s}" for s in ("done", "running", "diverged", "failed", "waiting") if s in states
+        f"{states.count(s)} {s}" for s in ("done", "running", "diverged", "pruned", "failed", "waiting") if s in states
     )
     left = f", about {duration(snapshot.seconds_left)} left" if snapshot.seconds_left else ""
     return f"{counts} of {len(states)} cells; {duration(snapshot.seconds)} passed{left}"
 
 
 class PlainShow:
-    """Lines: one when a cell starts or ends, and a summary now and then."""
+    """Lines: one when a cell first starts and when it ends, and a summary now and then."""
 
     def __init__(self) -> None:
-        self.states: dict[tuple[str, int], str] = {}
+        self.told: set[tuple[str, int, str]] = set()
         self.written = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -45,12 +46,12 @@ class PlainShow:
 
     def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:
         reasons = {finished.reason for finished in new if finished.reason}
+        first = not self.told
         for row in snapshot.rows:
-            name = (row.label, row.seed)
-            before = self.states.get(name)
-            if before not in {None, row.state} or (before is None and row.state == "running"):
+            event = (row.label, row.seed, row.state)
+            if event not in self.told and row.state != "waiting" and not (first and row.state in ENDED):
                 print(f"{row.state:>8}  {row.label}, seed {row.seed}{_reason(row, reasons)}", flush=True)
-            self.states[name] = row.state
+            self.told.add(event)
         if time.monotonic() - self.written >= PLAIN_EVERY_SECONDS:
             self.written = time.monotonic()
             print(f"          {summary(snapshot)}", flush=True)
@@ -98,8 +99,8 @@ def _most_interesting(rows: list[Row], room: int) -> list[Row]:
     """All rows where they fit; else those that run or went wrong first."""
     if len(rows) <= room:
         return rows
-    order = {"failed": 0, "running": 1, "diverged": 2, "waiting": 3, "done": 4}
-    return sorted(rows, key=lambda row: order.get(row.state, 5))[: max(1, room)]
+    order = {"failed": 0, "running": 1, "diverged": 2, "waiting": 3, "pruned": 4, "done": 5}
+    return sorted(rows, key=lambda row: order[row.state])[: max(1, room)]
 
 
 def show_progress() -> PlainShow | LiveShow:

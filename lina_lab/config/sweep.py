@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from lina_lab.config.engine import EngineConfig, user_file
-from lina_lab.config.experiment import Config, Experiment, cell_key
+from lina_lab.config.experiment import Config, Experiment, PositiveFloat, cell_key
 from lina_lab.config.load import (
     ConfigError,
     Document,
@@ -20,9 +20,19 @@ from lina_lab.config.load import (
     read_yaml,
     validate,
 )
+from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
 
 Scalar = str | int | float | bool | None
+
+
+class Budget(Config):
+    """A sweep that would cost more is refused; null for no limit."""
+
+    hours: PositiveFloat | None = None
+    """Of wall time, as far as a short timing on this machine tells."""
+    flops: PositiveFloat | None = None
+    """Of all training together, in closed form."""
 
 
 class Sweep(Config):
@@ -39,6 +49,9 @@ class Sweep(Config):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     exclude: list[dict[str, Scalar]] = []
     """Combinations to leave out: a cell that has all values of one entry."""
+    tune: Tune | None = None
+    """What is tuned for every design at every size before its cells run."""
+    budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
     """Where the cells run; what it leaves out comes from the user's own file."""
 
@@ -51,11 +64,15 @@ class Cell(NamedTuple):
     """The value on every axis, by axis name."""
     seed: int
     experiment: Experiment
+    tuned: dict[str, Scalar] = {}
+    """What tuning chose, or, for a trial, what it tries; and how that came about."""
+    trial: int | None = None
+    """Its number in the tuning of its design and size; None for a cell of the study itself."""
 
     @property
     def label(self) -> str:
         """The cell without its seed, for people: 'division conv_kernel=5 nano'."""
-        return cell_label(self.values)
+        return cell_label(self.values, self.tuned, self.trial)
 
 
 class Omission(NamedTuple):
@@ -71,6 +88,7 @@ class Plan(NamedTuple):
     """Axis name to dotted config path."""
     cells: list[Cell]
     omitted: list[Omission]
+    trials: list[Cell] = []
 
 
 def left_out(omitted: Iterable[Omission]) -> list[str]:
@@ -81,9 +99,14 @@ def left_out(omitted: Iterable[Omission]) -> list[str]:
     return [f"left out: {'; '.join(labels)}: {reason}" for reason, labels in by_reason.items()]
 
 
-def cell_label(values: Mapping[str, Scalar]) -> str:
+def cell_label(
+    values: Mapping[str, Scalar], tuned: Mapping[str, Scalar] | None = None, trial: int | None = None
+) -> str:
     """Axis values for people: words as they are, numbers with their axis ('division conv_kernel=5 nano')."""
-    return " ".join(v if isinstance(v, str) and v != "none" else f"{k}={json.dumps(v)}" for k, v in values.items())
+    words = [v if isinstance(v, str) and v != "none" else f"{k}={json.dumps(v)}" for k, v in values.items()]
+    if trial is not None:
+        words += [f"trial {trial}", *(f"{k}={v:.3g}" for k, v in (tuned or {}).items())]
+    return " ".join(words)
 
 
 def axis_names(paths: Mapping[str, Any]) -> dict[str, str]:
@@ -152,6 +175,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path) -> Plan
     names = axis_names(sweep.axes)
     places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
     _check_excludes(sweep, document, path)
+    _check_tuning(sweep, document, path)
     cells: dict[str, Cell] = {}
     omitted: list[Omission] = []
     problems: list[Problem] = []
@@ -193,6 +217,31 @@ def _check_excludes(sweep: Sweep, document: Document, path: Path) -> None:
             else:
                 continue
             raise ConfigError([Problem(document.places.get(("exclude",), str(path)), "exclude", message)])
+
+
+def _check_tuning(sweep: Sweep, document: Document, path: Path) -> None:
+    if sweep.tune is None:
+        return
+    for searched in sweep.tune.search:
+        if searched in sweep.axes:
+            place = document.places.get(("tune", "search", searched), str(path))
+            raise ConfigError([Problem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
+    if sweep.tune.seed in sweep.seeds:
+        place = document.places.get(("tune", "seed"), str(path))
+        message = (
+            f"must be none of the sweep's own seeds, whose results the choice would flatter, not {sweep.tune.seed}"
+        )
+        raise ConfigError([Problem(place, "tune.seed", message)])
+
+
+def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:
+    """A resolved experiment with values set by dotted path; `where` names them in messages.
+
+    Raises:
+        ConfigError: if it is none then.
+    """
+    values = experiment.model_dump()
+    return build(override(Document(values, {}), changes, where))
 
 
 def _axis(path: str) -> tuple[str, ...]:

@@ -19,12 +19,14 @@ from lina_lab.analysis.table import (
     to_markdown,
     unequal_exposure,
 )
+from lina_lab.analysis.tuning import power_law, trials_table, tuned_names
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import samples_figure
 from lina_lab.figures.scaling import bars, human, scaling_figure
 from lina_lab.figures.style import save
+from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger import StoredPlan, read_result
 
@@ -38,11 +40,16 @@ def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
     table = results_table(runs, plan)
     table.attrs["axes"] = list(plan.axes)
     metric = main_metric(table)
-    shown = readable(table, plan.axes)
+    tuned = tuned_names(plan)
+    shown = readable(table, plan.axes, tuned)
     write_atomic(out / "table.csv", table.to_csv(index=False))
     write_atomic(out / "table.md", to_markdown(shown))
     save(scaling_figure(table, plan), out / "scaling.png", ("png", "pdf", "svg"))
     pictures = {"training": training_figure(runs, table, plan), "samples": samples_figure(runs, table, plan)}
+    if tuned:
+        trials = trials_table(runs, plan)
+        write_atomic(out / "trials.csv", trials.to_csv(index=False))
+        pictures |= {f"tuning-{n}": tuning_figure(trials, table, plan, n, path) for n, path in tuned.items()}
     for name, figure in pictures.items():
         if figure is not None:
             save(figure, out / f"{name}.png")
@@ -53,6 +60,7 @@ def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
         seen=list(what_is_seen(table, plan, metric)),
         unknown=list(what_is_not_known(table, plan)),
         images={name: _embedded(out / f"{name}.png") for name in ("scaling", "training", "samples")},
+        tunings={name: _embedded(out / f"tuning-{name}.png") for name in tuned},
         columns=list(shown.columns),
         rows=[["" if pd.isna(v) else v for v in row] for row in shown.itertuples(index=False)],
         trouble=list(trouble(table, plan)),
@@ -67,6 +75,7 @@ def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable
     """Sentences that say what the table shows, each number computed from it."""
     for comparison in comparisons(table, plan, metric):
         yield _comparison_sentence(comparison)
+    yield from what_tuning_saw(table, plan)
     for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
         by_size = rows.groupby("parameters")[metric].mean()
         if len(by_size) > 1:
@@ -76,6 +85,24 @@ def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable
                 f"{by_size.iloc[-1]:.3g} at {human(last)}"
                 f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
             )
+
+
+def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """How the chosen values change with size."""
+    for name, path in tuned_names(plan).items():
+        if name not in table or not (plan.tune or {})["search"][path]["log"]:
+            continue
+        for values, rows in designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)):
+            chosen = rows.drop_duplicates(subset=["parameters", name])
+            law = power_law(chosen["parameters"].tolist(), chosen[name].tolist())
+            if law is not None:
+                interval = "no interval from two sizes"
+                if law.low is not None:
+                    interval = f"95 % interval {law.low:.2f} to {law.high:.2f}"
+                yield (
+                    f"{design_label(values)}: the chosen {name} goes with parameters to the power {law.exponent:.2f} "
+                    f"({interval})."
+                )
 
 
 def _comparison_sentence(c: Comparison) -> str:
@@ -104,10 +131,7 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
             "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
             "measured. No verdict is given."
         )
-    yield (
-        "One learning rate served every size and design. A design may be behind because its best learning rate is "
-        "another, so nothing here says which design scales better."
-    )
+    yield from what_tuning_leaves_open(table, plan)
     warning = unequal_exposure(table)
     if warning:
         yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
@@ -120,6 +144,24 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
         "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
         "50,000 samples), nor with values of another number of samples."
     )
+
+
+def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    names = tuned_names(plan)
+    if "training.learning_rate" not in names.values():
+        yield (
+            "One learning rate served every size and design. A design may be behind because its best learning rate is "
+            "another, so nothing here says which design scales better."
+        )
+    for name in [name for name in names if name in table]:
+        edge = table[table[f"{name}_inside"] == False].drop_duplicates(list(plan.axes))  # noqa: E712, a column
+        where = "; ".join(cell_label({axis: row[axis] for axis in plan.axes}) for row in edge.to_dict("records"))
+        yield (
+            f"{name} was chosen from {int(table['tune_trials'].max())} trials for every design at every size, all of "
+            f"one seed: the choice itself has a spread that was not measured."
+        )
+        if where:
+            yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."
 
 
 def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:

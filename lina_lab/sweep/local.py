@@ -38,7 +38,7 @@ Slot = Mapping[str, str]
 
 
 class Finished(NamedTuple):
-    """How a cell ended: done, diverged, pruned or failed, with the first line of the reason."""
+    """How a cell ended: done, diverged, paused or failed, with the first line of the reason."""
 
     folder: Path
     state: str
@@ -91,6 +91,8 @@ class Engine:
         self.idle: list[Worker] = []
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
+        self.until: dict[Path, int] = {}
+        """The step at which a cell of the queue pauses, if it does."""
         self.watch = Watch()
         self.failed: Counter[Path] = Counter()
         """Failures seen by this engine: the ledger cannot count them on a full disk."""
@@ -130,7 +132,7 @@ class Engine:
             elif self.watch.is_over(last_attempt(folder)):
                 worker = self.idle.pop() if self.idle else self._start_worker()
                 self.running[worker] = folder
-                worker.connection.send(str(folder))
+                worker.connection.send((str(folder), self.until.get(folder, 0)))
             elif self.patient:
                 self.elsewhere.append(folder)
             else:
@@ -221,9 +223,9 @@ def _work(connection: Connection, command: list[str], slot: Slot) -> None:
     threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the launcher is gone
         while not stop.is_set():
-            folder = Path(connection.recv())
+            folder, until = connection.recv()
             try:
-                connection.send(_run(folder, stop, slot))
+                connection.send(_run(Path(folder), stop, slot, until))
             except BrokenPipeError:
                 raise
             except OSError as error:  # such as a full disk: how the cell ended could not be written down
@@ -240,7 +242,7 @@ def _end_with_launcher(stop: threading.Event) -> None:
         os._exit(1)
 
 
-def _run(folder: Path, stop: threading.Event, slot: Slot) -> tuple[str | None, str]:
+def _run(folder: Path, stop: threading.Event, slot: Slot, until: int) -> tuple[str | None, str]:
     """One attempt at a cell, its output in log.txt."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
@@ -253,4 +255,4 @@ def _run(folder: Path, stop: threading.Event, slot: Slot) -> tuple[str | None, s
     from lina_lab.training.attempt import attempt_cell
 
     torch.set_num_threads(1)
-    return attempt_cell(folder, stop)
+    return attempt_cell(folder, stop, until)

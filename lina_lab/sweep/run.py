@@ -9,9 +9,21 @@ from typing import NamedTuple
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
-from lina_lab.ledger import ENDED, StoredPlan, create_cell, is_done, read_experiment, read_state, store_plan
+from lina_lab.config.tune import Tune
+from lina_lab.ledger import (
+    ENDED,
+    PlannedCell,
+    StoredPlan,
+    create_cell,
+    is_done,
+    load_plan,
+    read_experiment,
+    read_state,
+    store_plan,
+)
 from lina_lab.provenance import provenance
 from lina_lab.sweep.local import Engine, Finished, Slot
+from lina_lab.sweep.tune import Todo, Tuning
 
 
 class Row(NamedTuple):
@@ -52,38 +64,103 @@ def single(experiment: Experiment) -> Plan:
 
 def planned_again(runs: Path, stored: StoredPlan) -> Plan:
     """The plan of a sweep as it last ran, from the ledger alone."""
-    cells = [Cell(c.key, c.values, c.seed, read_experiment(runs / c.key)) for c in stored.cells]
-    sweep = Sweep.model_construct(name=stored.name, question=stored.question, experiment="", axes={}, seeds=[])
-    return Plan(sweep, stored.axes, cells, stored.omitted)
+
+    def cells(planned: Sequence[PlannedCell]) -> list[Cell]:
+        return [Cell(c.key, c.values, c.seed, read_experiment(runs / c.key), c.tuned, c.trial) for c in planned]
+
+    tune = Tune.model_validate(stored.tune) if stored.tune else None
+    sweep = Sweep.model_construct(
+        name=stored.name, question=stored.question, experiment="", axes={}, seeds=[], tune=tune
+    )
+    return Plan(sweep, stored.axes, cells(stored.cells), stored.omitted, cells(stored.trials))
 
 
 def run_sweep(
-    runs: Path, plan: Plan, where: Sequence[Slot], show: Callable[[Snapshot, list[Finished]], None], retries: int
+    runs: Path,
+    plan: Plan,
+    where: Sequence[Slot],
+    show: Callable[[Snapshot, list[Finished]], None],
+    retries: int,
+    planned: Callable[[StoredPlan], None] = lambda _: None,
 ) -> list[Finished]:
-    """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending."""
-    store_plan(runs, plan, provenance())
-    folders = {cell.key: create_cell(runs, cell.experiment) for cell in plan.cells}
-    todo = [cell for cell in plan.cells if not is_done(folders[cell.key])]
-    todo.sort(key=lambda cell: -cost.training_flops(cell.experiment))
-    engine = Engine(deque(folders[cell.key] for cell in todo), where, retries)
-    progress = Progress(plan.cells, runs)
+    """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending.
+
+    What is tuned runs its trials first; `planned` is told whenever the plan has grown by trials or by tuned cells.
+    """
+    steering = Steering(runs, plan, retries)
+    engine = Engine(deque(), where, retries)
+    progress = Progress(runs)
+
+    def grow() -> None:
+        new, until = steering.advance()
+        engine.until |= until
+        busy = {*engine.queue, *engine.running.values(), *engine.elsewhere}
+        engine.queue.extend(folder for folder in new if folder not in busy)
+        progress.plan = steering.plan
+        store_plan(runs, steering.plan, record)
+        planned(load_plan(runs, plan.sweep.name))
+
+    def tick(new: list[Finished]) -> None:
+        if steering.note(new):
+            grow()
+        show(progress.snapshot(), new)
+
+    record = provenance()
+    grow()
     show(progress.snapshot(), [])
-    return engine.run(lambda new: show(progress.snapshot(), new))
+    return engine.run(tick)
+
+
+class Steering:
+    """What there is to run, by and by: without tuning, all cells at once."""
+
+    def __init__(self, runs: Path, plan: Plan, retries: int) -> None:
+        self.runs, self.plan = runs, plan
+        tune = plan.sweep.tune
+        # A plan that has trials comes from the ledger: what they chose stands in it.
+        self.tuning = Tuning(runs, plan, tune, retries) if tune and not plan.trials else None
+        self.handed_out: set[str] = set()
+        """Keys of the study's own cells."""
+        self.open = self.tuning is not None
+        """Whether there are trials still to come."""
+
+    def advance(self) -> tuple[list[Path], dict[Path, int]]:
+        """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause."""
+        todo: list[Todo] = []
+        if self.tuning is not None:
+            self.plan, todo = self.tuning.advance()
+            self.open = bool(todo)
+        folders = {cell.key: create_cell(self.runs, cell.experiment) for cell in (*self.plan.cells, *self.plan.trials)}
+        new = [c for c in self.plan.cells if c.key not in self.handed_out and not is_done(folders[c.key])]
+        self.handed_out |= {cell.key for cell in self.plan.cells}
+        new += [trial.cell for trial in todo]
+        new.sort(key=lambda cell: -cost.training_flops(cell.experiment))
+        return [folders[cell.key] for cell in new], {folders[trial.cell.key]: trial.until for trial in todo}
+
+    def note(self, new: Sequence[Finished]) -> bool:
+        """Whether a trial is among the cells that have ended, so that there may be more to run."""
+        keys = {cell.key for cell in self.plan.trials}
+        ended = [finished for finished in new if finished.folder.name in keys]
+        if self.tuning is not None:
+            self.tuning.given_up |= {finished.folder.name for finished in ended if finished.state == "failed"}
+        return bool(ended)
 
 
 class Progress:
-    """How far a list of cells is; a cell that has a result is read once."""
+    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
 
-    def __init__(self, cells: Sequence[Cell], runs: Path) -> None:
-        self.cells, self.runs = cells, runs
-        self.flops = {cell.key: cost.training_flops(cell.experiment) for cell in cells}
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.plan: Plan
+        self.flops: dict[str, float] = {}
         self.ended: dict[str, Row] = {}
         self.started = time.monotonic()
         self.done_before: float | None = None
 
     def snapshot(self) -> Snapshot:
-        rows = [self.ended.get(cell.key) or self._row(cell) for cell in self.cells]
-        self.ended |= {c.key: r for c, r in zip(self.cells, rows, strict=True) if r.state in ENDED}
+        cells = [*self.plan.trials, *self.plan.cells]
+        rows = [self.ended.get(cell.key) or self._row(cell) for cell in cells]
+        self.ended |= {c.key: r for c, r in zip(cells, rows, strict=True) if r.state in ENDED}
         seconds = time.monotonic() - self.started
         done = sum(row.flops * row.share for row in rows)
         total = sum(row.flops for row in rows if row.state != "failed")
@@ -93,6 +170,7 @@ class Progress:
 
     def _row(self, cell: Cell) -> Row:
         state = read_state(self.runs / cell.key)
+        flops = self.flops.setdefault(cell.key, cost.training_flops(cell.experiment))
         return Row(
             label=cell.label or cell.experiment.name,
             seed=cell.seed,
@@ -103,5 +181,5 @@ class Progress:
             loss=state.get("loss"),
             seconds_left=state.get("seconds_left"),
             reason=state.get("reason", ""),
-            flops=self.flops[cell.key],
+            flops=flops,
         )

@@ -1,8 +1,9 @@
 """The SLURM engine: job arrays of `lab cell run`. A cell's state comes from its ledger, never from the queue.
 
 runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
-<time>.cells   the folders of its cells, a line a task
+<time>.cells   the folders of its cells, a line a task; <time>.until: the steps at which they pause, 0 for the end
 <time>.job     its job number, once submitted
+<time>.next.sh the job that goes on with a tuning when the trials of an array have ended
 <job>_<task>.log
 """
 
@@ -11,57 +12,71 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lina_lab.claims import Watch, faults, last_attempt
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan
-from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import create_cell, is_done
+from lina_lab.ledger import is_done, store_plan
+from lina_lab.provenance import provenance
+from lina_lab.sweep.run import Steering
 
 LARGEST_ARRAY = 1000
 """SLURM's default MaxArraySize allows task numbers up to 1000."""
 
 
-def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> dict[str, int]:
-    """Submit every cell that has no result, is not worked on and not in the queue: job number to number of cells.
+def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> tuple[dict[str, int], str]:
+    """Submit every cell that has no result, is not worked on and not in the queue.
+
+    Returns: job number to number of cells; and the job that will go on where cells depend on these, or ''.
 
     Raises:
         LabError: if sbatch is missing or refuses the job.
     """
-    cells = sorted(plan.cells, key=lambda cell: -training_flops(cell.experiment))
-    folders = [create_cell(runs, cell.experiment).resolve() for cell in cells]
-    waiting = queued(runs, plan.sweep.name)
-    todo = [f for f in folders if f not in waiting and _needs_a_job(f, retries)]
+    name = plan.sweep.name
+    steering = Steering(runs, plan, retries)
+    folders, until = steering.advance()
+    store_plan(runs, steering.plan, provenance())
+    waiting = queued(runs, name)
+    todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs = {}
     for first in range(0, len(todo), LARGEST_ARRAY):
         chunk = todo[first : first + LARGEST_ARRAY]
-        jobs[_submit_array(runs, plan.sweep.name, chunk, engine, retries)] = len(chunk)
-    return jobs
+        jobs[_submit_array(runs, name, chunk, engine, retries)] = len(chunk)
+    return jobs, _go_on_after(runs, name, engine, list(jobs)) if steering.open and jobs else ""
+
+
+def _go_on_after(runs: Path, name: str, engine: EngineConfig, jobs: Sequence[str]) -> str:
+    """Submit this very command, to run once the jobs have ended however they did: it will find what can run then."""
+    script = _folder(runs, name) / f"{time.time_ns()}.next.sh"
+    options = _options(name, engine) | {"dependency": f"afterany:{':'.join(jobs)}", "output": f"{script.parent}/%j.log"}
+    command = [sys.executable, "-m", "lina_lab.cli.main", *sys.argv[1:]]
+    write_atomic(script, _script(options, engine, f"exec {shlex.join(command)}"))
+    return _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
 
 
 def _needs_a_job(folder: Path, retries: int) -> bool:
     return not is_done(folder) and Watch().is_over(last_attempt(folder)) and faults(folder) <= retries
 
 
-def _submit_array(runs: Path, name: str, folders: Sequence[Path], engine: EngineConfig, retries: int) -> str:
+def _submit_array(runs: Path, name: str, todo: Sequence[tuple[Path, int]], engine: EngineConfig, retries: int) -> str:
     folder = _folder(runs, name)
     script = folder / f"{time.time_ns()}.sh"
-    write_atomic(script.with_suffix(".cells"), "".join(f"{f}\n" for f in folders))
-    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(folders), engine, retries))
+    write_atomic(script.with_suffix(".cells"), "".join(f"{cell}\n" for cell, _ in todo))
+    write_atomic(script.with_suffix(".until"), "".join(f"{until}\n" for _, until in todo))
+    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(todo), engine, retries))
     job = _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
     write_atomic(script.with_suffix(".job"), job)
     return job
 
 
 def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries: int) -> str:
-    """The script of a job array over the lines of a file of cells."""
+    """The script of a job array over the lines of a file of cells, and of a file of the steps at which they pause."""
     limit = f"%{engine.max_jobs}" if engine.max_jobs else ""
-    options = {
-        "job-name": f"lab-{name}",
+    options = _options(name, engine) | {
         "array": f"1-{count}{limit}",
         "output": f"{cells.parent}/%A_%a.log",
         "open-mode": "append",
@@ -69,27 +84,43 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries
         "requeue": None,
         # To the batch shell, which is replaced by `lab cell run`.
         "signal": f"B:TERM@{engine.stop_seconds}",
+        "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
+    }
+    command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
+    words = ["--sweep", name, "--retries", str(retries), "--per-gpu", str(engine.per_gpu)]
+    return _script(
+        options,
+        engine,
+        f'cell=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells))})',
+        f'until=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells.with_suffix(".until")))})',
+        f'exec {shlex.join(command)} "$cell" --until "$until" {shlex.join(words)}',
+    )
+
+
+def _options(name: str, engine: EngineConfig) -> dict[str, str | int | bool | None]:
+    """Of every job: None for a flag, False for one that is left out."""
+    return {
+        "job-name": f"lab-{name}",
         "time": engine.time,
         "cpus-per-task": engine.cpus,
-        "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
         "partition": engine.partition or False,
         "account": engine.account or False,
         "qos": engine.qos or False,
         "mem": engine.memory or False,
     }
-    lines = [
+
+
+def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig, *commands: str) -> str:
+    words = [
         f"--{key}" if value is None else f"--{key}={value}" for key, value in options.items() if value is not False
     ]
-    command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
-    words = ["--sweep", name, "--retries", str(retries), "--per-gpu", str(engine.per_gpu)]
     return "\n".join(
         [
             "#!/bin/bash",
-            *(f"#SBATCH {line}" for line in (*lines, *engine.options)),
+            *(f"#SBATCH {word}" for word in (*words, *engine.options)),
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *engine.setup,
-            f'cell=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells))})',
-            f'exec {shlex.join(command)} "$cell" {shlex.join(words)}',
+            *commands,
             "",
         ]
     )

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.ledger import Metric, PlannedCell, StoredPlan, read_metrics, read_result, read_state
 
@@ -35,14 +34,14 @@ def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
     commit = result.get("provenance", plan.provenance).get("commit", "unknown")
     tags = {
         "lab.sweep": plan.name,
-        "lab.role": "cell",
-        "lab.cell": cell_label(cell.values),
+        "lab.role": "cell" if cell.trial is None else "trial",
+        "lab.cell": cell.label,
         "lab.key": cell.key,
         "lab.seed": str(cell.seed),
         "lab.attempt": str(state.get("attempt", 1)),
         "lab.commit": commit,
         "lab.state": state["state"],
-        "mlflow.runName": cell_label(cell.values),
+        "mlflow.runName": cell.label,
     }
     axes = {name: _text(value) for name, value in cell.values.items()}
     return Facts(state["state"], [*rows, *_last_rows(result, rows)], _config(folder) | axes, tags)

@@ -84,7 +84,7 @@ class Shipper:
         alone = self.only is not None and is_server(store_uri(self.runs))
         with nullcontext() if alone else locked(self.runs):
             self._view = self._view or View(self.runs, self.plan, self.only)
-            self._view.update()
+            self._view.update(self.plan)
 
     def __enter__(self) -> Self:
         self._thread.start()

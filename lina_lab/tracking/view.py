@@ -87,7 +87,6 @@ class View:
         tags = {"mlflow.note.content": plan.question, "mlflow.experimentKind": "custom_model_development"}
         experiment = ensure_experiment(self.client, runs, plan.name, tags)
         self.experiment, self.tags = experiment.experiment_id, dict(experiment.tags)
-        self.lines = charts.lines(cell_label(cell.values) for cell in plan.cells)
         self.found: dict[str, Run] = {}
         for run in _search(self.client, self.experiment):
             key = run.tags.get("lab.key", run.tags.get("lab.role"))
@@ -99,15 +98,17 @@ class View:
         self.states: dict[str, str] = {}
         self.last_sheet = 0
 
-    def update(self) -> Synced:
-        """Send what is missing.
+    def update(self, plan: StoredPlan | None = None) -> Synced:
+        """Send what is missing; `plan`, if it has grown.
 
         Raises:
             LabError: if the ledger of a cell is damaged; all other cells are up to date then.
         """
         self.sent = Synced()
+        self.plan = plan or self.plan
+        self.lines = charts.lines(cell_label(cell.values) for cell in self.plan.cells)
         problems = []
-        for cell in self.plan.cells:
+        for cell in self.plan.everything:
             try:
                 if self.only is None or cell.key in self.only:
                     self._update_cell(cell)
@@ -119,7 +120,7 @@ class View:
             self._update_charts()
         if problems:
             raise LabError("\n".join(problems))
-        return self.sent._replace(cells=sum(cell.key in self.found for cell in self.plan.cells))
+        return self.sent._replace(cells=sum(cell.key in self.found for cell in self.plan.everything))
 
     def _update_cell(self, cell: PlannedCell) -> None:
         folder = self.runs / cell.key
@@ -127,7 +128,8 @@ class View:
         if self.stamps.get(cell.key) == seen:
             return
         facts = read_facts(folder, cell, self.plan)
-        facts.tags[charts.GROUP_TAG] = self.lines[facts.tags["lab.cell"]]
+        if cell.trial is None:
+            facts.tags[charts.GROUP_TAG] = self.lines[facts.tags["lab.cell"]]
         self.states[cell.key] = facts.state
         if cell.key not in self.found and facts.state == "waiting" and not facts.rows:
             return
@@ -145,7 +147,7 @@ class View:
             run = None
         if run is None:
             start = _milliseconds(facts.rows[0].time) if facts.rows else None
-            run = self._create(facts.tags, cell_label(cell.values), start)
+            run = self._create(facts.tags, cell.label, start)
             self.found[cell.key] = run
         return run
 
@@ -231,14 +233,14 @@ class View:
 
     def _retire_others(self) -> None:
         """Cells that the plan no longer has keep their run, outside the view of the sweep."""
-        planned = {cell.key for cell in self.plan.cells}
+        planned = {cell.key for cell in self.plan.everything}
         for key, run in self.found.items():
             if key != "driver" and key not in planned:
                 self._send_tags(run, {"lab.role": "former cell"})
 
     def _update_driver(self) -> None:
         """One run for the sweep itself: its question, its plan, and how many cells are where."""
-        plan, states = self.plan, [self.states.get(cell.key, "waiting") for cell in self.plan.cells]
+        plan, states = self.plan, [self.states.get(c.key, "waiting") for c in self.plan.everything]
         counts = {state: states.count(state) for state in STATUS if state in states}
         tags = {
             "lab.sweep": plan.name,

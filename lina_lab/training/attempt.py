@@ -12,10 +12,10 @@ from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_result
 
 
-def attempt_cell(folder: Path, stop: threading.Event) -> tuple[End | None, str]:
+def attempt_cell(folder: Path, stop: threading.Event, until: int = 0) -> tuple[End | None, str]:
     """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.
 
-    When `stop` is set the cell writes a checkpoint and ends as `stopped`.
+    When `stop` is set the cell writes a checkpoint and ends as `stopped`; at step `until`, as `paused`.
 
     Raises:
         OSError: if the end cannot be written down, as on a full disk. The process should end then: its cell counts
@@ -25,18 +25,18 @@ def attempt_cell(folder: Path, stop: threading.Event) -> tuple[End | None, str]:
     if claimed is None:
         return None, ""
     with claimed:
-        ended, reason = _run(folder, stop)
+        ended, reason = _run(folder, stop, until)
         claimed.end(ended, reason)
         return ended, reason
 
 
-def _run(folder: Path, stop: threading.Event) -> tuple[End, str]:
+def _run(folder: Path, stop: threading.Event, until: int) -> tuple[End, str]:
     if is_done(folder):
         return read_result(folder)["state"], ""
     try:
         from lina_lab.training.cell import run_cell
 
-        return run_cell(folder, stop), ""
+        return run_cell(folder, stop, until), ""
     except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
         expected = isinstance(error, LabError)
         write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())

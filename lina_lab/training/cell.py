@@ -47,8 +47,12 @@ SAMPLING_BATCH = 250
 SHEET_COLUMNS = 8
 
 
-def run_cell(folder: Path, stop: threading.Event | None = None) -> Literal["done", "diverged", "stopped"]:
-    """Bring a cell to its result, or, once `stop` is set, to a checkpoint. The caller holds the claim.
+def run_cell(
+    folder: Path, stop: threading.Event | None = None, until: int = 0
+) -> Literal["done", "diverged", "stopped", "paused"]:
+    """Bring a cell to its result, or, once `stop` is set or step `until` is done, to a checkpoint.
+
+    The caller holds the claim.
 
     Raises:
         LabError: if the cell cannot be run as it is described.
@@ -62,7 +66,7 @@ def run_cell(folder: Path, stop: threading.Event | None = None) -> Literal["done
     if "diff_sha256" in record:
         write_atomic(folder / "diff.patch", uncommitted_diff())
     try:
-        trained = _trained(folder, experiment, dataset, stop or threading.Event())
+        trained = _trained(folder, experiment, dataset, stop or threading.Event(), until)
         seconds = {"training": trained.seconds}
         result = describe(experiment) | {"seconds": seconds, "provenance": record}
         if trained.diverged_at is not None:
@@ -76,7 +80,7 @@ def run_cell(folder: Path, stop: threading.Event | None = None) -> Literal["done
         shows = _shows_sampling(folder, experiment, stop or threading.Event())
         images = generate(trained.model, labels, experiment.sampling, experiment.seed, shows)
     except Stopped:
-        return "stopped"
+        return "stopped" if stop is not None and stop.is_set() else "paused"
     save_images(folder / "samples" / "generated.npz", images, labels)
     seconds["sampling"] = time.monotonic() - started
 
@@ -100,14 +104,14 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def _trained(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event) -> Trained:
+def _trained(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event, until: int) -> Trained:
     """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
     path = folder / "ema.safetensors"
     seconds = _training_seconds(folder)
     if seconds is not None:
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
         return Trained(load_trained(folder)[1].to(_device()), None, seconds)
-    trained = train(folder, experiment, dataset, stop)
+    trained = train(folder, experiment, dataset, stop, until)
     if trained.diverged_at is None:
         weights = save({name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()})
         record = {"seconds": trained.seconds, "sha256": hashlib.sha256(weights).hexdigest()}
@@ -145,14 +149,16 @@ def build_model(experiment: Experiment) -> Lina:
     return Lina(experiment.model, experiment.data.shape, experiment.seed)
 
 
-def train(folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event | None = None) -> Trained:
+def train(
+    folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event | None = None, until: int = 0
+) -> Trained:
     """Train from the newest checkpoint, or from the start.
 
     Raises:
-        Stopped: when `stop` is set, once a checkpoint of the step is written.
+        Stopped: when `stop` is set or step `until` is done, once a checkpoint of the step is written.
     """
     _quiet_lightning()
-    model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event())
+    model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
     training, every = experiment.training, experiment.logging.validate_every
     found = newest_checkpoint(folder)
     checkpoint, start = found or (None, 0)

@@ -23,8 +23,8 @@ class Stopped(Exception):
 class Recorder(pl.Callback):
     """Comes after the averaging callback, so that a checkpoint holds the average of its own step."""
 
-    def __init__(self, folder: Path, experiment: Experiment, stop: threading.Event) -> None:
-        self.folder, self.stop, self.every = folder, stop, experiment.logging.every
+    def __init__(self, folder: Path, experiment: Experiment, stop: threading.Event, until: int = 0) -> None:
+        self.folder, self.stop, self.until, self.every = folder, stop, until, experiment.logging.every
         self.validate_every, self.checkpoint_every = (
             experiment.logging.validate_every,
             experiment.logging.checkpoint_every,
@@ -74,7 +74,7 @@ class Recorder(pl.Callback):
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        stop = self.stop.is_set()
+        stop = self.stop.is_set() or step == self.until
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             save_checkpoint(trainer, self.folder, step)
             if stop:

@@ -165,3 +165,15 @@ def test_what_sbatch_refuses_is_one_clear_message(slurm, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: sbatch: ")
     assert "partition" in done.stderr
+
+
+def test_a_tuning_goes_on_by_itself_when_its_trials_have_ended(slurm, tmp_path):
+    """Two rounds of trials and the tuned cell, each submitted by a job that waited for the one before."""
+    tune = "\ntune: {search: {training.learning_rate: {low: 1e-4, high: 1e-1}}, trials: 2, parallel: 1}"
+    folder = study(tmp_path / "study", 30)
+    (folder / "little.yaml").write_text((folder / "little.yaml").read_text() + tune)
+    output = run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    assert "1 of 3 cells submitted" in output
+    assert re.search(r"will be submitted by job \d+", output)
+    until(lambda: sum(is_done(cell) for cell in cells(folder)) == 3, "the tuning did not go on")
+    assert "3 done of 3 cells" in run(slurm, folder, *LAB, "status", "little")

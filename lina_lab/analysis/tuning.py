@@ -1,0 +1,48 @@
+"""What a tuning tried, and how the chosen value changes with the size of the model."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from scipy import stats
+
+from lina_lab.analysis.table import results_table
+from lina_lab.config.sweep import axis_names
+from lina_lab.ledger import StoredPlan
+
+
+class PowerLaw(NamedTuple):
+    """y = factor * x ** exponent, by least squares of log y on log x."""
+
+    factor: float
+    exponent: float
+    low: float | None
+    """95 % t interval of the exponent; None with fewer than three points."""
+    high: float | None
+
+
+def tuned_names(plan: StoredPlan) -> dict[str, str]:
+    """Short name of every tuned value to its dotted path; none if the sweep tunes nothing."""
+    if plan.tune is None:
+        return {}
+    names = axis_names(dict.fromkeys([*plan.axes.values(), *plan.tune["search"]]))
+    return {name: path for name, path in names.items() if path in plan.tune["search"]}
+
+
+def trials_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+    """A row a trial: `results_table`'s columns, the values tried by their names, and `loss`, what was made small."""
+    table = results_table(runs, plan._replace(cells=plan.trials))
+    metric = plan.tune["metric"] if plan.tune else "val/loss"
+    return table.assign(loss=table.get(metric, math.nan))
+
+
+def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
+    """The line through log y against log x; None for fewer than two different x."""
+    if len(set(x)) < 2:
+        return None
+    fit = stats.linregress([math.log(v) for v in x], [math.log(v) for v in y])
+    half = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr) if len(x) > 2 else math.nan
+    interval = (None, None) if math.isnan(half) else (float(fit.slope) - half, float(fit.slope) + half)
+    return PowerLaw(math.exp(fit.intercept), float(fit.slope), *interval)

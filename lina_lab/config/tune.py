@@ -1,0 +1,66 @@
+"""The `tune:` section of a sweep: what is tuned for every design at every size before the study itself runs."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lina_lab.config.experiment import Config, Count, KeyProblem
+
+TUNABLE = "training."
+CHEAPER = ("training.", "sampling.", "evaluation.", "logging.")
+
+
+class Range(Config):
+    low: float
+    high: float
+    log: bool = True
+    """Whether values are drawn evenly in their logarithm."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.low < self.high:
+            raise KeyProblem("high", f"high must be above low ({self.low:g}), not {self.high:g}")
+        if self.log and self.low <= 0:
+            raise KeyProblem("low", f"low must be above 0 on a logarithmic scale, not {self.low:g}")
+        return self
+
+
+class Tune(Config):
+    """Every (design, size) gets the same number of trials; the best value is taken for all of its seeds."""
+
+    search: Annotated[dict[str, Range], Field(min_length=1)]
+    """Dotted path of a training value to its range."""
+    trials: Count
+    """For every design at every size."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    """What ends a trial early, at validations after about 1/27, 1/9 and 1/3 of its steps."""
+    metric: str = "val/loss"
+    """What is made small; a pruner needs one that every validation measures."""
+    parallel: Count = 4
+    """Trials that are proposed together: the next are chosen when all of these have ended, so that a tuning ends the
+    same, however many workers there are."""
+    seed: Annotated[int, Field(ge=0)] = 1_000_000
+    """Of the trials: none of the study's own, whose results the choice would flatter."""
+    set: dict[str, Any] = {}
+    """What a trial does otherwise than the study, by dotted path, such as fewer steps."""
+    storage: str | None = None
+    """URL of an Optuna storage; by default a journal file in the ledger."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for path in self.search:
+            if not path.startswith(TUNABLE):
+                raise KeyProblem("search", f"{path} cannot be tuned: it must be a value of training")
+        for path in self.set:
+            if not path.startswith(CHEAPER):
+                raise KeyProblem(
+                    "set", f"{path} would make a trial another model: only {', '.join(CHEAPER)}* may differ"
+                )
+            if path in self.search:
+                raise KeyProblem("set", f"{path} is searched, so it cannot be set")
+        if self.pruner != "none" and self.metric != "val/loss":
+            raise KeyProblem(
+                "pruner", f"{self.pruner} needs metric val/loss, not {self.metric}, which is measured once, at the end"
+            )
+        return self

@@ -1,0 +1,291 @@
+"""Tuning: one controller proposes trials through Optuna and chooses a value for every design at every size.
+
+Optuna's study holds what was proposed and told; how a trial ended is read from its cell's ledger, so a controller that
+was killed loses nothing. Trials are proposed `parallel` at a time, each with a sampler of its own seed, and are told in
+the order of their numbers: the choice does not depend on the number of workers, on their speed, or on interruptions.
+
+A trial that may be pruned runs from rung to rung: it pauses with a checkpoint, and goes on when Optuna's pruner, which
+has seen all trials of the rung by then, lets it.
+"""
+
+import fcntl
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lina_lab.claims import Watch, end_attempt, faults, last_attempt
+from lina_lab.config.experiment import Experiment, cell_key, digest
+from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
+from lina_lab.config.tune import TUNABLE, Tune
+from lina_lab.cost import training_flops
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+from lina_lab.ledger import is_done, read_metrics, read_result
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+REDUCTION = 3
+"""A rung has so many times the steps of the one before; Hyperband's usual factor (Li et al. 2018, section 2.6)."""
+RUNGS = 3
+PASSED = "passed"
+"""Of a trial: the last rung after which it was let go on."""
+
+
+class Todo(NamedTuple):
+    """A trial that has to run, and the step at which it pauses; 0 for its end."""
+
+    cell: Cell
+    until: int
+
+
+class Outcome(NamedTuple):
+    """What the ledger says of a trial: it came to its end, or to a rung, or failed for good, or has to run."""
+
+    kind: Literal["complete", "rung", "failed", "runs"]
+    value: float = math.nan
+
+
+class Tuning:
+    """The controller of a sweep's tuning; call `advance` whenever a trial has ended."""
+
+    def __init__(self, runs: Path, plan: Plan, tune: Tune, retries: int) -> None:
+        self.runs, self.plan, self.tune, self.retries = runs, plan, tune, retries
+        self.groups = [list(cells) for _, cells in groupby(plan.cells, key=lambda cell: cell.values)]
+        names = axis_names(plan.sweep.axes | tune.search)
+        self.names = {path: name for name, path in names.items() if path in tune.search}
+        self.given_up: set[str] = set()
+        """Keys of trials that failed in this process for good: the ledger cannot tell on a full disk."""
+        with self._alone():
+            storage = _storage(_journal(runs, plan.sweep.name), tune.storage)
+            self.studies = [self._study(storage, group[0]) for group in self.groups]
+
+    def advance(self) -> tuple[Plan, list[Todo]]:
+        """The plan as far as it is known by now, and the trials that have to run for more of it to be."""
+        cells: list[Cell] = []
+        trials: list[Cell] = []
+        todo: list[Todo] = []
+        omitted = list(self.plan.omitted)
+        with self._alone():
+            for group, study in zip(self.groups, self.studies, strict=True):
+                new = self._next(study, group[0])
+                trials += [self._cell(group[0], trial) for trial in study.get_trials(deepcopy=False)]
+                todo += new
+                if not new:
+                    chosen = self._chosen(study, group[0])
+                    cells += [self._with(cell, *chosen) for cell in group] if chosen else []
+                    reason = "tuning found no value for it: none of its trials came to a finite end"
+                    omitted += [] if chosen else [Omission(group[0].values, reason)]
+        return self.plan._replace(cells=cells, trials=trials, omitted=omitted), todo
+
+    def _next(self, study: Any, base: Cell) -> list[Todo]:
+        """Tell the study what has ended; then the trials to run, none when all have ended."""
+        while True:
+            self._propose(study, base)
+            running = [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+            if not running:
+                return []
+            cells = [self._cell(base, trial) for trial in running]
+            outcomes = [self._outcome(trial, cell) for trial, cell in zip(running, cells, strict=True)]
+            everything = list(zip(running, cells, outcomes, strict=True))
+            todo = [
+                Todo(cell, self._rung(trial, cell)) for trial, cell, outcome in everything if outcome.kind == "runs"
+            ]
+            if todo:
+                return todo
+            self._tell(study, everything)
+
+    def _propose(self, study: Any, base: Cell) -> None:
+        """The rest of a round that has begun, or a new round when the last one is over."""
+        from optuna.trial import Trial, TrialState
+
+        if not study.get_trials(deepcopy=False):  # what the sweep has without tuning is always tried
+            study.enqueue_trial(_within(self._base(base), self.tune))
+        trials = study.get_trials(deepcopy=False)
+        end = -(-len(trials) // self.tune.parallel) * self.tune.parallel
+        if end == len(trials) and all(trial.state.is_finished() for trial in trials):
+            end += self.tune.parallel
+        begun = [trial.number for trial in trials if len(trial.params) < len(self.tune.search)]
+        for number in [*begun, *range(len(trials), min(end, self.tune.trials))]:
+            study.sampler = _sampler(self.tune, zlib.crc32(f"{study.study_name} {number}".encode()))
+            # What a controller that was killed had begun to propose is proposed to its end.
+            half = number in begun and trials[number].state == TrialState.RUNNING
+            trial = Trial(study, trials[number]._trial_id) if half else study.ask()  # noqa: SLF001, no other way
+            for path, limits in self.tune.search.items():
+                trial.suggest_float(path, limits.low, limits.high, log=limits.log)
+
+    def _outcome(self, trial: "FrozenTrial", cell: Cell) -> Outcome:
+        folder = self.runs / cell.key
+        if is_done(folder):
+            result = read_result(folder)
+            if result["state"] == "diverged":
+                return Outcome("complete", math.inf)
+            if self.tune.metric not in result["metrics"]:
+                known = ", ".join(sorted(result["metrics"]))
+                raise LabError(f"tune.metric: {self.tune.metric} is not measured; measured are {known}")
+            return Outcome("complete", result["metrics"][self.tune.metric])
+        if cell.key in self.given_up or faults(folder) > self.retries:
+            return Outcome("failed")
+        rung = self._rung(trial, cell)
+        if rung and folder.exists() and Watch().is_over(last_attempt(folder)):
+            for row in read_metrics(folder):
+                if (row.step, row.metric) == (rung, self.tune.metric):
+                    return Outcome("rung", row.value)
+        return Outcome("runs")
+
+    def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, Cell, Outcome]]") -> None:
+        """All that was measured before any pruning, so that a pruner sees the whole round."""
+        from optuna.trial import Trial, TrialState
+
+        at_rung = []
+        for trial, cell, outcome in ended:
+            if outcome.kind == "complete":
+                study.tell(trial.number, outcome.value)
+            elif outcome.kind == "failed":
+                study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                rung, live = self._rung(trial, cell), Trial(study, trial._trial_id)  # noqa: SLF001, no other way
+                if rung not in trial.intermediate_values:
+                    live.report(outcome.value, rung)
+                at_rung.append((live, cell, rung))
+        for live, cell, rung in at_rung:
+            if not live.should_prune():
+                live.set_user_attr(PASSED, rung)
+                continue
+            study.tell(live.number, state=TrialState.PRUNED)
+            last = last_attempt(self.runs / cell.key)
+            if last is not None:
+                end_attempt(last, "pruned", f"pruned at step {rung}")
+
+    def _rung(self, trial: "FrozenTrial", cell: Cell) -> int:
+        """The step up to which a trial may run before the pruner is asked; 0 for its end."""
+        if self.tune.pruner == "none":
+            return 0
+        return next((rung for rung in rungs(cell.experiment) if rung > trial.user_attrs.get(PASSED, 0)), 0)
+
+    def _chosen(self, study: Any, base: Cell) -> tuple[dict[str, float], dict[str, Scalar]] | None:
+        """The best values by path, and by name, with how they were found, for the results table."""
+        trials = study.get_trials(deepcopy=False)
+        ended = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
+        complete = [trial for trial in ended if trial.state.name == "COMPLETE" and math.isfinite(trial.value)]
+        if not complete:
+            return None
+        best = min(complete, key=lambda trial: (trial.value, trial.number))
+        facts: dict[str, Scalar] = {}
+        for path, value in best.params.items():
+            tried = [trial.params[path] for trial in ended]
+            facts |= {self.names[path]: value, f"{self.names[path]}_inside": min(tried) < value < max(tried)}
+        facts |= {
+            "tune_trials": len(trials),
+            "tune_pruned": len(ended) - sum(t.state.name == "COMPLETE" for t in ended),
+        }
+        facts |= {"tune_failed": len(trials) - len(ended), "tune_steps": sum(self._steps(base, t) for t in ended)}
+        return best.params, facts
+
+    def _steps(self, base: Cell, trial: "FrozenTrial") -> int:
+        if trial.state.name == "PRUNED":
+            return max(trial.intermediate_values)
+        return int(read_result(self.runs / self._cell(base, trial).key)["steps"])
+
+    def _base(self, cell: Cell) -> Experiment:
+        return with_values(cell.experiment.model_copy(update={"seed": self.tune.seed}), self.tune.set, "tune.set")
+
+    def _cell(self, base: Cell, trial: "FrozenTrial") -> Cell:
+        experiment = with_values(self._base(base), trial.params, "tune.search")
+        tried = {self.names[path]: value for path, value in trial.params.items()}
+        return Cell(cell_key(experiment), base.values, experiment.seed, experiment, tried, trial.number)
+
+    def _with(self, cell: Cell, values: Mapping[str, float], facts: dict[str, Scalar]) -> Cell:
+        experiment = with_values(cell.experiment, values, "tune.search")
+        return cell._replace(key=cell_key(experiment), experiment=experiment, tuned=facts)
+
+    def _study(self, storage: Any, base: Cell) -> Any:
+        """The study of one design at one size, under a name that changes with all that its trials depend on."""
+        import optuna
+
+        settings = self.tune.model_dump(mode="json", exclude={"storage"})
+        name = f"{self.plan.sweep.name}/{base.label}/{digest([cell_key(self._base(base)), settings])[:12]}"
+        pruner = _pruner(self.tune, self._base(base))
+        return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One controller of a sweep at a time."""
+        path = _journal(self.runs, self.plan.sweep.name).with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def num_trials(plan: Plan) -> int:
+    """Trials of all designs and sizes together."""
+    return plan.sweep.tune.trials * len({cell_label(cell.values) for cell in plan.cells}) if plan.sweep.tune else 0
+
+
+def trial_flops(plan: Plan) -> float:
+    """Training FLOPs of all trials, if none is pruned."""
+    tune = plan.sweep.tune
+    if tune is None:
+        return 0.0
+    bases = {cell_label(cell.values): cell.experiment for cell in plan.cells}
+    return tune.trials * sum(training_flops(with_values(base, tune.set, "tune.set")) for base in bases.values())
+
+
+def rungs(experiment: Experiment) -> list[int]:
+    """Steps of validations nearest above 1/27, 1/9 and 1/3 of the training, before its end."""
+    steps, every = experiment.training.steps, experiment.logging.validate_every
+    found = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
+    return sorted(step for step in found if step < steps)
+
+
+def _within(experiment: Experiment, tune: Tune) -> dict[str, float]:
+    values = {path: getattr(experiment.training, path.removeprefix(TUNABLE)) for path in tune.search}
+    return {path: min(max(value, tune.search[path].low), tune.search[path].high) for path, value in values.items()}
+
+
+def _sampler(tune: Tune, seed: int) -> Any:
+    from optuna.samplers import RandomSampler, TPESampler
+
+    if tune.sampler == "random":
+        return RandomSampler(seed)
+    return TPESampler(seed=seed, n_startup_trials=tune.parallel, multivariate=len(tune.search) > 1)
+
+
+def _pruner(tune: Tune, experiment: Experiment) -> Any:
+    from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
+
+    first = next(iter(rungs(experiment)), 0)
+    if tune.pruner != "none" and not first:
+        raise LabError(
+            f"tune.pruner: {tune.pruner} asks at validations, and none comes before the end: logging.validate_every "
+            f"({experiment.logging.validate_every}) must be below training.steps ({experiment.training.steps})"
+        )
+    if tune.pruner == "hyperband":
+        return HyperbandPruner(first, experiment.training.steps, REDUCTION)
+    return MedianPruner(n_startup_trials=tune.parallel) if tune.pruner == "median" else NopPruner()
+
+
+def _journal(runs: Path, name: str) -> Path:
+    return runs / "sweeps" / f"{name}.tune.journal"
+
+
+def _storage(journal: Path, url: str | None) -> Any:
+    """An Optuna storage: a database by its URL, or a journal file. The caller holds the lock."""
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if url is not None:
+        return RDBStorage(url)
+    if journal.exists():
+        whole = journal.read_bytes()
+        # A controller that was killed may leave half a line, which Optuna would not read, and its lock.
+        write_atomic(journal, whole[: whole.rfind(b"\n") + 1])
+        Path(f"{journal}.lock").unlink(missing_ok=True)
+    return JournalStorage(JournalFileBackend(str(journal)))

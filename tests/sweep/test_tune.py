@@ -1,0 +1,244 @@
+"""Tuning against losses with a known minimum, written as results instead of trained."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from optuna.storages.journal import JournalFileBackend
+
+from lina_lab.claims import Watch, claim
+from lina_lab.config.load import ConfigError, Document
+from lina_lab.config.sweep import Sweep, expand
+from lina_lab.errors import LabError
+from lina_lab.ledger import append_metrics, create_cell, is_done, load_plan, read_state, store_plan, write_result
+from lina_lab.sweep.run import Steering
+from lina_lab.sweep.tune import Tuning, num_trials, rungs
+from tests.conftest import EXPERIMENT, PROVENANCE, fake_result
+
+BEST = {"division": 3e-3, "subtraction": 3e-2}
+STEPS = 270
+
+
+def make_plan(seeds=(0, 1), **changes):
+    base = EXPERIMENT | {"logging": {"validate_every": 10}}
+    base["training"] = base["training"] | {"steps": STEPS}
+    tune = {"search": {"training.learning_rate": {"low": 1e-4, "high": 1.0}}, "trials": 8} | changes
+    axes = {"model.attention.normalization": list(BEST)}
+    sweep = Sweep.model_validate(
+        {"name": "tuned", "question": "?", "experiment": "-", "axes": axes, "seeds": list(seeds), "tune": tune}
+    )
+    return expand(sweep, Document(base, {}), Document({}, {}), Path("tuned.yaml"))
+
+
+def loss(cell, steps):
+    """Smallest at the design's own rate, and falling with steps; infinite at rates that make training diverge."""
+    rate = cell.experiment.training.learning_rate
+    if rate > 0.3:
+        return math.inf
+    return 1 + math.log10(rate / BEST[cell.values["normalization"]]) ** 2 + 10 / steps
+
+
+def run(runs, todo):
+    """What a worker would leave behind."""
+    cell, until = todo
+    folder = create_cell(runs, cell.experiment)
+    attempt = claim(folder, Watch())
+    value = loss(cell, until or STEPS)
+    if until and math.isfinite(value):
+        append_metrics(folder, until, {"val/loss": value})
+        attempt.end("paused")
+        return
+    result = fake_result(cell.key, cell.seed, 1000, 1.0) | {"steps": STEPS, "metrics": {"val/loss": value}}
+    write_result(folder, result if math.isfinite(value) else result | {"state": "diverged", "metrics": {}})
+    attempt.end("done" if math.isfinite(value) else "diverged")
+
+
+def tune(runs, plan, restart=False):
+    """All rounds to the end: the final plan. With `restart`, by a new controller after every trial."""
+    tuning = Tuning(runs, plan, plan.sweep.tune, 2)
+    while True:
+        grown, todo = tuning.advance()
+        if not todo:
+            return grown
+        for trial in todo[:1] if restart else todo:
+            run(runs, trial)
+        if restart:
+            tuning = Tuning(runs, plan, plan.sweep.tune, 2)
+
+
+def outline(plan):
+    return [(c.key, c.trial, c.seed, tuple(c.tuned.items())) for c in (*plan.trials, *plan.cells)]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
+def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sampler, pruner):
+    plan = make_plan(sampler=sampler, pruner=pruner, trials=12)
+    tuned = tune(tmp_path, plan)
+    assert num_trials(plan) == len(tuned.trials) == 24
+    assert Counter(cell.values["normalization"] for cell in tuned.trials) == {"division": 12, "subtraction": 12}
+    for cell in tuned.cells:
+        rate, best = cell.experiment.training.learning_rate, BEST[cell.values["normalization"]]
+        assert rate == cell.tuned["learning_rate"]
+        assert abs(math.log10(rate / best)) < 0.5
+        assert cell.tuned["tune_trials"] == 12
+        finished = [c for c in tuned.trials if c.values == cell.values and is_done(tmp_path / c.key)]
+        assert rate == min(finished, key=lambda c: loss(c, STEPS)).experiment.training.learning_rate
+        assert cell.tuned["tune_pruned"] == 12 - len(finished)
+    assert [cell.seed for cell in tuned.cells] == [0, 1, 0, 1]
+    rates = {cell.values["normalization"]: cell.experiment.training.learning_rate for cell in tuned.cells}
+    assert len(set(rates.values())) == 2
+
+
+def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
+    plan = make_plan(pruner="median", trials=12)
+    tuned = tune(tmp_path, plan)
+    pruned = [cell for cell in tuned.trials if read_state(tmp_path / cell.key)["state"] == "pruned"]
+    assert pruned
+    for design in BEST:
+        cell = next(c for c in tuned.cells if c.values["normalization"] == design)
+        assert cell.tuned["tune_pruned"] == sum(c.values["normalization"] == design for c in pruned)
+        assert cell.tuned["tune_steps"] < 12 * STEPS
+
+
+@pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
+def test_a_controller_that_is_started_again_after_every_trial_chooses_the_same(tmp_path, pruner):
+    plan = make_plan(pruner=pruner)
+    assert outline(tune(tmp_path / "a", plan)) == outline(tune(tmp_path / "b", plan, restart=True))
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_a_controller_that_is_killed_in_any_line_of_its_journal_chooses_the_same(tmp_path, monkeypatch, pruner):
+    plan = make_plan(trials=3, parallel=2, pruner=pruner)
+    whole = outline(tune(tmp_path / "whole", plan))
+    lines = (tmp_path / "whole" / "sweeps" / "tuned.tune.journal").read_bytes().count(b"\n")
+    real = JournalFileBackend.append_logs
+    for fatal in range(lines):
+        runs, written = tmp_path / str(fatal), Counter()
+
+        def append_logs(backend, logs, fatal=fatal, written=written, runs=runs):
+            if written.total() == fatal:
+                journal = runs / "sweeps" / "tuned.tune.journal"
+                journal.write_bytes(journal.read_bytes() + b'{"op_code": 4, "wor')
+                Path(f"{journal}.lock").touch()
+                raise KeyboardInterrupt
+            written["lines"] += len(logs)
+            real(backend, logs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(JournalFileBackend, "append_logs", append_logs)
+            with pytest.raises(KeyboardInterrupt):
+                tune(runs, plan)
+        assert outline(tune(runs, plan)) == whole
+
+
+def test_the_value_of_the_base_experiment_is_the_first_trial(tmp_path):
+    tuned = tune(tmp_path, make_plan())
+    assert [c.experiment.training.learning_rate for c in tuned.trials if c.trial == 0] == pytest.approx([1e-3, 1e-3])
+
+
+def test_a_value_at_the_edge_of_what_was_tried_is_marked(tmp_path):
+    inside = tune(tmp_path / "in", make_plan(trials=12))
+    assert all(cell.tuned["learning_rate_inside"] for cell in inside.cells)
+    search = {"training.learning_rate": {"low": 1e-4, "high": 2e-3}}
+    edge = tune(tmp_path / "edge", make_plan(search=search))
+    assert not any(cell.tuned["learning_rate_inside"] for cell in edge.cells)
+
+
+def test_trials_may_be_cheaper_than_the_study_and_have_a_seed_of_their_own(tmp_path):
+    plan = make_plan(set={"training.batch_size": 2})
+    tuned = tune(tmp_path, plan)
+    assert {cell.experiment.training.batch_size for cell in tuned.trials} == {2}
+    assert {cell.experiment.training.batch_size for cell in tuned.cells} == {8}
+    assert {cell.seed for cell in tuned.trials} == {1_000_000}
+
+
+def test_failed_trials_count_and_a_design_without_any_value_is_left_out_with_the_reason(tmp_path):
+    plan = make_plan(trials=4)
+    tuning = Tuning(tmp_path, plan, plan.sweep.tune, retries=0)
+    while (step := tuning.advance())[1]:
+        for todo in step[1]:
+            if todo.cell.values["normalization"] == "division":
+                claim(create_cell(tmp_path, todo.cell.experiment), Watch()).end("failed", "no luck")
+            else:
+                run(tmp_path, todo)
+    tuned = step[0]
+    assert {cell.values["normalization"] for cell in tuned.cells} == {"subtraction"}
+    (omission,) = tuned.omitted
+    assert omission.values == {"normalization": "division"}
+    assert "none of its trials" in omission.reason
+
+
+def test_a_metric_that_is_not_measured_is_named(tmp_path):
+    with pytest.raises(LabError, match=r"tune.metric: eval/none is not measured; measured are val/loss"):
+        tune(tmp_path, make_plan(metric="eval/none"))
+
+
+def test_an_optuna_database_serves_as_well_as_the_journal(tmp_path):
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    plan = make_plan(trials=3, pruner="median")
+    assert outline(tune(tmp_path / "a", make_plan(trials=3, pruner="median", storage=url), restart=True)) == outline(
+        tune(tmp_path / "b", plan)
+    )
+    assert (tmp_path / "optuna.db").exists()
+
+
+def test_steering_gives_out_a_tuned_cell_once_its_own_tuning_has_ended_and_keeps_the_plan(tmp_path):
+    plan = make_plan(trials=2, parallel=2)
+    steering = Steering(tmp_path, plan, retries=2)
+    folders, _ = steering.advance()
+    assert len(folders) == 4
+    for cell in steering.plan.trials[:2]:
+        run(tmp_path, (cell, 0))
+    folders, _ = steering.advance()
+    done = {cell.key for cell in steering.plan.trials[:2]}
+    assert len(folders) == 4
+    assert not done & {folder.name for folder in folders}
+    assert {cell.values["normalization"] for cell in steering.plan.cells} == {"division"}
+    store_plan(tmp_path, steering.plan, PROVENANCE)
+    stored = load_plan(tmp_path, "tuned")
+    assert [c.key for c in stored.everything] == [c.key for c in (*steering.plan.trials, *steering.plan.cells)]
+    assert stored.trials[0].label == "division trial 0 learning_rate=0.001"
+    assert stored.cells[0].tuned["learning_rate"] == steering.plan.cells[0].experiment.training.learning_rate
+    assert steering.open
+
+
+def test_rungs_are_validations_before_the_end():
+    experiment = make_plan().cells[0].experiment
+    assert rungs(experiment) == [10, 30, 90]
+    rare = experiment.model_copy(update={"logging": experiment.logging.model_copy(update={"validate_every": 200})})
+    assert rungs(rare) == [200]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"search": {"model.width": {"low": 1, "high": 2}}}, "model.width cannot be tuned"),
+        ({"search": {"training.learning_rate": {"low": 2.0, "high": 1.0}}}, "high must be above low"),
+        ({"search": {"training.learning_rate": {"low": 0.0, "high": 1.0}}}, "low must be above 0"),
+        ({"set": {"model.size": "nano"}}, "another model"),
+        ({"set": {"training.learning_rate": 1.0}}, "is searched"),
+        ({"pruner": "median", "metric": "eval/fid/digits-cnn"}, "median needs metric val/loss"),
+        ({"seed": 1}, "must be none of the sweep's own seeds"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, message):
+    with pytest.raises((ConfigError, ValueError), match=message):
+        make_plan(**changes)
+
+
+def test_a_pruner_without_a_validation_to_ask_at_is_refused(tmp_path):
+    plan = make_plan(pruner="median")
+    late = plan._replace(
+        cells=[
+            cell._replace(
+                experiment=cell.experiment.model_copy(
+                    update={"logging": cell.experiment.logging.model_copy(update={"validate_every": 500})}
+                )
+            )
+            for cell in plan.cells
+        ]
+    )
+    with pytest.raises(LabError, match=r"logging.validate_every \(500\) must be below training.steps \(270\)"):
+        Tuning(tmp_path, late, late.sweep.tune, 2)
