@@ -40,6 +40,7 @@ def sweep(
     per_gpu: OptionalPerGpu = None,
     retries: Retries = RETRIES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")] = False,
+    timing: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size, for the hours.")] = True,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -47,18 +48,20 @@ def sweep(
 
     A cell is trained, sampled and evaluated. A sweep that was stopped continues.
     """
-    from lina_lab.config.sweep import load_sweep, parse_settings
+    from lina_lab.config.sweep import engine_of, load_sweep, parse_settings
 
     plan = load_sweep(file, parse_settings(settings))
+    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
     if dry_run:
         from lina_lab.cli.results import print_plan
+        from lina_lab.sweep.local import slots, visible_gpus
 
-        print_plan(plan, runs)
+        where = slots(chosen.workers, chosen.per_gpu, visible_gpus())
+        print_plan(plan, runs, len(where), timing=timing)
         return
-    from lina_lab.cli.running import launch
-    from lina_lab.config.sweep import engine_of
+    from lina_lab.cli.running import launch, refuse_expensive
 
-    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
+    refuse_expensive(plan, runs, chosen)
     raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
 
 

@@ -13,7 +13,8 @@ from lina_lab.cli.show import duration
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
-from lina_lab.sweep.tune import num_trials, trial_flops
+from lina_lab.sweep.budget import hours, to_do
+from lina_lab.sweep.tune import num_trials
 
 SHOWN_METRICS = (
     "eval/fid/",
@@ -38,15 +39,13 @@ def text_table(*headings: str, numbers: int) -> Table:
     return table
 
 
-def print_plan(plan: Plan, runs: Path) -> None:
-    """Every cell with its key, parameters and training FLOPs, and what was left out and why."""
+def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
+    """Every cell with its key, parameters and training FLOPs, what was left out and why, and the hours it will take."""
     table = text_table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
-    total = 0.0
     for cell in plan.cells:
         parameters = cost.parameters(cell.experiment.model, cell.experiment.data.shape).total
         flops = cost.training_flops(cell.experiment)
         done = (runs / cell.key).exists() and is_done(runs / cell.key)
-        total += 0 if done else flops
         values = [str(value) for value in cell.values.values()]
         table.add_row(cell.key, *values, str(cell.seed), f"{parameters:,}", f"{flops:.3g}", "done" if done else "")
     _console().print(table)
@@ -54,8 +53,17 @@ def print_plan(plan: Plan, runs: Path) -> None:
         print(line)
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""
-    total += trial_flops(plan)
+    todo = to_do(runs, plan)
+    total = sum(cost.training_flops(experiment) for experiment in todo)
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
+    if timing and todo:
+        from lina_lab.training.timing import cell_seconds
+
+        found = hours(todo, slots, cell_seconds)
+        each = ", ".join(f"{size} {duration(seconds)}" for size, seconds in found.by_size.items())
+        print(
+            f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
+        )
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:

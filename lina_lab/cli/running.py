@@ -11,7 +11,9 @@ from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan, left_out
+from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, load_plan, read_state
+from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.tune import num_trials
@@ -26,6 +28,27 @@ def launch(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracki
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     where = slots(engine.workers, engine.per_gpu, visible_gpus())
     return run_plan(plan, runs, where, retries, tracking=tracking)
+
+
+def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
+    """Hold a sweep against its own budget.
+
+    Raises:
+        LabError: if it would cost more, or if its hours cannot be told here.
+    """
+    if plan.sweep.budget.hours is not None and engine.name == "slurm":
+        raise LabError(
+            f"{plan.sweep.name}: budget.hours is timed on this machine, not on a cluster's: with the slurm engine give "
+            "budget.flops"
+        )
+    todo = to_do(runs, plan)
+
+    def measured() -> Hours:
+        from lina_lab.training.timing import cell_seconds
+
+        return hours(todo, len(slots(engine.workers, engine.per_gpu, visible_gpus())), cell_seconds)
+
+    check_budget(plan, todo, measured)
 
 
 def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool) -> int:

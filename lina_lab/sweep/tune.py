@@ -21,7 +21,6 @@ from lina_lab.claims import Watch, end_attempt, faults, last_attempt
 from lina_lab.config.experiment import Experiment, cell_key, digest
 from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
 from lina_lab.config.tune import TUNABLE, Tune
-from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_metrics, read_result
@@ -225,15 +224,6 @@ class Tuning:
 def num_trials(plan: Plan) -> int:
     """Trials of all designs and sizes together."""
     return plan.sweep.tune.trials * len({cell_label(cell.values) for cell in plan.cells}) if plan.sweep.tune else 0
-
-
-def trial_flops(plan: Plan) -> float:
-    """Training FLOPs of all trials, if none is pruned."""
-    tune = plan.sweep.tune
-    if tune is None:
-        return 0.0
-    bases = {cell_label(cell.values): cell.experiment for cell in plan.cells}
-    return tune.trials * sum(training_flops(with_values(base, tune.set, "tune.set")) for base in bases.values())
 
 
 def rungs(experiment: Experiment) -> list[int]:

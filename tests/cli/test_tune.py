@@ -28,7 +28,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "small.yaml").write_text(EXPERIMENT.replace("validate_every: 6", "validate_every: 2"))
     (folder / "tuned.yaml").write_text(SWEEP)
-    dry = lab(folder, "sweep", "tuned.yaml", "--dry-run").stdout
+    dry = lab(folder, "sweep", "tuned.yaml", "--dry-run", "--no-timing").stdout
     assert "6 trials of tuning, then 4 cells" in dry
     output = lab(folder, "sweep", "tuned.yaml", "--workers", "2").stdout
     assert "tuned: 6 trials, then 4 cells on 2 workers" in output

@@ -1,0 +1,77 @@
+"""What a sweep has still to do, in FLOPs and, after a short timing, in hours; and whether its budget allows that."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.sweep import Plan, with_values
+from lina_lab.cost import training_flops
+from lina_lab.errors import LabError
+from lina_lab.ledger import ENDED, is_done, load_plan, read_state
+
+
+class Hours(NamedTuple):
+    """Of wall time for what a sweep has still to do."""
+
+    total: float
+    by_size: dict[str, float]
+    """Seconds of the timed cell of every size."""
+
+
+def to_do(runs: Path, plan: Plan) -> list[Experiment]:
+    """The experiments that have no result yet, with every trial that tuning may still run."""
+    cells = [c.experiment for c in plan.cells if not ((runs / c.key).exists() and is_done(runs / c.key))]
+    trials = list(_trials(plan))
+    return [*cells, *trials[_ended_trials(runs, plan) :]]
+
+
+def hours(todo: list[Experiment], slots: int, timed: Callable[[Experiment], float]) -> Hours:
+    """Hours on so many workers: one cell of every size is `timed`, the others are as long as their FLOPs say."""
+    seconds: dict[str, float] = {}
+    flops: dict[str, float] = {}
+    times = []
+    for experiment in todo:
+        size, cost = experiment.model.size, training_flops(experiment)
+        if size not in seconds:
+            seconds[size], flops[size] = timed(experiment), cost
+        times.append(seconds[size] * cost / flops[size])
+    return Hours(max([sum(times) / slots, *times], default=0.0) / 3600, seconds)
+
+
+def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Hours]) -> None:
+    """Refuse what costs more than the sweep's budget allows.
+
+    Raises:
+        LabError: with what it would cost, and by how much that is too much.
+    """
+    budget = plan.sweep.budget
+    if budget.flops is not None:
+        _refuse_more(plan, "flops", sum(training_flops(e) for e in todo), budget.flops)
+    if budget.hours is not None:
+        _refuse_more(plan, "hours", measured().total, budget.hours)
+
+
+def _refuse_more(plan: Plan, unit: str, cost: float, allowed: float) -> None:
+    if cost > allowed:
+        raise LabError(
+            f"{plan.sweep.name}: budget.{unit} allows {allowed:.3g} {unit}, and there are {cost:.3g} to do: "
+            f"{cost - allowed:.3g} ({(cost / allowed - 1):.0%}) too many"
+        )
+
+
+def _trials(plan: Plan) -> Iterator[Experiment]:
+    tune = plan.sweep.tune
+    if tune is None:
+        return
+    bases = {tuple(cell.values.items()): cell.experiment for cell in plan.cells}
+    for _ in range(tune.trials):
+        yield from (with_values(base, tune.set, "tune.set") for base in bases.values())
+
+
+def _ended_trials(runs: Path, plan: Plan) -> int:
+    try:
+        stored = load_plan(runs, plan.sweep.name)
+    except LabError:
+        return 0
+    return sum(read_state(runs / cell.key)["state"] in ENDED for cell in stored.trials)
