@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,22 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
-    """The newest readable checkpoint and its step; a damaged one is set aside, and the one before taken."""
+    """The newest whole checkpoint and its step; a damaged one is set aside, and the one before taken."""
     for path in checkpoints(folder):
-        try:
-            # Only tensors and plain values: nothing in a checkpoint is executed.
-            return path, int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
-        except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
-            path.replace(path.with_suffix(".ckpt.damaged"))
+        step = _step(path)
+        if step is not None:
+            return path, step
+        path.replace(path.with_suffix(".ckpt.damaged"))
     return None
+
+
+def _step(path: Path) -> int | None:
+    """The step of a checkpoint, None of a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # torch.load would take a tensor with a flipped bit as it is
+                return None
+        # Only tensors and plain values: nothing in a checkpoint is executed.
+        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
+    except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+        return None
