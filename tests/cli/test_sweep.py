@@ -144,7 +144,22 @@ def test_damage_is_named_and_nothing_else_is_lost(study):
 
 def test_help_is_fast_and_lists_the_commands(tmp_path):
     output = lab(tmp_path, "--help").stdout
-    for command in ["sweep", "train", "sample", "evaluate", "report", "status", "axes", "size", "doctor", "ui", "sync"]:
+    for command in [
+        "sweep",
+        "train",
+        "sample",
+        "evaluate",
+        "report",
+        "status",
+        "retry",
+        "clean",
+        "cell",
+        "axes",
+        "size",
+        "doctor",
+        "ui",
+        "sync",
+    ]:
         assert f"  {command} " in output
 
 
