@@ -387,3 +387,12 @@ def test_syncing_prints_nothing_and_writes_nothing_outside_the_runs(study, capfd
     sync(runs, plan)
     assert list(elsewhere.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_sync_without_a_server_is_one_message_without_its_password(study, monkeypatch):
+    runs, plan = study
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(LabError, match="MLflow at http://") as caught:
+        sync(runs, plan)
+    assert "secret" not in str(caught.value)
