@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lina_lab.config.engine import Group
 from lina_lab.config.experiment import DataShape, Experiment, digest
 from lina_lab.config.load import Document, build
 from lina_lab.errors import LabError
@@ -22,7 +23,8 @@ def sample_cell(
     """Write a sheet of images, a class a row, and the images as npz."""
     import torch
 
-    from lina_lab.training.cell import generate, load_trained, save_images
+    from lina_lab.training.cell import load_trained
+    from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
 
     folder = find_cell(runs, name)
@@ -49,7 +51,8 @@ def evaluate_cell(
     from lina_lab.data.datasets import load_dataset
     from lina_lab.evaluation.evaluate import evaluate
     from lina_lab.evaluation.extractors import load_extractor
-    from lina_lab.training.cell import balanced_labels, generate, load_trained
+    from lina_lab.training.cell import load_trained
+    from lina_lab.training.images import balanced_labels, generate
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
@@ -73,7 +76,9 @@ def evaluate_cell(
     print(f"wrote {path}")
 
 
-def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int, until: int) -> int:
+def run_cells(
+    folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int, until: int, group: Group
+) -> int:
     """Run cells on this machine, as a job of a cluster does: the exit code."""
     import signal
     from collections import deque
@@ -93,7 +98,7 @@ def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int
         failed.extend(finished for finished in new if finished.state == "failed")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where = slots(workers or len(folders), per_gpu, visible_gpus())
+    where = slots(workers or len(folders), per_gpu, visible_gpus(), group.devices)
     with contextlib.ExitStack() as stack:
         if sweep is not None:
             from lina_lab.tracking.shipper import Shipper
@@ -101,7 +106,7 @@ def run_cells(folders: list[Path], sweep: str | None, workers: int, per_gpu: int
             keys = frozenset(folder.resolve().name for folder in folders)
             shipper = stack.enter_context(Shipper(runs, load_plan(runs, sweep), only=keys))
         try:
-            engine = Engine(deque(folders), where, retries, patient=False)
+            engine = Engine(deque(folders), where, retries, group, patient=False)
             engine.until = dict.fromkeys(folders, until)
             engine.run(show)
         except KeyboardInterrupt:

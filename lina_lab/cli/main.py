@@ -25,6 +25,12 @@ SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep
 PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
 OptionalWorkers = Annotated[int | None, typer.Option(min=0, help="Worker processes; by default one a core or GPU.")]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
+OptionalDevices = Annotated[int | None, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
+OptionalNodes = Annotated[int | None, typer.Option(min=1, help="Nodes that train one cell together, with SLURM.")]
+StrategyName = Annotated[
+    Literal["ddp", "fsdp"] | None, typer.Option(help="Each with the whole model, or a share of it.")
+]
 OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RUNS = Path("runs")
@@ -38,6 +44,9 @@ def sweep(
     engine: EngineName = None,
     workers: OptionalWorkers = None,
     per_gpu: OptionalPerGpu = None,
+    devices: OptionalDevices = None,
+    num_nodes: OptionalNodes = None,
+    strategy: StrategyName = None,
     retries: Retries = RETRIES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")] = False,
     timing: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size, for the hours.")] = True,
@@ -51,13 +60,20 @@ def sweep(
     from lina_lab.config.sweep import engine_of, load_sweep, parse_settings
 
     plan = load_sweep(file, parse_settings(settings))
-    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
+    chosen = engine_of(
+        plan.sweep,
+        name=engine,
+        workers=workers,
+        per_gpu=per_gpu,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+    )
     if dry_run:
         from lina_lab.cli.results import print_plan
-        from lina_lab.sweep.local import slots, visible_gpus
+        from lina_lab.cli.running import engine_slots
 
-        where = slots(chosen.workers, chosen.per_gpu, visible_gpus())
-        print_plan(plan, runs, len(where), timing=timing)
+        print_plan(plan, runs, len(engine_slots(chosen)), timing=timing)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -69,6 +85,8 @@ def sweep(
 def train(
     experiment: Annotated[Path, typer.Argument(help="An experiment, e.g. experiments/digits.yaml.")],
     settings: Setting = [],  # noqa: B006
+    devices: Devices = 1,
+    strategy: StrategyName = "ddp",
     tracking: Annotated[bool, typer.Option(help="Show the run in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -80,7 +98,8 @@ def train(
     from lina_lab.sweep.run import single
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
-    raise typer.Exit(launch(plan, runs, EngineConfig(workers=1), retries=0, tracking=tracking))
+    engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
+    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking))
 
 
 @app.command()
@@ -90,6 +109,9 @@ def retry(
     engine: EngineName = None,
     workers: OptionalWorkers = None,
     per_gpu: OptionalPerGpu = None,
+    devices: OptionalDevices = None,
+    num_nodes: OptionalNodes = None,
+    strategy: StrategyName = None,
     retries: Retries = RETRIES,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
@@ -106,7 +128,15 @@ def retry(
     stored = load_plan(runs, name)
     forgive_failed(runs, stored, failed_only=failed)
     plan = planned_again(runs, stored)
-    chosen = engine_of(plan.sweep, name=engine, workers=workers, per_gpu=per_gpu)
+    chosen = engine_of(
+        plan.sweep,
+        name=engine,
+        workers=workers,
+        per_gpu=per_gpu,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+    )
     raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
 
 
@@ -197,6 +227,9 @@ def cell_run(
     per_gpu: PerGpu = 1,
     retries: Retries = RETRIES,
     until: Annotated[int, typer.Option(min=0, help="Pause after this step; 0 for the end.")] = 0,
+    devices: Devices = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes that train one cell together.")] = 1,
+    strategy: StrategyName = "ddp",
 ) -> None:
     """Run cells to their end on this machine.
 
@@ -204,8 +237,10 @@ def cell_run(
     will continue from a checkpoint: start them again (a SLURM job requeues itself); 1: one failed.
     """
     from lina_lab.cli.cells import run_cells
+    from lina_lab.config.engine import Group
 
-    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until))
+    group = Group(devices, num_nodes, strategy or "ddp")
+    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until, group))
 
 
 @app.command()

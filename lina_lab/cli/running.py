@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
-from lina_lab.config.engine import EngineConfig
+from lina_lab.config.engine import EngineConfig, Group
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import StoredPlan, load_plan, read_state
@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 
 def launch(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool) -> int:
     """Run a plan where its engine says: the exit code."""
+    for cell in plan.cells:
+        engine.group.check(cell.experiment)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
-    where = slots(engine.workers, engine.per_gpu, visible_gpus())
-    return run_plan(plan, runs, where, retries, tracking=tracking)
+    if engine.num_nodes > 1:
+        raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
+    where = engine_slots(engine)
+    return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+
+
+def engine_slots(engine: EngineConfig) -> list[Slot]:
+    """Where the workers of the local engine run."""
+    return slots(engine.workers, engine.per_gpu, visible_gpus(), engine.devices)
 
 
 def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
@@ -46,7 +55,7 @@ def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
     def measured() -> Hours:
         from lina_lab.training.timing import cell_seconds
 
-        return hours(todo, len(slots(engine.workers, engine.per_gpu, visible_gpus())), cell_seconds)
+        return hours(todo, len(engine_slots(engine)), cell_seconds)
 
     check_budget(plan, todo, measured)
 
@@ -79,7 +88,7 @@ def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, t
     return 0
 
 
-def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, *, tracking: bool) -> int:
+def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group: Group, *, tracking: bool) -> int:
     """The exit code: 0 if every cell has a result, 1 if one failed, 130 if stopped by Ctrl-C."""
     name = plan.sweep.name
     for line in left_out(plan.omitted):
@@ -103,7 +112,7 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, *, tra
 
         try:
             with show_progress() as show:
-                ended = run_sweep(runs, plan, where, show, retries, planned)
+                ended = run_sweep(runs, plan, where, show, retries, planned, group)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130

@@ -2,15 +2,45 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from lina_lab.config.experiment import Config, Count
+from lina_lab.config.experiment import Config, Count, Experiment
+from lina_lab.errors import LabError
 
 USER_FILE = "LAB_ENGINE"
 """Environment variable that names the user's file."""
 DEFAULT_USER_FILE = Path("~/.config/lina-lab/engine.yaml")
+
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+class Group(NamedTuple):
+    """The processes that train one cell together."""
+
+    devices: int = 1
+    """Processes on every node, a GPU each where there are any."""
+    num_nodes: int = 1
+    strategy: Strategy = "ddp"
+
+    @property
+    def size(self) -> int:
+        return self.devices * self.num_nodes
+
+    def check(self, experiment: Experiment) -> None:
+        """Raises:
+        LabError: if the processes cannot share a batch evenly: then their mean would not be the batch's.
+        """
+        if experiment.training.batch_size % self.size:
+            raise LabError(
+                f"{experiment.name}: training.batch_size must be a multiple of the {self.size} processes that share it "
+                f"(devices {self.devices} x num_nodes {self.num_nodes}), not {experiment.training.batch_size}"
+            )
+
+
+ALONE = Group()
 
 
 class EngineConfig(Config):
@@ -19,13 +49,19 @@ class EngineConfig(Config):
     """Cells that share a GPU."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Local worker processes; 0 for one a core, or `per_gpu` on every GPU."""
+    devices: Count = 1
+    """Processes on every node that train one cell together, a GPU each where there are any."""
+    num_nodes: Count = 1
+    """Nodes that train one cell together; more than one needs SLURM."""
+    strategy: Strategy = "ddp"
+    """ddp: every process has the whole model; fsdp: each keeps a share of weights, gradients and optimizer."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     time: str = Field(default="12:00:00", pattern=r"^(\d+-)?\d+(:\d+){0,2}$")
     """SLURM's time limit of a job; a cell that needs longer is requeued and continues."""
     gpus: Annotated[int, Field(ge=0)] = 0
-    """GPUs of a job."""
+    """GPUs of a job on every node; `devices` of them train a cell."""
     cpus: Count = 2
     """Cores of a job."""
     memory: str | None = Field(default=None, pattern=r"^\d+[KMGT]?$")
@@ -37,6 +73,10 @@ class EngineConfig(Config):
     """Shell lines that a job runs first, as `module load cuda`."""
     options: list[str] = []
     """More options for sbatch, as `--constraint=a100`."""
+
+    @property
+    def group(self) -> Group:
+        return Group(self.devices, self.num_nodes, self.strategy)
 
 
 def user_file() -> Path | None:

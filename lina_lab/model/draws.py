@@ -32,6 +32,26 @@ def step_streams(seed: int, step: int) -> dict[str, Generator]:
     return {purpose: stream(seed, purpose, step) for purpose in PURPOSES}
 
 
+class Share(NamedTuple):
+    """Part `rank` of `num_shares` equal parts of a batch: what one of several processes trains on."""
+
+    rank: int = 0
+    num_shares: int = 1
+
+    def of(self, rows: Tensor) -> Tensor:
+        """The rows (B / num_shares, ...) of (B, ...) that belong to this share.
+
+        Raises:
+            ValueError: if the batch has no equal parts.
+        """
+        if len(rows) % self.num_shares:
+            raise ValueError(f"{len(rows)} rows must be a multiple of {self.num_shares} shares")
+        return rows.chunk(self.num_shares)[self.rank]
+
+
+WHOLE = Share()
+
+
 class TrainingDraws(NamedTuple):
     """Everything random in one training forward. Row r * B + b of the repeated draws is repeat r of image b."""
 
@@ -44,6 +64,18 @@ class TrainingDraws(NamedTuple):
     def to(self, device: torch.device) -> "TrainingDraws":
         keep, order, noise, time = (t.to(device) for t in (self.keep_label, self.order, self.noise, self.time_index))
         return TrainingDraws(keep, order, self.num_visible, noise, time)
+
+    def share(self, share: Share) -> "TrainingDraws":
+        """The draws of a share of the images, so that they do not depend on the number of shares."""
+        if share.num_shares == 1:
+            return self
+        batch = len(self.order)
+
+        def repeated(rows: Tensor) -> Tensor:  # (R B, ...)
+            return torch.cat([share.of(part) for part in rows.split(batch)])
+
+        keep, order = share.of(self.keep_label), share.of(self.order)
+        return TrainingDraws(keep, order, self.num_visible, repeated(self.noise), repeated(self.time_index))
 
 
 def training_draws(

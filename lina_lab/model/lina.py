@@ -21,7 +21,7 @@ from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, 
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.model.attention import Layout
 from lina_lab.model.blocks import Block, near_square, sincos_table
-from lina_lab.model.draws import TrainingDraws, sampling_draws, stream, training_draws
+from lina_lab.model.draws import WHOLE, Share, TrainingDraws, sampling_draws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 
 
@@ -127,12 +127,19 @@ class Lina(nn.Module):
         return x.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
     def loss(
-        self, batch: tuple[Tensor, Tensor], training: TrainingConfig, generators: Mapping[str, Generator]
+        self,
+        batch: tuple[Tensor, Tensor],
+        training: TrainingConfig,
+        generators: Mapping[str, Generator],
+        share: Share = WHOLE,
     ) -> Tensor:
-        """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and labels (B,)."""
+        """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and labels (B,).
+
+        Of a share of a batch it is that share's; the mean over the shares is the loss of the batch.
+        """
         latent, labels = batch
-        draws = training_draws(training, len(latent), self.tokens, self.values, generators)
-        return self.loss_of_draws(latent, labels, draws.to(latent.device))
+        draws = training_draws(training, len(latent) * share.num_shares, self.tokens, self.values, generators)
+        return self.loss_of_draws(latent, labels, draws.share(share).to(latent.device))
 
     def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
         """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.claims import Watch, claim, end_attempt, faults, last_attempt
+from lina_lab.config.engine import ALONE, Group
+from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_state
 
 ENVIRONMENT = {
@@ -51,11 +53,18 @@ class Worker(NamedTuple):
     slot: int
 
 
-def slots(num_workers: int, per_gpu: int, gpus: Sequence[str]) -> list[Slot]:
-    """`per_gpu` slots on every GPU, or one a core without GPUs; `num_workers` cuts their number, 0 for all."""
+def slots(num_workers: int, per_gpu: int, gpus: Sequence[str], devices: int = 1) -> list[Slot]:
+    """`per_gpu` slots on every `devices` GPUs, or, without GPUs, on as many cores; `num_workers` cuts their number.
+
+    Raises:
+        LabError: if there are GPUs, but too few for one slot.
+    """
     if not gpus:
-        return [{}] * (num_workers or cores())
-    everywhere: list[Slot] = [{"CUDA_VISIBLE_DEVICES": gpu} for _ in range(per_gpu) for gpu in gpus]
+        return [{}] * (num_workers or max(1, cores() // devices))
+    if devices > len(gpus):
+        raise LabError(f"devices must be at most the {len(gpus)} GPUs that are visible here, not {devices}")
+    together = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
+    everywhere: list[Slot] = [{"CUDA_VISIBLE_DEVICES": some} for _ in range(per_gpu) for some in together]
     return everywhere[:num_workers] if num_workers else everywhere
 
 
@@ -84,10 +93,16 @@ class Engine:
     """
 
     def __init__(
-        self, queue: deque[Path], where: Sequence[Slot], retries: int = RETRIES, *, patient: bool = True
+        self,
+        queue: deque[Path],
+        where: Sequence[Slot],
+        retries: int = RETRIES,
+        group: Group = ALONE,
+        *,
+        patient: bool = True,
     ) -> None:
-        """With `patient` false, a cell that another process works on is left to it."""
-        self.queue, self.where, self.retries, self.patient = queue, where, retries, patient
+        """With `patient` false, a cell that another process works on is left to it. Each cell is trained by a group."""
+        self.queue, self.where, self.retries, self.group, self.patient = queue, where, retries, group, patient
         self.idle: list[Worker] = []
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
@@ -186,7 +201,7 @@ class Engine:
         saved = {name: os.environ.get(name) for name in ENVIRONMENT}
         os.environ.update(ENVIRONMENT)  # read once, when torch is imported
         try:
-            process = context.Process(target=_work, args=(theirs, sys.argv, self.where[slot]), daemon=True)
+            process = context.Process(target=_work, args=(theirs, sys.argv, self.where[slot], self.group), daemon=True)
             process.start()
         finally:
             for name, value in saved.items():
@@ -212,7 +227,7 @@ class Engine:
                 worker.process.join()
 
 
-def _work(connection: Connection, command: list[str], slot: Slot) -> None:
+def _work(connection: Connection, command: list[str], slot: Slot, group: Group) -> None:
     """The life of a worker process: a cell's folder in, its end out, until the launcher is gone."""
     from lina_lab.training.attempt import stop_on
 
@@ -225,7 +240,7 @@ def _work(connection: Connection, command: list[str], slot: Slot) -> None:
         while not stop.is_set():
             folder, until = connection.recv()
             try:
-                connection.send(_run(Path(folder), stop, slot, until))
+                connection.send(_run(Path(folder), stop, slot, until, group))
             except BrokenPipeError:
                 raise
             except OSError as error:  # such as a full disk: how the cell ended could not be written down
@@ -242,7 +257,7 @@ def _end_with_launcher(stop: threading.Event) -> None:
         os._exit(1)
 
 
-def _run(folder: Path, stop: threading.Event, slot: Slot, until: int) -> tuple[str | None, str]:
+def _run(folder: Path, stop: threading.Event, slot: Slot, until: int, group: Group) -> tuple[str | None, str]:
     """One attempt at a cell, its output in log.txt."""
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
@@ -255,4 +270,4 @@ def _run(folder: Path, stop: threading.Event, slot: Slot, until: int) -> tuple[s
     from lina_lab.training.attempt import attempt_cell
 
     torch.set_num_threads(1)
-    return attempt_cell(folder, stop, until)
+    return attempt_cell(folder, stop, until, group)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab import cost
+from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
 from lina_lab.config.tune import Tune
@@ -82,13 +83,14 @@ def run_sweep(
     show: Callable[[Snapshot, list[Finished]], None],
     retries: int,
     planned: Callable[[StoredPlan], None] = lambda _: None,
+    group: Group = ALONE,
 ) -> list[Finished]:
     """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending.
 
     What is tuned runs its trials first; `planned` is told whenever the plan has grown by trials or by tuned cells.
     """
     steering = Steering(runs, plan, retries)
-    engine = Engine(deque(), where, retries)
+    engine = Engine(deque(), where, retries, group)
     progress = Progress(runs)
 
     def grow() -> None:

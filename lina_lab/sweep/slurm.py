@@ -86,8 +86,11 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries
         "signal": f"B:TERM@{engine.stop_seconds}",
         "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
     }
+    if engine.num_nodes > 1:
+        options |= {"nodes": engine.num_nodes, "ntasks-per-node": 1}
     command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
     words = ["--sweep", name, "--retries", str(retries), "--per-gpu", str(engine.per_gpu)]
+    words += [f"--{key.replace('_', '-')}={value}" for key, value in engine.group._asdict().items()]
     return _script(
         options,
         engine,

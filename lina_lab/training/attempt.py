@@ -7,12 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 from lina_lab.claims import End, Watch, claim
+from lina_lab.config.engine import ALONE, Group
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_result
 
 
-def attempt_cell(folder: Path, stop: threading.Event, until: int = 0) -> tuple[End | None, str]:
+def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Group = ALONE) -> tuple[End | None, str]:
     """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.
 
     When `stop` is set the cell writes a checkpoint and ends as `stopped`; at step `until`, as `paused`.
@@ -25,18 +26,18 @@ def attempt_cell(folder: Path, stop: threading.Event, until: int = 0) -> tuple[E
     if claimed is None:
         return None, ""
     with claimed:
-        ended, reason = _run(folder, stop, until)
+        ended, reason = _run(folder, stop, until, group)
         claimed.end(ended, reason)
         return ended, reason
 
 
-def _run(folder: Path, stop: threading.Event, until: int) -> tuple[End, str]:
+def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple[End, str]:
     if is_done(folder):
         return read_result(folder)["state"], ""
     try:
         from lina_lab.training.cell import run_cell
 
-        return run_cell(folder, stop, until), ""
+        return run_cell(folder, stop, until, group), ""
     except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
         expected = isinstance(error, LabError)
         write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())

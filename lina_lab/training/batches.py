@@ -6,20 +6,29 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lina_lab.model.draws import stream
+from lina_lab.model.draws import WHOLE, Share, stream
 
 
 class Batches:
     """Endless batches (images, labels) from a step on; every epoch is a fresh permutation, without gaps between."""
 
-    def __init__(self, images: Tensor, labels: Tensor, batch_size: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        share: Share = WHOLE,
+    ) -> None:
+        """`batch_size` counts the images of all shares; this one gets its part of every batch."""
         self.images, self.labels = images, labels
-        self.batch_size, self.seed, self.start = batch_size, seed, start
+        self.batch_size, self.seed, self.start, self.share = batch_size, seed, start, share
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         step = self.start
         while True:
-            index = batch_indices(len(self.images), self.batch_size, self.seed, step)
+            index = self.share.of(batch_indices(len(self.images), self.batch_size, self.seed, step))
             yield self.images[index], self.labels[index]
             step += 1
 

@@ -6,9 +6,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from lina_lab.config.experiment import TrainingConfig
-from lina_lab.model.draws import step_streams
+from lina_lab.model.blocks import Block
+from lina_lab.model.draws import WHOLE, Share, step_streams
+from lina_lab.model.head import HeadBlock
 from lina_lab.model.lina import Lina
 
 Batch = tuple[Tensor, Tensor]
@@ -18,14 +21,32 @@ class LinaModule(pl.LightningModule):
     """Trains a model that it is given; every draw is a function of (seed, step)."""
 
     def __init__(
-        self, model: Lina, training: TrainingConfig, seed: int, validate: Callable[[Lina, Batch, int], None]
+        self,
+        model: Lina,
+        training: TrainingConfig,
+        seed: int,
+        validate: Callable[[Lina, Batch, int], None],
+        share: Share = WHOLE,
     ) -> None:
-        """`validate(model, held_out, step)` is called with the averaged weights in place."""
+        """`validate(model, held_out, step)` is called with the averaged weights in place; batches are a `share`."""
         super().__init__()
         self.model, self.training_config, self.seed, self.validate = model, training, seed, validate
+        self.share = share
+
+    def configure_model(self) -> None:
+        """Shard the weights over the processes, where the strategy has a mesh of them (fsdp)."""
+        if self.device_mesh is None or isinstance(self.model, FSDPModule):
+            return
+        mesh = self.device_mesh["data_parallel"]
+        for block in self.model.modules():
+            if isinstance(block, (Block, HeadBlock)):
+                fully_shard(block, mesh=mesh)
+        # Resharded after every forward: weights that stay whole would outlive the exchange for the averaged ones.
+        fully_shard(self.model, mesh=mesh, reshard_after_forward=True)
+        register_fsdp_forward_method(self.model, "loss")
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002, Lightning's signature
-        return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step))
+        return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), self.share)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         self.validate(self.model, batch, self.global_step)

@@ -60,7 +60,8 @@ class Recorder(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,  # noqa: ARG002
     ) -> None:
-        step, loss = trainer.global_step, outputs["loss"].detach()
+        # Of a group, the mean over its processes: the loss of the whole batch, the same number for all of them.
+        step, loss = trainer.global_step, trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
         new = ~torch.isfinite(loss) & (self.first_bad < 0)
         self.first_bad = torch.where(new, step, self.first_bad)
         self.loss_sum = self.loss_sum + loss
@@ -75,11 +76,19 @@ class Recorder(pl.Callback):
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        stop = self.stop.is_set() or step == self.until
+        stop = self._asked(trainer) or step == self.until
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             save_checkpoint(trainer, self.folder, step)
             if stop:
                 raise Stopped
+
+    def _asked(self, trainer: pl.Trainer) -> bool:
+        """Whether to stop after this step. A group agrees on it, where it waits for the loss anyway."""
+        if trainer.world_size == 1:
+            return self.stop.is_set()
+        return trainer.global_step % self.every == 0 and bool(
+            trainer.strategy.reduce_boolean_decision(self.stop.is_set(), all=False)
+        )
 
     def _log(self, trainer: pl.Trainer, step: int) -> None:
         if self.first_bad >= 0:
@@ -89,8 +98,9 @@ class Recorder(pl.Callback):
         window = (step - 1) % self.every + 1
         loss, self.loss_sum = float(self.loss_sum) / window, 0.0
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        append_metrics(self.folder, step, {"train/loss": loss, "train/learning_rate": rate})
-        self._state(step, loss)
+        if trainer.is_global_zero:
+            append_metrics(self.folder, step, {"train/loss": loss, "train/learning_rate": rate})
+            self._state(step, loss)
 
     def _state(self, step: int, loss: float) -> None:
         """At most once a second: each write waits for the disk."""
@@ -122,12 +132,15 @@ def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
     path.parent.mkdir(exist_ok=True)
     part = path.with_name("next.part")  # one name: what a killed process left of it is overwritten
     try:
-        trainer.save_checkpoint(part)
-        part.replace(path)
+        trainer.save_checkpoint(part)  # all processes of a group together; the first one writes
+        if trainer.is_global_zero:
+            part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
-    for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
-        old.unlink()
+        if trainer.is_global_zero:
+            part.unlink(missing_ok=True)
+    if trainer.is_global_zero:
+        for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
+            old.unlink()
 
 
 def checkpoints(folder: Path) -> list[Path]:

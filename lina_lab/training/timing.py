@@ -9,7 +9,8 @@ import torch
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
-from lina_lab.training.cell import SAMPLING_BATCH, balanced_labels, build_model, generate, train
+from lina_lab.training.images import SAMPLING_BATCH, balanced_labels, generate
+from lina_lab.training.train import build_model, train
 
 SHORT, LONG = 2, 12
 """Steps of two trainings: their difference has no start-up in it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lina_lab.claims import attempts, last_attempt
-from lina_lab.ledger import is_done, read_metrics, read_state
+from lina_lab.ledger import is_done, read_metrics, read_result, read_state
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -177,3 +177,19 @@ def test_a_tuning_goes_on_by_itself_when_its_trials_have_ended(slurm, tmp_path):
     assert re.search(r"will be submitted by job \d+", output)
     until(lambda: sum(is_done(cell) for cell in cells(folder)) == 3, "the tuning did not go on")
     assert "3 done of 3 cells" in run(slurm, folder, *LAB, "status", "little")
+
+
+def test_a_cell_of_two_processes_is_stopped_requeued_and_finished(slurm, tmp_path):
+    """To the same numbers as undisturbed: the sums of a group are those of the group."""
+    more = ", devices: 2, strategy: ddp"
+    whole = study(tmp_path / "whole", 400)
+    run(dict(os.environ), whole, *LAB, "sweep", "little.yaml", "--engine=local", "--devices=2", "--no-tracking")
+    folder = study(tmp_path / "study", 400, cpus=2, more=more)
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: is_training(folder), "the group did not train")
+    (cell,), (expected,) = cells(folder), cells(whole)
+    run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)
+    until(lambda: is_done(cell), "the requeued group did not finish")
+    assert [a.ended for a in attempts(cell)] == ["stopped", "done"]
+    assert read_result(cell)["provenance"]["group"] == {"devices": 2, "num_nodes": 1, "strategy": "ddp"}
+    assert [row[:3] for row in read_metrics(cell)] == [row[:3] for row in read_metrics(expected)]

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from lina_lab.claims import Watch, attempts, last_attempt
+from lina_lab.config.engine import EngineConfig
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state
 from lina_lab.sweep.local import Engine, Finished, cores, slots, visible_gpus
 from lina_lab.sweep.run import Snapshot, run_sweep
+from lina_lab.sweep.slurm import job_script
 from lina_lab.training.recorder import checkpoints
 
 BASE = {
@@ -122,6 +125,19 @@ def test_slots_are_cores_or_places_on_gpus():
     assert len(slots(0, 2, [])) == cores()
     assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(0, 2, ["0", "3"])] == ["0", "3", "0", "3"]
     assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(3, 2, ["0", "3"])] == ["0", "3", "0"]
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(0, 1, list("01234"), 2)] == ["0,1", "2,3"]
+    assert len(slots(0, 1, [], 2 * cores())) == 1
+    with pytest.raises(LabError, match="devices must be at most the 2 GPUs that are visible here, not 3"):
+        slots(0, 1, ["0", "3"], 3)
+
+
+def test_a_job_on_several_nodes_asks_for_them_and_tells_the_cell(tmp_path):
+    engine = EngineConfig(name="slurm", num_nodes=2, devices=4, gpus=4, strategy="fsdp")
+    script = job_script("s", tmp_path / "1.cells", 3, engine, 0).splitlines()
+    assert {"#SBATCH --nodes=2", "#SBATCH --ntasks-per-node=1", "#SBATCH --gres=gpu:4"} <= set(script)
+    assert script[-1].endswith("--devices=4 --num-nodes=2 --strategy=fsdp")
+    alone = job_script("s", tmp_path / "1.cells", 3, EngineConfig(name="slurm"), 0)
+    assert "--nodes" not in alone
 
 
 def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):

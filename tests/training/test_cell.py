@@ -12,9 +12,10 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_metrics, read_result, read_state
 from lina_lab.training import cell as cells
-from lina_lab.training.cell import build_model, load_trained, run_cell, train
+from lina_lab.training.cell import load_trained, run_cell
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
+from lina_lab.training.train import build_model, train
 
 
 def experiment(**changes: object) -> Experiment:
@@ -97,7 +98,7 @@ def test_a_killed_cell_continues_to_the_same_bits(tmp_path, dataset, monkeypatch
 
 
 def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
-    """The average of Lightning's callback equals the recursion written out."""
+    """The average equals the recursion written out."""
     steps = [1, 2, 3]
     averages = []
     for count in steps:

@@ -1,0 +1,158 @@
+"""The training of a cell through Lightning, by one process or by one of several that train it together."""
+
+import logging
+import threading
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch.utils.data import DataLoader, TensorDataset
+
+from lina_lab.config.engine import ALONE, Group
+from lina_lab.config.experiment import Experiment
+from lina_lab.data.datasets import Dataset
+from lina_lab.ledger import append_metrics, rewind_metrics, write_state
+from lina_lab.model.draws import Share, step_streams
+from lina_lab.model.lina import Lina
+from lina_lab.training.average import AveragedWeights
+from lina_lab.training.batches import Batches
+from lina_lab.training.images import generate
+from lina_lab.training.module import Batch, LinaModule
+from lina_lab.training.recorder import Recorder, newest_checkpoint
+from lina_lab.training.sharded import Sharded, whole
+from lina_lab.training.sheets import save_sheet
+
+SHEET_COLUMNS = 8
+
+
+class Trained(NamedTuple):
+    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
+
+    model: Lina
+    diverged_at: int | None
+    seconds: float
+
+
+class Start(NamedTuple):
+    """Where a training begins: a checkpoint and its step, or nothing and 0."""
+
+    checkpoint: Path | None = None
+    step: int = 0
+
+
+def build_model(experiment: Experiment) -> Lina:
+    """The model of an experiment at its start: the same weights for the same design and seed."""
+    return Lina(experiment.model, experiment.data.shape, experiment.seed)
+
+
+def find_start(folder: Path, experiment: Experiment) -> Start:
+    """The newest whole checkpoint; what was written after it is taken back. Of a group one process does this."""
+    start = Start(*(newest_checkpoint(folder) or ()))
+    rewind_metrics(folder, start.step)
+    write_state(folder, phase="starting", step=start.step, steps=experiment.training.steps)
+    return start
+
+
+def train(
+    folder: Path,
+    experiment: Experiment,
+    dataset: Dataset,
+    stop: threading.Event | None = None,
+    until: int = 0,
+    start: Start | None = None,
+    group: Group = ALONE,
+    rank: int = 0,
+) -> Trained:
+    """Train from the newest checkpoint, or from the start; with a group, as its process `rank` from `start`.
+
+    Raises:
+        Stopped: when `stop` is set or step `until` is done, once a checkpoint of the step is written.
+    """
+    _quiet_lightning()
+    start = start or find_start(folder, experiment)
+    model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
+    training, every = experiment.training, experiment.logging.validate_every
+
+    def validate(model: Lina, held_out: Batch, step: int) -> None:
+        model = unsharded(model, experiment)
+        if recorder.diverged_at is None and rank == 0:
+            _validate(folder, experiment, model, held_out, step)
+
+    trainer = pl.Trainer(
+        max_steps=training.steps,
+        accelerator="auto",
+        devices=group.devices,
+        num_nodes=group.num_nodes,
+        strategy=_strategy(group),
+        # Under SLURM Lightning would requeue the job by its own lights; the ledger does.
+        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment()],
+        use_distributed_sampler=False,  # each process takes its share of a batch itself
+        precision="bf16-mixed" if training.precision == "bf16" else "32-true",
+        gradient_clip_val=training.gradient_clip,
+        callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
+        val_check_interval=every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    held_out, share = (dataset.heldout_images, dataset.heldout_labels), Share(rank, group.size)
+    images, labels = dataset.train_images, dataset.train_labels
+    trainer.fit(
+        LinaModule(model, training, experiment.seed, validate, share),
+        Batches(images, labels, training.batch_size, experiment.seed, start.step, share),
+        DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
+        ckpt_path=start.checkpoint,
+        weights_only=True,
+    )
+    model = unsharded(model, experiment).to(device()).eval()  # Lightning leaves it on the processor
+    if training.steps % every:
+        validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
+    return Trained(model, recorder.diverged_at, recorder.seconds)
+
+
+def _strategy(group: Group) -> str | Sharded:
+    if group.size == 1:
+        return "auto"
+    return "ddp" if group.strategy == "ddp" else Sharded(group.size)
+
+
+def unsharded(model: Lina, experiment: Experiment) -> Lina:
+    """The model itself, or, of a sharded one, a whole copy on this process; all processes must ask together."""
+    state = model.state_dict()
+    full = {name: whole(tensor) for name, tensor in state.items()}
+    if all(full[name] is state[name] for name in state):
+        return model
+    copy = Lina(experiment.model, experiment.data.shape)
+    copy.load_state_dict(full)
+    return copy.to(device())
+
+
+@torch.no_grad()
+def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
+    """Held-out loss and a sheet of samples; the same draws at every step, so that only the weights differ."""
+    loss = model.loss(held_out, experiment.training, step_streams(experiment.seed, -1))
+    append_metrics(folder, step, {"val/loss": float(loss)})
+    classes = experiment.data.shape.num_classes
+    labels = torch.arange(min(classes, 10)).repeat_interleave(SHEET_COLUMNS)
+    images = generate(model, labels, experiment.sampling, experiment.seed)
+    save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
+
+
+def device() -> torch.device:
+    """The device that Lightning takes for `accelerator: auto`."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _quiet_lightning() -> None:
+    """Its messages are about hardware and loaders that we chose knowingly; errors still come through."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message="The `srun` command is available")  # a sweep on a login node
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
