@@ -227,11 +227,23 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     path = folder / "result.json"
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-        checksum = body.pop("sha256", None)
+        return parse_result(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError as error:
         raise LabError(f"{path}: no such file: the cell is not finished") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
+
+
+def parse_result(text: str, path: Path) -> dict[str, Any]:
+    """The result that a text holds; `path` is named in errors.
+
+    Raises:
+        LabError: if it is damaged or of another version.
+    """
+    try:
+        body = json.loads(text)
+        checksum = body.pop("sha256", None)
+    except (ValueError, TypeError, AttributeError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
     if body.get("schema") != SCHEMA:
         raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body.get('schema')}")
@@ -253,7 +265,7 @@ def is_done(folder: Path) -> bool:
 
 def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> Path:
     """Keep a sweep's plan, for status and report."""
-    path = runs / "sweeps" / f"{plan.sweep.name}.json"
+    path = plan_path(runs, plan.sweep.name)
     body = {
         "schema": SCHEMA,
         "name": plan.sweep.name,
@@ -274,6 +286,10 @@ def _planned(cell: Cell) -> PlannedCell:
     return PlannedCell(cell.key, cell.values, cell.seed, flops, cell.tuned, cell.trial)
 
 
+def plan_path(runs: Path, name: str) -> Path:
+    return runs / "sweeps" / f"{name}.json"
+
+
 def load_plan(runs: Path, name: str) -> StoredPlan:
     """The plan of a sweep, by its name or by the path of its YAML file.
 
@@ -281,9 +297,24 @@ def load_plan(runs: Path, name: str) -> StoredPlan:
         LabError: if that sweep has not been run here, or its plan is damaged.
     """
     stem = str(read_yaml(Path(name)).values.get("name")) if name.endswith((".yaml", ".yml")) else name
-    path = runs / "sweeps" / f"{stem}.json"
+    path = plan_path(runs, stem)
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        return parse_plan(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError as error:
+        known = ", ".join(_known_sweeps(runs)) or "none"
+        raise LabError(f"{name}: no sweep of that name has run in {runs} (there: {known})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
+
+
+def parse_plan(text: str, path: Path) -> StoredPlan:
+    """The plan that a text holds; `path` is named in errors.
+
+    Raises:
+        LabError: if it is damaged or of another version.
+    """
+    try:
+        body = json.loads(text)
         if body["schema"] != SCHEMA:
             raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body['schema']}")
         return StoredPlan(
@@ -296,10 +327,7 @@ def load_plan(runs: Path, name: str) -> StoredPlan:
             trials=[PlannedCell(**cell) for cell in body.get("trials", [])],
             tune=body.get("tune"),
         )
-    except FileNotFoundError as error:
-        known = ", ".join(_known_sweeps(runs)) or "none"
-        raise LabError(f"{name}: no sweep of that name has run in {runs} (there: {known})") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
 
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
+from lina_lab.analysis.table import results_table
 from lina_lab.claims import Watch, claim, end_attempt, last_attempt
 from lina_lab.config.sweep import cell_label, load_sweep
 from lina_lab.errors import LabError
@@ -30,7 +32,9 @@ from lina_lab.tracking.charts import GROUP_TAG, lines
 from lina_lab.tracking.facts import read_facts
 from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
+from lina_lab.tracking.table import mlflow_table
 from lina_lab.tracking.view import Synced
+from tests.conftest import PROVENANCE
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 SWEEP = f"""
@@ -90,7 +94,9 @@ def finish(folder: Path, state: str = "done") -> None:
     metrics = {row.metric: row.value for row in read_metrics(folder)}
     result = {"key": folder.name, "state": state, "steps": 11, "samples_seen": 704, "metrics": metrics}
     cost = {"parameters": {"total": 101, "trainable": 97}, "flops": {"training": 1009, "sampling": 103}}
-    write_result(folder, result | cost | {"seconds": {"training": 1.5}, "provenance": {"commit": "0123abc"}})
+    write_result(
+        folder, result | cost | {"seconds": {"training": 1.5}, "provenance": PROVENANCE | {"commit": "0123abc"}}
+    )
 
 
 def whole_study(runs: Path, plan: StoredPlan) -> None:
@@ -396,3 +402,17 @@ def test_a_sync_without_a_server_is_one_message_without_its_password(study, monk
     with pytest.raises(LabError, match="MLflow at http://") as caught:
         sync(runs, plan)
     assert "secret" not in str(caught.value)
+
+
+def test_the_table_from_mlflow_is_the_table_of_the_ledger(study):
+    runs, plan = study
+    whole_study(runs, plan)
+    (runs / plan.cells[2].key / "result.json").unlink()
+    sync(runs, plan)
+    table, found = mlflow_table(runs, plan.name)
+    expected = results_table(runs, plan)
+    assert found == plan
+    assert expected["eval/fid/digits-cnn"].notna().sum() == 3
+    pd.testing.assert_frame_equal(table.drop(columns="reason"), expected.drop(columns="reason"))
+    with pytest.raises(LabError, match=r"other: no sweep of that name in sqlite:.*lab sync"):
+        mlflow_table(runs, "other")

@@ -1,6 +1,6 @@
 """The results of a sweep as one tidy table: a row a cell. What is missing is missing, never 0."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,6 +8,7 @@ import pandas as pd
 
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
 from lina_lab.ledger import PlannedCell, StoredPlan, read_result, read_state
 
 SIZE_AXIS = "size"
@@ -17,17 +18,34 @@ COMPARABLE = ("extractor", "num_generated", "num_reference", *SAMPLING)
 
 
 def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
-    """One row for each cell of a plan, in its order.
+    """One row for each cell of a plan, in its order, from the ledger.
 
-    Columns: key, state, reason, the axes, seed, parameters, flops_training, steps, samples_seen, one column a metric
+    Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
     (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance.
     """
-    return pd.DataFrame([_row(runs, cell) for cell in plan.cells])
+
+    def found(cell: PlannedCell) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        folder = runs / cell.key
+        try:
+            return read_state(folder), read_result(folder)
+        except LabError:
+            return read_state(folder), None
+
+    return table_of(plan, found)
 
 
-def _row(runs: Path, cell: PlannedCell) -> dict[str, Any]:
-    folder = runs / cell.key
-    state = read_state(folder)
+Found = Callable[[PlannedCell], tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+"""The state of a cell, with its reason, and its result, if it has one."""
+
+
+def table_of(plan: StoredPlan, found: Found) -> pd.DataFrame:
+    """The results table of a plan from wherever its results are."""
+    table = pd.DataFrame([_row(cell, *found(cell)) for cell in plan.cells])
+    table.attrs["axes"] = list(plan.axes)
+    return table
+
+
+def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, Any]:
     row = {
         "key": cell.key,
         "state": state["state"],
@@ -36,15 +54,14 @@ def _row(runs: Path, cell: PlannedCell) -> dict[str, Any]:
         "seed": cell.seed,
         **cell.tuned,
     }
-    try:
-        result = read_result(folder)
-    except LabError:
+    if result is None:
         return row
     provenance = result["provenance"]
     return row | {
         "parameters": result["parameters"]["total"],
         "parameters_trainable": result["parameters"]["trainable"],
         "flops_training": result["flops"]["training"],
+        "flops_sampling": result["flops"].get("sampling"),
         "steps": result["steps"],
         "samples_seen": result["samples_seen"],
         "diverged_at": result.get("diverged_at"),
@@ -54,6 +71,9 @@ def _row(runs: Path, cell: PlannedCell) -> dict[str, Any]:
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
         "cpu": provenance["hardware"]["cpu"],
+        "versions": " ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
+        "command": provenance["command"],
+        "started": provenance["started"],
     }
 
 
@@ -110,6 +130,41 @@ def design_label(values: Mapping[str, Scalar]) -> str:
     """A design for a legend: 'division, conv_kernel 5'."""
     words = [v if isinstance(v, str) and v != "none" else f"{k} {v}" for k, v in values.items()]
     return ", ".join(map(str, words)) or "all cells"
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV or Parquet, whole or not at all, the kind by the name's ending.
+
+    Raises:
+        LabError: if the name ends in neither.
+    """
+    if path.suffix == ".csv":
+        write_atomic(path, table.to_csv(index=False))
+    elif path.suffix == ".parquet":
+        plain = table.copy()
+        plain.attrs = {}
+        for name in [name for name in table if len(set(table[name].dropna().map(type))) > 1]:
+            plain[name] = table[name].map(str, na_action="ignore")
+        write_atomic(path, plain.to_parquet(index=False))
+    else:
+        raise LabError(f"{path}: a table's name must end in .csv or .parquet, not {path.suffix or path.name}")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that `write_table` wrote; what is missing is missing.
+
+    Raises:
+        LabError: if the file is not there or is no table.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        # An axis may have the value `none`; only an empty cell is missing.
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file") from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise LabError(f"{path}: is no table: {str(error).splitlines()[0]}") from error
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -202,6 +202,21 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
 
 
 @app.command()
+def table(
+    name: SweepName,
+    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet; by default CSV on stdout.")] = Path("-"),
+    source: Annotated[
+        Literal["ledger", "mlflow"], typer.Option("--from", help="Where the results are read.")
+    ] = "ledger",
+    runs: Runs = RUNS,
+) -> None:
+    """Write every column of every cell of a sweep as one table."""
+    from lina_lab.cli.results import print_table
+
+    print_table(name, out, source, runs)
+
+
+@app.command()
 def report(
     name: SweepName,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default reports/SWEEP.")] = None,

@@ -12,7 +12,7 @@ from lina_lab import cost
 from lina_lab.cli.show import duration
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
+from lina_lab.ledger import StoredPlan, is_done, load_plan, read_result, read_state
 from lina_lab.sweep.budget import hours, to_do
 from lina_lab.sweep.tune import num_trials
 
@@ -64,6 +64,23 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
         print(
             f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
         )
+
+
+def print_table(name: str, out: Path, source: str, runs: Path) -> None:
+    """The results table of a sweep, to a file or, as CSV, to stdout for `-`."""
+    from lina_lab.analysis.table import results_table, write_table
+
+    if source == "mlflow":
+        from lina_lab.tracking.table import mlflow_table
+
+        found, _ = mlflow_table(runs, name)
+    else:
+        found = results_table(runs, load_plan(runs, name))
+    if out == Path("-"):
+        found.to_csv(sys.stdout, index=False)
+    else:
+        write_table(found, out)
+        print(f"wrote {out} ({len(found)} cells, {len(found.columns)} columns)")
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:

@@ -88,7 +88,7 @@ class View:
         experiment = ensure_experiment(self.client, runs, plan.name, tags)
         self.experiment, self.tags = experiment.experiment_id, dict(experiment.tags)
         self.found: dict[str, Run] = {}
-        for run in _search(self.client, self.experiment):
+        for run in search(self.client, self.experiment):
             key = run.tags.get("lab.key", run.tags.get("lab.role"))
             if key in self.found:
                 self.client.delete_run(run.id)
@@ -272,7 +272,7 @@ class View:
         self.sent = self.sent._replace(**{k: getattr(self.sent, k) + n for k, n in more.items()})
 
 
-def _search(client: Any, experiment: str) -> Iterator[Run]:
+def search(client: Any, experiment: str) -> Iterator[Run]:
     """All runs of an experiment that are not deleted, the oldest first."""
     token = None
     while True:

@@ -53,7 +53,8 @@ def run_cell(
         result = describe(experiment) | {"seconds": seconds, "provenance": record}
         if trained.diverged_at is not None:
             at = trained.diverged_at
-            write_result(folder, result | {"state": "diverged", "diverged_at": at, "steps": at})
+            seen = at * experiment.training.batch_size
+            write_result(folder, result | {"state": "diverged", "diverged_at": at, "steps": at, "samples_seen": seen})
             write_state(folder, step=at, steps=steps)
             return "diverged"
 

@@ -10,11 +10,13 @@ from lina_lab.analysis.compare import comparisons, log_interval, ratio_interval
 from lina_lab.analysis.table import (
     design_label,
     main_metric,
+    read_table,
     readable,
     refuse_mixtures,
     results_table,
     to_markdown,
     unequal_exposure,
+    write_table,
 )
 from lina_lab.errors import LabError
 
@@ -119,3 +121,29 @@ def test_a_design_label_reads_like_the_axes():
     assert design_label({"normalization": "division", "conv_kernel": 5, "kv_gate": "none"}) == (
         "division, conv_kernel 5, kv_gate none"
     )
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_comes_back_from_a_file_as_it_was(study, tmp_path, ending):
+    made = study()
+    made.unfinish(2, "failed", "no memory")
+    table = results_table(made.runs, made.stored).assign(kv_gate=["none", "key"] * 4)
+    write_table(table, tmp_path / f"t.{ending}")
+    again = read_table(tmp_path / f"t.{ending}")
+    pd.testing.assert_frame_equal(again, table, check_dtype=False)
+    assert set(again["kv_gate"]) == {"none", "key"}
+
+
+def test_an_axis_of_words_and_numbers_is_words_in_parquet(tmp_path):
+    write_table(pd.DataFrame({"axis": ["none", 3], "y": [1.0, 2.0]}), tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet")["axis"].tolist() == ["none", "3"]
+
+
+def test_another_kind_of_file_and_a_damaged_one_are_named(tmp_path):
+    with pytest.raises(LabError, match=r"t\.xlsx: a table's name must end in \.csv or \.parquet, not \.xlsx"):
+        write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.xlsx")
+    (tmp_path / "t.parquet").write_text("no parquet")
+    with pytest.raises(LabError, match=r"t\.parquet: is no table"):
+        read_table(tmp_path / "t.parquet")
+    with pytest.raises(LabError, match="no such file"):
+        read_table(tmp_path / "other.csv")
