@@ -72,13 +72,13 @@ def main_metric(table: pd.DataFrame) -> str:
 
 
 def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
-    """Refuse to compare values of a metric that were measured differently.
+    """Refuse to compare values of a metric that were measured differently, as far as the table has columns for it.
 
     Raises:
         LabError: naming what differs, and its values.
     """
     measured = table.dropna(subset=[metric])
-    for name in COMPARABLE:
+    for name in [name for name in COMPARABLE if name in measured]:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
@@ -110,6 +110,14 @@ def design_label(values: Mapping[str, Scalar]) -> str:
     """A design for a legend: 'division, conv_kernel 5'."""
     words = [v if isinstance(v, str) and v != "none" else f"{k} {v}" for k, v in values.items()]
     return ", ".join(map(str, words)) or "all cells"
+
+
+def human(count: float) -> str:
+    """A count for a reader: 100k, 1.5M, 2B."""
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g}{unit}"
+    return f"{count:g}"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
