@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.pairing import Pairs
+from lina_lab.analysis.pairing import AT, DESIGN, Pairs
 
 LEARNING_RATE = "learning_rate"
 TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")
@@ -28,6 +28,8 @@ def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
     both = [f"cells diverged, and without them a design looks better than it is: {d}" for d in pairs.diverged]
     if pairs.seeds < 2:
         both.append("one seed: the spread over seeds was not measured")
+    elif len(set(pairs.size)) == len(pairs.size):
+        both.append("no size has pairs of two seeds: the spread over seeds was not measured")
     scales = []
     sizes = list(dict.fromkeys(pairs.size))
     if len(sizes) < 3:
@@ -62,16 +64,14 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
 
 def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
     """Unequal between the designs at the largest size, which concerns both claims, or anywhere else."""
-    seen = {
-        (at, design): set(group[name].dropna()) for (at, design), group in rows.groupby(["at", "design"], sort=False)
-    }
+    seen = {(at, design): set(group[name].dropna()) for (at, design), group in rows.groupby([AT, DESIGN], sort=False)}
     if len(set().union(*seen.values())) < 2:
         return Reasons([], [])
-    shown = [f"{at} {d} {'/'.join(f'{value:,g}' for value in sorted(seen[at, d]))}" for at in sizes for d in "AB"]
+    shown = [f"{at} {d} {'/'.join(f'{value:,.15g}' for value in sorted(seen[at, d]))}" for at in sizes for d in "AB"]
     text = f"{name} differs: {', '.join(shown)}"
     at_largest = seen[sizes[-1], "A"] | seen[sizes[-1], "B"]
     return Reasons([text], []) if len(at_largest) > 1 else Reasons([], [text])
 
 
 def _where(rows: pd.DataFrame) -> str:
-    return ", ".join(dict.fromkeys(f"{row.design} at {row.at}" for row in rows[["design", "at"]].itertuples()))
+    return ", ".join(dict.fromkeys(f"{design} at {at}" for design, at in zip(rows[DESIGN], rows[AT], strict=True)))

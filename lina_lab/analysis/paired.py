@@ -13,9 +13,11 @@ from scipy import stats
 
 from lina_lab.analysis.compare import Interval, t_interval
 from lina_lab.analysis.fits import Fit, fit, predict, refit, refusal
-from lina_lab.analysis.pairing import Array, Pairs
+from lina_lab.analysis.pairing import DESIGN, SHARE, Array, Pairs
 
 DRAWS = 400
+EXACT = 1e-20
+"""A sum of squares of logarithms below this is rounding, not noise."""
 
 
 class Gap(NamedTuple):
@@ -105,7 +107,7 @@ def lack_of_fit(pairs: Pairs) -> float | None:
     fitted = line(pairs)
     squares, freedom = _within(pairs, log_ratios(pairs)[:, None])
     pure = float(squares[0, 0])
-    if fitted is None or not freedom or len(_sizes(pairs)) < 3 or pure == 0:
+    if fitted is None or not freedom or len(_sizes(pairs)) < 3 or pure < EXACT:
         return None
     lack = fitted.deviation**2 * fitted.freedom - pure
     between = fitted.freedom - freedom
@@ -120,13 +122,34 @@ def uneven_scatter(pairs: Pairs) -> float | None:
         _within(pairs._replace(size=[s for s, k in zip(pairs.size, keep, strict=True) if k]), z[keep])
         for keep in (last, ~last)
     )
-    if not freedom or not others or rest[0, 0] == 0:
+    if not freedom or not others or rest[0, 0] < EXACT:
         return None
     return float(stats.f.sf(squares[0, 0] / freedom / (rest[0, 0] / others), freedom, others))
 
 
+def seed_effect(pairs: Pairs) -> float | None:
+    """p of the F test that a seed moves yA / yB alike at all sizes; None unless all sizes have the same seeds."""
+    names = pairs.rows.loc[pairs.rows[DESIGN] == "A", SHARE].tolist()
+    sizes, seeds = len(_sizes(pairs)), len(set(names))
+    if len(names) != sizes * seeds or min(sizes, seeds) < 2:
+        return None
+    z = log_ratios(pairs)
+    squares, freedom = _within(pairs, z[:, None])
+    by_seed = np.array([z[[name == seed for name in names]].mean() for seed in sorted(set(names))])
+    effect = sizes * float(((by_seed - z.mean()) ** 2).sum())
+    rest = float(squares[0, 0]) - effect
+    if rest < EXACT:
+        return None
+    return float(stats.f.sf(effect / (seeds - 1) / (rest / (freedom - seeds + 1)), seeds - 1, freedom - seeds + 1))
+
+
 def predictions(pairs: Pairs, x: float, *, floor: bool = True, level: float = 0.95) -> list[Prediction]:
-    """yA / yB at x under every form that the sizes allow: power from two sizes, offset from four if `floor`."""
+    """yA / yB at x under every form that the sizes allow: power from two sizes, offset from four if `floor`.
+
+    At 4 times the largest of 4 sizes with 3 seeds, the interval of the offset form holds the truth in 93 to 99 % of
+    simulated studies, with floors and without; that of the power form in 95 % without floors and with a shared one, in
+    3 to 17 % where floors of a fifth differ. So neither stands alone.
+    """
     fitted = line(pairs, level)
     if fitted is None:
         return []

@@ -16,6 +16,8 @@ from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.errors import LabError
 
 Array = NDArray[np.float64]
+DESIGN, AT, SHARE, MEAN = "_design", "_at", "_share", "_mean"
+"""Columns put beside a table's own: A or B, the size, what a pair shares, the mean x of its size."""
 MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
@@ -47,7 +49,7 @@ class Pairs(NamedTuple):
     size: list[str]
     seeds: int
     rows: pd.DataFrame
-    """The paired rows of the table with `design` ("A", "B"), `at` (the size) and `share` (the seed) before them."""
+    """The paired rows of the table, with `DESIGN`, `AT` and `SHARE`."""
     diverged: list[str]
     warnings: list[str]
 
@@ -65,13 +67,15 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
     if columns.pair is None and "seed" in table:
         columns = columns._replace(pair="seed")
     _columns_exist(table, columns)
+    if tuple(a) == tuple(b):
+        raise LabError(f"A and B must be two designs, not {','.join(a)} twice")
     rows = pd.concat([_design(table, columns, a, "A"), _design(table, columns, b, "B")])
-    rows["at"] = _sizes(rows, columns)
-    rows["share"] = rows[columns.pair].map(as_text) if columns.pair else ""
+    rows[AT] = _sizes(rows, columns)
+    rows[SHARE] = rows[columns.pair].map(as_text) if columns.pair else ""
     kept, warnings, diverged = _finished(rows, columns)
     _positive(kept, columns)
     _unique(kept, columns)
-    partners = kept.groupby(["at", "share"])["design"].transform("size")
+    partners = kept.groupby([AT, SHARE])[DESIGN].transform("size")
     lonely = kept[partners == 1]
     if len(lonely):
         warnings.append(f"left out, the other design has no such cell: {_named(lonely)}")
@@ -112,14 +116,14 @@ def _design(table: pd.DataFrame, columns: Columns, values: Sequence[str], name: 
         there = "; ".join(dict.fromkeys(",".join(row) for row in texts.itertuples(index=False, name=None)))
         raise LabError(f"no row has {', '.join(columns.by)} = {','.join(values)}; there are {there}")
     numbers = {column: pd.to_numeric(chosen[column]).astype(float) for column in (columns.x, columns.y)}
-    return chosen.assign(design=name, row=chosen.index, **numbers)
+    return chosen.assign(**numbers, **{DESIGN: name})
 
 
 def _sizes(rows: pd.DataFrame, columns: Columns) -> pd.Series:
     """The name of every row's size."""
     if SIZE_AXIS in rows and SIZE_AXIS not in columns.by and rows[SIZE_AXIS].notna().all():
         return rows[SIZE_AXIS].map(as_text)
-    a, b = (sorted(rows.loc[rows["design"] == d, columns.x].dropna().unique()) for d in "AB")
+    a, b = (sorted(rows.loc[rows[DESIGN] == d, columns.x].dropna().unique()) for d in "AB")
     if set(a) <= set(b) or set(b) <= set(a):
         return rows[columns.x].map(lambda x: f"{x:,.15g}")
     if len(a) != len(b) or any(max(i / j, j / i) > MAX_RATIO for i, j in zip(a, b, strict=True)):
@@ -131,13 +135,14 @@ def _sizes(rows: pd.DataFrame, columns: Columns) -> pd.Series:
 def _finished(rows: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Rows with a result, warnings of the others, and the diverged ones by name."""
     warnings = []
-    unfinished = rows["state"].isin(["done"]) == False if "state" in rows else rows["row"].isna()  # noqa: E712
+    state = rows.get("state", pd.Series("done", index=rows.index))
+    unfinished = state != "done"
     empty = ~unfinished & (rows[columns.x].isna() | rows[columns.y].isna())
     if unfinished.any():
         warnings.append(f"left out, not done: {_named(rows[unfinished])}")
     if empty.any():
         warnings.append(f"left out, no {columns.x} or no {columns.y}: {_named(rows[empty])}")
-    diverged = rows[unfinished & rows["state"].eq("diverged")] if "state" in rows else rows.iloc[:0]
+    diverged = rows[state == "diverged"]
     return rows[~unfinished & ~empty].copy(), warnings, [_named(diverged)] if len(diverged) else []
 
 
@@ -150,39 +155,38 @@ def _positive(rows: pd.DataFrame, columns: Columns) -> None:
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:
     """Refuse two cells of one design, size and seed: which of them belongs to the pair is not known."""
-    for _, group in rows.groupby(["design", "at", "share"], sort=False):
+    for _, group in rows.groupby([DESIGN, AT, SHARE], sort=False):
         if len(group) == 1:
             continue
-        known = {*columns, *columns.by, "design", "row", "at", "share"}
+        known = {*columns, *columns.by, DESIGN, AT, SHARE}
         names = [c for c in group.columns if c not in known and not MEASURED.fullmatch(str(c))]
         differ = [str(c) for c in names if len(set(group[c].map(as_text))) > 1]
-        start = (
-            f"{len(group)} rows are design {group['design'].iloc[0]} {_place(group.iloc[0])} (row {_numbers(group)})"
-        )
+        start = f"{len(group)} rows are design {group[DESIGN].iloc[0]} {_place(group.iloc[0])} (row {_numbers(group)})"
         if differ:
             raise LabError(f"{start}; they differ in {', '.join(differ)}: add what makes the design to --by")
         raise LabError(f"{start} and nothing tells them apart: name the column that does with --pair")
 
 
 def _pairs(kept: pd.DataFrame, columns: Columns, diverged: list[str], warnings: list[str]) -> Pairs:
-    means = np.log(kept.groupby(["at", "design"])[columns.x].mean()).groupby("at").mean()
-    kept = kept.assign(mean=np.exp(kept["at"].map(means))).sort_values(["mean", "share", "design"])
-    a, b = (kept[kept["design"] == design] for design in "AB")
-    for at, group in kept.groupby("at", sort=False):
+    means = kept.groupby([DESIGN, AT])[columns.x].mean()
+    middle = means["A"] * (means["B"] / means["A"]) ** 0.5  # exact where both are equal
+    kept = kept.assign(**{MEAN: kept[AT].map(middle)}).sort_values([MEAN, SHARE, DESIGN])
+    a, b = (kept[kept[DESIGN] == design] for design in "AB")
+    for at, group in kept.groupby(AT, sort=False):
         spread = group[columns.x].max() / group[columns.x].min()
         if spread > MAX_RATIO:
             raise LabError(f"{columns.x} must be nearly equal for both designs at size {at}, not {spread:.2f} to 1")
-    x, of_a, of_b = (side.to_numpy(dtype=float) for side in (a["mean"], a[columns.y], b[columns.y]))
-    seeds = a["share"].nunique() if columns.pair else 1
-    return Pairs(x, of_a, of_b, a["at"].tolist(), seeds, kept, diverged, warnings)
+    x, of_a, of_b = (side.to_numpy(dtype=float) for side in (a[MEAN], a[columns.y], b[columns.y]))
+    seeds = a[SHARE].nunique() if columns.pair else 1
+    return Pairs(x, of_a, of_b, a[AT].tolist(), seeds, kept, diverged, warnings)
 
 
 def _named(rows: pd.DataFrame) -> str:
-    return "; ".join(f"{row['design']} {_place(row)}{_state(row)}" for _, row in rows.iterrows())
+    return "; ".join(f"{row[DESIGN]} {_place(row)}{_state(row)}" for _, row in rows.iterrows())
 
 
 def _place(row: pd.Series) -> str:
-    return f"at {row['at']}" + (f", {row['share']}" if row["share"] else "")
+    return f"at {row[AT]}" + (f", {row[SHARE]}" if row[SHARE] else "")
 
 
 def _state(row: pd.Series) -> str:
@@ -196,6 +200,6 @@ def _numbers(rows: pd.DataFrame) -> str:
 
 
 def _listed(rows: pd.DataFrame, columns: Columns) -> str:
-    sides = [rows[rows["design"] == design] for design in "AB"]
+    sides = [rows[rows[DESIGN] == design] for design in "AB"]
     texts = [", ".join(f"{x:,.15g}" for x in sorted(side[columns.x].dropna().unique())) for side in sides]
     return f"{columns.x} of A: {texts[0]}; of B: {texts[1]}"

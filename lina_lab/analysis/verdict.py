@@ -11,7 +11,7 @@ import pandas as pd
 
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
-from lina_lab.analysis.paired import Gap, Prediction, gaps, lack_of_fit, line, predictions, uneven_scatter
+from lina_lab.analysis.paired import Gap, Prediction, gaps, lack_of_fit, line, predictions, seed_effect, uneven_scatter
 from lina_lab.analysis.pairing import Columns, Pairs, matched
 from lina_lab.analysis.table import human
 
@@ -169,12 +169,12 @@ def _scales(
 
 def _warnings(pairs: Pairs, forms: list[Prediction]) -> list[str]:
     found = list(pairs.warnings)
-    scatter = uneven_scatter(pairs)
+    narrow = "the interval at the largest size, which takes the spread from all sizes, may be too narrow"
+    scatter, common = uneven_scatter(pairs), seed_effect(pairs)
     if scatter is not None and scatter < ALPHA:
-        found.append(
-            f"pairs at the largest size scatter more than the others (p = {scatter:.2g}): its interval, which takes "
-            f"the scatter from all sizes, may be too narrow"
-        )
+        found.append(f"pairs scatter more at the largest size than elsewhere (p = {scatter:.2g}): {narrow}")
+    if common is not None and common < ALPHA:
+        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {narrow}")
     if any(form.form == "offset" and math.isnan(form.holdout_error) for form in forms):
         found.append("the form with a floor could not be checked at the largest size: without it 4 sizes must be left")
     return found
@@ -214,8 +214,8 @@ class _Words(NamedTuple):
         first, last = measured[0], measured[-1]
         now, *ends = (self._advantage(ratio, winner) for ratio in last.ratio)
         before = self._advantage(first.ratio.mean, winner)
-        predicted = sorted(f"{self._advantage(form.ratio.mean, winner):.3g}" for form in forms)
-        percent = " to ".join(dict.fromkeys(predicted))
+        predicted = sorted(self._advantage(form.ratio.mean, winner) for form in forms)
+        percent = " to ".join(dict.fromkeys(f"{value:.3g}" for value in predicted))
         return (
             f"{self.name(winner)} scales better: its advantage grows from {before:.3g} % at {human(first.x)} to "
             f"{now:.3g} % at {human(last.x)} ({self._level} interval {min(ends):.3g} to {max(ends):.3g} %); predicted "
