@@ -1,6 +1,7 @@
 """Two claims about designs A and B: which is better at the largest size, and which scales better, if that is known.
 
-Simulated studies of 4 sizes and 3 seeds, where neither design scales better, are called otherwise in fewer than 5 %.
+Of simulated studies of 4 sizes and 3 seeds, tuned and of equal exposure, where neither design scales better, 3 of 320
+were told otherwise; with exponents 0.01 apart 67 of 80 were told so, none the wrong way round.
 """
 
 import math

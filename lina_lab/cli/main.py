@@ -194,7 +194,7 @@ def compare(
     b: Annotated[str, typer.Option("--b", help="Design B.")],
     x: Annotated[str, typer.Option("--x", help="Column of size.")] = "parameters",
     pair: Annotated[str | None, typer.Option(help="What a pair shares besides its size; by default seed.")] = None,
-    lr_tuned: Annotated[bool, typer.Option("--lr-tuned", help="You know that learning rates were tuned.")] = False,
+    lr_tuned: Annotated[bool, typer.Option("--lr-tuned", help="Learning rates had equal tuning budgets.")] = False,
     higher: Annotated[bool, typer.Option("--higher-is-better", help="Higher values of --y are better.")] = False,
     comparisons: Annotated[int, typer.Option(min=1, help="Pairs of designs that you look at: wider intervals.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,

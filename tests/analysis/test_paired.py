@@ -165,5 +165,7 @@ def test_what_one_seed_or_two_sizes_cannot_give_is_nan_or_not_there():
     assert math.isnan(line(two).slope.low)
     assert [p.form for p in predictions(two, 1e8)] == ["power"]
     assert math.isnan(predictions(two, 1e8)[0].holdout_error)
+    wide = two._replace(x=two.x[[0, 1, 1]], a=np.array([1.0, 1e9, 1e-9]), b=np.ones(3), size=["0", "1", "2"])
+    assert predictions(wide._replace(x=np.array([1.0, 2, 3])), 1e40)[0].ratio.high == math.inf
     assert line(study(EQUAL, np.random.default_rng(15), num_sizes=1)) is None
     assert predictions(study(EQUAL, np.random.default_rng(15), num_sizes=1), 1e8) == []

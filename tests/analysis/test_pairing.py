@@ -32,6 +32,7 @@ def test_a_pair_is_one_size_and_one_seed_in_any_order_of_rows(drawn):
     assert found.x.tolist() == new["parameters"].tolist()
     assert found.size == new["size"].tolist()
     assert (found.seeds, found.warnings) == (3, [])
+    assert drawn.attrs == {}
 
 
 def test_sizes_that_differ_by_a_convolution_are_paired_by_their_name(drawn):
