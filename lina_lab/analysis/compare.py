@@ -32,7 +32,7 @@ class Comparison(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A mean ratio and its 95 % interval."""
+    """A mean, of ratios for one, and its interval: 95 % unless said otherwise; NaN where there is none."""
 
     mean: float
     low: float
@@ -81,5 +81,12 @@ def log_interval(logs: list[float]) -> Interval | None:
         return None
     mean = sum(logs) / count
     deviation = math.sqrt(sum((x - mean) ** 2 for x in logs) / (count - 1))
-    half = float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
-    return Interval(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+    return Interval(*map(math.exp, t_interval(mean, deviation / math.sqrt(count), count - 1)))
+
+
+def t_interval(mean: float, error: float, freedom: int, level: float = 0.95) -> Interval:
+    """mean ± t * its standard error; NaN ends without degrees of freedom, so that nothing is found to lie outside."""
+    if freedom < 1:
+        return Interval(mean, math.nan, math.nan)
+    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+    return Interval(mean, mean - half, mean + half)

@@ -92,13 +92,13 @@ def main_metric(table: pd.DataFrame) -> str:
 
 
 def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
-    """Refuse to compare values of a metric that were measured differently.
+    """Refuse to compare values of a metric that were measured differently, as far as the table has columns for it.
 
     Raises:
         LabError: naming what differs, and its values.
     """
     measured = table.dropna(subset=[metric])
-    for name in COMPARABLE:
+    for name in [name for name in COMPARABLE if name in measured]:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
@@ -151,20 +151,35 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table that `write_table` wrote; what is missing is missing.
+    """A table from CSV or Parquet; an empty cell is missing, the word none is a value.
+
+    Lines of a CSV that start with # before its heading are notes.
 
     Raises:
-        LabError: if the file is not there or is no table.
+        LabError: if the file is not there, is no table, or has no rows.
     """
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # An axis may have the value `none`; only an empty cell is missing.
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+            table = pd.read_parquet(path)
+        else:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+            table = pd.read_csv(path, skiprows=notes, keep_default_na=False, na_values=["", "nan", "NaN"])
     except FileNotFoundError as error:
         raise LabError(f"{path}: no such file") from error
-    except (ValueError, pd.errors.ParserError) as error:
-        raise LabError(f"{path}: is no table: {str(error).splitlines()[0]}") from error
+    except (UnicodeDecodeError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise LabError(f"{path} must be a CSV with a heading, or Parquet: {str(error).splitlines()[0]}") from error
+    if table.empty:
+        raise LabError(f"{path} must have rows below its heading, not none")
+    return table
+
+
+def human(count: float) -> str:
+    """A count for a reader: 100k, 1.5M, 2B."""
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.3g}{unit}"
+    return f"{count:g}"
 
 
 def to_markdown(table: pd.DataFrame) -> str:

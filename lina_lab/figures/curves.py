@@ -6,8 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
-from lina_lab.figures.scaling import human
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
 from lina_lab.figures.style import design_style, new_figure, style
 from lina_lab.ledger import StoredPlan, read_metrics
 

@@ -13,6 +13,7 @@ from lina_lab.analysis.table import (
     design_axes,
     design_label,
     designs,
+    human,
     main_metric,
     readable,
     results_table,
@@ -24,7 +25,7 @@ from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import samples_figure
-from lina_lab.figures.scaling import bars, human, scaling_figure
+from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lina_lab.analysis.compare import log_interval
-from lina_lab.analysis.table import design_axes, design_label, designs, main_metric, refuse_mixtures
+from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import design_style, new_figure, style
 from lina_lab.ledger import StoredPlan
@@ -85,11 +85,3 @@ def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame)
 def _few_decades(axes: Axes) -> bool:
     low, high = axes.get_ylim()
     return high / low < 15
-
-
-def human(count: float) -> str:
-    """A count for an axis: 100k, 1.5M, 2B."""
-    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= scale:
-            return f"{count / scale:.3g}{unit}"
-    return f"{count:g}"

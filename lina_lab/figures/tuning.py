@@ -9,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.scaling import human
 from lina_lab.figures.style import design_style, new_figure, style
 from lina_lab.ledger import StoredPlan
 

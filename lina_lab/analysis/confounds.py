@@ -1,0 +1,77 @@
+"""What else than the design may have made the difference: each confound is a reason against a claim, by name."""
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from lina_lab.analysis.pairing import AT, DESIGN, Pairs
+
+LEARNING_RATE = "learning_rate"
+TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")
+"""Columns of a table whose learning rates were tuned; see `lab sweep`."""
+
+
+class Reasons(NamedTuple):
+    """Why a claim cannot be made."""
+
+    better: list[str]
+    """Against "A is better at the largest size"."""
+    scales: list[str]
+    """Against "A scales better"; holds all of `better`, too."""
+
+
+def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
+    """Every confound that the table tells of, and what it does not tell.
+
+    lr_tuned: the user vouches for tuned learning rates where the table does not say; what it says still counts.
+    """
+    both = [f"cells diverged, and without them a design looks better than it is: {d}" for d in pairs.diverged]
+    if pairs.seeds < 2:
+        both.append("one seed: the spread over seeds was not measured")
+    elif len(set(pairs.size)) == len(pairs.size):
+        both.append("no size has pairs of two seeds: the spread over seeds was not measured")
+    scales = []
+    sizes = list(dict.fromkeys(pairs.size))
+    if len(sizes) < 3:
+        scales.append(f"{len(sizes)} size{'s' * (len(sizes) > 1)}: a trend needs 3")
+    for name in [name for name in ("samples_seen", "batch_size") if name in pairs.rows]:
+        found = _unequal(pairs.rows, name, sizes)
+        both += found.better
+        scales += found.scales
+    if "samples_seen" not in pairs.rows or pairs.rows["samples_seen"].isna().any():
+        scales.append("the table does not say how many samples each cell has seen (samples_seen)")
+    return Reasons(both, both + scales + untuned(pairs, lr_tuned=lr_tuned))
+
+
+def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
+    """What is wrong with the tuning of the learning rate; none if each size of each design had an equal budget."""
+    rows = pairs.rows
+    if any(name not in rows or rows[name].isna().all() for name in TUNED):
+        return [] if lr_tuned else ["the learning rate was not tuned for every size"]
+    found = []
+    missing = rows[rows[list(TUNED)].isna().any(axis=1)]
+    if len(missing) and not lr_tuned:
+        found.append(f"the learning rate was not tuned for every size: not for {_where(missing)}")
+    budgets = rows["tune_trials"].dropna().unique().tolist()
+    if len(budgets) > 1:
+        of = [f"{count:g} for {_where(rows[rows['tune_trials'] == count])}" for count in sorted(budgets)]
+        found.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
+    edge = rows[rows[TUNED[1]].map(str).str.lower() == "false"]
+    if len(edge):
+        found.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
+    return found
+
+
+def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
+    """Unequal between the designs at the largest size, which concerns both claims, or anywhere else."""
+    seen = {(at, design): set(group[name].dropna()) for (at, design), group in rows.groupby([AT, DESIGN], sort=False)}
+    if len(set().union(*seen.values())) < 2:
+        return Reasons([], [])
+    shown = [f"{at} {d} {'/'.join(f'{value:,.15g}' for value in sorted(seen[at, d]))}" for at in sizes for d in "AB"]
+    text = f"{name} differs: {', '.join(shown)}"
+    at_largest = seen[sizes[-1], "A"] | seen[sizes[-1], "B"]
+    return Reasons([text], []) if len(at_largest) > 1 else Reasons([], [text])
+
+
+def _where(rows: pd.DataFrame) -> str:
+    return ", ".join(dict.fromkeys(f"{design} at {at}" for design, at in zip(rows[DESIGN], rows[AT], strict=True)))

@@ -1,0 +1,60 @@
+"""`lab compare`: a table from a file, the verdict for a reader or as JSON."""
+
+import json
+import math
+from pathlib import Path
+
+from lina_lab.analysis.compare import Interval
+from lina_lab.analysis.pairing import Columns
+from lina_lab.analysis.table import human, read_table
+from lina_lab.analysis.verdict import WORDS, Options, Verdict, compare_designs
+from lina_lab.cli.results import console, text_table
+
+
+def print_comparison(file: Path, columns: Columns, a: str, b: str, options: Options, *, as_json: bool) -> None:
+    """Read a table, compare two designs, print the verdict.
+
+    a, b: values of the columns of `by` in their order, with commas between.
+
+    Raises:
+        LabError: if the file is no table, or its designs cannot be compared.
+    """
+    verdict = compare_designs(read_table(file), columns, _values(a, columns), _values(b, columns), options)
+    if as_json:
+        print(json.dumps(verdict.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        _print(verdict, columns)
+
+
+def _values(text: str, columns: Columns) -> list[str]:
+    """A value may hold commas itself where it is the only one."""
+    return [text] if len(columns.by) == 1 else text.split(",")
+
+
+def _print(verdict: Verdict, columns: Columns) -> None:
+    level = f"{100 * verdict.level:.4g} % interval"
+    print(f"A: {verdict.a}\nB: {verdict.b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
+    table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
+    for gap in verdict.gaps:
+        table.add_row(gap.size, human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
+    console().print(table)
+    if verdict.predictions:
+        print()
+        table = text_table("predicted", columns.x, "A / B", level, "error at the largest size, held out", numbers=4)
+        for form in verdict.predictions:
+            error = form.holdout_error
+            checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
+            table.add_row(WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
+        console().print(table)
+        slope, ends = _shown(verdict.slope)
+        print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
+    print(f"\n{verdict.better.sentence}\n\n{verdict.scales_better.sentence}\n")
+    for warning in verdict.warnings:
+        print(f"warning: {warning}")
+
+
+def _shown(interval: Interval) -> tuple[str, str]:
+    """A mean and its ends."""
+    if math.isnan(interval.low):
+        return f"{interval.mean:.4g}", "none"
+    return f"{interval.mean:.4g}", f"{interval.low:.4g} to {interval.high:.4g}"

@@ -1,0 +1,244 @@
+"""A claim is made only where nothing stands against it, and every reason against it is said."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lina_lab.analysis import paired
+from lina_lab.analysis.pairing import Columns
+from lina_lab.analysis.verdict import PLAIN, UNDETERMINED, Options, compare_designs
+from tests.analysis.simulated import (
+    APART,
+    COLUMNS,
+    EQUAL,
+    OTHER_FLOOR,
+    SHARED_FLOOR,
+    Case,
+    Truth,
+    table,
+)
+
+STRONG = Case(Truth(40, 0.15), Truth(40, 0.10))
+AHEAD = Case(Truth(40, 0.3), Truth(44, 0.3))
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Verdicts need the predictions' means alone."""
+    monkeypatch.setattr(paired, "DRAWS", 10)
+
+
+def verdict(drawn, options=PLAIN, a="new", b="old"):
+    return compare_designs(drawn, COLUMNS, [a], [b], options)
+
+
+@pytest.fixture
+def drawn():
+    """A clear case: 4 sizes, 3 seeds, exponents 0.05 apart, tuned, of equal exposure."""
+    return table(STRONG, np.random.default_rng(0))
+
+
+def test_a_clear_case_is_said_in_the_wording_of_the_house(drawn):
+    found = verdict(drawn)
+    assert (found.better.winner, found.scales_better.winner) == ("A", "A")
+    assert found.better.reasons == found.scales_better.reasons == []
+    ratio = found.gaps[-1].ratio
+    first, last = (100 * (1 - gap.ratio.mean) for gap in (found.gaps[0], found.gaps[-1]))
+    low, high = sorted(100 * (1 - form.ratio.mean) for form in found.predictions)
+    assert found.sentence == (
+        f"At 27M fid of new is {ratio.mean:.4g} times that of old (95 % interval {ratio.low:.4g} to {ratio.high:.4g}): "
+        f"new is better there. new scales better: its advantage grows from {first:.3g} % at 1M to {last:.3g} % at 27M "
+        f"(95 % interval {100 * (1 - ratio.high):.3g} to {100 * (1 - ratio.low):.3g} %); predicted {low:.3g} to "
+        f"{high:.3g} % at 108M under both forms."
+    )
+    assert 12 < last < 18
+    assert 17 < low <= high < 24
+
+
+def test_b_against_a_is_the_same_verdict_seen_from_the_other_side(drawn):
+    found, other = verdict(drawn), verdict(drawn, a="old", b="new")
+    assert (other.better.winner, other.scales_better.winner) == ("B", "B")
+    assert other.gaps[-1].ratio.mean == pytest.approx(1 / found.gaps[-1].ratio.mean)
+    assert other.slope.mean == pytest.approx(-found.slope.mean)
+    now = 100 * (1 - found.gaps[-1].ratio.mean)
+    before = 100 * (1 - found.gaps[0].ratio.mean)
+    assert f"new scales better: its advantage grows from {before:.3g} % at 1M to {now:.3g} %" in other.sentence
+
+
+@pytest.mark.parametrize("case", [EQUAL, AHEAD, SHARED_FLOOR], ids=["equal", "ahead", "shared floor"])
+def test_where_neither_scales_better_fewer_than_5_percent_are_told_otherwise(case):
+    rng = np.random.default_rng(1)
+    told = [verdict(table(case, rng)).scales_better.winner != UNDETERMINED for _ in range(30)]
+    assert stats.binomtest(sum(told), len(told), 0.05, alternative="greater").pvalue > 0.05
+
+
+def test_exponents_that_differ_by_one_hundredth_are_told_in_most_studies_and_rightly():
+    rng = np.random.default_rng(2)
+    told = [verdict(table(APART, rng)).scales_better.winner for _ in range(30)]
+    assert stats.binomtest(told.count("A"), len(told), 0.82).pvalue > 0.01
+    assert told.count("B") == 0
+
+
+def test_floors_that_differ_make_a_gap_and_no_line():
+    found = verdict(table(OTHER_FLOOR, np.random.default_rng(3), 5, 5))
+    assert found.better.winner == "A"
+    assert found.scales_better.winner == UNDETERMINED
+    assert "the log ratios do not lie on a line over log x (lack of fit, p = " in found.sentence
+
+
+def against(drawn, options=PLAIN):
+    found = verdict(drawn, options)
+    assert (found.scales_better.winner == UNDETERMINED) == bool(found.scales_better.reasons)
+    assert (found.better.winner == UNDETERMINED) == bool(found.better.reasons)
+    assert all(reason in found.sentence for reason in found.scales_better.reasons)
+    return found.better.reasons, found.scales_better.reasons
+
+
+def test_one_seed_speaks_for_neither_claim(drawn):
+    better, scales = against(drawn[drawn["seed"] == 0])
+    assert better == ["one seed: the spread over seeds was not measured"]
+    assert better[0] in scales
+    once = drawn[drawn["size"].str[-1].astype(int) % 3 == drawn["seed"]]
+    assert against(once)[0] == ["no size has pairs of two seeds: the spread over seeds was not measured"]
+
+
+def test_too_few_sizes_make_no_trend(drawn):
+    better, scales = against(drawn[drawn["size"].isin(["size0", "size3"])])
+    assert better == []
+    assert scales == ["2 sizes: a trend needs 3", "one form only: a floor needs 4 sizes"]
+    assert "one form only: a floor needs 4 sizes" in against(drawn[drawn["size"] != "size1"])[1]
+
+
+def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn):
+    foreign = drawn.drop(columns=["learning_rate", "learning_rate_inside", "tune_trials"])
+    assert against(foreign) == ([], ["the learning rate was not tuned for every size"])
+    assert "new is better there, as trained." in verdict(foreign).sentence
+    assert against(foreign, Options(lr_tuned=True)) == ([], [])
+    assert "as trained" not in verdict(foreign, Options(lr_tuned=True)).sentence
+    tuned = ["learning_rate", "learning_rate_inside", "tune_trials"]
+    drawn[tuned] = drawn[tuned].astype(object)
+    drawn.loc[:2, tuned] = math.nan
+    assert against(drawn) == ([], ["the learning rate was not tuned for every size: not for A at size0"])
+    assert against(drawn, Options(lr_tuned=True)) == ([], [])
+
+
+def test_unequal_budgets_and_edges_are_named_with_their_size(drawn):
+    drawn["tune_trials"] = np.where((drawn["size"] == "size1") & (drawn["design"] == "old"), 4, 8)
+    drawn["learning_rate_inside"] = (drawn["size"] != "size2").astype(object)
+    budgets, edge = against(drawn, Options(lr_tuned=True))[1]
+    start = (
+        "learning rates were chosen from unequal numbers of trials: 4 for B at size1; 8 for A at size0, B at size0, "
+    )
+    assert budgets.startswith(start)
+    assert edge == "the learning rate is the lowest or highest that was tried for A at size2, B at size2"
+
+
+@pytest.mark.parametrize("name", ["samples_seen", "batch_size"])
+def test_unequal_exposure_concerns_the_trend_and_at_the_largest_size_both(drawn, name):
+    drawn[name] = np.where(drawn["size"] == "size1", 2_000_000, 1_000_000)
+    (reason,) = against(drawn)[1]
+    assert reason.startswith(f"{name} differs: size0 A 1,000,000, size0 B 1,000,000, size1 A 2,000,000, ")
+    assert against(drawn)[0] == []
+    drawn[name] = np.where(drawn["design"] == "old", 2, 1)
+    assert against(drawn) == ([f"{name} differs: {EXPOSURE}"], [f"{name} differs: {EXPOSURE}"])
+
+
+EXPOSURE = "size0 A 1, size0 B 2, size1 A 1, size1 B 2, size2 A 1, size2 B 2, size3 A 1, size3 B 2"
+
+
+def test_samples_seen_that_nobody_knows_are_not_taken_to_be_equal(drawn):
+    reason = "the table does not say how many samples each cell has seen (samples_seen)"
+    assert against(drawn.drop(columns="samples_seen")) == ([], [reason])
+
+
+def test_a_diverged_cell_is_a_reason_and_not_only_left_out(drawn):
+    drawn.loc[12, "state"] = "diverged"
+    reason = "cells diverged, and without them a design looks better than it is: B at size0, 0 (diverged)"
+    assert against(drawn) == ([reason], [reason])
+
+
+def test_a_gap_that_the_held_out_size_contradicts_is_no_claim():
+    """Both forms miss the largest size by more than the gap that they predict."""
+    drawn = table(EQUAL, np.random.default_rng(5), 5, 3)
+    drawn.loc[(drawn["size"] == "size4") & (drawn["design"] == "new"), "fid"] *= 0.9
+    scales = against(drawn)[1]
+    assert any(
+        reason.startswith("as a power law, the largest size is missed by 1")
+        and "without it, more than the gap of" in reason
+        for reason in scales
+    )
+
+
+def test_forms_that_disagree_and_a_design_that_only_catches_up_are_undetermined():
+    behind = verdict(table(SHARED_FLOOR, np.random.default_rng(7), seeds=5))
+    assert behind.slope.low > 0
+    start = "old gains, but no form sees it ahead at 108M: ratio 0.9"
+    assert any(reason.startswith(start) for reason in behind.scales_better.reasons)
+    rng = np.random.default_rng(8)
+    reasons = [reason for _ in range(8) for reason in verdict(table(EQUAL, rng)).scales_better.reasons]
+    assert any(reason.startswith("the forms disagree at 108M: ratio ") for reason in reasons)
+
+
+def test_where_higher_is_better_the_other_design_wins_and_no_floor_is_fitted():
+    rising = Case(Truth(0.2, -0.10), Truth(0.2, -0.05))
+    found = verdict(table(rising, np.random.default_rng(9)), Options(higher_is_better=True))
+    assert found.better.winner == "A"
+    assert found.scales_better.reasons == ["one form only: the form with a floor is for values that fall"]
+    assert verdict(table(rising, np.random.default_rng(9))).better.winner == "B"
+
+
+def test_more_comparisons_widen_every_interval(drawn):
+    one, six = verdict(drawn), verdict(drawn, Options(comparisons=6))
+    assert six.level == pytest.approx(1 - 0.05 / 6)
+    assert "99.17 % interval" in six.sentence
+    for a, b in [(one.slope, six.slope), (one.gaps[-1].ratio, six.gaps[-1].ratio)]:
+        assert b.low < a.low < a.high < b.high
+    assert six.predictions[0].ratio.low < one.predictions[0].ratio.low
+
+
+def test_warnings_say_what_the_intervals_rest_on(drawn):
+    assert verdict(drawn).warnings == [
+        "the form with a floor could not be checked at the largest size: without it 4 sizes must be left"
+    ]
+    rng = np.random.default_rng(10)
+    last = drawn["size"] == "size3"
+    drawn.loc[last, "fid"] *= np.exp(rng.normal(0, 0.3, 6))
+    assert any(w.startswith("pairs scatter more at the largest size than elsewhere") for w in verdict(drawn).warnings)
+    moved = table(STRONG, np.random.default_rng(0))
+    moved.loc[moved["design"] == "new", "fid"] *= 1 + 0.1 * moved["seed"]
+    assert any(w.startswith("a seed favours the same design at every size") for w in verdict(moved).warnings)
+
+
+def test_the_document_holds_finite_numbers_or_null(drawn):
+    document = verdict(drawn).as_json()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    names = "a b y level num_pairs seeds sizes gap_largest slope lack_of_fit predictions"
+    assert list(document) == f"{names} better scales_better sentence warnings".split()
+    assert document["gap_largest"] == document["sizes"][-1]
+    assert set(document["gap_largest"]) == {"size", "x", "num_pairs", "ratio", "low", "high"}
+    for form in document["predictions"]:
+        assert set(form) == {"form", "x", "ratio", "low", "high", "holdout_error"}
+    assert [form["form"] for form in document["predictions"]] == ["power", "offset"]
+    assert document["predictions"][1]["holdout_error"] is None
+    single = verdict(drawn[(drawn["seed"] == 0) & (drawn["size"] == "size0")]).as_json()
+    assert json.dumps(single, allow_nan=False)
+    assert single["slope"] == {"value": None, "low": None, "high": None}
+    assert single["gap_largest"]["low"] is None
+
+
+def test_a_study_of_the_lab_is_compared_as_its_table_is(study):
+    from lina_lab.analysis.table import results_table
+
+    made = study(seeds=[0, 1])
+    columns = Columns("parameters", "eval/fid/digits-cnn", ("normalization", "conv_kernel"), None)
+    found = compare_designs(results_table(made.runs, made.stored), columns, ["division", "5"], ["division", "0"])
+    assert (found.a, found.num_pairs, found.seeds) == ("division, 5", 4, 2)
+    assert found.gaps[-1].ratio == pytest.approx((0.5, 0.5, 0.5))
+    assert found.better.winner == "A"
+    assert found.scales_better.reasons[:2] == [
+        "2 sizes: a trend needs 3",
+        "the learning rate was not tuned for every size",
+    ]

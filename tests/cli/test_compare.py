@@ -1,0 +1,105 @@
+"""`lab compare`: what it prints is true, is one document with --json, and a mistake is one message."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lina_lab.analysis import paired
+from lina_lab.cli.main import app
+from lina_lab.errors import LabError
+from tests.analysis.simulated import Case, Truth, table
+from tests.cli.test_sweep import lab
+
+CASE = Case(Truth(40, 0.15), Truth(40, 0.10))
+DESIGNS = ["--y", "fid", "--by", "design", "--a", "new", "--b", "old"]
+
+
+@pytest.fixture
+def csv(tmp_path, monkeypatch):
+    """A study as a file."""
+    monkeypatch.setattr(paired, "DRAWS", 50)
+    path = tmp_path / "table.csv"
+    table(CASE, np.random.default_rng(0)).to_csv(path, index=False)
+    return path
+
+
+def compare(*words) -> str:
+    result = CliRunner().invoke(app, ["compare", *map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_a_reader_gets_gaps_predictions_slope_and_both_claims(csv):
+    output = compare(csv, *DESIGNS)
+    document = json.loads(compare(csv, *DESIGNS, "--json"))
+    lines = [line.split() for line in output.splitlines()]
+    for size in document["sizes"]:
+        numbers = [f"{size[name]:.4g}" for name in ("ratio", "low", "high")]
+        assert any(line[:1] == [size["size"]] and line[3:] == [*numbers[:2], "to", numbers[2]] for line in lines)
+    for form, words in zip(document["predictions"], ("as a power law", "with a floor"), strict=True):
+        row = next(line for line in output.splitlines() if line.startswith(words)).removeprefix(words)
+        numbers = [f"{form[name]:.4g}" for name in ("ratio", "low", "high")]
+        assert row.split()[1:5] == [*numbers[:2], "to", numbers[2]]
+    power, offset = document["predictions"]
+    assert f"{100 * math.expm1(power['holdout_error']):.3g} %" in output
+    assert offset["holdout_error"] is None
+    assert "needs a size more" in output
+    assert f"slope of log(A / B) over log parameters: {document['slope']['value']:.4g} (95 % interval" in output
+    for claim in (document["better"], document["scales_better"]):
+        assert claim["winner"] == "A"
+        assert claim["sentence"] in output
+    assert f"warning: {document['warnings'][0]}" in output
+
+
+def test_options_reach_the_verdict(csv):
+    def verdict(*options) -> dict:
+        return json.loads(compare(csv, *DESIGNS, "--json", *options))
+
+    assert verdict("--comparisons", 5)["level"] == pytest.approx(0.99)
+    assert verdict("--higher-is-better")["better"]["winner"] == "B"
+    drawn = table(CASE, np.random.default_rng(0)).rename(columns={"seed": "run", "parameters": "n"})
+    drawn.drop(columns=["learning_rate", "tune_trials"]).to_csv(csv, index=False)
+    options = ["--x", "n", "--pair", "run"]
+    assert verdict(*options)["scales_better"]["reasons"] == ["the learning rate was not tuned for every size"]
+    assert verdict(*options, "--lr-tuned")["scales_better"]["winner"] == "A"
+    assert verdict(*options)["seeds"] == 3
+
+
+def test_several_columns_make_a_design_and_none_is_a_value(csv):
+    drawn = table(CASE, np.random.default_rng(0)).assign(kv_gate="none", conv_kernel=5.0)
+    drawn.loc[drawn["design"] == "old", "conv_kernel"] = 0.0
+    drawn.to_csv(csv, index=False)
+    output = compare(
+        *(csv, "--y", "fid", "--by", "kv_gate", "--by", "conv_kernel", "--a", "none,5", "--b", "none,0", "--json")
+    )
+    assert (json.loads(output)["a"], json.loads(output)["num_pairs"]) == ("none, 5", 12)
+
+
+def test_notes_before_the_heading_are_skipped(csv):
+    csv.write_text(f"# a note, with a comma\n# another\n{csv.read_text()}")
+    assert json.loads(compare(csv, *DESIGNS, "--json"))["num_pairs"] == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a CSV with a heading"),
+        ("a,b\n", "must have rows below its heading, not none"),
+        ("a,b\n1,2\n1,2,3,4\n", "must be a CSV with a heading: .* line 3"),
+        ("design,fid\nnew,1\n", "no column parameters in the table; it has design, fid"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(csv, text, message):
+    csv.write_text(text)
+    with pytest.raises(LabError, match=message):
+        compare(csv, *DESIGNS)
+
+
+def test_a_mistake_is_one_message_and_exit_code_2(csv):
+    done = lab(csv.parent, "compare", "table.csv", *DESIGNS[:-1], "older", code=2)
+    assert done.stderr == "error: no row has design = older; there are new; old\n"
+    assert done.stdout == ""
+    assert lab(csv.parent, "compare", "nothing.csv", *DESIGNS, code=2).stderr.startswith("error: nothing.csv: No such")
