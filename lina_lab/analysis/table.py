@@ -156,7 +156,7 @@ def read_table(path: Path) -> pd.DataFrame:
     Lines of a CSV that start with # before its heading are notes.
 
     Raises:
-        LabError: if the file is not there, is no table, or has no rows.
+        LabError: if the file is no table, or has no rows.
     """
     try:
         if path.suffix == ".parquet":
@@ -165,10 +165,9 @@ def read_table(path: Path) -> pd.DataFrame:
             lines = path.read_text(encoding="utf-8").splitlines()
             notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
             table = pd.read_csv(path, skiprows=notes, keep_default_na=False, na_values=["", "nan", "NaN"])
-    except FileNotFoundError as error:
-        raise LabError(f"{path}: no such file") from error
-    except (UnicodeDecodeError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise LabError(f"{path} must be a CSV with a heading, or Parquet: {str(error).splitlines()[0]}") from error
+    except ValueError as error:  # pandas' and pyarrow's own errors are ValueErrors
+        kind = "Parquet" if path.suffix == ".parquet" else "a CSV with a heading"
+        raise LabError(f"{path} must be {kind}: {str(error).splitlines()[0]}") from error
     if table.empty:
         raise LabError(f"{path} must have rows below its heading, not none")
     return table

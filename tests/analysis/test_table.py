@@ -143,7 +143,5 @@ def test_another_kind_of_file_and_a_damaged_one_are_named(tmp_path):
     with pytest.raises(LabError, match=r"t\.xlsx: a table's name must end in \.csv or \.parquet, not \.xlsx"):
         write_table(pd.DataFrame({"a": [1]}), tmp_path / "t.xlsx")
     (tmp_path / "t.parquet").write_text("no parquet")
-    with pytest.raises(LabError, match=r"t\.parquet must be a CSV with a heading, or Parquet"):
+    with pytest.raises(LabError, match=r"t\.parquet must be Parquet: "):
         read_table(tmp_path / "t.parquet")
-    with pytest.raises(LabError, match="no such file"):
-        read_table(tmp_path / "other.csv")

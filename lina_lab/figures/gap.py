@@ -1,0 +1,85 @@
+"""The gap between two designs against size: one panel for each value of an axis, one line for each setting of the rest."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lina_lab.analysis.compare import Interval
+from lina_lab.analysis.table import design_label
+from lina_lab.analysis.verdicts import Contrast, Finding
+from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.ticks import log_axis, si
+
+FORM_MARKERS = {"power": "^", "offset": "v"}
+COLUMNS = 3
+
+
+def gap_figure(found: Sequence[Finding]) -> Figure | None:
+    """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow. None if none.
+
+    Below 1 the value that the panel names is better than the first value of its axis.
+    """
+    if not found:
+        return None
+    across = min(COLUMNS, len(found))
+    down = math.ceil(len(found) / across)
+    with style():
+        figure = new_figure(0.6 + 3.3 * across, 0.4 + 3.2 * down)
+        panels = figure.subplots(down, across, squeeze=False).flat
+        for panel, finding in zip(panels, found, strict=False):
+            _draw(panel, finding)
+        for panel in list(panels)[len(found) :]:
+            panel.set_visible(False)
+    return figure
+
+
+def _draw(panel: Axes, finding: Finding) -> None:
+    panel.axhline(1, color="#999999", linewidth=0.8)
+    for place, contrast in enumerate(finding.contrasts):
+        shift = 1.05 ** (place - (len(finding.contrasts) - 1) / 2)  # bars of one size stand side by side
+        _draw_contrast(panel, contrast, shift)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    log_axis(panel.xaxis, si)
+    log_axis(panel.yaxis)
+    panel.set_title(finding.name)
+    panel.set_xlabel("parameters")
+    panel.set_ylabel("FID, ratio (below 1: lower)")
+    panel.legend(fontsize=7)
+
+
+def _draw_contrast(panel: Axes, contrast: Contrast, shift: float) -> None:
+    look = design_style(contrast.design)
+    verdict = contrast.verdict
+    x = [gap.x * shift for gap in verdict.gaps]
+    ratios = [gap.ratio for gap in verdict.gaps]
+    panel.errorbar(
+        x,
+        [ratio.mean for ratio in ratios],
+        yerr=_bars(ratios),
+        label=design_label(contrast.others),
+        capsize=2,
+        elinewidth=0.9,
+        **look,
+    )
+    for form in verdict.predictions:
+        hollow: dict[str, Any] = {"color": look["color"], "markerfacecolor": "white", "linewidth": 0.8}
+        panel.plot([x[-1], form.x * shift], [ratios[-1].mean, form.ratio.mean], color=look["color"], linewidth=0.4)
+        panel.errorbar(
+            [form.x * shift * (0.97 if form.form == "power" else 1.03)],
+            [form.ratio.mean],
+            yerr=_bars([form.ratio]),
+            marker=FORM_MARKERS[form.form],
+            markersize=4,
+            **hollow,
+        )
+
+
+def _bars(ratios: Sequence[Interval]) -> list[list[float]] | None:
+    """Lengths below and above; None where an interval has no finite end."""
+    if not all(math.isfinite(ratio.low) and math.isfinite(ratio.high) for ratio in ratios):
+        return None
+    return [[r.mean - r.low for r in ratios], [r.high - r.mean for r in ratios]]
