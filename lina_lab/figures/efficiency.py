@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.profile import PROFILE_COLUMNS
+from lina_lab.analysis.profile import PROFILE_COLUMNS, read_profile
 from lina_lab.analysis.table import design_axes, design_label, designs, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
 from lina_lab.figures.scaling import human
 from lina_lab.figures.style import design_style, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
@@ -154,3 +155,16 @@ def write_efficiency(table: pd.DataFrame, plan: StoredPlan, out: Path) -> None:
     figure = efficiency_figure(table, plan)
     if figure is not None:
         save(figure, out / "efficiency.png", ("png", "pdf", "svg"))
+
+
+def write_profile(file: Path, out: Path) -> Path:
+    """Write profile.png, .pdf and .svg from a CSV with `PROFILE_COLUMNS`: the path of the PNG.
+
+    Raises:
+        LabError: if the file is no such table, or empty.
+    """
+    figure = profile_figure(read_profile(file))
+    if figure is None:
+        raise LabError(f"{file}: must have rows of measurements, not none")
+    save(figure, out / "profile.png", ("png", "pdf", "svg"))
+    return out / "profile.png"

@@ -18,7 +18,9 @@ def log_ticks(low: float, high: float, least: int = 3, most: int = 6) -> list[fl
         inside = [tick for tick in ticks if low <= tick <= high]
         if len(inside) >= least:
             return inside[:: math.ceil(len(inside) / most)]
-    return [float(tick) for tick in MaxNLocator(most - 1).tick_values(low, high) if low <= tick <= high]
+    return [
+        float(tick) for tick in MaxNLocator(most - 1, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high
+    ]
 
 
 def si(number: float) -> str:
