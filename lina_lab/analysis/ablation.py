@@ -26,11 +26,12 @@ def ablation_table(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.Dat
     Raises:
         LabError: if the metric was measured differently in different cells, or is not positive.
     """
-    if metric in table:
-        refuse_mixtures(table, metric)
-        least = table[metric].min()
-        if least <= 0:
-            raise LabError(f"column {metric} must be positive for ratios of it, not {least:g}")
+    if metric not in table:
+        return pd.DataFrame(columns=list(COLUMNS))
+    refuse_mixtures(table, metric)
+    least = table[metric].min()
+    if least <= 0:
+        raise LabError(f"column {metric} must be positive for ratios of it, not {least:g}")
     rows = [row for found in comparisons(table, plan, metric) for row in _effects(found)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

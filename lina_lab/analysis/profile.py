@@ -31,7 +31,7 @@ def read_profile(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values={name: [""] for name in MEASURED})
     except (ValueError, pd.errors.EmptyDataError) as error:
-        raise LabError(f"{path}: must be a CSV with a header, not {error}") from error
+        raise LabError(f"{path}: must be a CSV with a header: {str(error).splitlines()[0]}") from error
     missing = [name for name in PROFILE_COLUMNS if name not in table]
     if missing:
         raise LabError(f"{path}: must have the columns {', '.join(PROFILE_COLUMNS)}; there is no {', '.join(missing)}")

@@ -1,7 +1,7 @@
 """What quality costs: against training FLOPs and seconds, sampling time against size; cost against sequence length."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,9 +128,10 @@ def _known(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return rows[(rows[panel.x] > 0) & (rows[panel.y] > 0)]
 
 
-def _mean(values: Iterable[float]) -> float:
-    logs = [math.log(value) for value in values]
-    return math.exp(sum(logs) / len(logs))
+def _mean(values: "pd.Series[float]") -> float:
+    """The geometric mean; exact where all are equal."""
+    first = float(values.iloc[0])
+    return first * math.exp((values / first).map(math.log).mean())
 
 
 def _finish(axes: Axes, panel: Panel) -> None:
