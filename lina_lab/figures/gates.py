@@ -68,7 +68,10 @@ def _extent(part: pd.DataFrame) -> tuple[int, int]:
 
 
 def gate_maps(table: pd.DataFrame) -> Figure:
-    """Layers down, heads across, one panel a pair; the table holds one segment."""
+    """Layers down, heads across, one panel a pair; the table holds one segment.
+
+    In the context stack the square that stands alone is the label token.
+    """
     heads = sorted(set(table["head"]))
     titles = ["all heads share" if heads == [0] else f"head {head}" for head in heads]
     columns = [(table[table["head"] == head], title) for head, title in zip(heads, titles, strict=True)]

@@ -1,6 +1,7 @@
 """Figures of published values for a paper, for one and for two columns, with one's own results beside them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,13 +38,12 @@ def write_paper(out: Path, own: Own | None = None) -> list[str]:
     """
     fid, losses = published_fid(), published_losses()
     pages = [
-        Page("lina-scaling", lambda columns: scaling_figure(fid, losses, columns), captions.scaling(fid, losses)),
-        Page("lina-loss", lambda columns: loss_figure(losses, columns), captions.loss(losses)),
-        Page("context", lambda columns: context_figure(fid, columns), captions.context(fid, losses)),
+        Page("lina-scaling", partial(scaling_figure, fid, losses), captions.scaling(fid, losses)),
+        Page("lina-loss", partial(loss_figure, losses), captions.loss(losses)),
+        Page("context", partial(context_figure, fid), captions.context(fid, losses)),
     ]
     if own is not None:
-        draw = lambda columns: beside_figure(fid, own, columns)  # noqa: E731, as above
-        pages.append(Page("published-and-own", draw, captions.beside(own, losses)))
+        pages.append(Page("published-and-own", partial(beside_figure, fid, own), captions.beside(own, losses)))
     for page in pages:
         for columns, ending in WIDTHS.items():
             save(page.draw(columns), out / f"{page.name}{ending}.png", ("png", "pdf", "svg"))

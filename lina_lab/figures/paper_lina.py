@@ -106,7 +106,7 @@ def loss_figure(losses: pd.DataFrame, columns: int = 2) -> Figure:
             _draw_losses(whole, rows, [*DESIGNS, "softmax"])
             _draw_losses(late, rows[rows["samples"] >= LATE_SAMPLES], list(DESIGNS))
             whole.set_title(f"width {width}, batch {rows['global_batch'].iloc[0]}", fontsize=8)
-            late.set_title(f"width {width}, {human(LATE_SAMPLES)} on", fontsize=8)
+            late.set_title(f"width {width}, from {human(LATE_SAMPLES)}", fontsize=8)
         for kind in grid:
             _share_y(list(kind))
         for panel in grid[-1] if columns == 2 else grid[:, -1]:
