@@ -15,6 +15,8 @@ LIGHT = [
     "lina_lab.ledger",
     "lina_lab.analysis.table",
     "lina_lab.figures.report",
+    "lina_lab.figures.gates",
+    "lina_lab.figures.paper",
 ]
 HEAVY = ["torch", "torchvision", "pytorch_lightning", "torch_fidelity", "mlflow"]
 

@@ -1,10 +1,10 @@
 """A study as its report keeps it: what every figure and verdict is made from, without the ledger.
 
-    reports/<sweep>/plan.json      the plan: question, axes, cells
-                    table.csv      a row a cell, every column; table.parquet, the same
-                    curves.csv     held-out loss of every cell: key, step, samples, loss
-                    trials.csv     what a tuning tried
-                    gates.parquet  weights of the learnt gates, of the first seed's cells
+reports/<sweep>/plan.json      the plan: question, axes, cells
+table.csv      a row a cell, every column; table.parquet, the same
+curves.csv     held-out loss of every cell: key, step, samples, loss
+trials.csv     what a tuning tried
+gates.parquet  weights of the learnt gates, of the first seed's cells
 """
 
 from pathlib import Path

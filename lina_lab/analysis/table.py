@@ -188,6 +188,19 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
+def to_latex(table: pd.DataFrame) -> str:
+    """A table as LaTeX (booktabs), special characters escaped; columns of numbers stand to the right."""
+    sides = ["r" if _is_numbers(table.iloc[:, column]) else "l" for column in range(table.shape[1])]
+    styled = table.reset_index(drop=True).style.hide(axis="index").format(escape="latex", na_rep="")
+    styled = styled.format_index(escape="latex", axis="columns")
+    return styled.to_latex(hrules=True, column_format="".join(sides))
+
+
+def _is_numbers(column: "pd.Series[Any]") -> bool:
+    texts = column.dropna().astype(str).str.replace(",", "")
+    return bool(len(texts)) and bool(pd.to_numeric(texts, errors="coerce").notna().all())
+
+
 def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()) -> pd.DataFrame:
     """The columns that a reader wants first, as text with sensible digits."""
     short = {

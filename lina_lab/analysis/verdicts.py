@@ -54,9 +54,9 @@ def findings(table: pd.DataFrame, plan: StoredPlan, metric: str) -> tuple[list[F
     found: dict[tuple[str, Scalar], Finding] = {}
     missing = []
     for axis, value, baseline, others in wanted:
-        designs = [{axis: v} | others for v in (value, baseline)]
+        a, b = ({axis: v} | others for v in (value, baseline))
         try:
-            verdict = _compare(table, plan, metric, *designs, comparisons=len(wanted))
+            verdict = _compare(table, plan, metric, a, b, len(wanted))
         except LabError as error:
             missing.append(f"{axis} {value} against {baseline}, {design_label(others)}: {error}")
             continue
@@ -87,8 +87,8 @@ def _compare(
 ) -> Verdict:
     axes = tuple(design_axes(plan))
     columns = Columns("parameters", metric, axes, "seed")
-    designs = ([as_text(design[axis]) for axis in axes] for design in (a, b))
-    return compare_designs(table, columns, *designs, Options(comparisons=comparisons))
+    of_a, of_b = ([as_text(design[axis]) for axis in axes] for design in (a, b))
+    return compare_designs(table, columns, of_a, of_b, Options(comparisons=comparisons))
 
 
 def sentences(finding: Finding) -> Iterable[str]:
@@ -106,7 +106,8 @@ def sentences(finding: Finding) -> Iterable[str]:
     known = [claim for claim in scaling if claim.winner != UNDETERMINED]
     yield from (claim.sentence for claim in known)
     if len(known) < len(scaling):
-        yield f"Which scales better is undetermined{_of(len(scaling) - len(known), len(scaling))}: {_reasons(contrasts)}."
+        where = _of(len(scaling) - len(known), len(scaling))
+        yield f"Which scales better is undetermined{where}: {_reasons(contrasts)}."
 
 
 def _at_every_size(contrasts: list[Contrast]) -> Iterable[str]:
@@ -142,7 +143,9 @@ def _reasons(contrasts: list[Contrast]) -> str:
     for claim in open_:
         for kind in dict.fromkeys(_kind(reason) for reason in claim.reasons):
             kinds[kind] = kinds.get(kind, 0) + 1
-    return "; ".join(kind if count == len(open_) else f"{kind} ({count} of {len(open_)})" for kind, count in kinds.items())
+    return "; ".join(
+        kind if count == len(open_) else f"{kind} ({count} of {len(open_)})" for kind, count in kinds.items()
+    )
 
 
 def _kind(reason: str) -> str:

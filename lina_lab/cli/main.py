@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from lina_lab.cli.figures import figures_app
+from lina_lab.cli.options import RUNS, CellName, Runs
 from lina_lab.errors import LabError
 
 app = typer.Typer(
@@ -17,10 +19,8 @@ app = typer.Typer(
     "Start with lab sweep sweeps/digits-quick.yaml",
 )
 
-Runs = Annotated[Path, typer.Option(envvar="LAB_RUNS", help="Folder of the ledger.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a core, or --per-gpu on every GPU.")]
-CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
@@ -33,7 +33,6 @@ StrategyName = Annotated[
 ]
 OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
-RUNS = Path("runs")
 RETRIES = 2
 
 
@@ -259,6 +258,7 @@ def compare(
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")
+app.add_typer(figures_app, name="figures")
 
 
 @cell_app.command("run")

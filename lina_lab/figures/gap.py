@@ -1,4 +1,4 @@
-"""The gap between two designs against size: one panel for each value of an axis, one line for each setting of the rest."""
+"""The gap between two designs against size: a panel for each value of an axis, a line for each setting of the rest."""
 
 import math
 from collections.abc import Sequence

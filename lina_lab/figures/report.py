@@ -17,6 +17,7 @@ from lina_lab.analysis.table import (
     main_metric,
     readable,
     results_table,
+    to_latex,
     to_markdown,
     unequal_exposure,
 )
@@ -24,6 +25,8 @@ from lina_lab.analysis.tuning import power_law, trials_table, tuned_names
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.figures.curves import training_figure
+from lina_lab.figures.efficiency import write_efficiency
+from lina_lab.figures.forest import write_ablation
 from lina_lab.figures.samples import samples_figure
 from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import save
@@ -45,7 +48,10 @@ def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
     shown = readable(table, plan.axes, tuned)
     write_atomic(out / "table.csv", table.to_csv(index=False))
     write_atomic(out / "table.md", to_markdown(shown))
+    write_atomic(out / "table.tex", to_latex(shown))
     save(scaling_figure(table, plan), out / "scaling.png", ("png", "pdf", "svg"))
+    write_ablation(table, plan, metric, out)
+    write_efficiency(table, plan, out)
     pictures = {"training": training_figure(runs, table, plan), "samples": samples_figure(runs, table, plan)}
     if tuned:
         trials = trials_table(runs, plan)

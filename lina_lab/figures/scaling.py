@@ -27,7 +27,7 @@ def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
         figure = new_figure(5.6, 3.9)
         axes = figure.add_subplot()
         for values, rows in designs(table, design_axes(plan)):
-            _draw_design(axes, values, rows.dropna(subset=[metric]), metric)
+            draw_design(axes, values, rows.dropna(subset=[metric]), metric)
             _mark_diverged(axes, values, rows)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -50,7 +50,8 @@ def bars(table: pd.DataFrame) -> str:
     return "one seed: no error bars"
 
 
-def _draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
+def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
+    """A design's line: geometric means with a t interval over seeds, or values with their resampling SD."""
     points = []
     for parameters, group in rows.groupby("parameters", sort=True):
         interval = log_interval([math.log(v) for v in group[metric]])

@@ -56,9 +56,3 @@ def sincos_table(height: int, width: int, channels: int) -> Tensor:
     columns = torch.arange(width, dtype=torch.float32, device="cpu").repeat(height)
     parts = [wave(p[:, None] * frequency) for p in (columns, rows) for wave in (torch.sin, torch.cos)]
     return torch.cat(parts, dim=-1)
-
-
-def near_square(count: int) -> tuple[int, int]:
-    """The two factors of a count that are nearest to each other, the smaller first: 64 is 8 x 8, 6 is 2 x 3."""
-    height = next(h for h in range(int(count**0.5), 0, -1) if count % h == 0)
-    return height, count // height

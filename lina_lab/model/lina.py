@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, SamplingConfig, TrainingConfig
+from lina_lab.config.layout import near_square
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.model.attention import Layout
-from lina_lab.model.blocks import Block, near_square, sincos_table
+from lina_lab.model.blocks import Block, sincos_table
 from lina_lab.model.draws import WHOLE, Share, TrainingDraws, sampling_draws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 

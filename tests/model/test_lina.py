@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from lina_lab.config.experiment import DataShape, ModelConfig, SamplingConfig, TrainingConfig
+from lina_lab.config.layout import near_square
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
-from lina_lab.model.blocks import near_square, sincos_table
+from lina_lab.model.blocks import sincos_table
 from lina_lab.model.draws import sampling_draws, step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
 

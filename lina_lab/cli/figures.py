@@ -1,0 +1,55 @@
+"""`lab figures`: figures that are not a sweep's report. Heavy imports stand inside the command that needs them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lina_lab.cli.options import RUNS, CellName, Runs
+
+figures_app = typer.Typer(help="Figures beside those of a report.", no_args_is_help=True)
+
+
+@figures_app.command()
+def paper(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/paper"),
+    own: Annotated[
+        str | None, typer.Option("--with", metavar="REPORT", help="Own results beside: a report's folder, or a sweep.")
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Draw published values of LINA and others.
+
+    PNG, PDF and SVG for one and two columns, captions.md, and published.md with the source of every value.
+    """
+    from lina_lab.figures.paper import own_results, write_paper
+
+    names = write_paper(out, own_results(runs, own) if own is not None else None)
+    print(f"wrote {', '.join(names)} and captions.md to {out}")
+
+
+@figures_app.command()
+def gates(
+    cell: CellName,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; by default figures/ in the cell's.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A .ckpt or .safetensors of the cell; by default its trained weights.")
+    ] = None,
+    atlas: Annotated[bool, typer.Option("--atlas", help="Also every layer and head, where they are many.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Map the learnt weights of keys and values onto the grids."""
+    from lina_lab.cli.gates import draw_gates
+
+    draw_gates(runs, cell, checkpoint, out, atlas=atlas)
+
+
+@figures_app.command()
+def profile(
+    file: Annotated[Path, typer.Argument(help="A CSV of measured time and memory.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/profile"),
+) -> None:
+    """Draw FLOPs, memory and time against tokens."""
+    from lina_lab.figures.efficiency import write_profile
+
+    print(f"wrote {write_profile(file, out)}")

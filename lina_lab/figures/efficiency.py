@@ -1,0 +1,170 @@
+"""What quality costs: against training FLOPs and seconds, sampling time against size; cost against sequence length."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lina_lab.analysis.profile import PROFILE_COLUMNS, read_profile
+from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
+from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
+from lina_lab.figures.style import design_style, new_figure, save, style
+from lina_lab.figures.ticks import log_axis, si
+from lina_lab.ledger import StoredPlan
+
+DESIGN = ["normalization", "conv_kernel", "kv_gate"]
+"""The design axes of a profile."""
+LABELS = {"parameters": human, "tokens": human, "flops_training": si, "flops": si}
+"""How numbers are written at an axis, where not plainly."""
+PANEL_INCHES = (2.6, 2.9)
+
+
+class Panel(NamedTuple):
+    """One column against another, with their labels."""
+
+    x: str
+    y: str
+    x_label: str
+    y_label: str
+
+
+def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+    """FID against training FLOPs and seconds, and sampling seconds of an image against parameters.
+
+    A small dot is a cell; the line joins geometric means over seeds. None where all of these columns are missing.
+
+    Raises:
+        LabError: if no cell has a FID, or they cannot be compared.
+    """
+    metric = main_metric(table)
+    refuse_mixtures(table, metric)
+    if {"sampling_seconds", "num_generated"} <= set(table):
+        table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
+    fid, where = f"FID ({metric.removeprefix('eval/fid/')})", _where(table)
+    panels = [
+        Panel("flops_training", metric, "training FLOPs", fid),
+        Panel("training_seconds", metric, f"training seconds\n{where}", fid),
+        Panel("parameters", "image_seconds", "parameters", f"sampling seconds an image\n{where}"),
+    ]
+    shown = [panel for panel in panels if {panel.x, panel.y} <= set(table) and len(_known(table, panel))]
+    if not shown:
+        return None
+    with style():
+        figure = _figure(1, len(shown))
+        for axes, panel in zip(figure.axes, shown, strict=True):
+            for values, rows in designs(table, design_axes(plan)):
+                _draw_design(axes, values, rows, panel, by="parameters")
+            _finish(axes, panel)
+        _legend(figure)
+    return figure
+
+
+def _where(table: pd.DataFrame) -> str:
+    """On what the seconds were measured: seconds of different processors are not comparable."""
+    kinds = sorted(table["cpu"].dropna().unique()) if "cpu" in table else []
+    if len(kinds) == 1:
+        return f"({kinds[0]})"
+    return f"({len(kinds)} kinds of processor: not comparable)" if kinds else "(processor not known)"
+
+
+def profile_figure(profile: pd.DataFrame) -> Figure | None:
+    """FLOPs, peak memory and time of one attention module against sequence length, a row of panels a device.
+
+    None where `PROFILE_COLUMNS` are missing or nothing was measured.
+    """
+    if profile.empty or not set(PROFILE_COLUMNS) <= set(profile):
+        return None
+    profile = profile.assign(
+        flops=2 * profile["macs"],
+        mebibytes=profile["peak_bytes"] / 2**20,
+        milliseconds=profile["forward_ms"] + profile["backward_ms"],
+    )
+    panels = [
+        Panel("tokens", "flops", "tokens", "FLOPs, forward"),
+        Panel("tokens", "mebibytes", "tokens", "peak memory, MiB"),
+        Panel("tokens", "milliseconds", "tokens", "forward and backward, ms"),
+    ]
+    devices = list(dict.fromkeys(profile["device"]))
+    with style():
+        figure = _figure(len(devices), len(panels))
+        places = [(device, panel) for device in devices for panel in panels]
+        for axes, (device, panel) in zip(figure.axes, places, strict=True):
+            for values, rows in designs(profile[profile["device"] == device], DESIGN):
+                _draw_design(axes, values, rows, panel, by="tokens")
+            _finish(axes, panel)
+            if panel is panels[0]:
+                axes.set_title(device, loc="left")
+        _legend(figure)
+    return figure
+
+
+def _figure(rows: int, columns: int) -> Figure:
+    width, height = PANEL_INCHES
+    figure = new_figure(max(width * columns, 3.4), height * rows)
+    figure.subplots(rows, columns, squeeze=False)
+    return figure
+
+
+def _draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, panel: Panel, by: str) -> None:
+    """Dots, and a line through the geometric mean of each group that agrees in `by`."""
+    rows = _known(rows, panel)
+    if rows.empty:
+        return
+    look = design_style(values) | {"markersize": 4}
+    groups = [(_mean(group[panel.x]), _mean(group[panel.y])) for _, group in rows.groupby(by, sort=True)]
+    axes.plot(*zip(*groups, strict=True), label=design_label(values), **look)
+    if len(groups) < len(rows):
+        axes.plot(rows[panel.x], rows[panel.y], ".", color=look["color"], markersize=3, alpha=0.5)
+
+
+def _known(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows that have both values; what is missing is not above 0."""
+    return rows[(rows[panel.x] > 0) & (rows[panel.y] > 0)]
+
+
+def _mean(values: "pd.Series[float]") -> float:
+    """The geometric mean; exact where all are equal."""
+    first = float(values.iloc[0])
+    return first * math.exp((values / first).map(math.log).mean())
+
+
+def _finish(axes: Axes, panel: Panel) -> None:
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    log_axis(axes.xaxis, LABELS.get(panel.x, "{:g}".format), most=4)
+    log_axis(axes.yaxis, LABELS.get(panel.y, "{:g}".format))
+
+
+def _legend(figure: Figure) -> None:
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }  # fmt: skip
+    columns = max(1, min(len(handles), round(figure.get_figwidth() / 2)))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
+
+
+def write_efficiency(table: pd.DataFrame, plan: StoredPlan, out: Path) -> None:
+    """Write efficiency.png, .pdf and .svg; nothing where nothing of it is known."""
+    figure = efficiency_figure(table, plan)
+    if figure is not None:
+        save(figure, out / "efficiency.png", ("png", "pdf", "svg"))
+
+
+def write_profile(file: Path, out: Path) -> Path:
+    """Write profile.png, .pdf and .svg from a CSV with `PROFILE_COLUMNS`: the path of the PNG.
+
+    Raises:
+        LabError: if the file is no such table, or empty.
+    """
+    figure = profile_figure(read_profile(file))
+    if figure is None:
+        raise LabError(f"{file}: must have rows of measurements, not none")
+    save(figure, out / "profile.png", ("png", "pdf", "svg"))
+    return out / "profile.png"

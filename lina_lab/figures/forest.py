@@ -1,0 +1,103 @@
+"""The ablation as a forest plot: a row an effect, its interval, and the line of no effect."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
+
+from lina_lab.analysis.ablation import ALL_SIZES, ONE_SEED, ablation_table, readable_ablation
+from lina_lab.analysis.table import to_latex, to_markdown
+from lina_lab.figures.style import new_figure, save, style
+from lina_lab.figures.ticks import log_axis
+from lina_lab.files import write_atomic
+from lina_lab.ledger import StoredPlan
+
+ROW_INCHES = 0.2
+SPACE = 0.6
+"""Rows left free between the effects of two values."""
+ALL, EACH = "black", "#777777"
+
+
+def forest_figure(effects: pd.DataFrame, metric: str) -> Figure | None:
+    """Ratio of the metric to the axis's first value, logarithmic: over all sizes black, each size grey.
+
+    None if nothing can be compared. Markers are hollow where one seed gives no interval.
+    """
+    if effects.empty:
+        return None
+    heights = _heights(effects)
+    with style():
+        figure = new_figure(7.0, 0.9 + ROW_INCHES * (heights[-1] + 1))
+        axes = figure.add_subplot()
+        axes.axvline(1, color="#999999", linewidth=0.8)
+        for height, row in zip(heights, effects.to_dict("records"), strict=True):
+            _draw_effect(axes, height, row)
+        axes.set_ylim(heights[-1] + 0.8, -0.8)
+        _label(axes, effects, heights)
+        axes.set_xlabel(f"{metric}, ratio to the first value of the axis (below 1: lower)\n{_what_bars_are(effects)}")
+        log_axis(axes.xaxis)
+    return figure
+
+
+def _heights(effects: pd.DataFrame) -> list[float]:
+    """Where each row stands: a value's sizes close below it."""
+    starts = (effects["size"] == ALL_SIZES).cumsum() - 1
+    return [number + SPACE * start for number, start in enumerate(starts)]
+
+
+def _draw_effect(axes: Axes, height: float, row: Mapping[Hashable, Any]) -> None:
+    whole = row["size"] == ALL_SIZES
+    colour, size = (ALL, 6.0) if whole else (EACH, 3.5)
+    known = not pd.isna(row["low"])
+    if known:
+        axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2.0 if whole else 1.0)
+    face = colour if known else "white"
+    axes.plot(row["ratio"], height, "D" if whole else "o", color=colour, markersize=size, markerfacecolor=face)
+
+
+def _label(axes: Axes, effects: pd.DataFrame, heights: list[float]) -> None:
+    """What is compared at the left, the numbers at the right."""
+    records = effects.to_dict("records")
+    names = [f"{r['axis']}: {r['value']} / {r['baseline']}" if r["size"] == ALL_SIZES else r["size"] for r in records]
+    axes.set_yticks(heights, names)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    beside = blended_transform_factory(axes.transAxes, axes.transData)
+    for height, name, row in zip(heights, axes.get_yticklabels(), records, strict=True):
+        whole = row["size"] == ALL_SIZES
+        name.set(fontweight="bold" if whole else "normal", fontsize=8 if whole else 7, color=ALL if whole else EACH)
+        axes.text(1.02, height, _numbers(row), transform=beside, va="center", fontsize=7, color=ALL if whole else EACH)
+
+
+def _numbers(row: Mapping[Hashable, Any]) -> str:
+    interval = "" if pd.isna(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
+    count = f"{row['pairs']} pair{'s' if row['pairs'] != 1 else ''}"
+    note = str(row["note"]).replace(ONE_SEED, "").strip("; ")
+    return f"{row['ratio']:.3f}{interval}, {count}{f'; {note}' if note else ''}"
+
+
+def _what_bars_are(effects: pd.DataFrame) -> str:
+    if effects["low"].isna().all():
+        return ONE_SEED
+    return "bars: 95 % t interval over training seeds" + ("; hollow: one seed" if effects["low"].isna().any() else "")
+
+
+def write_ablation(table: pd.DataFrame, plan: StoredPlan, metric: str, out: Path) -> None:
+    """Write ablation.csv, .md and .tex and the forest plot; nothing where no two cells can be compared.
+
+    Raises:
+        LabError: if cells were measured differently.
+    """
+    effects = ablation_table(table, plan, metric)
+    figure = forest_figure(effects, metric.removeprefix("eval/").replace("fid/", "FID, "))
+    if figure is None:
+        return
+    shown = readable_ablation(effects)
+    write_atomic(out / "ablation.csv", effects.to_csv(index=False))
+    write_atomic(out / "ablation.md", to_markdown(shown))
+    write_atomic(out / "ablation.tex", to_latex(shown))
+    save(figure, out / "forest.png", ("png", "pdf", "svg"))

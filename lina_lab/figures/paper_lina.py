@@ -1,0 +1,159 @@
+"""LINA's four published designs: FID and loss against size, loss against samples seen, and one's own results beside."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from lina_lab.analysis.literature import DESIGNS, NO_GUIDANCE, SOFTMAX, at_equal_samples
+from lina_lab.analysis.table import designs, human
+from lina_lab.figures.paper_panels import PAGE_INCHES, legend_below, panels
+from lina_lab.figures.scaling import bars, draw_design
+from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.ticks import log_axis
+
+FID_LABEL = "FID (Inception, ImageNet)"
+LATE_SAMPLES = 50e6
+"""From here on the lower panels of the losses show them."""
+
+
+class Own(NamedTuple):
+    """One's own results: the sweep's name, its table, its design axes, and the column of the metric."""
+
+    name: str
+    table: pd.DataFrame
+    axes: list[str]
+    metric: str
+
+
+def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) -> Figure:
+    """FID without and with guidance, and training loss at equal samples seen, against parameters."""
+    guided = [rows for guidance, rows in fid.groupby("guidance", sort=True) if guidance != NO_GUIDANCE]
+    lina = [rows for rows in [fid[fid["guidance"] == NO_GUIDANCE], *guided] if len(rows)]
+    lina = [part for rows in lina if len(part := rows[rows["curve"].isin([f"LINA {name}" for name in DESIGNS])])]
+    equal = at_equal_samples(losses)
+    with style():
+        figure, axes = panels(columns, len(lina) + 1, 2.3, legend_rows=1 if columns == 2 else 2)
+        for panel, rows in zip(axes, lina, strict=False):
+            draw_published(panel, rows)
+            panel.set_title(conditions(rows))
+        for name, values in DESIGNS.items():
+            rows = equal[equal["variant"] == name].sort_values("params_M")
+            panel = axes[-1]
+            panel.errorbar(
+                1e6 * rows["params_M"], rows["loss"], yerr=rows["loss_se"], label=name, **_look(values), **BARS
+            )
+        axes[-1].set_ylabel("training loss")
+        axes[-1].set_title(f"loss at {human(equal['samples'].iloc[0])} samples seen")
+        _same_sizes(axes, equal)
+        axes[-1].yaxis.set_major_locator(MaxNLocator(5))
+        legend_below(figure, 4 if columns == 2 else 2)
+    return figure
+
+
+def _same_sizes(axes: list[Axes], rows: pd.DataFrame) -> None:
+    """The same range of parameters in every panel, with ticks at the published widths."""
+    sizes = (1e6 * rows.groupby("width")["params_M"].min()).tolist()
+    for panel in axes:
+        panel.set(xlabel="parameters", xscale="log", xlim=(sizes[0] / 1.25, sizes[-1] * 1.25))
+        panel.xaxis.set_major_locator(FixedLocator(sizes))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
+        panel.xaxis.set_minor_locator(NullLocator())
+
+
+BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9}
+
+
+def _look(values: dict[str, Any]) -> dict[str, Any]:
+    return design_style(values) | {"markersize": 4, "linewidth": 1.2}
+
+
+def draw_published(panel: Axes, rows: pd.DataFrame) -> None:
+    """LINA's designs as published: a line where there are several sizes; FID logarithmic."""
+    for name, values in DESIGNS.items():
+        part = rows[rows["curve"] == f"LINA {name}"].sort_values("params")
+        if len(part):
+            panel.plot(part["params"], part["fid"], label=name, **_look(values))
+    panel.set_ylabel(FID_LABEL)
+    log_axis(panel.yaxis)
+
+
+def conditions(rows: pd.DataFrame) -> str:
+    """'no guidance, 200k steps': what rows of a panel have in common."""
+    guidance = str(rows["guidance"].iloc[0])
+    steps = " or ".join(human(count) for count in sorted(set(rows["steps"])))
+    return f"{'no guidance' if guidance == NO_GUIDANCE else f'guidance {guidance}'}, {steps} steps"
+
+
+def size_axis(panel: Axes) -> None:
+    panel.set_xlabel("parameters")
+    log_axis(panel.xaxis, human, most=4)
+
+
+def loss_figure(losses: pd.DataFrame, columns: int = 2) -> Figure:
+    """Loss of every window against samples seen, a band of one standard error; a panel a width, whole and late."""
+    widths = sorted(set(losses["width"]))
+    shape = (2, len(widths)) if columns == 2 else (len(widths), 2)
+    with style():
+        figure = new_figure(PAGE_INCHES[columns], 4.6 if columns == 2 else 5.2)
+        grid = figure.subplots(*shape, squeeze=False)
+        grid = grid if columns == 2 else grid.T
+        for across, width in enumerate(widths):
+            rows = losses[losses["width"] == width]
+            whole, late = grid[:, across]
+            _draw_losses(whole, rows, [*DESIGNS, "softmax"])
+            _draw_losses(late, rows[rows["samples"] >= LATE_SAMPLES], list(DESIGNS))
+            whole.set_title(f"width {width}, batch {rows['global_batch'].iloc[0]}", fontsize=8)
+            late.set_title(f"width {width}, from {human(LATE_SAMPLES)}", fontsize=8)
+        for kind in grid:
+            _share_y(list(kind))
+        for panel in grid[-1] if columns == 2 else grid[:, -1]:
+            panel.set_xlabel("samples seen")
+        for panel in grid[:, 0] if columns == 2 else grid[0]:
+            panel.set_ylabel("training loss")
+        for panel in figure.axes:
+            panel.xaxis.set_major_locator(MaxNLocator(4 if columns == 2 else 2))
+        legend_below(figure, 5 if columns == 2 else 2)
+    return figure
+
+
+def _draw_losses(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
+    for name in names:
+        run = rows[rows["variant"] == name]
+        look = design_style(DESIGNS.get(name, SOFTMAX))
+        line = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.0}
+        if len(run):
+            label = name if name in DESIGNS else f"{name} (diverged)"
+            panel.plot(run["samples"], run["loss"], label=label, **line)
+            low, high = run["loss"] - run["loss_se"], run["loss"] + run["loss_se"]
+            panel.fill_between(run["samples"], low, high, color=line["color"], alpha=0.12, linewidth=0)
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
+
+
+def _share_y(row: list[Axes]) -> None:
+    low = min(panel.get_ylim()[0] for panel in row)
+    high = max(panel.get_ylim()[1] for panel in row)
+    for panel in row:
+        panel.set_ylim(low, high)
+
+
+def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
+    """LINA's published FID without guidance, and one's own results: never on one axis, the metrics are not the same."""
+    lina = [f"LINA {name}" for name in DESIGNS]
+    rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
+    with style():
+        figure, (left, right) = panels(columns, 2, 2.7)
+        draw_published(left, rows)
+        left.set_title(f"published: {conditions(rows)}")
+        for values, cells in designs(own.table.dropna(subset=[own.metric]), own.axes):
+            draw_design(right, values, cells, own.metric)
+        right.set_title(f"own: {own.name}")
+        right.set_ylabel(f"FID ({own.metric.removeprefix('eval/fid/')})")
+        log_axis(right.yaxis)
+        for panel in (left, right):
+            size_axis(panel)
+            panel.legend(fontsize=6.5)
+        right.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")
+    return figure
