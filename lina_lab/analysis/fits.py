@@ -1,8 +1,8 @@
 """y = A x^-alpha, y = E + A x^-alpha and y = E + A x^-alpha + B d^-beta, fitted to sizes and seeds.
 
-The loss is the sum of Huber(1e-3) over residuals of log y. The method is variable projection: only exponents are searched,
-on a grid, where the coefficients are a non-negative linear least squares; the best starts are refined together by the
-Newton steps of `optimum`. Of many starts of an ordinary minimiser few arrive, so that one start is never enough.
+The loss is the sum of Huber(1e-3) over residuals of log y. The method is variable projection: only exponents are
+searched, on a grid, where the coefficients are a non-negative linear least squares; the best starts are refined
+together by the Newton steps of `optimum`. Of many starts of an ordinary minimiser few arrive, so that one start is never enough.
 Rows with a weight of 0 are not there, whole weights are repetitions: a bootstrap is rows of weights.
 """
 
@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 
 from lina_lab.analysis.optimum import CHUNK, DELTA, NEVER, STEEPEST, Array, Bounds, Problem, descend, objective, places
 from lina_lab.analysis.search import first_lowest, lowest, starts
-
 
 SMALL = -20.0
 """log of a coefficient, in units of the geometric mean of y, below which it is given as 0."""
@@ -91,8 +90,11 @@ def optimum(form: str, problem: Problem) -> Array:
     The second is needed where points are few: there the first misses the lowest optimum in a fit of 60.
     """
     bounds = FORMS[form].bounds
+    if len(problem.terms) == 1:
+        # A line in the logarithms: convex, so that one start arrives.
+        return lowest(problem, starts(problem, 1, rising=True), bounds)
     count = min(max(4000 // len(problem.u), 16), 128)
-    found = lowest(problem, starts(problem, count, rising=None not in problem.terms), bounds)
+    found = lowest(problem, starts(problem, count, rising=False), bounds)
     away = np.random.default_rng(0).normal(0, 1, (count, found.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
     vanished = np.where([name.isupper() for name in FORMS[form].names] & (found < SMALL), NEVER, found)
     around = descend(problem, found + away, bounds, DELTA)
@@ -138,13 +140,13 @@ def refusal(form: str, x: ArrayLike) -> str | None:
     if form == "surface":
         pairs = len(np.unique(points, axis=0))
         if min(sizes) < 3 or pairs < 6:
-            return f"a surface needs 3 distinct x, 3 distinct d and 6 pairs of them, not {sizes[0]}, {sizes[1]} and {pairs}"
+            return f"a surface needs 3 distinct x, 3 distinct d and 6 pairs, not {sizes[0]}, {sizes[1]} and {pairs}"
         if abs(np.corrcoef(np.log(points.T))[0, 1]) > 1 - 1e-9:
             return "a surface needs x and d that vary separately, not d as a power of x"
         return None
     least = {"power": 2, "offset": 4}[form]
     if sizes[0] < least:
-        return f"the form {form} needs {least} distinct sizes, not {sizes[0]}"
+        return f"it needs {least} distinct sizes, not {sizes[0]}"
     return None
 
 

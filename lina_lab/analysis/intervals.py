@@ -1,9 +1,9 @@
 """95 % intervals of parameters and of the curve: profiles of least squares with an F quantile, and two bootstraps.
 
 A profile keeps one quantity at a value and fits the rest: the interval holds the values with
-S(value) <= S_min (1 + F(1, n - p) / (n - p)), where S is the sum of squares of log residuals. For the power law, a line in the
-logarithms, that is exactly the t interval of least squares. The reported parameters are those of the robust Huber sum; where
-one lies outside the interval of least squares, the interval is widened to hold it, so that coverage can only rise.
+S(value) <= S_min (1 + F(1, n - p) / (n - p)), where S is the sum of squares of log residuals. For the power law, a
+line in the logarithms, that is the t interval of least squares. The reported parameters are those of the robust Huber
+sum; where one lies outside, the interval is widened to hold it, so that coverage can only rise.
 """
 
 import math
@@ -23,7 +23,7 @@ HEAVY = 1e4
 RAW = 400.0
 """Bound of log coefficients where x keeps its unit."""
 RAISED = -4.0
-FIRST, DOUBLINGS, SECANTS = 0.01, 24, 9
+FIRST, DOUBLINGS, SECANTS = 0.01, 24, 18
 Trace = Callable[[Array], tuple[Array, Array]]
 """Wanted values -> the values reached and the least sum of squares with them."""
 
@@ -54,7 +54,12 @@ def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | No
     names = FORMS[found.form].names
     if np.size(y) <= len(names):
         return dict.fromkeys(names)
-    return {name: _hull(_parameter(found.form, name, x, y), found.params[name]) for name in names}
+    if len(names) == 2:
+        line = _Line(x, y)
+        raw = {"A": line.interval(0.0), "alpha": line.slope()}
+    else:
+        raw = {name: _parameter(found.form, name, x, y) for name in names}
+    return {name: _hull(raw[name], found.params[name]) for name in names}
 
 
 def prediction_interval(found: Fit, x: ArrayLike, y: ArrayLike, at: ArrayLike) -> Interval | None:
@@ -62,12 +67,15 @@ def prediction_interval(found: Fit, x: ArrayLike, y: ArrayLike, at: ArrayLike) -
     point = np.reshape(np.asarray(at, dtype=float), (1, -1))
     if np.size(y) <= len(FORMS[found.form].names):
         return None
+    value = float(predict(found.form, found.params, at if point.shape[1] == 2 else point[0])[0])
+    if found.form == "power":
+        return _hull(_Line(x, y).interval(math.log(point[0, 0])), value)
     squares, scale = _squares(found.form, x, y)
     u = np.log(point) - scale.x
     start = float(log_curve(squares.problem._replace(u=u), squares.at)[1][0, 0])
     ends = _ends(_held_curve(squares, u), start, squares, -math.inf, math.inf)
     interval = Interval(*(None if end is None else math.exp(end + scale.y) for end in ends))
-    return _hull(interval, float(predict(found.form, found.params, point)[0]))
+    return _hull(interval, value)
 
 
 def parametric_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.Generator, count: int) -> Array:
@@ -83,7 +91,7 @@ def parametric_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.
 def pairwise_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.Generator, count: int) -> Array:
     """Refits to whole (size, seed) pairs drawn anew within each size, so that every size stays.  # (count, p)
 
-    With few seeds its percentiles are too narrow: in simulations they hold the truth in 67 % with two and 86 % with five.
+    Its percentiles are no 95 % interval with few seeds: they hold the truth in 67 % with two and 86 % with five.
     """
     _, place = np.unique(np.reshape(np.asarray(x, dtype=float), (np.size(y), -1)), axis=0, return_inverse=True)
     weights = np.zeros((count, np.size(y)))
@@ -91,6 +99,28 @@ def pairwise_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.Ge
         rows = np.flatnonzero(place == size)
         weights[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=count)
     return refit(found.form, x, y, weights, found)
+
+
+class _Line:
+    """log y = log A - alpha log x by least squares, and t intervals with n - 2 degrees of freedom."""
+
+    def __init__(self, x: ArrayLike, y: ArrayLike) -> None:
+        u, v = np.log(np.ravel(np.asarray(x, dtype=float))), np.log(np.asarray(y, dtype=float))
+        self.middle, self.spread, self.count = float(u.mean()), float(((u - u.mean()) ** 2).sum()), len(u)
+        self.falls = -float(((u - self.middle) * v).sum()) / self.spread
+        self.height = float(v.mean())
+        rest = v - self.height + self.falls * (u - self.middle)
+        self.half = float(stats.t.ppf(0.975, self.count - 2)) * math.sqrt(float((rest**2).sum()) / (self.count - 2))
+
+    def slope(self) -> Interval:
+        half = self.half / math.sqrt(self.spread)
+        return Interval(self.falls - half, self.falls + half)
+
+    def interval(self, u: float) -> Interval:
+        """Of the curve at log x = u; at 0 that is A."""
+        half = self.half * math.sqrt(1 / self.count + (u - self.middle) ** 2 / self.spread)
+        value = self.height - self.falls * (u - self.middle)
+        return Interval(math.exp(value - half), math.exp(value + half))
 
 
 def _hull(interval: Interval, point: float) -> Interval:
@@ -122,7 +152,9 @@ def _parameter(form: str, name: str, x: ArrayLike, y: ArrayLike) -> Interval:
     if not name.isupper():
         # Without a limit of its own an exponent beside a floor goes down to 0.
         return Interval(max(low, 0.0) if ends[0] is None and low == 0 else ends[0], ends[1])
-    return Interval(*(edge if end is None else math.exp(end + scale.y) for end, edge in zip(ends, (0.0, None), strict=True)))
+    return Interval(
+        *(edge if end is None else math.exp(end + scale.y) for end, edge in zip(ends, (0.0, None), strict=True))
+    )
 
 
 def _held_parameter(squares: _Squares, index: int) -> Trace:
@@ -169,13 +201,13 @@ def _held_curve(squares: _Squares, u: Array) -> Trace:
 
 
 def _descend(problem: Problem, begin: Array, bounds: Bounds) -> Array:
-    return descend(problem, begin, bounds, math.inf, steps=200, tolerance=1e-9)
+    return descend(problem, begin, bounds, math.inf, steps=60, tolerance=1e-7)
 
 
 def _ends(trace: Trace, start: float, squares: _Squares, low: float, high: float) -> tuple[float | None, float | None]:
     """Where the profile crosses the limit on either side; None where it does not before the bound.
 
-    Steps are doubled until it has crossed, on both sides at once; then secants.
+    Steps are doubled until it has crossed, on both sides at once; then come secants, every third step a halving.
     """
     sides, edge = np.array([-1.0, 1.0]), np.array([low, high])
     inner, outer = np.full(2, start), np.full(2, start)
@@ -191,8 +223,9 @@ def _ends(trace: Trace, start: float, squares: _Squares, low: float, high: float
         step *= 2
         if (crossed | (outer == edge)).all():
             break
-    for _ in range(SECANTS):
-        middle = np.where(crossed, (inner * above - outer * below) / (above - below), outer)
+    for number in range(SECANTS):
+        secant = (inner * above - outer * below) / np.where(above > below, above - below, 1)
+        middle = np.where(crossed, (inner + outer) / 2 if number % 3 == 2 else secant, outer)
         reached, value = trace(middle)
         past = _past(value, squares)
         # The side that stays counts half (Illinois), or it would stay for good where the profile is bent.

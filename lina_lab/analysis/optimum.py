@@ -1,7 +1,7 @@
 """log ŷ = log Σ_k exp(c_k - e_k u_k) fitted to many rows at once: a start by variable projection, then damped Newton.
 
-Every form is a sum of terms, each exp(c - e u) with u = log x, or the constant exp(c): in the logarithms c the model is a
-log-sum-exp of affine functions, so that gradient and Hessian are closed forms of each term's share of ŷ.
+Every form is a sum of terms, each exp(c - e u) with u = log x, or the constant exp(c): in the logarithms c the model is
+a log-sum-exp of affine functions, so that gradient and Hessian are closed forms of each term's share of ŷ.
 Shapes: R rows (starts, resamples, fixed values), n points, T terms, p parameters in the order of the terms.
 """
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 DELTA = 1e-3
 """Residuals of log y below this count squared, those above linearly: a robust fit, close to least absolute errors."""
 LEVELS = (0.1, 0.03, 0.01, 0.003, DELTA)
-"""On the way from least squares: between its kinks the last objective is nearly flat, and Newton's step means little."""
+"""On the way from least squares: the last objective has kinks, between which Newton's step means little."""
 NEVER = -40.0
 """log of a coefficient that counts as 0, in units of the geometric mean of y."""
 STEEPEST = 10.0
@@ -141,9 +141,7 @@ def local(problem: Problem, parameters: Array, delta: float) -> Local:
         curvature[:, place + 1, place + 1] = moments[:, 2]
     across = slopes.transpose(0, 2, 1)
     gradient = -(slopes @ pull[:, :, None])[:, :, 0]
-    return Local(
-        value, gradient, (slopes * bend[:, None]) @ across - curvature, (slopes * touching[:, None]) @ across
-    )
+    return Local(value, gradient, (slopes * bend[:, None]) @ across - curvature, (slopes * touching[:, None]) @ across)
 
 
 def descend(
@@ -159,13 +157,17 @@ def descend(
     going = np.arange(len(found))
     for _ in range(steps):
         limits, at = bounds.rows(going), found[going]
-        trial = np.clip(at + _step(Local(*(a[going] for a in about)), at, limits, damping[going]), limits.low, limits.high)
+        trial = np.clip(
+            at + _step(Local(*(a[going] for a in about)), at, limits, damping[going]), limits.low, limits.high
+        )
         reached = local(problem.rows(going), trial, delta)
         before = about.value[going]
         better = reached.value < before
         found[going[better]] = trial[better]
         about.keep(going, reached, better)
-        small = (np.abs(trial - at).max(axis=1) < tolerance) | (better & (before - reached.value <= 1e-13 * before))
+        small = (np.abs(trial - at).max(axis=1) < tolerance) | (
+            better & (before - reached.value <= 1e-3 * tolerance * before)
+        )
         done = (small & (better | (damping[going] > 1))) | (damping[going] > 1e6)
         damping[going] = np.where(better, damping[going] / 8, np.maximum(damping[going] * 8, 0.03))
         going = going[~done]

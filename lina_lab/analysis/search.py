@@ -1,7 +1,7 @@
 """Where to start, and which optimum to keep: a grid of exponents, then many descents at once.
 
-Robust objectives of few points have many local optima, so that the number of starts grows as the points become fewer; they
-then cost the same. Shapes: R rows, S starts, n points, G points of the grid, T terms, p parameters.
+Robust objectives of few points have many local optima, so that the number of starts grows as the points become fewer;
+they then cost the same. Shapes: R rows, S starts, n points, G points of the grid, T terms, p parameters.
 """
 
 import itertools
@@ -9,14 +9,14 @@ import math
 
 import numpy as np
 
-from lina_lab.analysis.optimum import LEVELS, NEVER, Array, Bounds, Problem, descend, objective, places, settle
+from lina_lab.analysis.optimum import LEVELS, NEVER, Array, Bounds, Problem, descend, objective, settle
 
 FINE = {1: 48, 2: 14}
 """Exponents a column of x, by the number of columns."""
 STARTS = 8
 """Descents of the squares, which have few local optima."""
 FEW = 60
-"""Points up to which the optimum may be a plateau, as with two seeds a size: one path from least squares then decides."""
+"""Points up to which the optimum may be a plateau, as with two seeds a size: a path from least squares decides."""
 
 
 def starts(problem: Problem, count: int, *, rising: bool) -> Array:
@@ -27,7 +27,10 @@ def starts(problem: Problem, count: int, *, rising: bool) -> Array:
     """
     grid = _grid(problem, rising=rising)
     basis = np.stack(
-        [np.ones((len(grid), len(problem.u))) if c is None else np.exp(-grid[:, [c]] * problem.u[:, c]) for c in problem.terms]
+        [
+            np.ones((len(grid), len(problem.u))) if c is None else np.exp(-grid[:, [c]] * problem.u[:, c])
+            for c in problem.terms
+        ]
     )  # (T, G, n)
     inverse = np.exp(-problem.target) * np.ones_like(problem.weights)
     weights = problem.weights * np.ones_like(problem.target)
@@ -39,14 +42,16 @@ def starts(problem: Problem, count: int, *, rising: bool) -> Array:
         part, right = gram[..., kept[:, None], kept], moment[..., kept]
         ridge = 1e-12 * np.trace(part, axis1=-2, axis2=-1)[..., None, None] * np.eye(len(kept))
         coefficients = np.linalg.solve(part + ridge, right[..., None])[..., 0]
-        found.append(_parameters(problem.terms, grid, dict(zip(support, np.moveaxis(coefficients, -1, 0), strict=True))))
+        found.append(
+            _parameters(problem.terms, grid, dict(zip(support, np.moveaxis(coefficients, -1, 0), strict=True)))
+        )
         values.append(np.where((coefficients > 0).all(axis=-1), -(coefficients * right).sum(axis=-1), np.inf))
     order = np.argsort(np.concatenate(values, axis=1), axis=1, kind="stable")[:, :count]
     return np.take_along_axis(np.concatenate(found, axis=1), order[..., None], axis=1)
 
 
 def _grid(problem: Problem, *, rising: bool) -> Array:
-    """Exponents by which a term falls over all sizes by factors of 1.05 to e^12, and rises where it may.  # (G, columns)"""
+    """Exponents by which a term falls over all sizes by factors of 1.05 to e^12, or rises.  # (G, columns)"""
     spans = np.ptp(problem.u, axis=0)
     signs = (-1, 1) if rising else (1,)
     axes = [np.ravel([sign * np.geomspace(0.05, 12, FINE[len(spans)]) / span for sign in signs]) for span in spans]
@@ -63,7 +68,9 @@ def _parameters(terms: tuple[int | None, ...], grid: Array, coefficients: dict[i
     columns = []
     for term, column in enumerate(terms):
         coefficient = coefficients.get(term)
-        columns.append(np.full((rows, points), NEVER) if coefficient is None else np.log(np.maximum(coefficient, 1e-300)))
+        columns.append(
+            np.full((rows, points), NEVER) if coefficient is None else np.log(np.maximum(coefficient, 1e-300))
+        )
         if column is not None:
             columns.append(np.broadcast_to(grid[:, column], (rows, points)))
     return np.stack(columns, axis=-1)

@@ -185,6 +185,34 @@ def report(
     print(f"wrote {write_report(runs, plan, out or Path('reports') / plan.name)}")
 
 
+@app.command("fit")
+def fit_command(
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV, e.g. reports/digits-quick/table.csv.")],
+    x: Annotated[str, typer.Option(metavar="COLUMN", help="Size, e.g. parameters.")],
+    y: Annotated[str, typer.Option(metavar="COLUMN", help="What is fitted, e.g. eval/fid/digits-cnn.")],
+    by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Fit each value by itself; may be repeated.")] = [],  # noqa: B006
+    form: Annotated[
+        Literal["power", "offset", "surface"] | None, typer.Option(help="By default power, offset.")
+    ] = None,
+    d: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Second size of a surface, e.g. samples_seen.")
+    ] = None,
+    holdout_largest: Annotated[
+        bool, typer.Option("--holdout-largest", help="Predict the largest x without it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Fit scaling curves to a table, with intervals.
+
+    power: A x^-alpha; offset: E + A x^-alpha; surface: E + A x^-alpha + B d^-beta. Parameters minimise the sum of
+    Huber(1e-3) of log residuals; 95 % intervals are profiles of least squares. A low end of 0 in E's interval says: E
+    not identified. An end without a limit is ? (in JSON null); "holdout" is null unless asked for and possible.
+    """
+    from lina_lab.cli.fitting import Request, fit_table
+
+    fit_table(Request(file, x, y, d, by, form, holdout_largest), as_json=as_json)
+
+
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")
 

@@ -39,6 +39,11 @@ def text_table(*headings: str, numbers: int) -> Table:
     return table
 
 
+def print_table(table: Table) -> None:
+    """Print a table of any width."""
+    _console().print(table)
+
+
 def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
     """Every cell with its key, parameters and training FLOPs, what was left out and why, and the hours it will take."""
     table = text_table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
