@@ -10,7 +10,7 @@ from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.pairing import Columns
 from lina_lab.analysis.table import human
 from lina_lab.analysis.verdict import WORDS, Options, Verdict, compare_designs
-from lina_lab.cli.results import console, text_table
+from lina_lab.cli.results import print_table, text_table
 from lina_lab.errors import LabError
 
 
@@ -30,7 +30,7 @@ def print_comparison(file: Path, columns: Columns, a: str, b: str, options: Opti
 
 
 def read_table(file: Path) -> pd.DataFrame:
-    """A CSV; lines that start with # before its heading are notes. The word none is a value, not a missing one.
+    """A CSV, indexed by its lines; those that start with # before its heading are notes. The word none is a value.
 
     Raises:
         LabError: if it is none, or empty.
@@ -38,9 +38,12 @@ def read_table(file: Path) -> pd.DataFrame:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
-        table = pd.read_csv(file, skiprows=notes, keep_default_na=False, na_values=["", "nan", "NaN"])
+        missing = ["", "nan", "NaN"]
+        table = pd.read_csv(file, skiprows=notes, skip_blank_lines=False, keep_default_na=False, na_values=missing)
     except (UnicodeDecodeError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise LabError(f"{file} must be a CSV with a heading: {str(error).splitlines()[0]}") from error
+    table.index = pd.RangeIndex(notes + 2, notes + 2 + len(table), name="line")
+    table = table.dropna(how="all")
     if table.empty:
         raise LabError(f"{file} must have rows below its heading, not none")
     return table
@@ -57,7 +60,7 @@ def _print(verdict: Verdict, columns: Columns) -> None:
     table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
     for gap in verdict.gaps:
         table.add_row(gap.size, human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
-    console().print(table)
+    print_table(table)
     if verdict.predictions:
         print()
         table = text_table("predicted", columns.x, "A / B", level, "error at the largest size, held out", numbers=4)
@@ -65,7 +68,7 @@ def _print(verdict: Verdict, columns: Columns) -> None:
             error = form.holdout_error
             checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
             table.add_row(WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
-        console().print(table)
+        print_table(table)
         slope, ends = _shown(verdict.slope)
         print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
     print(f"\n{verdict.better.sentence}\n\n{verdict.scales_better.sentence}\n")
