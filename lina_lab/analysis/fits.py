@@ -2,7 +2,8 @@
 
 The loss is the sum of Huber(1e-3) over residuals of log y. The method is variable projection: only exponents are
 searched, on a grid, where the coefficients are a non-negative linear least squares; the best starts are refined
-together by the Newton steps of `optimum`. Of many starts of an ordinary minimiser few arrive, so that one start is never enough.
+together by the Newton steps of `optimum`.
+Of many starts of an ordinary minimiser few arrive, so that one start is never enough.
 Rows with a weight of 0 are not there, whole weights are repetitions: a bootstrap is rows of weights.
 """
 
@@ -139,10 +140,10 @@ def refusal(form: str, x: ArrayLike) -> str | None:
     sizes = [len(np.unique(column)) for column in points.T]
     if form == "surface":
         pairs = len(np.unique(points, axis=0))
+        if min(sizes) > 1 and abs(np.corrcoef(np.log(points.T))[0, 1]) > 1 - 1e-9:
+            return "a surface needs x and d that vary separately, not d as a power of x"
         if min(sizes) < 3 or pairs < 6:
             return f"a surface needs 3 distinct x, 3 distinct d and 6 pairs, not {sizes[0]}, {sizes[1]} and {pairs}"
-        if abs(np.corrcoef(np.log(points.T))[0, 1]) > 1 - 1e-9:
-            return "a surface needs x and d that vary separately, not d as a power of x"
         return None
     least = {"power": 2, "offset": 4}[form]
     if sizes[0] < least:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from lina_lab.analysis.fits import FORMS, Fit, Scale, predict, prepare, refit
-from lina_lab.analysis.optimum import NEVER, Array, Bounds, Problem, descend, log_curve, objective, places
+from lina_lab.analysis.optimum import NEVER, Array, Bounds, Problem, log_curve, objective, places
 from lina_lab.analysis.search import least_squares, starts
 
 HEAVY = 1e4
@@ -23,6 +23,9 @@ HEAVY = 1e4
 RAW = 400.0
 """Bound of log coefficients where x keeps its unit."""
 RAISED = -4.0
+"""log of the floor that a vanished one is raised to, in units of the geometric mean of y."""
+CLOSE = 1e-6
+"""Part of the way to the limit within which a profile has met it."""
 FIRST, DOUBLINGS, SECANTS = 0.01, 24, 18
 Trace = Callable[[Array], tuple[Array, Array]]
 """Wanted values -> the values reached and the least sum of squares with them."""
@@ -159,25 +162,16 @@ def _parameter(form: str, name: str, x: ArrayLike, y: ArrayLike) -> Interval:
 
 def _held_parameter(squares: _Squares, index: int) -> Trace:
     """The least sum of squares with one parameter held at each of some values."""
-    near = squares.at
+    near = np.repeat(squares.at, 2, axis=0)
 
     def trace(values: Array) -> tuple[Array, Array]:
         nonlocal near
-        begin = _lifted(squares, near, len(values))
         low, high = (np.repeat(side, len(values), axis=0) for side in squares.bounds)
-        begin[:, index] = low[:, index] = high[:, index] = values
-        near = _descend(squares.problem, begin, Bounds(low, high))
+        near[:, index] = low[:, index] = high[:, index] = values
+        near = _nearest(squares.problem, near, Bounds(low, high))
         return values, objective(squares.problem, near, math.inf)
 
     return trace
-
-
-def _lifted(squares: _Squares, near: Array, rows: int) -> Array:
-    """Where to begin: a floor of 0 is raised, since the logarithm of what has vanished does not come back by itself."""
-    begin = np.repeat(near, rows // len(near), axis=0)
-    if None in squares.problem.terms:
-        begin[:, 0] = np.maximum(begin[:, 0], RAISED)
-    return begin
 
 
 def _held_curve(squares: _Squares, u: Array) -> Trace:
@@ -188,20 +182,25 @@ def _held_curve(squares: _Squares, u: Array) -> Trace:
     """
     problem = squares.problem
     drawn = problem._replace(u=np.concatenate([problem.u, u]), weights=np.append(problem.weights, [[HEAVY]], axis=1))
-    near = squares.at
+    near = np.repeat(squares.at, 2, axis=0)
 
     def trace(values: Array) -> tuple[Array, Array]:
         nonlocal near
-        begin = _lifted(squares, near, len(values))
         target = np.concatenate([np.repeat(problem.target, len(values), axis=0), values[:, None]], axis=1)
-        near = _descend(drawn._replace(target=target), begin, squares.bounds)
+        near = _nearest(drawn._replace(target=target), near, squares.bounds)
         return log_curve(problem._replace(u=u), near)[1][:, 0], objective(problem, near, math.inf)
 
     return trace
 
 
-def _descend(problem: Problem, begin: Array, bounds: Bounds) -> Array:
-    return descend(problem, begin, bounds, math.inf, steps=60, tolerance=1e-7)
+def _nearest(problem: Problem, near: Array, bounds: Bounds) -> Array:
+    """The least squares from where the last ended, and with the floor raised from there, whichever is lower.
+
+    The logarithm of a floor that has vanished does not come back by itself.
+    """
+    raised = near.copy()
+    raised[:, 0] = np.maximum(near[:, 0], RAISED)
+    return least_squares(problem, np.stack([near, raised], axis=1), bounds, tolerance=1e-5)
 
 
 def _ends(trace: Trace, start: float, squares: _Squares, low: float, high: float) -> tuple[float | None, float | None]:
@@ -231,6 +230,8 @@ def _ends(trace: Trace, start: float, squares: _Squares, low: float, high: float
         # The side that stays counts half (Illinois), or it would stay for good where the profile is bent.
         above, below = np.where(past > 0, past, above / 2), np.where(past > 0, below / 2, past)
         inner, outer = np.where(past > 0, inner, middle), np.where(past > 0, middle, outer)
+        if (~crossed | (np.abs(past) < CLOSE * math.sqrt(squares.limit - squares.least))).all():
+            break
     return tuple(float(r) if c else None for r, c in zip(reached, crossed, strict=True))  # type: ignore[return-value]
 
 

@@ -87,11 +87,12 @@ def lowest(problem: Problem, begin: Array, bounds: Bounds) -> Array:
     return first_lowest(problem, found, LEVELS[-1])
 
 
-def least_squares(problem: Problem, begin: Array, bounds: Bounds) -> Array:
+def least_squares(problem: Problem, begin: Array, bounds: Bounds, tolerance: float = 1e-10) -> Array:
     """The optimum of the squares of log residuals.  # (R, p)"""
     rows, count, _ = begin.shape
-    each = problem.rows(np.repeat(np.arange(rows), count))
-    found = descend(each, begin.reshape(rows * count, -1), bounds, math.inf).reshape(begin.shape)
+    every = np.repeat(np.arange(rows), count)
+    flat = begin.reshape(rows * count, -1)
+    found = descend(problem.rows(every), flat, bounds.rows(every), math.inf, tolerance=tolerance).reshape(begin.shape)
     return first_lowest(problem, found, math.inf)
 
 
