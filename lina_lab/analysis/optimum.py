@@ -1,7 +1,7 @@
 """log ŷ = log Σ_k exp(c_k - e_k u_k) fitted to many rows at once: a start by variable projection, then damped Newton.
 
-Every form is a sum of terms, each exp(c - e u) with u = log x, or the constant exp(c): in the logarithms c the model is a
-log-sum-exp of affine functions, so that gradient and Hessian are closed forms of each term's share of ŷ.
+Every form is a sum of terms, each exp(c - e u) with u = log x, or the constant exp(c): in the logarithms c the model is
+a log-sum-exp of affine functions, so that gradient and Hessian are closed forms of each term's share of ŷ.
 Shapes: R rows (starts, resamples, fixed values), n points, T terms, p parameters in the order of the terms.
 """
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 DELTA = 1e-3
 """Residuals of log y below this count squared, those above linearly: a robust fit, close to least absolute errors."""
 LEVELS = (0.1, 0.03, 0.01, 0.003, DELTA)
-"""On the way from least squares: between its kinks the last objective is nearly flat, and Newton's step means little."""
+"""On the way from least squares: the last objective has kinks, between which Newton's step means little."""
 NEVER = -40.0
 """log of a coefficient that counts as 0, in units of the geometric mean of y."""
 STEEPEST = 10.0
@@ -71,42 +71,64 @@ def huber(residuals: Array, delta: float) -> Array:
     return inside * (np.abs(residuals) - inside / 2)
 
 
-def log_terms(problem: Problem, parameters: Array) -> tuple[list[Array], Array]:
-    """Logarithm of every term and of their sum.  # T of (R, n), (R, n)"""
+def log_curve(problem: Problem, parameters: Array) -> tuple[list[Array], Array]:
+    """Every term's share of ŷ, and log ŷ.  # T of (R, n), (R, n)"""
     logs = [
         parameters[:, place, None]
-        - (0 if column is None else parameters[:, place + 1, None] * problem.u[:, column])
-        + np.zeros(len(problem.u))
+        if column is None
+        else parameters[:, place, None] - parameters[:, place + 1, None] * problem.u[:, column]
         for place, column in places(problem.terms)
     ]
     if len(logs) == 1:
-        return logs, logs[0]
-    top = np.maximum.reduce(logs)
-    return logs, top + np.log(sum(np.exp(log - top) for log in logs))
+        return [np.ones_like(logs[0])], logs[0]
+    terms = [np.exp(log) for log in logs]
+    total = sum(terms[1:], terms[0])
+    return [term / total for term in terms], np.log(total)
 
 
 def objective(problem: Problem, parameters: Array, delta: float = DELTA) -> Array:
     """Σ w huber(log y - log ŷ) of every row.  # (R,)"""
-    _, total = log_terms(problem, parameters)
-    return (problem.weights * huber(problem.target - total, delta)).sum(axis=1)
+    _, curve = log_curve(problem, parameters)
+    return (problem.weights * huber(problem.target - curve, delta)).sum(axis=1)
 
 
-def _slopes(problem: Problem, parameters: Array, delta: float) -> tuple[Array, Array]:
-    """Gradient and Hessian of the objective in closed form.  # (R, p), (R, p, p)
+class Local(NamedTuple):
+    """The objective about one set of parameters in every row."""
 
-    With the share s_k of a term in ŷ, d log ŷ = Σ s_k d z_k, and the second derivative of log ŷ is
+    value: Array
+    """# (R,)"""
+    gradient: Array
+    """# (R, p)"""
+    hessian: Array
+    """# (R, p, p)"""
+    majorizer: Array
+    """Hessian if each Huber loss were the parabola that touches it at its residual and lies above: a step by it cannot
+    go too far, where Newton's, which sees the few residuals below delta alone, often does.  # (R, p, p)"""
+
+    def keep(self, index: NDArray[np.intp], other: "Local", rows: NDArray[np.bool_]) -> None:
+        """Take some rows of another."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine[index[rows]] = theirs[rows]
+
+
+def local(problem: Problem, parameters: Array, delta: float) -> Local:
+    """Value and derivatives in closed form.
+
+    With the share s_k of a term in ŷ, d log ŷ = Σ s_k dz_k, and the second derivative of log ŷ is
     Σ s_k dz_k dz_k' - (Σ s_k dz_k)(Σ s_k dz_k)'.
     """
-    logs, total = log_terms(problem, parameters)
-    residuals = problem.target - total
-    pull = problem.weights * np.clip(residuals, -delta, delta)
-    bend = problem.weights * (np.abs(residuals) <= delta) + pull
-    count = parameters.shape[1]
-    slopes = np.empty((len(parameters), count, len(problem.u)))
-    curvature = np.zeros((len(parameters), count, count))
-    for log, (place, column) in zip(logs, places(problem.terms), strict=True):
-        share = slopes[:, place]
-        np.exp(log - total, out=share)
+    shares, curve = log_curve(problem, parameters)
+    residuals = problem.target - curve
+    size = np.abs(residuals)
+    inside = np.minimum(size, delta)
+    value = (problem.weights * inside * (size - inside / 2)).sum(axis=1)
+    touching = problem.weights * (inside / np.maximum(size, 1e-300))
+    pull = touching * residuals
+    bend = problem.weights * (size <= delta) + pull
+    slopes = np.empty((len(parameters), parameters.shape[1], len(problem.u)))
+    curvature = np.zeros((len(parameters), parameters.shape[1], parameters.shape[1]))
+    for share, (place, column) in zip(shares, places(problem.terms), strict=True):
+        slopes[:, place] = share
         pulled = pull * share
         if column is None:
             curvature[:, place, place] = pulled.sum(axis=1)
@@ -117,49 +139,55 @@ def _slopes(problem: Problem, parameters: Array, delta: float) -> tuple[Array, A
         curvature[:, place, place] = moments[:, 0]
         curvature[:, place, place + 1] = curvature[:, place + 1, place] = moments[:, 1]
         curvature[:, place + 1, place + 1] = moments[:, 2]
+    across = slopes.transpose(0, 2, 1)
     gradient = -(slopes @ pull[:, :, None])[:, :, 0]
-    return gradient, (slopes * bend[:, None]) @ slopes.transpose(0, 2, 1) - curvature
+    return Local(value, gradient, (slopes * bend[:, None]) @ across - curvature, (slopes * touching[:, None]) @ across)
 
 
 def descend(
-    problem: Problem, start: Array, bounds: Bounds, delta: float, steps: int = 40, tolerance: float = 1e-10
+    problem: Problem, start: Array, bounds: Bounds, delta: float, steps: int = 60, tolerance: float = 1e-10
 ) -> Array:
     """Newton's method on every row, damped until the objective falls, with parameters kept within bounds.
 
     A parameter at a bound that wants to leave is held there for the step.
     """
     found = np.clip(start, bounds.low, bounds.high)
-    value = objective(problem, found, delta)
-    damping = np.full(len(found), 1e-3)
+    about = local(problem, found, delta)
+    damping = np.full(len(found), 1e-2)
     going = np.arange(len(found))
     for _ in range(steps):
-        part, limits, at = problem.rows(going), bounds.rows(going), found[going]
-        step = _step(part, at, limits, delta, damping[going])
-        trial = np.clip(at + step, limits.low, limits.high)
-        reached = objective(part, trial, delta)
-        before = value[going]
-        better = reached < before
-        found[going[better]], value[going[better]] = trial[better], reached[better]
-        damping[going] = np.where(better, damping[going] / 10, damping[going] * 8)
-        small = np.abs(trial - at).max(axis=1) < tolerance
-        still = better & (before - reached <= 1e-13 * before)
-        going = going[~(small | still | (damping[going] > 1e8))]
+        limits, at = bounds.rows(going), found[going]
+        trial = np.clip(
+            at + _step(Local(*(a[going] for a in about)), at, limits, damping[going]), limits.low, limits.high
+        )
+        reached = local(problem.rows(going), trial, delta)
+        before = about.value[going]
+        better = reached.value < before
+        found[going[better]] = trial[better]
+        about.keep(going, reached, better)
+        small = (np.abs(trial - at).max(axis=1) < tolerance) | (
+            better & (before - reached.value <= 1e-3 * tolerance * before)
+        )
+        done = (small & (better | (damping[going] > 1))) | (damping[going] > 1e6)
+        damping[going] = np.where(better, damping[going] / 8, np.maximum(damping[going] * 8, 0.03))
+        going = going[~done]
         if not len(going):
             break
     return found
 
 
-def _step(problem: Problem, at: Array, bounds: Bounds, delta: float, damping: Array) -> Array:
-    gradient, hessian = _slopes(problem, at, delta)
+def _step(about: Local, at: Array, bounds: Bounds, damping: Array) -> Array:
+    gradient = about.gradient
     held = ((at <= bounds.low) & (gradient > 0)) | ((at >= bounds.high) & (gradient < 0)) | (bounds.low == bounds.high)
     gradient = np.where(held, 0, gradient)
+    hessian = about.hessian + damping[:, None, None] * about.majorizer
     hessian = np.where(held[:, :, None] | held[:, None, :], 0, hessian)
     diagonal = np.einsum("rii->ri", hessian)
-    scale = np.maximum(np.abs(diagonal), 1e-3 * np.abs(diagonal).max(axis=1, keepdims=True))
-    diagonal += damping[:, None] * scale + np.where(held, 1, 1e-12)
+    scale = np.abs(diagonal).max(axis=1, keepdims=True)
+    diagonal += np.where(held, 1, 1e-10 * scale + 1e-300)
     step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
     uphill = (step * gradient).sum(axis=1) > 0
-    step[uphill] = -gradient[uphill] / (scale[uphill] * (1 + damping[uphill, None]) + 1e-12)
+    step[uphill] = -gradient[uphill] / scale[uphill]
     return np.clip(step, -3, 3)
 
 

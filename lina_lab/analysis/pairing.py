@@ -103,7 +103,7 @@ def _columns_exist(table: pd.DataFrame, columns: Columns) -> None:
     for name in (columns.x, columns.y):
         bad = table[pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
         if len(bad):
-            raise LabError(f"{name} must be a number, not {bad[name].iloc[0]} (row {_numbers(bad)})")
+            raise LabError(f"{name} must be a number, not {bad[name].iloc[0]} ({_numbers(bad)})")
 
 
 def _design(table: pd.DataFrame, columns: Columns, values: Sequence[str], name: str) -> pd.DataFrame:
@@ -150,7 +150,7 @@ def _positive(rows: pd.DataFrame, columns: Columns) -> None:
     for name in (columns.x, columns.y):
         bad = rows[~(np.isfinite(rows[name]) & (rows[name] > 0))]
         if len(bad):
-            raise LabError(f"{name} must be positive and finite, not {bad[name].iloc[0]:g} (row {_numbers(bad)})")
+            raise LabError(f"{name} must be positive and finite, not {bad[name].iloc[0]:g} ({_numbers(bad)})")
 
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:
@@ -161,7 +161,7 @@ def _unique(rows: pd.DataFrame, columns: Columns) -> None:
         known = {*columns, *columns.by, DESIGN, AT, SHARE}
         names = [c for c in group.columns if c not in known and not MEASURED.fullmatch(str(c))]
         differ = [str(c) for c in names if len(set(group[c].map(as_text))) > 1]
-        start = f"{len(group)} rows are design {group[DESIGN].iloc[0]} {_place(group.iloc[0])} (row {_numbers(group)})"
+        start = f"{len(group)} rows are design {group[DESIGN].iloc[0]} {_place(group.iloc[0])} ({_numbers(group)})"
         if differ:
             raise LabError(f"{start}; they differ in {', '.join(differ)}: add what makes the design to --by")
         raise LabError(f"{start} and nothing tells them apart: name the column that does with --pair")
@@ -195,8 +195,8 @@ def _state(row: pd.Series) -> str:
 
 
 def _numbers(rows: pd.DataFrame) -> str:
-    """Rows as a reader of the file counts them: the first below the heading is 1."""
-    return ", ".join(str(int(index) + 1) for index in rows.index)
+    """Rows by the name of their index: "line 3, 7" of a file."""
+    return f"{rows.index.name or 'row'} {', '.join(map(str, rows.index))}"
 
 
 def _listed(rows: pd.DataFrame, columns: Columns) -> str:

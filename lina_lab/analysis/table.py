@@ -153,24 +153,28 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def read_table(path: Path) -> pd.DataFrame:
     """A table from CSV or Parquet; an empty cell is missing, the word none is a value.
 
-    Lines of a CSV that start with # before its heading are notes.
+    A CSV is indexed by the lines of its file; lines that start with # before its heading are notes.
 
     Raises:
         LabError: if the file is no table, or has no rows.
     """
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
-            table = pd.read_csv(path, skiprows=notes, keep_default_na=False, na_values=["", "nan", "NaN"])
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except ValueError as error:  # pandas' and pyarrow's own errors are ValueErrors
         kind = "Parquet" if path.suffix == ".parquet" else "a CSV with a heading"
         raise LabError(f"{path} must be {kind}: {str(error).splitlines()[0]}") from error
     if table.empty:
         raise LabError(f"{path} must have rows below its heading, not none")
     return table
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+    missing = ["", "nan", "NaN"]
+    table = pd.read_csv(path, skiprows=notes, skip_blank_lines=False, keep_default_na=False, na_values=missing)
+    table.index = pd.RangeIndex(notes + 2, notes + 2 + len(table), name="line")
+    return table.dropna(how="all")
 
 
 def human(count: float) -> str:

@@ -8,7 +8,7 @@ from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.pairing import Columns
 from lina_lab.analysis.table import human, read_table
 from lina_lab.analysis.verdict import WORDS, Options, Verdict, compare_designs
-from lina_lab.cli.results import console, text_table
+from lina_lab.cli.results import print_table, text_table
 
 
 def print_comparison(file: Path, columns: Columns, a: str, b: str, options: Options, *, as_json: bool) -> None:
@@ -37,7 +37,7 @@ def _print(verdict: Verdict, columns: Columns) -> None:
     table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
     for gap in verdict.gaps:
         table.add_row(gap.size, human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
-    console().print(table)
+    print_table(table)
     if verdict.predictions:
         print()
         table = text_table("predicted", columns.x, "A / B", level, "error at the largest size, held out", numbers=4)
@@ -45,7 +45,7 @@ def _print(verdict: Verdict, columns: Columns) -> None:
             error = form.holdout_error
             checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
             table.add_row(WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
-        console().print(table)
+        print_table(table)
         slope, ends = _shown(verdict.slope)
         print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
     print(f"\n{verdict.better.sentence}\n\n{verdict.scales_better.sentence}\n")

@@ -12,7 +12,7 @@ from lina_lab import cost
 from lina_lab.cli.show import duration
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan, is_done, load_plan, read_result, read_state
+from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
 from lina_lab.sweep.budget import hours, to_do
 from lina_lab.sweep.tune import num_trials
 
@@ -26,7 +26,7 @@ SHOWN_METRICS = (
 )
 
 
-def console() -> Console:
+def _console() -> Console:
     """As wide as it needs to be where there is no terminal, so that nothing is cut."""
     return Console(width=None if sys.stdout.isatty() else 200)
 
@@ -39,6 +39,11 @@ def text_table(*headings: str, numbers: int) -> Table:
     return table
 
 
+def print_table(table: Table) -> None:
+    """Print a table of any width."""
+    _console().print(table)
+
+
 def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
     """Every cell with its key, parameters and training FLOPs, what was left out and why, and the hours it will take."""
     table = text_table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
@@ -48,7 +53,7 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
         done = (runs / cell.key).exists() and is_done(runs / cell.key)
         values = [str(value) for value in cell.values.values()]
         table.add_row(cell.key, *values, str(cell.seed), f"{parameters:,}", f"{flops:.3g}", "done" if done else "")
-    console().print(table)
+    _console().print(table)
     for line in left_out(plan.omitted):
         print(line)
     trials = num_trials(plan)
@@ -64,23 +69,6 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
         print(
             f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
         )
-
-
-def print_table(name: str, out: Path, source: str, runs: Path) -> None:
-    """The results table of a sweep, to a file or, as CSV, to stdout for `-`."""
-    from lina_lab.analysis.table import results_table, write_table
-
-    if source == "mlflow":
-        from lina_lab.tracking.table import mlflow_table
-
-        found, _ = mlflow_table(runs, name)
-    else:
-        found = results_table(runs, load_plan(runs, name))
-    if out == Path("-"):
-        found.to_csv(sys.stdout, index=False)
-    else:
-        write_table(found, out)
-        print(f"wrote {out} ({len(found)} cells, {len(found.columns)} columns)")
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:
@@ -102,7 +90,7 @@ def print_status(plan: StoredPlan, runs: Path) -> None:
             work += flops
             if state["state"] == "running" and state.get("seconds_left"):
                 speed += flops / state["seconds_left"]
-    console().print(table)
+    _console().print(table)
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     left = f"; about {duration(work / speed)} left" if speed else ""
     print(f"{plan.name}: {counts} of {len(states)} cells{left}")
@@ -131,7 +119,7 @@ def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> No
         total = f"{result['parameters']['total']:,}"
         table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
     print()
-    console().print(table)
+    _console().print(table)
     for key, reason in failed.items():
         trace = runs / key / "error.txt"
         print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")

@@ -144,6 +144,16 @@ def test_the_interval_of_the_gap_is_the_t_interval_with_the_spread_within_all_si
     assert line(pairs).slope == pytest.approx((slope.slope, slope.slope - half, slope.slope + half))
 
 
+def test_the_line_has_the_interval_of_a_mean_predicted_by_least_squares():
+    pairs = study(APART, np.random.default_rng(16))
+    design = np.stack([np.ones(12), np.log(pairs.x)], axis=1)
+    coefficients, rest, *_ = np.linalg.lstsq(design, log_ratios(pairs))
+    at = np.array([1, math.log(1e8)])
+    half = stats.t.ppf(0.975, 10) * math.sqrt(rest[0] / 10 * (at @ np.linalg.inv(design.T @ design) @ at))
+    expected = np.exp(at @ coefficients + np.array([0, -half, half]))
+    assert line(pairs).at(1e8) == pytest.approx(expected)
+
+
 def test_a_held_out_size_is_missed_by_what_a_floor_bends():
     case = Case(Truth(40, 0.5, floor=4), Truth(40, 0.5, floor=8))
     pairs = pairs_of(table(case, np.random.default_rng(0), num_sizes=5, seeds=2, noise=0))

@@ -66,7 +66,7 @@ def test_two_cells_in_one_place_are_refused_with_what_differs(drawn):
     double = pd.concat([drawn.assign(kv_gate="none", steps=1), drawn.assign(kv_gate="key", steps=2)], ignore_index=True)
     double["eval/kid"] = range(len(double))
     with pytest.raises(
-        LabError, match=r"2 rows are design A at size0, 0 \(row 1, 25\); they differ in kv_gate, steps:"
+        LabError, match=r"2 rows are design A at size0, 0 \(row 0, 24\); they differ in kv_gate, steps:"
     ):
         pairs(double)
     assert len(pairs(double, Columns("parameters", "fid", ("design", "steps"), None), "new,1", "old,1").a) == 12
@@ -74,7 +74,7 @@ def test_two_cells_in_one_place_are_refused_with_what_differs(drawn):
     with pytest.raises(LabError, match="nothing tells them apart: name the column that does with --pair"):
         pairs(again)
     seedless = drawn.drop(columns="seed")
-    with pytest.raises(LabError, match=r"3 rows are design A at size0 \(row 1, 2, 3\) .* --pair"):
+    with pytest.raises(LabError, match=r"3 rows are design A at size0 \(row 0, 1, 2\) .* --pair"):
         pairs(seedless)
     assert pairs(seedless.iloc[::3]).seeds == 1
 
@@ -112,10 +112,10 @@ def test_what_is_not_done_or_not_there_is_left_out_and_said(drawn):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("fid", 0.0, r"fid must be positive and finite, not 0 \(row 3\)"),
-        ("fid", -2.5, r"fid must be positive and finite, not -2.5 \(row 3\)"),
-        ("parameters", math.inf, r"parameters must be positive and finite, not inf \(row 3\)"),
-        ("fid", "bad", r"fid must be a number, not bad \(row 3\)"),
+        ("fid", 0.0, r"fid must be positive and finite, not 0 \(row 2\)"),
+        ("fid", -2.5, r"fid must be positive and finite, not -2.5 \(row 2\)"),
+        ("parameters", math.inf, r"parameters must be positive and finite, not inf \(row 2\)"),
+        ("fid", "bad", r"fid must be a number, not bad \(row 2\)"),
     ],
 )
 def test_a_value_without_a_logarithm_is_refused_by_row(drawn, column, value, message):

@@ -142,6 +142,10 @@ def test_unequal_exposure_concerns_the_trend_and_at_the_largest_size_both(drawn,
     (reason,) = against(drawn)[1]
     assert reason.startswith(f"{name} differs: size0 A 1,000,000, size0 B 1,000,000, size1 A 2,000,000, ")
     assert against(drawn)[0] == []
+    drawn[name] = np.where((drawn["size"] == "size0") & (drawn["design"] == "old"), 2, 1)
+    assert against(drawn)[0] == []
+    drawn[name] = np.where((drawn["size"] == "size3") & (drawn["design"] == "old"), 2, 1)
+    assert len(against(drawn)[0]) == 1
     drawn[name] = np.where(drawn["design"] == "old", 2, 1)
     assert against(drawn) == ([f"{name} differs: {EXPOSURE}"], [f"{name} differs: {EXPOSURE}"])
 
@@ -152,6 +156,8 @@ EXPOSURE = "size0 A 1, size0 B 2, size1 A 1, size1 B 2, size2 A 1, size2 B 2, si
 def test_samples_seen_that_nobody_knows_are_not_taken_to_be_equal(drawn):
     reason = "the table does not say how many samples each cell has seen (samples_seen)"
     assert against(drawn.drop(columns="samples_seen")) == ([], [reason])
+    drawn["samples_seen"] = drawn["samples_seen"].where(drawn.index != 5)
+    assert against(drawn) == ([], [reason])
 
 
 def test_a_diverged_cell_is_a_reason_and_not_only_left_out(drawn):

@@ -81,6 +81,9 @@ def test_several_columns_make_a_design_and_none_is_a_value(csv):
 def test_notes_before_the_heading_are_skipped(csv):
     csv.write_text(f"# a note, with a comma\n# another\n{csv.read_text()}")
     assert json.loads(compare(csv, *DESIGNS, "--json"))["num_pairs"] == 12
+    csv.write_text(csv.read_text() + "\nnew,size0,7,done,1000000,-1\n")
+    with pytest.raises(LabError, match=r"fid must be positive and finite, not -1 \(line 29\)"):
+        compare(csv, *DESIGNS)
 
 
 @pytest.mark.parametrize(
