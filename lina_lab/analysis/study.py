@@ -67,7 +67,9 @@ def read_study(folder: Path) -> Study:
     table = read_table(folder / "table.csv").reset_index(drop=True)
     table.attrs["axes"] = list(plan.axes)
     others = [folder / name for name in ("curves.csv", "trials.csv", "gates.parquet")]
-    return Study(plan, table, *(read_table(path).reset_index(drop=True) if path.exists() else pd.DataFrame() for path in others))
+    return Study(
+        plan, table, *(read_table(path).reset_index(drop=True) if path.exists() else pd.DataFrame() for path in others)
+    )
 
 
 def curves_table(runs: Path, table: pd.DataFrame) -> pd.DataFrame:

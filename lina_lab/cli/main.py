@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from lina_lab.cli.comparison import compare
 from lina_lab.cli.figures import figures_app
-from lina_lab.cli.options import RUNS, CellName, Runs
+from lina_lab.cli.options import RUNS, CellName, Runs, SweepName
+from lina_lab.cli.studying import compare, fit, notebook, report, table
 from lina_lab.errors import LabError
 
 app = typer.Typer(
@@ -22,7 +22,6 @@ app = typer.Typer(
 
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a core, or --per-gpu on every GPU.")]
-SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
 OptionalWorkers = Annotated[int | None, typer.Option(min=0, help="Worker processes; by default one a core or GPU.")]
@@ -201,64 +200,8 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-@app.command()
-def table(
-    name: SweepName,
-    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet; by default CSV on stdout.")] = Path("-"),
-    source: Annotated[
-        Literal["ledger", "mlflow"], typer.Option("--from", help="Where the results are read.")
-    ] = "ledger",
-    runs: Runs = RUNS,
-) -> None:
-    """Write every column of every cell of a sweep as one table."""
-    from lina_lab.cli.tables import export_table
-
-    export_table(name, out, source, runs)
-
-
-@app.command()
-def report(
-    name: SweepName,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; by default reports/SWEEP.")] = None,
-    runs: Runs = RUNS,
-) -> None:
-    """Write the table, figures and page of a sweep."""
-    from lina_lab.figures.report import write_report
-    from lina_lab.ledger import load_plan
-
-    plan = load_plan(runs, name)
-    print(f"wrote {write_report(runs, plan, out or Path('reports') / plan.name)}")
-
-
-@app.command("fit")
-def fit_command(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV, e.g. reports/digits-quick/table.csv.")],
-    x: Annotated[str, typer.Option(metavar="COLUMN", help="Size, e.g. parameters.")],
-    y: Annotated[str, typer.Option(metavar="COLUMN", help="What is fitted, e.g. eval/fid/digits-cnn.")],
-    by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Fit each value by itself; may be repeated.")] = [],  # noqa: B006
-    form: Annotated[
-        Literal["power", "offset", "surface"] | None, typer.Option(help="By default power, offset.")
-    ] = None,
-    d: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Second size of a surface, e.g. samples_seen.")
-    ] = None,
-    holdout_largest: Annotated[
-        bool, typer.Option("--holdout-largest", help="Predict the largest x without it.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """Fit scaling curves to a table, with intervals.
-
-    power: A x^-alpha; offset: E + A x^-alpha; surface: E + A x^-alpha + B d^-beta. Parameters minimise the sum of
-    Huber(1e-3) of log residuals; 95 % intervals are profiles of least squares. A low end of 0 in E's interval says: E
-    not identified. An end without a limit is ? (in JSON null); "holdout" is null unless asked for and possible.
-    """
-    from lina_lab.cli.fitting import Request, fit_table
-
-    fit_table(Request(file, x, y, d, by, form, holdout_largest), as_json=as_json)
-
-
-app.command()(compare)
+for command in (table, report, notebook, fit, compare):
+    app.command()(command)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")

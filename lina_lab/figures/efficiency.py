@@ -150,13 +150,6 @@ def _legend(figure: Figure) -> None:
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 
-def write_efficiency(table: pd.DataFrame, plan: StoredPlan, out: Path) -> None:
-    """Write efficiency.png, .pdf and .svg; nothing where nothing of it is known."""
-    figure = efficiency_figure(table, plan)
-    if figure is not None:
-        save(figure, out / "efficiency.png", ("png", "pdf", "svg"))
-
-
 def write_profile(file: Path, out: Path) -> Path:
     """Write profile.png, .pdf and .svg from a CSV with `PROFILE_COLUMNS`: the path of the PNG.
 

@@ -1,7 +1,6 @@
 """The ablation as a forest plot: a row an effect, its interval, and the line of no effect."""
 
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,12 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from lina_lab.analysis.ablation import ALL_SIZES, ONE_SEED, ablation_table, readable_ablation
-from lina_lab.analysis.table import to_latex, to_markdown
-from lina_lab.figures.style import new_figure, save, style
+from lina_lab.analysis.ablation import ALL_SIZES, ONE_SEED
+from lina_lab.figures.style import new_figure, style
 from lina_lab.figures.ticks import log_axis
-from lina_lab.files import write_atomic
-from lina_lab.ledger import StoredPlan
 
 ROW_INCHES = 0.2
 SPACE = 0.6
@@ -84,20 +80,3 @@ def _what_bars_are(effects: pd.DataFrame) -> str:
     if effects["low"].isna().all():
         return ONE_SEED
     return "bars: 95 % t interval over training seeds" + ("; hollow: one seed" if effects["low"].isna().any() else "")
-
-
-def write_ablation(table: pd.DataFrame, plan: StoredPlan, metric: str, out: Path) -> None:
-    """Write ablation.csv, .md and .tex and the forest plot; nothing where no two cells can be compared.
-
-    Raises:
-        LabError: if cells were measured differently.
-    """
-    effects = ablation_table(table, plan, metric)
-    figure = forest_figure(effects, metric.removeprefix("eval/").replace("fid/", "FID, "))
-    if figure is None:
-        return
-    shown = readable_ablation(effects)
-    write_atomic(out / "ablation.csv", effects.to_csv(index=False))
-    write_atomic(out / "ablation.md", to_markdown(shown))
-    write_atomic(out / "ablation.tex", to_latex(shown))
-    save(figure, out / "forest.png", ("png", "pdf", "svg"))

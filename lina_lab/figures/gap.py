@@ -15,6 +15,8 @@ from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
 COLUMNS = 3
+BEYOND = 4.0
+"""A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
 
 
 def gap_figure(found: Sequence[Finding]) -> Figure | None:
@@ -41,8 +43,10 @@ def _draw(panel: Axes, finding: Finding) -> None:
     for place, contrast in enumerate(finding.contrasts):
         shift = 1.05 ** (place - (len(finding.contrasts) - 1) / 2)  # bars of one size stand side by side
         _draw_contrast(panel, contrast, shift)
-    panel.set_xscale("log")
     panel.set_yscale("log")
+    means = [r.mean for c in finding.contrasts for r in (*(g.ratio for g in c.verdict.gaps), *_predicted(c))]
+    low, high = panel.get_ylim()
+    panel.set_ylim(max(low, min(means) / BEYOND), min(high, max(means) * BEYOND))  # a wide bar leaves the panel
     log_axis(panel.xaxis, si)
     log_axis(panel.yaxis)
     panel.set_title(finding.name)
@@ -76,6 +80,10 @@ def _draw_contrast(panel: Axes, contrast: Contrast, shift: float) -> None:
             markersize=4,
             **hollow,
         )
+
+
+def _predicted(contrast: Contrast) -> list[Interval]:
+    return [form.ratio for form in contrast.verdict.predictions]
 
 
 def _bars(ratios: Sequence[Interval]) -> list[list[float]] | None:

@@ -21,8 +21,8 @@ START = 1.0
 """What every gate is before training: the middle of the colours."""
 GAP = 1
 """Blank tokens between grids."""
-MANY = 36
-"""Up to so many (layer, head) pairs each has a panel by default; beyond, a layer has its mean and SD over heads."""
+MANY, ABREAST = 36, 8
+"""Up to so many (layer, head) pairs, and so many heads, have a panel each; beyond, a layer has mean and SD of them."""
 WITHIN = 0.99
 """Share of weights inside the ends of the colours, so that a few outliers do not bleach the rest."""
 WIDTH = 5.0
@@ -183,6 +183,19 @@ def _bar(figure: Figure, panels: np.ndarray, colours: Colours, label: str) -> No
     bar.outline.set_visible(False)
 
 
+def gates_figure(table: pd.DataFrame) -> Figure | None:
+    """The maps of one cell's decoder, or of its context stack; over many heads, their mean and spread. None if none."""
+    if table.empty:
+        return None
+    segment = "decoder" if "decoder" in set(table["segment"]) else table["segment"].iloc[0]
+    part = table[table["segment"] == segment]
+    return gate_overview(part) if _many(part) else gate_maps(part)
+
+
+def _many(part: pd.DataFrame) -> bool:
+    return part["head"].nunique() > ABREAST or len(part[["layer", "head"]].drop_duplicates()) > MANY
+
+
 def write_gates(experiment: Experiment, weights: Mapping[str, np.ndarray], out: Path, *, atlas: bool) -> list[str]:
     """Write `gates.csv`, `gates-summary.csv` and the maps of each segment: lines that say what they show.
 
@@ -195,7 +208,7 @@ def write_gates(experiment: Experiment, weights: Mapping[str, np.ndarray], out: 
     write_atomic(out / "gates.csv", table.to_csv(index=False))
     write_atomic(out / "gates-summary.csv", gates_summary(table).to_csv(index=False))
     for segment, part in table.groupby("segment", sort=False):
-        many = len(part[["layer", "head"]].drop_duplicates()) > MANY
+        many = _many(part)
         save(gate_overview(part) if many else gate_maps(part), out / f"gates-{segment}.png", ("png", "pdf", "svg"))
         if many and atlas:
             save(gate_maps(part), out / f"gates-{segment}-atlas.png", ("png", "pdf"))

@@ -1,222 +1,126 @@
-"""The report of a sweep: a table, figures, and one self-contained page that says what is seen and what is not known."""
+"""The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
 import base64
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
+from matplotlib.figure import Figure
 
-from lina_lab.analysis.compare import Comparison, comparisons, ratio_interval
+from lina_lab.analysis.ablation import ablation_table, readable_ablation
+from lina_lab.analysis.scaling import design_fits, readable_fits
+from lina_lab.analysis.study import Study, study_of_ledger, write_study
 from lina_lab.analysis.table import (
+    SIZE_AXIS,
     design_axes,
     design_label,
-    designs,
-    human,
     main_metric,
     readable,
-    results_table,
+    refuse_mixtures,
     to_latex,
     to_markdown,
-    unequal_exposure,
+    write_table,
 )
-from lina_lab.analysis.tuning import power_law, trials_table, tuned_names
-from lina_lab.config.sweep import cell_label, left_out
-from lina_lab.errors import LabError
+from lina_lab.analysis.tuning import tuned_names
+from lina_lab.analysis.verdicts import Finding, findings, verdicts_table
+from lina_lab.figures import words
 from lina_lab.figures.curves import training_figure
-from lina_lab.figures.efficiency import write_efficiency
-from lina_lab.figures.forest import write_ablation
+from lina_lab.figures.efficiency import efficiency_figure
+from lina_lab.figures.forest import forest_figure
+from lina_lab.figures.gap import gap_figure
+from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.samples import samples_figure
 from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.ledger import StoredPlan, read_result
+from lina_lab.ledger import StoredPlan
+
+FORMATS = ("png", "pdf", "svg")
 
 
 def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
-    """Write table, figures and index.html of a sweep: the path of the page. The same ledger gives the same bytes.
+    """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
     """
-    table = results_table(runs, plan)
-    table.attrs["axes"] = list(plan.axes)
-    metric = main_metric(table)
-    tuned = tuned_names(plan)
-    shown = readable(table, plan.axes, tuned)
-    write_atomic(out / "table.csv", table.to_csv(index=False))
-    write_atomic(out / "table.md", to_markdown(shown))
-    write_atomic(out / "table.tex", to_latex(shown))
-    save(scaling_figure(table, plan), out / "scaling.png", ("png", "pdf", "svg"))
-    write_ablation(table, plan, metric, out)
-    write_efficiency(table, plan, out)
-    pictures = {"training": training_figure(runs, table, plan), "samples": samples_figure(runs, table, plan)}
-    if tuned:
-        trials = trials_table(runs, plan)
-        write_atomic(out / "trials.csv", trials.to_csv(index=False))
-        pictures |= {f"tuning-{n}": tuning_figure(trials, table, plan, n, path) for n, path in tuned.items()}
-    for name, figure in pictures.items():
+    study = study_of_ledger(runs, plan)
+    table, metric = study.table, main_metric(study.table)
+    refuse_mixtures(table, metric)
+    found, missing = findings(table, plan, metric)
+    write_study(study, runs, out)
+    shown = _write_tables(study, found, metric, out)
+    figures = study_figures(study, found, metric) | {"samples": samples_figure(runs, table, plan)}
+    for name, figure in figures.items():
         if figure is not None:
-            save(figure, out / f"{name}.png")
+            save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
-        metric=metric,
+        verdict=list(words.verdict_sentences(found)),
+        missing=missing,
         bars=bars(table).replace("\n", " "),
-        seen=list(what_is_seen(table, plan, metric)),
-        unknown=list(what_is_not_known(table, plan)),
-        images={name: _embedded(out / f"{name}.png") for name in ("scaling", "training", "samples")},
-        tunings={name: _embedded(out / f"tuning-{name}.png") for name in tuned},
-        columns=list(shown.columns),
-        rows=[["" if pd.isna(v) else v for v in row] for row in shown.itertuples(index=False)],
-        trouble=list(trouble(table, plan)),
-        measured=_measured(table),
-        provenance=_provenance(runs, table, plan),
+        seen=list(words.what_is_seen(table, plan, metric)),
+        unknown=list(words.what_is_not_known(table, plan)),
+        images={name: _embedded(out / f"{name}.png") for name, figure in figures.items() if figure is not None},
+        gates_of=gates_of(study, metric)[0],
+        tuned=list(tuned_names(plan)),
+        tables={name: _rows(part) for name, part in shown.items()},
+        trouble=list(words.trouble(table, plan)),
+        measured=words.measured(table),
+        provenance=words.provenance(runs, table, plan),
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
 
 
-def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:
-    """Sentences that say what the table shows, each number computed from it."""
-    for comparison in comparisons(table, plan, metric):
-        yield _comparison_sentence(comparison)
-    yield from what_tuning_saw(table, plan)
-    for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
-        by_size = rows.groupby("parameters")[metric].mean()
-        if len(by_size) > 1:
-            first, last = by_size.index[0], by_size.index[-1]
-            yield (
-                f"{design_label(values)}: FID {by_size.iloc[0]:.3g} at {human(first)} parameters, "
-                f"{by_size.iloc[-1]:.3g} at {human(last)}"
-                f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
-            )
-
-
-def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
-    """How the chosen values change with size."""
-    for name, path in tuned_names(plan).items():
-        if name not in table or not (plan.tune or {})["search"][path]["log"]:
-            continue
-        for values, rows in designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)):
-            chosen = rows.drop_duplicates(subset=["parameters", name])
-            law = power_law(chosen["parameters"].tolist(), chosen[name].tolist())
-            if law is not None:
-                interval = "no interval from two sizes"
-                if law.low is not None:
-                    interval = f"95 % interval {law.low:.2f} to {law.high:.2f}"
-                yield (
-                    f"{design_label(values)}: the chosen {name} goes with parameters to the power {law.exponent:.2f} "
-                    f"({interval})."
-                )
-
-
-def _comparison_sentence(c: Comparison) -> str:
-    ratios, count = c.pairs["ratio"], len(c.pairs)
-    what = f"{c.axis} {c.value} against {c.baseline}: FID"
-    if count == 1:
-        sentence = f"{what} was {ratios.iloc[0]:.2f} times as high in the one pair of cells that differ in nothing else"
-    else:
-        sentence = (
-            f"{what} was {ratios.min():.2f} to {ratios.max():.2f} times as high in the {count} pairs of cells that "
-            f"differ in nothing else; lower in {c.lower}, not lower in {count - c.lower}"
-        )
-    interval = ratio_interval(c)
-    if interval is None:
-        return f"{sentence}. One seed: how much of it another seed would change was not measured."
-    return (
-        f"{sentence}. Over {c.seeds} seeds the mean ratio, averaged over sizes and other axes, is {interval.mean:.3f} "
-        f"(95 % interval {interval.low:.3f} to {interval.high:.3f})."
-    )
-
-
-def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
-    """What the study cannot say, as far as the table tells."""
-    if table["seed"].nunique() < 2:
-        yield (
-            "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
-            "measured. No verdict is given."
-        )
-    yield from what_tuning_leaves_open(table, plan)
-    warning = unequal_exposure(table)
-    if warning:
-        yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
-    if "size" in plan.axes and table["size"].nunique() < 4:
-        yield (
-            f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "
-            "do not read the lines beyond their ends."
-        )
-    yield (
-        "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
-        "50,000 samples), nor with values of another number of samples."
-    )
-
-
-def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
-    names = tuned_names(plan)
-    if "training.learning_rate" not in names.values():
-        yield (
-            "One learning rate served every size and design. A design may be behind because its best learning rate is "
-            "another, so nothing here says which design scales better."
-        )
-    for name in [name for name in names if name in table]:
-        edge = table[table[f"{name}_inside"] == False].drop_duplicates(list(plan.axes))  # noqa: E712, a column
-        where = "; ".join(cell_label({axis: row[axis] for axis in plan.axes}) for row in edge.to_dict("records"))
-        yield (
-            f"{name} was chosen from {int(table['tune_trials'].max())} trials for every design at every size, all of "
-            f"one seed: the choice itself has a spread that was not measured."
-        )
-        if where:
-            yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."
-
-
-def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
-    """Cells without a result, and points of the grid without a cell, each with its reason."""
-    for row in table.to_dict("records"):
-        name = f"{cell_label({axis: row[axis] for axis in plan.axes})}, seed {row['seed']}"
-        if row["state"] == "diverged":
-            yield f"diverged: {name}, at step {int(row['diverged_at'])}"
-        elif row["state"] != "done":
-            reason = row.get("reason")
-            yield f"{row['state']}: {name}{f' ({reason})' if isinstance(reason, str) else ''}"
-    yield from left_out(plan.omitted)
-
-
-def _measured(table: pd.DataFrame) -> dict[str, Any]:
-    names = ("extractor", "num_generated", "num_reference", "autoregressive_steps", "flow_steps", "guidance_scale")
-    found = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
-    return {name: ", ".join(_plain(v) for v in values) for name, values in found.items()}
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _provenance(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> dict[str, str]:
-    results = []
-    for key in table["key"]:
-        try:
-            results.append(read_result(runs / key))
-        except LabError:
-            continue
-    facts = [result["provenance"] for result in results]
-    seconds = sum(sum(result["seconds"].values()) for result in results)
-
-    def every(values: Iterable[object]) -> str:
-        return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
-
+def study_figures(study: Study, found: list[Finding], metric: str) -> dict[str, Figure | None]:
+    """Every figure that a study's data alone can give, by name; None where there is nothing to draw."""
+    plan, table = study.plan, study.table
+    tuned = tuned_names(plan)
     return {
-        "command": every(f["command"] for f in facts),
-        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
-        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
-        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
-        "Python": every(f["python"] for f in facts),
-        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
-        "seeds": every(sorted({cell.seed for cell in plan.cells})),
-        "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
-        "started": min(f["started"] for f in facts),
+        "scaling": scaling_figure(table, plan),
+        "gap": gap_figure(found),
+        "forest": forest_figure(ablation_table(table, plan, metric), "FID"),
+        "training": training_figure(study.curves, table, plan),
+        "gates": gates_figure(gates_of(study, metric)[1]),
+        "efficiency": efficiency_figure(table, plan),
+        **{f"tuning-{name}": tuning_figure(study.trials, table, plan, name, path) for name, path in tuned.items()},
     }
+
+
+def _write_tables(study: Study, found: list[Finding], metric: str, out: Path) -> dict[str, pd.DataFrame]:
+    """Write each table for people as Markdown and LaTeX, and its numbers as CSV: the tables for people."""
+    plan, table = study.plan, study.table
+    effects, fits = ablation_table(table, plan, metric), design_fits(table, plan, metric)
+    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(found)}
+    shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
+    if len(fits):
+        shown["fits"] = readable_fits(fits, design_axes(plan))
+    for name, part in numbers.items():
+        if len(part):
+            write_table(part, out / f"{name}.csv")
+    for name, part in shown.items():
+        write_atomic(out / f"{name}.md", to_markdown(part))
+        write_atomic(out / f"{name}.tex", to_latex(part))
+    return shown
+
+
+def gates_of(study: Study, metric: str) -> tuple[str, pd.DataFrame]:
+    """Name and gates of the cell with the lowest FID among the largest that have gates; none, and an empty table."""
+    if study.gates.empty:
+        return "", study.gates
+    cells = study.table[study.table["key"].isin(study.gates["key"])].dropna(subset=[metric])
+    if SIZE_AXIS in cells:
+        cells = cells[cells[SIZE_AXIS] == cells.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
+    best = cells.nsmallest(1, metric).to_dict("records")[0]
+    label = design_label({axis: best[axis] for axis in study.plan.axes})
+    return f"{label}, seed {best['seed']}", study.gates[study.gates["key"] == best["key"]]
+
+
+def _rows(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    rows = [["" if pd.isna(v) else str(v) for v in row] for row in table.itertuples(index=False)]
+    return list(table.columns), rows
 
 
 def _embedded(path: Path) -> str | None:

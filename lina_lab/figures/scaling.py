@@ -3,42 +3,70 @@
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lina_lab.analysis.compare import log_interval
+from lina_lab.analysis.fits import fit, predict
 from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger import StoredPlan
+
+MOST = 6
+"""Designs that one panel holds without confusion."""
 
 
 def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
-    """FID against parameters, both logarithmic; `bars` says what the error bars are.
+    """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
+
+    Designs with two sizes have no law: their points are joined. Many designs stand in a panel for each value of their
+    last axis. `bars` says what the error bars are.
 
     Raises:
         LabError: if no cell has a FID, or they cannot be compared.
     """
     metric = main_metric(table)
     refuse_mixtures(table, metric)
+    groups = _panels(table, design_axes(plan))
     with style():
-        figure = new_figure(5.6, 3.9)
-        axes = figure.add_subplot()
-        for values, rows in designs(table, design_axes(plan)):
-            draw_design(axes, values, rows.dropna(subset=[metric]), metric)
-            _mark_diverged(axes, values, rows)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("parameters")
-        axes.set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:g}"))
-        axes.yaxis.set_minor_formatter(FuncFormatter(lambda n, _: f"{n:g}" if _few_decades(axes) else ""))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.legend(title=bars(table), title_fontsize=7, alignment="left", loc="best")
+        figure = new_figure(0.9 + 4.7 * len(groups), 5.0)
+        grid = figure.subplots(
+            2, len(groups), sharex=True, sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
+        )
+        for (title, group), axes, below in zip(groups, *grid, strict=True):
+            for values, rows in group:
+                draw_design(axes, values, rows.dropna(subset=[metric]), metric)
+                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric)
+                _mark_diverged(axes, values, rows)
+            axes.set_title(title)
+            below.axhline(0, color="#999999", linewidth=0.8)
+            below.set_xlabel("parameters")
+            axes.legend(title=bars(table), title_fontsize=7, alignment="left", loc="best", fontsize=7)
+        for axes in grid[0]:  # once all are drawn: they share their range
+            log_axis(axes.xaxis, human)
+            log_axis(axes.yaxis)
+        grid[0][0].set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
+        grid[1][0].set_ylabel("off the law, %")
     return figure
+
+
+Designs = list[tuple[dict[str, Scalar], pd.DataFrame]]
+
+
+def _panels(table: pd.DataFrame, axes: list[str]) -> list[tuple[str, Designs]]:
+    """All designs in one panel, or, if they are many, a panel for each value of the last axis that has several."""
+    found = list(designs(table, axes))
+    several = [axis for axis in axes if len({values[axis] for values, _ in found}) > 1]
+    if len(found) <= MOST:
+        return [("", found)]
+    panels: dict[Scalar, Designs] = {}
+    for values, rows in found:
+        panels.setdefault(values[several[-1]], []).append((values, rows))
+    return [(f"{several[-1]} {value}", group) for value, group in panels.items()]
 
 
 def bars(table: pd.DataFrame) -> str:
@@ -51,7 +79,7 @@ def bars(table: pd.DataFrame) -> str:
 
 
 def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
-    """A design's line: geometric means with a t interval over seeds, or values with their resampling SD."""
+    """A design's points and power law: geometric means with a t interval over seeds, or values with resampling SD."""
     points = []
     for parameters, group in rows.groupby("parameters", sort=True):
         interval = log_interval([math.log(v) for v in group[metric]])
@@ -64,8 +92,32 @@ def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, me
             points.append((parameters, value, min(deviation, 0.999 * value), deviation))
     if points:
         x, y, low, high = zip(*points, strict=True)
-        label = design_label(values)
-        axes.errorbar(x, y, yerr=[low, high], label=label, capsize=2, elinewidth=0.9, **design_style(values))
+        look = design_style(values) | ({"linestyle": "none"} if _has_law(rows) else {})
+        axes.errorbar(x, y, yerr=[low, high], label=design_label(values), capsize=2, elinewidth=0.9, **look)
+    if _has_law(rows):
+        look = design_style(values)
+        ends = np.array([rows["parameters"].min(), rows["parameters"].max()])
+        axes.plot(ends, _law(rows, metric, ends), color=look["color"], linestyle=look["linestyle"], linewidth=1.0)
+
+
+def _has_law(rows: pd.DataFrame) -> bool:
+    return rows["parameters"].nunique() > 2
+
+
+def _law(rows: pd.DataFrame, metric: str, at: np.ndarray) -> np.ndarray:
+    """The power law of a design's cells, at some sizes."""
+    x, y = rows["parameters"].to_numpy(dtype=float), rows[metric].to_numpy(dtype=float)
+    return predict("power", fit("power", x, y).params, at)
+
+
+def _draw_residuals(below: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
+    """How far each cell is from its design's power law, in percent."""
+    if not _has_law(rows):
+        return
+    x = rows["parameters"].to_numpy(dtype=float)
+    off = 100 * (rows[metric] / _law(rows, metric, x) - 1)
+    look = {name: value for name, value in design_style(values).items() if name not in {"linestyle", "linewidth"}}
+    below.plot(x, off, linestyle="none", alpha=0.7, **(look | {"markersize": 4}))
 
 
 def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame) -> None:
@@ -81,8 +133,3 @@ def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame)
             transform=axes.get_xaxis_transform(),
             label=f"{design_label(values)}: diverged",
         )
-
-
-def _few_decades(axes: Axes) -> bool:
-    low, high = axes.get_ylim()
-    return high / low < 15

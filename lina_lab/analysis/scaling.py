@@ -1,0 +1,63 @@
+"""Both scaling curves of every design of a study, with their intervals and their error at the largest size held out."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lina_lab.analysis.fits import fit, predict, refusal
+from lina_lab.analysis.intervals import intervals
+from lina_lab.analysis.table import design_axes, designs
+from lina_lab.ledger import StoredPlan
+
+CURVES = ("power", "offset")
+
+
+def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
+    """One row a design and form that its sizes allow: the axes, form, n, parameters, intervals, objective, hold-out.
+
+    Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0;
+    `holdout_error` is predicted over measured - 1 at the largest size, by a fit without it (geometric mean of seeds).
+    """
+    rows = []
+    for values, cells in designs(table.dropna(subset=[metric]), design_axes(plan)):
+        x, y = cells["parameters"].to_numpy(dtype=float), cells[metric].to_numpy(dtype=float)
+        rows += [values | _row(form, x, y) for form in CURVES if not refusal(form, x)]
+    return pd.DataFrame(rows)
+
+
+def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    found = fit(form, x, y)
+    row: dict[str, Any] = {"form": form, "n": found.n, **found.params}
+    for name, interval in intervals(found, x, y).items():
+        row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
+    if "E" in found.params:
+        row["E_identified"] = bool(row["E_low"])
+    rest = x < x.max()
+    if not refusal(form, x[rest]):
+        predicted = predict(form, fit(form, x[rest], y[rest]).params, x[~rest])
+        row["holdout_error"] = math.expm1(float(np.mean(np.log(predicted) - np.log(y[~rest]))))
+    return row | {"objective": found.objective}
+
+
+def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    """The fits as text: 'A x^-alpha | 0.41 (0.35 to 0.47) | ...'."""
+    records = fits.to_dict("records")
+    shown = pd.DataFrame({axis: fits[axis].astype(str) for axis in axes})
+    shown["form"] = fits["form"].map({"power": "A N^-α", "offset": "E + A N^-α"})
+    shown["n"] = fits["n"].astype(str)
+    shown["α (95 %)"] = [_with_interval(row, "alpha") for row in records]
+    shown["E (95 %)"] = [
+        "" if row["form"] == "power" else _with_interval(row, "E") if row["E_identified"] else "not identified"
+        for row in records
+    ]
+    error = fits.get("holdout_error", pd.Series(math.nan, index=fits.index))
+    shown["largest size held out"] = [f"{100 * value:+.0f} %" if math.isfinite(value) else "" for value in error]
+    return shown
+
+
+def _with_interval(row: dict[Any, Any], name: str) -> str:
+    ends = [row[f"{name}_low"], row[f"{name}_high"]]
+    known = [f"{end:.3g}" if end is not None and math.isfinite(end) else "no limit" for end in ends]
+    return f"{row[name]:.3g} ({known[0]} to {known[1]})"
