@@ -8,6 +8,7 @@ from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.ledger import StoredPlan, append_metrics, create_cell, load_plan, store_plan, write_result
+from tests.browser import browser, chromium  # noqa: F401, fixtures
 
 EXPERIMENT = {
     "name": "fake",
@@ -19,6 +20,8 @@ AXES = {
     "model.attention.conv_kernel": [0, 5],
     "model.size": ["nano", "micro"],
 }
+FIDS = {"nano": 80.0, "micro": 50.0, "tiny": 32.0, "small": 20.0}
+PARAMETERS = {"nano": 100_000, "micro": 400_000, "tiny": 1_600_000, "small": 6_400_000}
 PROVENANCE = {
     "commit": "c0ffee",
     "versions": {"torch": "2.0"},
@@ -31,7 +34,7 @@ PROVENANCE = {
 
 def fake_fid(normalization: str, conv_kernel: int, size: str, seed: int) -> float:
     """A FID without noise of measurement: known to the last digit."""
-    base = {"nano": 80.0, "micro": 50.0}[size] * (0.5 if conv_kernel else 1.0)
+    base = FIDS[size] * (0.5 if conv_kernel else 1.0)
     return base * (1.1 if normalization == "subtraction" else 1.0) * (1 + 0.02 * seed)
 
 
@@ -73,7 +76,7 @@ class FakeStudy:
         for cell in self.plan.cells:
             folder = create_cell(runs, cell.experiment)
             fid = fake_fid(**cell.values, seed=cell.seed)
-            parameters = {"nano": 100_000, "micro": 400_000}[cell.values["size"]] + 1000 * (cell.values["conv_kernel"])
+            parameters = PARAMETERS[cell.values["size"]] + 1000 * (cell.values["conv_kernel"])
             for step in (50, 100):
                 append_metrics(folder, step, {"val/loss": fid / step})
             write_result(folder, fake_result(cell.key, cell.seed, parameters, fid))

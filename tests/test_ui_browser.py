@@ -1,18 +1,12 @@
 """`lab ui` in a real browser: what a user sees who opens the printed links, without a click."""
 
-# ruff: noqa: S310, all addresses are our own on loopback
-
 import io
-import json
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
-from urllib.request import Request, urlopen
 
 import pytest
 from PIL import Image
@@ -22,11 +16,8 @@ from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, create_cell, store_plan, write_result
+from tests.browser import answers, free_port
 
-MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-needs_browser = pytest.mark.skipif(
-    bool(MISSING), reason=f"{', '.join(MISSING)} missing: lab ui was NOT looked at (apt-get install chromium-driver)"
-)
 SWEEP = f"""
 name: two-designs
 question: Does a convolution help at every size?
@@ -45,51 +36,6 @@ from lina_lab.ledger import load_plan
 runs = Path(sys.argv[1])
 serve_ui(runs, load_plan(runs, "two-designs"), int(sys.argv[2]), echo=lambda line: print(line, flush=True))
 """
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1900,1500"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-class Browser(NamedTuple):
-    """A session of chromedriver, which speaks JSON over HTTP."""
-
-    session: str
-
-    def ask(self, path: str, **body):
-        return _post(f"{self.session}/{path}", body)
-
-    def text(self) -> str:
-        return self.ask("execute/sync", script="return document.body.innerText", args=[])
-
-    def count(self, selector: str) -> int:
-        return self.ask("execute/sync", script=f"return document.querySelectorAll({selector!r}).length", args=[])
-
-    def wait_for(self, *texts: str) -> str:
-        """The text of the page once it shows all of these."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            shown = self.text()
-            if all(text in shown for text in texts):
-                return shown
-            time.sleep(0.2)
-        missing = [text for text in texts if text not in shown]
-        raise AssertionError(f"the page does not show {missing}, but:\n{shown}")
-
-
-def _post(url: str, body: dict):
-    request = Request(url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
-    with urlopen(request, timeout=60) as response:
-        return json.load(response)["value"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="module")
@@ -136,28 +82,6 @@ def links(runs):
     assert not answers(port)
 
 
-@pytest.fixture
-def browser(tmp_path):
-    port = free_port()
-    driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    session = None
-    try:
-        while not answers(port):
-            assert driver.poll() is None
-            time.sleep(0.1)
-        arguments = [*FLAGS, f"--user-data-dir={tmp_path}"]
-        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": {"args": arguments}}}}
-        sessions = f"http://127.0.0.1:{port}/session"
-        session = f"{sessions}/{_post(sessions, wanted)['sessionId']}"
-        yield Browser(session)
-    finally:
-        if session is not None:
-            urlopen(Request(session, method="DELETE"), timeout=30).close()
-        driver.terminate()
-        driver.wait(30)
-
-
-@needs_browser
 def test_the_charts_show_every_design_once_with_its_seeds_folded(links, browser):
     browser.ask("url", url=links["charts"])
     shown = browser.wait_for("Quality", "eval/fid/digits-cnn", *(f"Group: {label}" for label in LABELS))
@@ -168,14 +92,12 @@ def test_the_charts_show_every_design_once_with_its_seeds_folded(links, browser)
     assert browser.count(".js-plotly-plot .bars .point") >= 4
 
 
-@needs_browser
 def test_the_table_shows_the_mean_fid_of_every_design(links, browser):
     browser.ask("url", url=links["table"])
     shown = browser.wait_for("eval/fid/digits-cnn", *LABELS, *(f"{fid} (average)" for fid in (35, 55, 75, 95)))
     assert "sweep two-designs" not in shown
 
 
-@needs_browser
 def test_the_samples_show_the_sheet_of_every_run_at_the_last_step(links, browser):
     browser.ask("url", url=links["samples"])
     browser.wait_for("Samples", *LABELS)

@@ -1,9 +1,11 @@
 """`lab notebook`: one of analysis/ on the report of a sweep."""
 
+import json
 from pathlib import Path
 
 from lina_lab.analysis.study import PLAN
 from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
 
 NOTEBOOKS, REPORTS = Path("analysis"), Path("reports")
 
@@ -36,7 +38,17 @@ def run_notebook(name: str, sweep: str) -> Path:
         )
     except PapermillExecutionError as error:
         raise LabError(f"{out}: cell {error.exec_count} failed: {error.ename}: {error.evalue}") from error
+    _forget_where(out)
     return out
+
+
+def _forget_where(path: Path) -> None:
+    """Take out what papermill wrote of this machine: paths, and times that differ every run."""
+    book = json.loads(path.read_text(encoding="utf-8"))
+    for part in (book, *book["cells"]):
+        part["metadata"].pop("papermill", None)
+        part["metadata"].pop("execution", None)
+    write_atomic(path, json.dumps(book, indent=1, ensure_ascii=False) + "\n")
 
 
 def _notebook(name: str) -> Path:

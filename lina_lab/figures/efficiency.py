@@ -146,7 +146,8 @@ def _legend(figure: Figure) -> None:
         for axes in figure.axes
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }  # fmt: skip
-    columns = max(1, min(len(handles), round(figure.get_figwidth() / 2)))
+    widest = max(map(len, handles), default=1)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.5 + 0.065 * widest))))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 

@@ -8,7 +8,7 @@ import pytest
 from lina_lab.analysis.profile import PROFILE_COLUMNS, read_profile
 from lina_lab.analysis.table import results_table
 from lina_lab.errors import LabError
-from lina_lab.figures.efficiency import efficiency_figure, profile_figure, write_efficiency, write_profile
+from lina_lab.figures.efficiency import efficiency_figure, profile_figure, write_profile
 from lina_lab.figures.style import design_style
 
 FID = "eval/fid/digits-cnn"
@@ -60,15 +60,13 @@ def test_seconds_of_different_processors_are_not_comparable_and_the_axis_says_so
     assert "2 kinds of processor: not comparable" in efficiency_figure(table, made.stored).axes[1].get_xlabel()
 
 
-def test_what_is_missing_has_no_panel_and_nothing_no_figure(study, tmp_path):
+def test_what_is_missing_has_no_panel_and_nothing_no_figure(study):
     made = study()
     table = results_table(made.runs, made.stored)
     assert len(efficiency_figure(table.drop(columns="training_seconds"), made.stored).axes) == 2
     assert len(efficiency_figure(table.assign(sampling_seconds=math.nan), made.stored).axes) == 2
     bare = table.drop(columns=["training_seconds", "sampling_seconds", "flops_training"])
     assert efficiency_figure(bare, made.stored) is None
-    write_efficiency(bare, made.stored, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_cell_that_was_not_measured_is_no_point_at_zero(study):
@@ -121,13 +119,11 @@ def test_a_wrong_profile_is_named_with_file_line_and_column(tmp_path, profile):
         write_profile(profile, tmp_path)
 
 
-def test_efficiency_figures_are_written_in_three_formats_with_the_same_bytes(study, profile, tmp_path):
-    made = study()
+def test_profile_figures_are_written_in_three_formats_with_the_same_bytes(profile, tmp_path):
     for name in ("a", "b"):
-        write_efficiency(results_table(made.runs, made.stored), made.stored, tmp_path / name)
         write_profile(profile, tmp_path / name)
     names = {path.name for path in (tmp_path / "a").iterdir()}
-    assert names == {f"{stem}.{kind}" for stem in ("efficiency", "profile") for kind in ("png", "pdf", "svg")}
+    assert names == {f"profile.{kind}" for kind in ("png", "pdf", "svg")}
     assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names)
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lina_lab.analysis.compare import log_interval
+from lina_lab.analysis.study import curves_table
 from lina_lab.analysis.table import results_table
-from lina_lab.figures.curves import curves_table, training_figure
+from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
 from lina_lab.figures.scaling import human, scaling_figure
 from lina_lab.figures.style import design_style, save
@@ -91,7 +92,7 @@ def test_training_curves_are_against_samples_seen(study):
     curves = curves_table(made.runs, table)
     assert curves["samples"].tolist()[:2] == [400, 800]
     assert curves["loss"].tolist()[:2] == pytest.approx([80 / 50, 80 / 100])
-    panels = training_figure(made.runs, table, made.stored).axes
+    panels = training_figure(curves, table, made.stored).axes
     assert [panel.get_title() for panel in panels] == ["nano", "micro"]
     assert all(len(panel.lines) == 4 for panel in panels)
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from lina_lab.analysis.literature import DESIGNS, at_equal_samples, published_fid, published_losses
 from lina_lab.errors import LabError
-from lina_lab.figures.paper import own_results, read_report, write_paper
+from lina_lab.figures.paper import own_results, write_paper
 from lina_lab.figures.paper_captions import beside, context, loss, scaling
 from lina_lab.figures.paper_context import context_figure
 from lina_lab.figures.paper_lina import beside_figure, loss_figure, scaling_figure
@@ -123,17 +123,9 @@ def test_a_report_folder_and_a_ledger_name_are_the_same_results(made, tmp_path):
     report = tmp_path / "report"
     write_report(made.runs, made.stored, report)
     by_folder, by_name = own_results(made.runs, str(report)), own_results(made.runs, "fake")
-    assert (by_folder.name, by_name.name) == ("report", "fake")
+    assert by_folder.name == by_name.name == "fake"
     assert by_folder.axes == by_name.axes == ["normalization", "conv_kernel"]
     assert by_folder.table[by_folder.metric].tolist() == by_name.table[by_name.metric].tolist()
-
-
-def test_a_word_none_in_a_report_is_a_value_and_not_missing(tmp_path):
-    (tmp_path / "table.csv").write_text(
-        "key,state,reason,kv_gate,size,seed,parameters,eval/fid/digits-cnn\na,done,,none,nano,0,7,3\n"
-    )
-    table, found = read_report(tmp_path)
-    assert (table["kv_gate"].tolist(), found) == (["none"], ["kv_gate", "size"])
 
 
 def test_the_caption_of_own_results_says_how_they_differ_and_what_is_missing(made):
@@ -148,10 +140,7 @@ def test_the_caption_of_own_results_says_how_they_differ_and_what_is_missing(mad
 
 
 def test_what_is_no_report_is_an_error_that_names_the_file(tmp_path):
-    with pytest.raises(LabError, match=r"table.csv: no such file: .* must be what lab report wrote"):
-        own_results(tmp_path, str(tmp_path))
-    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(LabError, match="there is no reason, seed, parameters"):
+    with pytest.raises(LabError, match=r"is no report: it has no plan.json"):
         own_results(tmp_path, str(tmp_path))
     with pytest.raises(LabError, match="no sweep of that name"):
         own_results(tmp_path, "unknown")

@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lina_lab.analysis.table import read_table
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
+from tests.conftest import AXES
 
 
 def text_of(path):
@@ -20,10 +22,11 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
     assert "Which is better?" in page
     assert (
-        "conv_kernel 5 against 0: FID was 0.50 to 0.50 times as high in the 4 pairs of cells that differ in nothing "
-        "else; lower in 4, not lower in 0. One seed" in page
+        "conv_kernel 5 against 0: at 402k parameters FID is 0.5 to 0.5 times as high; lower beyond chance in 0 of 2 "
+        "designs, higher in 0, undetermined in 2." in page
     )
-    assert "normalization subtraction against division: FID was 1.10 to 1.10 times as high" in page
+    assert "one seed: the spread over seeds was not measured" in page
+    assert "normalization subtraction against division: at 400k parameters FID is 1.1 to 1.1 times as high" in page
     assert "division, conv_kernel 0: FID 80 at 100k parameters, 50 at 400k." in page
     assert "No verdict is given" in page
     assert "digits-cnn-1a2b3c4d" in page
@@ -33,11 +36,23 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
 def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     made = study(seeds=[0, 1])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
-    assert (
-        "Over 2 seeds the mean ratio, averaged over sizes and other axes, is 0.500 (95 % interval 0.500 to 0.500)"
-        in page
-    )
+    assert "lower beyond chance in 2 of 2 designs, higher in 0." in page
+    assert "By the intervals at each size: nano 2 lower, 0 higher, 0 open; micro 2 lower, 0 higher, 0 open." in page
+    assert "all 4 hold together in 95 % of studies" in page
     assert "No verdict is given" not in page
+
+
+def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path):
+    made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
+    path = write_report(made.runs, made.stored, tmp_path / "out")
+    headings = re.findall("<h2>(.*?)</h2>", path.read_text())
+    assert headings[:3] == ["Verdict", "What this study cannot say", "Scaling"]
+    page = text_of(path)
+    verdict = page[page.index("conv_kernel 5 against 0") :]
+    assert "Which scales better is undetermined in 2 of 2 designs: the learning rate was not tuned for every" in verdict
+    fits = read_table(tmp_path / "out" / "fits.csv")
+    assert fits["form"].tolist() == ["power", "offset"] * 4
+    assert page.count("E + A N^-α") == 4
 
 
 def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
@@ -58,7 +73,7 @@ def test_an_unfinished_sweep_says_so(study, tmp_path):
     made.change(2, state="diverged", diverged_at=17, metrics={})
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
     assert "failed: division conv_kernel=0 nano, seed 0 (no memory)" in page
-    assert "waiting: division conv_kernel=0 micro, seed 0" in page
+    assert "1 of 8 cells are waiting or running: this is no report of the whole study" in page
     assert "diverged: division conv_kernel=5 nano, seed 0, at step 17" in page
 
 

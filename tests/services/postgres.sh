@@ -8,8 +8,6 @@ fail() { echo "postgres.sh: $*" >&2; exit 1; }
 
 programs() { find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1; }
 
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >>"$dir/apt.log" 2>&1; }
-
 add_programs() {
   [ ! -x "$(programs)/initdb" ] || return 0
   [ "$(id -u)" = 0 ] || fail "PostgreSQL is missing, and installing it needs root"
@@ -18,8 +16,7 @@ add_programs() {
   local config=/etc/postgresql-common/createcluster.conf
   mkdir -p "${config%/*}"
   [ -e $config ] || echo 'create_main_cluster = false' >$config
-  # Lists that are there already save the slow update.
-  apt_install postgresql || { apt-get update -qq >>"$dir/apt.log" 2>&1 && apt_install postgresql; } || true
+  apt_install postgresql
   [ -x "$(programs)/initdb" ] || fail "apt-get cannot install postgresql; see $dir/apt.log"
 }
 
@@ -83,4 +80,5 @@ stop() {
 
 [ $# = 2 ] || fail "usage: postgres.sh start|stop DIR"
 dir=$(realpath -m -- "$2")
+source "$(dirname -- "${BASH_SOURCE[0]}")/apt.sh"
 case $1 in start) start ;; stop) stop ;; *) fail "usage: postgres.sh start|stop DIR" ;; esac

@@ -8,16 +8,13 @@ fail() { echo "slurm.sh: $*" >&2; exit 1; }
 
 has_all() { local name; for name in slurmctld slurmd sbatch munged; do command -v "$name" >/dev/null || return 1; done; }
 
-apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >>"$dir/apt.log" 2>&1; }
-
 add_programs() {
   has_all && return
   command -v apt-get >/dev/null || fail "SLURM or MUNGE is missing, and there is no apt-get to install them"
   # Without this the packages start services of their own, on ports of their own.
   local policy=/usr/sbin/policy-rc.d made=''
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; made=1; }
-  # Lists that are there already save the slow update.
-  apt_install slurm-wlm munge || { apt-get update -qq >>"$dir/apt.log" 2>&1 && apt_install slurm-wlm munge; } || true
+  apt_install slurm-wlm munge
   [ -z "$made" ] || rm -f $policy
   has_all || fail "apt-get cannot install slurm-wlm and munge; see $dir/apt.log"
 }
@@ -148,6 +145,7 @@ stop() {
 
 [ $# = 2 ] || fail "usage: slurm.sh start|stop DIR"
 dir=$(realpath -m -- "$2")
+source "$(dirname -- "${BASH_SOURCE[0]}")/apt.sh"
 host=$(hostname -s)
 export SLURM_CONF=$dir/slurm.conf
 case $1 in start) start ;; stop) stop ;; *) fail "usage: slurm.sh start|stop DIR" ;; esac

@@ -1,0 +1,55 @@
+"""The report's page in a real browser: as a reader sees it, on a desk, on a phone and on paper."""
+
+import base64
+
+import pytest
+
+from lina_lab.figures.report import write_report
+from tests.conftest import AXES
+
+LOOK = """
+const images = [...document.images];
+return {
+  text: document.body.innerText,
+  shown: images.filter(image => image.complete && image.naturalWidth > 300 && image.clientWidth > 100).length,
+  images: images.length,
+  wide: document.documentElement.scrollWidth - window.innerWidth,
+};
+"""
+
+
+@pytest.fixture
+def page(study, tmp_path):
+    made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
+    return write_report(made.runs, made.stored, tmp_path / "out").as_uri()
+
+
+def look(browser, page: str, width: int) -> dict:
+    browser.ask("window/rect", width=width, height=900)
+    browser.ask("url", url=page)
+    return browser.ask("execute/sync", script=LOOK, args=[])
+
+
+@pytest.mark.parametrize("width", [1400, 500])
+def test_every_figure_is_seen_and_nothing_hangs_over(browser, page, width):
+    seen = look(browser, page, width)
+    assert seen["images"] == seen["shown"] == 5
+    assert seen["wide"] <= 0
+    assert seen["text"].index("Verdict") < seen["text"].index("Scaling")
+    assert "conv_kernel 5 against 0: at 6.4M parameters" in seen["text"]
+
+
+def test_the_page_has_no_errors_and_asks_for_nothing(browser, page):
+    look(browser, page, 1400)
+    assert browser.ask("se/log", type="browser") == []
+    asked = browser.ask(
+        "execute/sync", script="return performance.getEntriesByType('resource').map(r => r.name)", args=[]
+    )
+    assert [name for name in asked if not name.startswith("data:")] == []
+
+
+def test_it_can_be_printed(browser, page):
+    look(browser, page, 1400)
+    pdf = base64.b64decode(browser.ask("print", background=True))
+    assert pdf.startswith(b"%PDF-")
+    assert len(pdf) > 100_000
