@@ -9,6 +9,7 @@ from scipy import stats
 from lina_lab.analysis.fits import Fit, fit, predict
 from lina_lab.analysis.intervals import (
     Interval,
+    _hull,
     intervals,
     pairwise_bootstrap,
     parametric_bootstrap,
@@ -124,6 +125,11 @@ def test_every_interval_holds_the_reported_value(form):
         assert holds(prediction_interval(best, x, y, TARGET), float(predict(form, best.params, [TARGET])[0]))
 
 
+def test_an_interval_is_widened_to_a_value_outside():
+    assert [_hull(Interval(1, 2), value) for value in (0.5, 1.5, 3)] == [(0.5, 2), (1, 2), (1, 3)]
+    assert _hull(Interval(None, None), 3) == (None, None)
+
+
 def test_a_surface_has_intervals_about_its_truth():
     x = np.array([(n, d) for n in np.geomspace(1e5, 1e8, 5) for d in np.geomspace(1e8, 1e11, 5)])
     real = {"E": 1.7, "A": 60.0, "alpha": 0.34, "B": 800.0, "beta": 0.28}
@@ -142,25 +148,23 @@ def test_as_many_points_as_parameters_have_no_interval():
     assert prediction_interval(best, [1e5, 1e6], [3.0, 2.0], 1e7) is None
 
 
-def test_the_parametric_bootstrap_holds_the_exponent_as_often_as_it_says():
-    """About 90 %: its percentiles know the noise only from n - p degrees of freedom, without a t quantile."""
-    count, times, rng, x = 40, 0, np.random.default_rng(3), sizes(5, 3)
+def bootstrap_held(bootstrap, x: np.ndarray, count: int) -> int:
+    """How often the percentiles of the exponent hold the truth, without a floor."""
+    times, rng = 0, np.random.default_rng(3)
     for _ in range(count):
         y = curve(0, x) * np.exp(rng.normal(0, 0.05, len(x)))
-        rows = parametric_bootstrap(fit("power", x, y), x, y, rng, 100)
-        low, high = np.quantile(rows[:, 1], [0.025, 0.975])
+        low, high = np.quantile(bootstrap(fit("power", x, y), x, y, rng, 100)[:, 1], [0.025, 0.975])
         times += low <= 0.4 <= high
-    assert stats.binomtest(times, count, 0.95, alternative="less").pvalue > 0.003
+    return times
+
+
+def test_the_parametric_bootstrap_holds_the_exponent_as_often_as_it_says():
+    held_by = bootstrap_held(parametric_bootstrap, sizes(5, 3), 40)
+    assert stats.binomtest(held_by, 40, 0.95, alternative="less").pvalue > 0.003
 
 
 def test_the_pairwise_bootstrap_of_two_seeds_is_too_narrow_to_be_an_interval():
-    count, times, rng, x = 25, 0, np.random.default_rng(4), sizes(3, 2)
-    for _ in range(count):
-        y = curve(0, x) * np.exp(rng.normal(0, 0.05, len(x)))
-        rows = pairwise_bootstrap(fit("power", x, y), x, y, rng, 100)
-        low, high = np.quantile(rows[:, 1], [0.025, 0.975])
-        times += low <= 0.4 <= high
-    assert times < 0.85 * count
+    assert bootstrap_held(pairwise_bootstrap, sizes(3, 2), 25) < 0.85 * 25
 
 
 def test_a_pairwise_bootstrap_keeps_every_size_and_draws_whole_seeds():
