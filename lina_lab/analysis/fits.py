@@ -19,6 +19,8 @@ from lina_lab.analysis.search import first_lowest, lowest, starts
 
 SMALL = -20.0
 """log of a coefficient, in units of the geometric mean of y, below which it is given as 0."""
+VANISHING = -8.0
+"""log of a coefficient from which on 0 is tried in its place: in logarithms 0 is approached, never reached."""
 
 
 class Form(NamedTuple):
@@ -97,7 +99,7 @@ def optimum(form: str, problem: Problem) -> Array:
     count = min(max(4000 // len(problem.u), 16), 128)
     found = lowest(problem, starts(problem, count, rising=False), bounds)
     away = np.random.default_rng(0).normal(0, 1, (count, found.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
-    vanished = np.where([name.isupper() for name in FORMS[form].names] & (found < SMALL), NEVER, found)
+    vanished = np.where([name.isupper() for name in FORMS[form].names] & (found < VANISHING), NEVER, found)
     around = descend(problem, found + away, bounds, DELTA)
     return first_lowest(problem, np.concatenate([vanished, found, around])[None], DELTA)
 

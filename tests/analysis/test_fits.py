@@ -47,10 +47,10 @@ def test_a_curve_that_rises_has_no_falling_term_beside_a_floor():
     assert np.ptp(predict("offset", found.params, SIZES)) == pytest.approx(0, abs=1e-6)
 
 
-def test_a_pure_power_law_has_a_floor_of_exactly_zero_or_next_to_it():
-    found = fit("offset", SIZES, 300 * SIZES**-0.3)
-    assert found.params["E"] == pytest.approx(0, abs=1e-6)
-    assert found.params["alpha"] == pytest.approx(0.3, rel=1e-6)
+def test_a_curve_that_bends_down_has_a_floor_of_exactly_zero():
+    found = fit("offset", SIZES, 300 * SIZES**-0.3 * np.exp(-0.02 * np.log(SIZES / 1e6) ** 2))
+    assert found.params["E"] == 0
+    assert found.params["alpha"] > 0
 
 
 def test_the_loss_is_the_sum_of_hubers():
@@ -71,7 +71,7 @@ def test_no_start_of_scipy_leads_lower(form, seed):
     def value(theta: np.ndarray) -> float:
         params = np.where(logarithmic, np.exp(np.minimum(theta, 50)), theta)
         if form != "power" and (params < 0).any():
-            return np.inf
+            return 1e9
         return loss(form, params, y)
 
     truth, optimum = ([*params.values()] for params in (TRUTH[form], found.params))
@@ -157,8 +157,10 @@ def test_rows_of_y_are_refitted_too():
 
 
 def test_a_floor_that_the_fit_lost_can_come_back_in_a_refit():
-    found = fit("offset", SIZES, 300 * SIZES**-0.3)
-    row = refit("offset", SIZES, predict("offset", TRUTH["offset"], SIZES)[None], None, found)[0]
+    x = np.tile(SIZES, 9)  # so many points that a refit has one start, and one more only at the boundary
+    found = fit("offset", x, 300 * x**-0.3 * np.exp(-0.02 * np.log(x / 1e6) ** 2))
+    assert found.params["E"] == 0
+    row = refit("offset", x, predict("offset", TRUTH["offset"], x)[None], None, found)[0]
     assert row == pytest.approx([2, 300, 0.35], rel=1e-4)
 
 

@@ -1,0 +1,176 @@
+"""`lab fit`: a readable table, exact JSON, and every refusal by file, line and column."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from lina_lab.cli.main import app, main
+
+FID = "eval/fid/digits-cnn"
+
+
+def results(num_sizes: int = 5, floor: float = 5.0, **columns: object) -> pd.DataFrame:
+    """A results table of two designs, three seeds."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"state": "done", "normalization": n, "parameters": p, "seed": s, FID: (floor + a * (p / 1e6) ** -0.4)}
+        for n, a in (("division", 10.0), ("subtraction", 12.0))
+        for p in np.geomspace(1e5, 6.4e6, num_sizes).round()
+        for s in range(3)
+    ]
+    table = pd.DataFrame(rows).assign(**columns)
+    table[FID] *= np.exp(rng.normal(0, 0.005, len(table)))
+    return table
+
+
+@pytest.fixture
+def lab_fit(tmp_path, capsys, monkeypatch):
+    """`lab_fit(table, *words)`: exit code, stdout, stderr of the command on a table written as table.csv."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(table: pd.DataFrame | str, *words: str, y: str = FID, x: str = "parameters") -> tuple[int, str, str]:
+        if isinstance(table, str):
+            (tmp_path / "table.csv").write_text(table)
+        else:
+            table.to_csv(tmp_path / "table.csv", index=False)
+        monkeypatch.setattr(sys, "argv", ["lab", "fit", "table.csv", "--x", x, "--y", y, *words])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        printed = capsys.readouterr()
+        return int(exit_.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_json_is_one_document_with_exactly_these_keys(lab_fit):
+    code, out, err = lab_fit(results(), "--by", "normalization", "--holdout-largest", "--json")
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(document) == ["fits"]
+    assert [(f["by"], f["form"]) for f in document["fits"]] == [
+        ({"normalization": n}, form) for n in ("division", "subtraction") for form in ("power", "offset")
+    ]
+    offset = document["fits"][1]
+    assert list(offset) == ["by", "form", "params", "intervals", "objective", "n", "holdout"]
+    assert list(offset["params"]) == list(offset["intervals"]) == ["E", "A", "alpha"]
+    assert list(offset["holdout"]) == ["x", "y", "predicted", "relative_error"]
+    assert offset["n"] == 15
+    assert offset["params"]["E"] == pytest.approx(5, rel=0.1)
+    low, high = offset["intervals"]["E"]
+    assert 0 < low < 5 < high
+    assert abs(offset["holdout"]["relative_error"]) < 0.02 < abs(document["fits"][0]["holdout"]["relative_error"])
+
+
+def test_the_command_runs_in_typers_runner(tmp_path):
+    results().to_csv(tmp_path / "t.csv", index=False)
+    words = ["fit", str(tmp_path / "t.csv"), "--x", "parameters", "--y", FID, "--form", "power", "--json"]
+    assert json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)["fits"][0]["n"] == 30
+
+
+def test_holdout_is_null_unless_asked(lab_fit):
+    _, out, _ = lab_fit(results(), "--json", "--form", "power")
+    assert json.loads(out)["fits"][0]["holdout"] is None
+
+
+def test_four_sizes_have_an_offset_but_no_hold_out_of_it(lab_fit):
+    code, out, _ = lab_fit(results(4), "--holdout-largest", "--form", "offset")
+    assert code == 0
+    assert (
+        "all rows: offset has no hold-out error: without the largest parameters, it needs 4 distinct sizes, not 3"
+        in out
+    )
+
+
+def test_three_sizes_have_a_power_law_and_the_reason_for_no_offset(lab_fit):
+    code, out, _ = lab_fit(results(3))
+    assert code == 0
+    assert "all rows: no fit of the form offset: it needs 4 distinct sizes, not 3" in out
+    assert "alpha" in out
+    code, _, err = lab_fit(results(3), "--form", "offset")
+    assert code == 2
+    assert "needs 4 distinct sizes, not 3" in err
+
+
+def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
+    _, out, _ = lab_fit(results(floor=0.0))
+    assert "all rows: E not identified by offset: 0 and any floor up to" in out
+    _, out, _ = lab_fit(results(), "--by", "normalization")
+    assert "not identified" not in out
+
+
+def test_a_surface_needs_its_second_column(lab_fit):
+    code, _, err = lab_fit(results(), "--form", "surface")
+    assert code == 2
+    assert "--form surface needs --d" in err
+
+
+def test_a_surface_is_fitted(lab_fit):
+    x = np.array([(n, d) for n in np.geomspace(1e5, 1e8, 5) for d in np.geomspace(1e8, 1e11, 5)])
+    y = 1.7 + 60 * x[:, 0] ** -0.34 + 800 * x[:, 1] ** -0.28
+    table = pd.DataFrame({"parameters": x[:, 0], "tokens": x[:, 1], "loss": y})
+    code, out, _ = lab_fit(table, "--form", "surface", "--d", "tokens", "--json", "--holdout-largest", y="loss")
+    assert code == 0
+    found = json.loads(out)["fits"][0]
+    assert found["params"] == pytest.approx({"E": 1.7, "A": 60, "alpha": 0.34, "B": 800, "beta": 0.28}, rel=1e-5)
+    assert found["holdout"]["relative_error"] == pytest.approx(0, abs=1e-5)
+
+
+def test_cells_that_are_not_done_are_left_out_and_counted(lab_fit):
+    table = results()
+    table.loc[[0, 1], ["state", FID]] = ["failed", None]
+    table.loc[4, ["state", FID]] = ["diverged", None]
+    code, out, err = lab_fit(table, "--json", "--form", "power")
+    assert code == 0
+    assert json.loads(out)["fits"][0]["n"] == 27
+    assert "table.csv: 2 failed, 1 diverged of 30 cells left out" in err
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, "missing"), (-1.0, "-1.0"), (0.0, "0.0"), (np.inf, "inf")])
+def test_a_value_that_cannot_be_fitted_is_named_with_its_line(lab_fit, value, said):
+    table = results()
+    table.loc[7, FID] = value
+    code, out, err = lab_fit(table)
+    assert (code, out) == (2, "")
+    assert f"table.csv:9: {FID} must be a positive number, not {said}" in err
+
+
+def test_lines_are_counted_over_comments_and_empty_lines(lab_fit):
+    code, _, err = lab_fit("# source\nn,loss\n1,3\n\n2,x\n", x="n", y="loss")
+    assert code == 2
+    assert "table.csv:5: loss must be a positive number, not x" in err
+
+
+def test_a_column_that_does_not_exist_has_a_suggestion(lab_fit):
+    code, _, err = lab_fit(results(), x="parameter")
+    assert code == 2
+    assert "--x parameter: table.csv has no such column; did you mean parameters?" in err
+
+
+@pytest.mark.parametrize("name", ["extractor", "num_generated", "guidance_scale", "flow_steps"])
+def test_values_measured_differently_are_refused_unless_fitted_apart(lab_fit, name):
+    table = results(**{name: [1, 2] * 15})
+    code, _, err = lab_fit(table, "--by", "normalization")
+    assert code == 2
+    assert f"normalization division: {FID} with different {name} cannot be fitted together: 1, 2" in err
+    assert lab_fit(table, "--by", name, "--form", "power")[0] == 0
+
+
+def test_sizes_trained_on_different_numbers_of_samples_are_warned_of(lab_fit):
+    table = results().assign(batch_size=64)
+    table["samples_seen"] = np.where(table["parameters"] > 1e6, 2000, 1000)
+    code, _, err = lab_fit(table, "--form", "power")
+    assert code == 0
+    assert err == "warning: all rows: samples_seen differs between sizes (1000, 2000)\n"
+
+
+def test_a_group_with_one_size_does_not_hide_the_others(lab_fit):
+    table = results()
+    table = table[(table["normalization"] == "division") | (table["parameters"] == 1e5)]
+    code, out, _ = lab_fit(table, "--by", "normalization")
+    assert code == 0
+    assert "normalization subtraction: no fit of the form power: it needs 2 distinct sizes, not 1" in out
+    assert lab_fit(table[table["parameters"] == 1e5])[0] == 2
