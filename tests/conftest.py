@@ -7,7 +7,8 @@ import pytest
 from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
-from lina_lab.ledger import StoredPlan, append_metrics, create_cell, load_plan, store_plan, write_result
+from lina_lab.ledger import append_metrics, create_cell, write_result
+from lina_lab.plans import StoredPlan, load_plan, store_plan
 from tests.browser import browser, chromium  # noqa: F401, fixtures
 
 EXPERIMENT = {

@@ -17,17 +17,8 @@ from lina_lab.claims import Watch, claim, end_attempt, last_attempt
 from lina_lab.config.sweep import cell_label, load_sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import (
-    StoredPlan,
-    append_metrics,
-    create_cell,
-    load_plan,
-    read_metrics,
-    rewind_metrics,
-    store_plan,
-    write_result,
-    write_state,
-)
+from lina_lab.ledger import append_metrics, create_cell, read_metrics, rewind_metrics, write_result, write_state
+from lina_lab.plans import StoredPlan, load_plan, store_plan
 from lina_lab.tracking.charts import GROUP_TAG, lines
 from lina_lab.tracking.facts import read_facts
 from lina_lab.tracking.shipper import Shipper, sync

@@ -15,7 +15,8 @@ from lina_lab.cli.ui import server
 from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import append_metrics, create_cell, store_plan, write_result
+from lina_lab.ledger import append_metrics, create_cell, write_result
+from lina_lab.plans import store_plan
 from tests.browser import answers, free_port
 
 SWEEP = f"""
@@ -32,7 +33,7 @@ SERVE = """
 import sys
 from pathlib import Path
 from lina_lab.cli.ui import serve_ui
-from lina_lab.ledger import load_plan
+from lina_lab.plans import load_plan
 runs = Path(sys.argv[1])
 serve_ui(runs, load_plan(runs, "two-designs"), int(sys.argv[2]), echo=lambda line: print(line, flush=True))
 """

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from lina_lab.config.sweep import Scalar
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 
 class Comparison(NamedTuple):

@@ -9,7 +9,7 @@ import pandas as pd
 from lina_lab.analysis.fits import fit, predict, refusal
 from lina_lab.analysis.intervals import intervals
 from lina_lab.analysis.table import design_axes, designs
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 CURVES = ("power", "offset")
 

@@ -17,7 +17,8 @@ from lina_lab.analysis.table import read_table, results_table, write_table
 from lina_lab.analysis.tuning import trials_table
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import StoredPlan, parse_plan, plan_path, read_experiment, read_metrics
+from lina_lab.ledger import read_experiment, read_metrics
+from lina_lab.plans import StoredPlan, parse_plan, plan_path
 
 LOSS = "val/loss"
 PLAN = "plan.json"

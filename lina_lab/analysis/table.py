@@ -9,7 +9,8 @@ import pandas as pd
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import PlannedCell, StoredPlan, read_result, read_state
+from lina_lab.ledger import read_result, read_state
+from lina_lab.plans import PlannedCell, StoredPlan
 
 SIZE_AXIS = "size"
 SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min")

@@ -13,7 +13,7 @@ from lina_lab.analysis.table import design_axes, design_label, human
 from lina_lab.analysis.verdict import UNDETERMINED, Options, Verdict, compare_designs
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 
 class Contrast(NamedTuple):

@@ -83,7 +83,8 @@ def run_cells(
     import signal
     from collections import deque
 
-    from lina_lab.ledger import load_plan, read_experiment
+    from lina_lab.ledger import read_experiment
+    from lina_lab.plans import load_plan
     from lina_lab.sweep.local import Engine, Finished, slots, visible_gpus
     from lina_lab.sweep.slurm import requeue_this_job
 

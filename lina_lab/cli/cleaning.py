@@ -8,7 +8,8 @@ import typer
 
 from lina_lab.claims import Watch, last_attempt
 from lina_lab.errors import LabError
-from lina_lab.ledger import load_plan, read_result
+from lina_lab.ledger import read_result
+from lina_lab.plans import load_plan
 
 
 def clean_up(runs: Path, names: list[str], *, sure: bool) -> None:

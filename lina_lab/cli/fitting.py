@@ -13,7 +13,7 @@ import pandas as pd
 
 from lina_lab.analysis.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.intervals import Interval, intervals
-from lina_lab.analysis.table import COMPARABLE
+from lina_lab.analysis.table import COMPARABLE, read_table
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.errors import LabError
 
@@ -63,7 +63,7 @@ def fit_table(request: Request, *, as_json: bool) -> None:
     """
     if (request.form == "surface") != (request.d is not None):
         raise LabError("--form surface needs --d, the second column, and --d needs --form surface")
-    table = read_table(request)
+    table = rows_to_fit(request)
     outcomes: list[Outcome] = []
     unsaid: list[str] = []
     for by, rows in groups(table, request.by):
@@ -85,20 +85,13 @@ def fit_table(request: Request, *, as_json: bool) -> None:
         _print_outcomes(request, outcomes, unsaid)
 
 
-def read_table(request: Request) -> pd.DataFrame:
+def rows_to_fit(request: Request) -> pd.DataFrame:
     """The rows of a CSV that can be fitted, indexed by their line in the file; lines that begin with # are comments.
 
     Raises:
         LabError: if a column does not exist, or a value of x, d or y is missing or not positive.
     """
-    text = request.file.read_text(encoding="utf-8")
-    first = next((i for i, line in enumerate(text.splitlines()) if not line.startswith("#")), 0)
-    try:
-        table = pd.read_csv(request.file, skiprows=first, skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise LabError(f"{request.file}: must be a table with commas, but: {error}") from error
-    table.index = table.index + first + 2
-    table = table.dropna(how="all")
+    table = read_table(request.file)
     for option, names in (("--x", [request.x]), ("--y", [request.y]), ("--d", [request.d]), ("--by", request.by)):
         for name in names:
             if name is not None and name not in table:

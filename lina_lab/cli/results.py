@@ -12,7 +12,8 @@ from lina_lab import cost
 from lina_lab.cli.show import duration
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan, is_done, read_result, read_state
+from lina_lab.ledger import is_done, read_result, read_state
+from lina_lab.plans import StoredPlan
 from lina_lab.sweep.budget import hours, to_do
 from lina_lab.sweep.tune import num_trials
 

@@ -12,7 +12,8 @@ from lina_lab.cli.show import show_progress
 from lina_lab.config.engine import EngineConfig, Group
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan, load_plan, read_state
+from lina_lab.ledger import read_state
+from lina_lab.plans import StoredPlan, load_plan
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep

@@ -29,7 +29,7 @@ def report(
 ) -> None:
     """Write the table, figures and page of a sweep."""
     from lina_lab.figures.report import write_report
-    from lina_lab.ledger import load_plan
+    from lina_lab.plans import load_plan
 
     plan = load_plan(runs, name)
     print(f"wrote {write_report(runs, plan, out or Path('reports') / plan.name)}")

@@ -14,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 STARTING = 120.0
 """Seconds that the server may take to answer."""

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import design_style, new_figure, style
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan) -> Figure | None:

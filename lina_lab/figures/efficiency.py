@@ -15,7 +15,7 @@ from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_style, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""

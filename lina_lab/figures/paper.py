@@ -16,7 +16,7 @@ from lina_lab.figures.paper_context import context_figure
 from lina_lab.figures.paper_lina import Own, beside_figure, loss_figure, scaling_figure
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
-from lina_lab.ledger import load_plan
+from lina_lab.plans import load_plan
 
 WIDTHS = {2: "", 1: "-one-column"}
 """Columns of a page that a figure fills, and what its file name then ends with."""

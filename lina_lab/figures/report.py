@@ -34,7 +34,7 @@ from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 FORMATS = ("png", "pdf", "svg")
 

@@ -14,7 +14,7 @@ from lina_lab.analysis.table import design_axes, design_label, designs, human, m
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import design_style, new_figure, style
 from lina_lab.figures.ticks import log_axis
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 MOST = 6
 """Designs that one panel holds without confusion."""

@@ -13,7 +13,7 @@ from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, design
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import design_style, new_figure, style
-from lina_lab.ledger import StoredPlan
+from lina_lab.plans import StoredPlan
 
 
 def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan, name: str, path: str) -> Figure:

@@ -11,7 +11,8 @@ from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.analysis.verdicts import Finding, sentences
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import StoredPlan, read_result
+from lina_lab.ledger import read_result
+from lina_lab.plans import StoredPlan
 
 
 def verdict_sentences(found: list[Finding]) -> Iterable[str]:

@@ -8,7 +8,8 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, with_values
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
-from lina_lab.ledger import ENDED, is_done, load_plan, read_state
+from lina_lab.ledger import ENDED, is_done, read_state
+from lina_lab.plans import load_plan
 
 
 class Hours(NamedTuple):

@@ -11,17 +11,8 @@ from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
 from lina_lab.config.tune import Tune
-from lina_lab.ledger import (
-    ENDED,
-    PlannedCell,
-    StoredPlan,
-    create_cell,
-    is_done,
-    load_plan,
-    read_experiment,
-    read_state,
-    store_plan,
-)
+from lina_lab.ledger import ENDED, create_cell, is_done, read_experiment, read_state
+from lina_lab.plans import PlannedCell, StoredPlan, load_plan, store_plan
 from lina_lab.provenance import provenance
 from lina_lab.sweep.local import Engine, Finished, Slot
 from lina_lab.sweep.tune import Todo, Tuning

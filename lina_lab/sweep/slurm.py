@@ -20,7 +20,8 @@ from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import is_done, store_plan
+from lina_lab.ledger import is_done
+from lina_lab.plans import store_plan
 from lina_lab.provenance import provenance
 from lina_lab.sweep.run import Steering
 

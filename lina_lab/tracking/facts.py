@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from lina_lab.errors import LabError
-from lina_lab.ledger import Metric, PlannedCell, StoredPlan, read_metrics, read_result, read_state
+from lina_lab.ledger import Metric, read_metrics, read_result, read_state
+from lina_lab.plans import PlannedCell, StoredPlan
 
 
 class Facts(NamedTuple):

@@ -8,7 +8,8 @@ import pandas as pd
 
 from lina_lab.analysis.table import table_of
 from lina_lab.errors import LabError
-from lina_lab.ledger import PlannedCell, StoredPlan, parse_plan, parse_result
+from lina_lab.ledger import parse_result
+from lina_lab.plans import PlannedCell, StoredPlan, parse_plan
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 from lina_lab.tracking.view import search
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
-from lina_lab.ledger import Metric, PlannedCell, StoredPlan
+from lina_lab.ledger import Metric
+from lina_lab.plans import PlannedCell, StoredPlan
 from lina_lab.tracking import charts
 from lina_lab.tracking.facts import Facts, digest_files, digest_rows, read_facts, sheets, stamp
 from lina_lab.tracking.store import connect, ensure_experiment

@@ -9,16 +9,8 @@ from safetensors.torch import load_file
 
 from lina_lab.claims import Watch, attempts, claim
 from lina_lab.errors import LabError
-from lina_lab.ledger import (
-    create_cell,
-    is_done,
-    load_plan,
-    read_metrics,
-    read_result,
-    read_state,
-    rewind_metrics,
-    write_state,
-)
+from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state, rewind_metrics, write_state
+from lina_lab.plans import load_plan
 from lina_lab.training.cell import run_cell
 from lina_lab.training.recorder import checkpoints
 from tests.training.test_cell import experiment

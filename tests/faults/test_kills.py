@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 
 from lina_lab.analysis.table import results_table
 from lina_lab.claims import Watch, last_attempt
-from lina_lab.ledger import load_plan, read_metrics
+from lina_lab.ledger import read_metrics
+from lina_lab.plans import load_plan
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -1,0 +1,99 @@
+"""A study comes back from its report as it was in the ledger, and says the same."""
+
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from lina_lab.analysis.scaling import design_fits
+from lina_lab.analysis.study import read_study, study_of_ledger, write_study
+from lina_lab.analysis.verdict import UNDETERMINED
+from lina_lab.analysis.verdicts import findings, sentences, verdicts_table
+from lina_lab.errors import LabError
+from tests.conftest import AXES
+
+FID = "eval/fid/digits-cnn"
+FOUR = AXES | {"model.size": ["nano", "micro", "tiny", "small"]}
+
+
+def noisy(table: pd.DataFrame) -> pd.DataFrame:
+    """FID with a little noise that differs by cell, so that intervals have a width."""
+    return table.assign(**{FID: table[FID] * [1 + 0.002 * (i * 7 % 5) for i in range(len(table))]})
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Whatever is missing is None."""
+    return table.astype(object).where(table.notna(), None)
+
+
+def test_a_report_holds_the_whole_study(study, tmp_path):
+    made = study(seeds=[1, 2])
+    gated = made.folder(0)
+    weights = {"decoder.0.attention.gates.key": pd.Series(range(40), dtype="float32").to_numpy().reshape(2, 20)}
+    save_file(weights, gated / "ema.safetensors")
+    before = study_of_ledger(made.runs, made.stored)
+    write_study(before, made.runs, tmp_path / "out")
+    after = read_study(tmp_path / "out")
+    assert after.plan == before.plan
+    for name in ("table", "curves", "gates"):
+        pd.testing.assert_frame_equal(plain(getattr(after, name)), plain(getattr(before, name)))
+    assert before.gates["weight"].tolist() == list(range(40))
+    assert set(before.gates["key"]) == {gated.name}
+    assert after.trials.empty
+    assert after.table.attrs["axes"] == list(made.stored.axes)
+
+
+def test_a_folder_that_is_no_report_is_named_with_what_makes_one(tmp_path):
+    with pytest.raises(LabError, match=r"is no report: it has no plan.json; lab report SWEEP writes one"):
+        read_study(tmp_path)
+
+
+def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(study):
+    made = study(seeds=[0, 1, 2], axes=FOUR)
+    table = noisy(study_of_ledger(made.runs, made.stored).table)
+    found, missing = findings(table, made.stored, FID)
+    assert missing == []
+    assert [finding.name for finding in found] == [
+        "normalization subtraction against division",
+        "conv_kernel 5 against 0",
+    ]
+    others = [[contrast.others for contrast in finding.contrasts] for finding in found]
+    assert others == [
+        [{"conv_kernel": 0}, {"conv_kernel": 5}],
+        [{"normalization": "division"}, {"normalization": "subtraction"}],
+    ]
+    convolution = found[1].contrasts[0].verdict
+    assert convolution.gaps[-1].ratio.mean == pytest.approx(0.5, rel=0.01)
+    assert convolution.better.winner == "A"
+    assert convolution.level == pytest.approx(1 - 0.05 / 4)  # four contrasts hold together
+    assert convolution.scales_better.winner == UNDETERMINED
+    text = " ".join(sentences(found[1]))
+    assert "at 6.4M parameters FID is 0.5" in text
+    assert "lower beyond chance in 2 of 2 designs, higher in 0." in text
+    rows = verdicts_table(found)
+    assert rows["better"].tolist() == ["B", "B", "A", "A"]
+    assert rows["ratio"].tolist() == [c.verdict.gaps[-1].ratio.mean for f in found for c in f.contrasts]
+
+
+def test_a_design_without_results_is_not_compared_and_named(study):
+    made = study(seeds=[0, 1])
+    for index in (0, 1, 2, 3):
+        made.unfinish(index, "waiting")
+    found, missing = findings(study_of_ledger(made.runs, made.stored).table, made.stored, FID)
+    assert [len(finding.contrasts) for finding in found] == [1, 1]
+    assert len(missing) == 2
+    assert missing[0].startswith("normalization subtraction against division, conv_kernel 0: ")
+
+
+def test_every_design_has_both_curves_where_its_sizes_allow_them(study):
+    made = study(seeds=[0, 1], axes=FOUR)
+    table = study_of_ledger(made.runs, made.stored).table
+    exact = table.assign(**{FID: 3 + 1e4 * table["parameters"] ** -0.5})
+    fits = design_fits(exact, made.stored, FID)
+    assert fits["form"].tolist() == ["power", "offset"] * 4
+    offset = fits[fits["form"] == "offset"]
+    assert offset["E"].to_numpy() == pytest.approx(3, rel=1e-3)
+    assert offset["alpha"].to_numpy() == pytest.approx(0.5, rel=1e-3)
+    assert offset["E_identified"].all()
+    assert fits.loc[fits["form"] == "power", "holdout_error"].notna().all()
+    two = design_fits(table[table["size"].isin(["nano", "micro"])], made.stored, FID)
+    assert two["form"].tolist() == ["power"] * 4

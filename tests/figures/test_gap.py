@@ -1,0 +1,45 @@
+"""The figure of gaps against the verdicts that it draws."""
+
+import pytest
+
+from lina_lab.analysis.study import study_of_ledger
+from lina_lab.analysis.verdicts import findings
+from lina_lab.figures.gap import gap_figure
+from tests.analysis.test_study import FID, FOUR, noisy
+
+
+@pytest.fixture
+def found(study):
+    made = study(seeds=[0, 1, 2], axes=FOUR)
+    return findings(noisy(study_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
+
+
+def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found):
+    figure = gap_figure(found)
+    panel = figure.axes[1]
+    assert panel.get_title() == "conv_kernel 5 against 0"
+    measured = next(c for c in panel.containers if c.get_label() == "division")
+    verdict = found[1].contrasts[0].verdict
+    assert measured.lines[0].get_ydata().tolist() == [gap.ratio.mean for gap in verdict.gaps]
+    ends = [segment[:, 1].tolist() for segment in measured.lines[2][0].get_segments()]
+    assert ends == [pytest.approx([gap.ratio.low, gap.ratio.high]) for gap in verdict.gaps]
+    hollow = [c.lines[0] for c in panel.containers if c.lines[0].get_markerfacecolor() == "white"]
+    drawn = {(line.get_marker(), float(line.get_ydata()[0])) for line in hollow}
+    forms = {"power": "^", "offset": "v"}
+    wanted = {(forms[p.form], p.ratio.mean) for c in found[1].contrasts for p in c.verdict.predictions}
+    assert drawn == wanted
+    assert len(wanted) == 4
+
+
+def test_a_wide_bar_leaves_the_panel_and_the_points_do_not(found):
+    contrast = found[0].contrasts[0]
+    gaps = [gap._replace(ratio=gap.ratio._replace(low=1e-30, high=1e30)) for gap in contrast.verdict.gaps]
+    wide = found[0]._replace(contrasts=[contrast._replace(verdict=contrast.verdict._replace(gaps=gaps))])
+    low, high = gap_figure([wide]).axes[0].get_ylim()
+    assert low > 0.1
+    assert high < 10
+    assert all(low < gap.ratio.mean < high for gap in gaps)
+
+
+def test_nothing_to_compare_is_no_figure():
+    assert gap_figure([]) is None
