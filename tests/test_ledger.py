@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from lina_lab import files, ledger
+from lina_lab import files, ledger, plans
 from lina_lab.claims import Watch, claim, forgive
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
@@ -129,16 +129,16 @@ def test_a_state_is_what_the_attempts_say(cell):
 
 def test_a_plan_comes_back_and_a_damaged_one_is_named(study):
     made = study(seeds=[0, 1])
-    stored = ledger.load_plan(made.runs, "fake")
+    stored = plans.load_plan(made.runs, "fake")
     assert [c.key for c in stored.cells] == [c.key for c in made.plan.cells]
     assert (stored.name, stored.question, stored.axes) == ("fake", "Which is better?", made.plan.axes)
     path = made.runs / "sweeps" / "fake.json"
     body = json.loads(path.read_text())
     path.write_text(json.dumps(body | {"schema": 0}))
     with pytest.raises(LabError, match="reads schema 1, not 0"):
-        ledger.load_plan(made.runs, "fake")
+        plans.load_plan(made.runs, "fake")
     path.write_text("{")
     with pytest.raises(LabError, match="damaged"):
-        ledger.load_plan(made.runs, "fake")
+        plans.load_plan(made.runs, "fake")
     with pytest.raises(LabError, match=r"no sweep of that name has run .*there: fake"):
-        ledger.load_plan(made.runs, "other")
+        plans.load_plan(made.runs, "other")

@@ -328,7 +328,7 @@ def test_a_waiting_cell_has_no_run(study):
 def test_a_new_store_that_two_processes_open_at_once_works(bare):
     runs, plan = bare
     whole_study(runs, plan)
-    code = "import sys; from pathlib import Path; from lina_lab.ledger import load_plan; "
+    code = "import sys; from pathlib import Path; from lina_lab.plans import load_plan; "
     code += (
         "from lina_lab.tracking.shipper import sync; runs = Path(sys.argv[1]); sync(runs, load_plan(runs, sys.argv[2]))"
     )

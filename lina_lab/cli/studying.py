@@ -25,14 +25,20 @@ def table(
 def report(
     name: SweepName,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default reports/SWEEP.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Write the table, figures and page of a sweep."""
+    """Write the verdict, tables, figures and page of a sweep."""
     from lina_lab.figures.report import write_report
     from lina_lab.plans import load_plan
 
     plan = load_plan(runs, name)
-    print(f"wrote {write_report(runs, plan, out or Path('reports') / plan.name)}")
+    page = write_report(runs, plan, out or Path("reports") / plan.name)
+    print(f"wrote {page}")
+    if pdf:
+        from lina_lab.cli.printing import print_page
+
+        print(f"wrote {print_page(page)}")
 
 
 def notebook(

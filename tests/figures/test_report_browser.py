@@ -1,9 +1,12 @@
 """The report's page in a real browser: as a reader sees it, on a desk, on a phone and on paper."""
 
 import base64
+import re
 
 import pytest
 
+from lina_lab.cli.printing import print_page
+from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from tests.conftest import AXES
 
@@ -53,3 +56,14 @@ def test_it_can_be_printed(browser, page):
     pdf = base64.b64decode(browser.ask("print", background=True))
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > 100_000
+
+
+def test_lab_report_prints_a_pdf_of_several_pages(chromium, study, tmp_path, monkeypatch):
+    made = study(seeds=[0, 1])
+    page = write_report(made.runs, made.stored, tmp_path / "out")
+    pdf = print_page(page).read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 1
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LabError, match="--pdf needs a browser on the PATH"):
+        print_page(page)
