@@ -3,7 +3,7 @@
 Each pair of designs is a comparison of its own; all intervals of a study hold together in 95 % (Bonferroni).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -44,7 +44,9 @@ class Finding(NamedTuple):
         return f"{self.axis} {self.value} against {self.baseline}"
 
 
-def findings(table: pd.DataFrame, plan: StoredPlan, metric: str) -> tuple[list[Finding], list[str]]:
+def findings(
+    table: pd.DataFrame, plan: StoredPlan, metric: str, progress: Callable[[float], None] = lambda share: None
+) -> tuple[list[Finding], list[str]]:
     """A finding for each value of each axis that has contrasts, and why others could not be had.
 
     Raises:
@@ -53,7 +55,8 @@ def findings(table: pd.DataFrame, plan: StoredPlan, metric: str) -> tuple[list[F
     wanted = list(_wanted(plan))
     found: dict[tuple[str, Scalar], Finding] = {}
     missing = []
-    for axis, value, baseline, others in wanted:
+    for done, (axis, value, baseline, others) in enumerate(wanted, start=1):
+        progress(done / len(wanted))
         a, b = ({axis: v} | others for v in (value, baseline))
         try:
             verdict = _compare(table, plan, metric, a, b, len(wanted))

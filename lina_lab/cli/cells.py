@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
+from lina_lab.cli.show import ShareDone
 from lina_lab.config.engine import Group
 from lina_lab.config.experiment import DataShape, Experiment, digest
 from lina_lab.config.load import Document, build
@@ -32,7 +32,7 @@ def sample_cell(
     classes = _classes(labels, experiment.data.shape)
     sampling = _changed(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
     wanted = torch.tensor(classes).repeat_interleave(each)
-    images = generate(model, wanted, sampling, seed, _Progress(f"drawing {len(wanted)} images"))
+    images = generate(model, wanted, sampling, seed, ShareDone(f"drawing {len(wanted)} images"))
     out = out or folder / "samples" / f"sample-seed{seed}-{digest([classes, each, sampling.model_dump()])[:6]}.png"
     save_sheet(out, images, each)
     save_images(out.with_suffix(".npz"), images, wanted)
@@ -65,7 +65,7 @@ def evaluate_cell(
     changed = _changed(experiment, changes)
     extract = load_extractor(changed.evaluation.extractor)
     labels = balanced_labels(changed)
-    images = generate(model, labels, changed.sampling, changed.seed, _Progress(f"drawing {len(labels)} images"))
+    images = generate(model, labels, changed.sampling, changed.seed, ShareDone(f"drawing {len(labels)} images"))
     found = evaluate(images, labels, load_dataset(changed.data), extract, changed.seed)
     path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
     record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}
@@ -135,17 +135,3 @@ def _classes(text: str, shape: DataShape) -> list[int]:
     if not set(classes) <= set(known):
         raise LabError(f"--labels {text}: classes must be 0 to {shape.num_classes - 1}")
     return classes
-
-
-class _Progress:
-    """A line now and then: how much is done and how long the rest will take."""
-
-    def __init__(self, what: str) -> None:
-        self.what, self.started, self.written = what, time.monotonic(), time.monotonic()
-
-    def __call__(self, share: float) -> None:
-        now = time.monotonic()
-        if now - self.written > 2:
-            left = (now - self.started) / share * (1 - share)
-            print(f"{self.what}: {share:.0%}, about {left:.0f} s left", flush=True)
-            self.written = now

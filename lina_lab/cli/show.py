@@ -106,3 +106,17 @@ def _most_interesting(rows: list[Row], room: int) -> list[Row]:
 def show_progress() -> PlainShow | LiveShow:
     """The display that suits where the output goes."""
     return LiveShow() if sys.stdout.isatty() else PlainShow()
+
+
+class ShareDone:
+    """A line now and then: how much is done and how long the rest will take."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.started, self.written = what, time.monotonic(), time.monotonic()
+
+    def __call__(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self.written > 2:
+            left = (now - self.started) / share * (1 - share)
+            print(f"{self.what}: {share:.0%}, about {left:.0f} s left", flush=True)
+            self.written = now

@@ -29,11 +29,12 @@ def report(
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep."""
+    from lina_lab.cli.show import ShareDone
     from lina_lab.figures.report import write_report
     from lina_lab.plans import load_plan
 
     plan = load_plan(runs, name)
-    page = write_report(runs, plan, out or Path("reports") / plan.name)
+    page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"))
     print(f"wrote {page}")
     if pdf:
         from lina_lab.cli.printing import print_page

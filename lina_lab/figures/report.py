@@ -1,6 +1,7 @@
 """The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -39,8 +40,12 @@ from lina_lab.plans import StoredPlan
 FORMATS = ("png", "pdf", "svg")
 
 
-def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
+def write_report(
+    runs: Path, plan: StoredPlan, out: Path, progress: Callable[[float], None] = lambda share: None
+) -> Path:
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
+
+    `progress` is told the share of the comparisons that are made: they take the time.
 
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
@@ -48,7 +53,7 @@ def write_report(runs: Path, plan: StoredPlan, out: Path) -> Path:
     study = study_of_ledger(runs, plan)
     table, metric = study.table, main_metric(study.table)
     refuse_mixtures(table, metric)
-    found, missing = findings(table, plan, metric)
+    found, missing = findings(table, plan, metric, progress)
     write_study(study, runs, out)
     shown = _write_tables(study, found, metric, out)
     figures = study_figures(study, found, metric) | {"samples": samples_figure(runs, table, plan)}
