@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lina_lab.errors import LabError
+from lina_lab.training.average import AveragedWeights
 
 
 def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
@@ -18,7 +19,8 @@ def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
         raise LabError(f"{path}: no such file")
     try:
         # Only tensors and plain values: nothing in a checkpoint is executed.
-        tensors = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
+        tensors = callbacks[AveragedWeights.__qualname__]["average"]
         return {name.removeprefix("model."): tensor.float().numpy() for name, tensor in tensors.items()}
     except Exception as error:
         # A damaged archive fails in many ways, and each has the same remedy.

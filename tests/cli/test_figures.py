@@ -66,8 +66,9 @@ def test_gates_are_mapped_and_summed_up_by_the_start_of_a_key(cell, tmp_path):
 def test_gates_of_a_checkpoint_are_its_averaged_weights(cell, tmp_path):
     folder, lina = cell()
     state = {f"model.{name}": tensor for name, tensor in lina.state_dict().items()}
-    other = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
-    torch.save({"state_dict": state, "current_model_state": other, "global_step": 3}, tmp_path / "step-3.ckpt")
+    live = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    callbacks = {"AveragedWeights": {"average": state, "num_updates": 3}}
+    torch.save({"state_dict": live, "callbacks": callbacks, "global_step": 3}, tmp_path / "step-3.ckpt")
     (folder / "ema.safetensors").unlink()
     options = ("--checkpoint", str(tmp_path / "step-3.ckpt"), "--out", str(tmp_path / "out"))
     assert "layer 1, value: mean 0.900, SD 0.624" in lab("figures", "gates", str(folder), *options)

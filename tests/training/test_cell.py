@@ -16,6 +16,7 @@ from lina_lab.training.cell import load_trained, run_cell
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
 from lina_lab.training.train import build_model, train
+from lina_lab.training.weights import checkpoint_weights
 
 
 def experiment(**changes: object) -> Experiment:
@@ -115,6 +116,18 @@ def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
         plain.append(train(folder, changed, dataset).model.head.out.bias.detach())
     for ours, expected in zip(live, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_weights_of_a_checkpoint_are_the_average_of_its_step(tmp_path, dataset):
+    """As a training that ends there gives them."""
+    folder = create_cell(tmp_path / "whole", experiment())
+    train(folder, experiment(), dataset)
+    shorter = experiment(training__steps=8)
+    ended = train(create_cell(tmp_path / "short", shorter), shorter, dataset).model
+    weights = checkpoint_weights(folder / "checkpoints" / "step-0000008.ckpt")
+    assert weights.keys() == dict(ended.named_parameters()).keys()
+    for name, parameter in ended.named_parameters():
+        np.testing.assert_array_equal(weights[name], parameter.detach().numpy())
 
 
 def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, dataset):
