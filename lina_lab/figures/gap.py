@@ -14,7 +14,6 @@ from lina_lab.figures.style import design_style, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
-COLUMNS = 3
 BEYOND = 4.0
 """A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
 
@@ -26,14 +25,14 @@ def gap_figure(found: Sequence[Finding]) -> Figure | None:
     """
     if not found:
         return None
-    across = min(COLUMNS, len(found))
+    across = math.ceil(math.sqrt(len(found)))
     down = math.ceil(len(found) / across)
     with style():
         figure = new_figure(0.6 + 3.3 * across, 0.4 + 3.2 * down)
-        panels = figure.subplots(down, across, squeeze=False).flat
+        panels = figure.subplots(down, across, squeeze=False).ravel()
         for panel, finding in zip(panels, found, strict=False):
             _draw(panel, finding)
-        for panel in list(panels)[len(found) :]:
+        for panel in panels[len(found) :]:
             panel.set_visible(False)
     return figure
 

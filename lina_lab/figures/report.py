@@ -62,7 +62,7 @@ def write_report(
             save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
-        verdict=list(words.verdict_sentences(found)),
+        verdict=list(words.verdict_sentences(found, ablation_table(table, plan, metric))),
         missing=missing,
         bars=bars(table).replace("\n", " "),
         seen=list(words.what_is_seen(table, plan, metric)),

@@ -42,16 +42,29 @@ def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
                 draw_design(axes, values, rows.dropna(subset=[metric]), metric)
                 _draw_residuals(below, values, rows.dropna(subset=[metric]), metric)
                 _mark_diverged(axes, values, rows)
-            axes.set_title(title)
             below.axhline(0, color="#999999", linewidth=0.8)
             below.set_xlabel("parameters")
-            axes.legend(title=bars(table), title_fontsize=7, alignment="left", loc="best", fontsize=7)
+            _label(axes, "\n".join(filter(None, (title, bars(table)))))
         for axes in grid[0]:  # once all are drawn: they share their range
             log_axis(axes.xaxis, human)
             log_axis(axes.yaxis)
         grid[0][0].set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
         grid[1][0].set_ylabel("off the law, %")
     return figure
+
+
+def _label(axes: Axes, title: str) -> None:
+    """The legend above the panel, where it hides no point."""
+    axes.legend(
+        title=title,
+        title_fontsize=8,
+        alignment="left",
+        fontsize=7,
+        ncols=2,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        borderaxespad=0.3,
+    )
 
 
 Designs = list[tuple[dict[str, Scalar], pd.DataFrame]]

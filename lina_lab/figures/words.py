@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.table import design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.analysis.verdicts import Finding, sentences
@@ -15,19 +16,28 @@ from lina_lab.ledger import read_result
 from lina_lab.plans import StoredPlan
 
 
-def verdict_sentences(found: list[Finding]) -> Iterable[str]:
-    """How sure the intervals are, then what each value of each axis does."""
+def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
+    """What each value of each axis does, with its `ablation_table` row over all sizes, and how sure that is."""
     if not found:
         return
     count = sum(len(finding.contrasts) for finding in found)
     level = found[0].contrasts[0].verdict.level
     together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
     for finding in found:
-        yield " ".join(sentences(finding))
+        yield " ".join([*sentences(finding), *_over_everything(finding, effects)])
     yield (
         f"A difference is called beyond chance where its interval excludes 1{together} (Bonferroni): t intervals from "
         "the spread over seeds of paired cells, which share data order, masks and noise."
     )
+
+
+def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
+    of_value = (effects["axis"] == finding.axis) & (effects["value"] == str(finding.value))
+    for row in effects[of_value & (effects["size"] == ALL_SIZES) & effects["low"].notna()].to_dict("records"):
+        yield (
+            f"Averaged over all sizes and settings the ratio is {row['ratio']:.3f} (95 % interval, taken by itself, "
+            f"{row['low']:.3f} to {row['high']:.3f} over {row['seeds']} seeds)."
+        )
 
 
 def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:

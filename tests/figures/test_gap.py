@@ -41,5 +41,10 @@ def test_a_wide_bar_leaves_the_panel_and_the_points_do_not(found):
     assert all(low < gap.ratio.mean < high for gap in gaps)
 
 
+def test_a_place_without_a_panel_is_empty(found):
+    figure = gap_figure([*found, found[0]])
+    assert [panel.get_visible() for panel in figure.axes] == [True, True, True, False]
+
+
 def test_nothing_to_compare_is_no_figure():
     assert gap_figure([]) is None

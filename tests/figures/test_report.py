@@ -39,6 +39,8 @@ def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     assert "lower beyond chance in 2 of 2 designs, higher in 0." in page
     assert "By the intervals at each size: nano 2 lower, 0 higher, 0 open; micro 2 lower, 0 higher, 0 open." in page
     assert "all 4 hold together in 95 % of studies" in page
+    averaged = "Averaged over all sizes and settings the ratio is 0.500 (95 % interval, taken by itself, 0.500 to 0.500"
+    assert averaged in page
     assert "No verdict is given" not in page
 
 
