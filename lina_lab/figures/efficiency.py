@@ -103,6 +103,10 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
     return figure
 
 
+LEGEND_INCHES = 0.18
+"""A row of the legend; what it takes is added to the figure, not taken from the panels."""
+
+
 def _figure(rows: int, columns: int) -> Figure:
     width, height = PANEL_INCHES
     figure = new_figure(max(width * columns, 3.4), height * rows)
@@ -148,6 +152,7 @@ def _legend(figure: Figure) -> None:
     }  # fmt: skip
     widest = max(map(len, handles), default=1)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.5 + 0.065 * widest))))
+    figure.set_figheight(figure.get_figheight() + LEGEND_INCHES * (math.ceil(len(handles) / columns) - 1))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
 
 
