@@ -30,12 +30,12 @@ NO_FID = "its source states no FID"
 
 def published_fid() -> pd.DataFrame:
     """ImageNet FID (Inception, 50,000 samples) with params, steps, cfg, source, and the curve of a figure."""
-    return read_table(FOLDER / "published_fid.csv").rename(columns={"cfg": "guidance"})
+    return read_table(FOLDER / "published_fid.csv").reset_index(drop=True).rename(columns={"cfg": "guidance"})
 
 
 def published_losses() -> pd.DataFrame:
     """Training loss of LINA's runs: means of windows of 5,000 steps and their standard errors, one seed a run."""
-    return read_table(FOLDER / "lina_train_loss.csv")
+    return read_table(FOLDER / "lina_train_loss.csv").reset_index(drop=True)
 
 
 def with_reasons(fid: pd.DataFrame) -> pd.DataFrame:

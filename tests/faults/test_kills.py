@@ -62,9 +62,10 @@ def write_sweep(folder: Path, seeds: int) -> None:
 
 
 def outcome(folder: Path) -> tuple[str, dict]:
-    """The table without what is measured by a clock, and every cell's metrics, weights and samples."""
+    """The table without clocks and commands, and every cell's metrics, weights and samples."""
     table = results_table(folder / "runs", load_plan(folder / "runs", "little"))
-    table = table.drop(columns=[name for name in table.columns if name.endswith("_seconds")])
+    clocks = [name for name in table.columns if name.endswith("_seconds")]
+    table = table.drop(columns=[*clocks, "started", "command"])
     found = {}
     for key in table["key"]:
         cell = folder / "runs" / key

@@ -34,6 +34,11 @@ ATTENTIONS = {
 }
 
 
+CONTEXT = 2e-5
+"""Of context tokens in float32: against float64 the fixture is 3.9e-6 off, and we are 8.4e-6 on a processor (Intel Xeon)
+that sums in another order than the one on which 1e-5 was enough (AMD EPYC)."""
+
+
 def assert_near(actual: Tensor, expected: Tensor, tolerance: float, name: str = "") -> None:
     """Within a tolerance relative to the largest absolute value of the expected tensor."""
     assert actual.shape == expected.shape, name
@@ -199,7 +204,7 @@ def test_training_loss_is_the_published_one(tiny):
     assert torch.equal(time_index(fixture["time_normal_draw"]), fixture["time_index"])
     assert_near(tiny.label(labels), fixture["label_token"], 1e-5)
     assert_near(tiny.queries().expand(2, -1, -1), fixture["context_queries_in"], 1e-5)
-    assert_near(tiny.context_tokens(labels), fixture["context_tokens"], 1e-5)
+    assert_near(tiny.context_tokens(labels), fixture["context_tokens"], CONTEXT)
     loss = tiny.loss_of_draws(fixture["latent"], labels, draws)
     assert loss.item() == pytest.approx(fixture["loss"].item(), rel=1e-5)
 
@@ -266,7 +271,7 @@ def test_a_guided_generation_gives_the_published_latent(tiny):
 
     labels = torch.cat([fixture["labels"], torch.full((2,), 1000)])
     context = tiny.context_tokens(labels)
-    assert_near(context, fixture["context_tokens"], 1e-5)
+    assert_near(context, fixture["context_tokens"], CONTEXT)
     masked = tiny.mask_token.expand(4, 256, -1)
     assert_near(tiny.condition(masked, context, order[:, :0].repeat(2, 1)), fixture["conditioning_step0"], 1e-4)
     assert_near(latent, fixture["latent_out"], 1e-4)
