@@ -35,8 +35,8 @@ ATTENTIONS = {
 
 
 CONTEXT = 2e-5
-"""Of context tokens in float32: against float64 the fixture is 3.9e-6 off, and we are 8.4e-6 on a processor (Intel Xeon)
-that sums in another order than the one on which 1e-5 was enough (AMD EPYC)."""
+"""Of context tokens in float32. Against float64 the fixture is 3.9e-6 off, and ours 8.4e-6 on an Intel Xeon, which sums
+in another order than the AMD EPYC on which 1e-5 was enough."""
 
 
 def assert_near(actual: Tensor, expected: Tensor, tolerance: float, name: str = "") -> None:
