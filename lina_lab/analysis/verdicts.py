@@ -47,11 +47,7 @@ class Finding(NamedTuple):
 def findings(
     table: pd.DataFrame, plan: StoredPlan, metric: str, progress: Callable[[float], None] = lambda share: None
 ) -> tuple[list[Finding], list[str]]:
-    """A finding for each value of each axis that has contrasts, and why others could not be had.
-
-    Raises:
-        LabError: if cells were measured differently.
-    """
+    """A finding for each value of each axis that has contrasts, and why others could not be had."""
     wanted = list(_wanted(plan))
     found: dict[tuple[str, Scalar], Finding] = {}
     missing = []

@@ -55,20 +55,21 @@ def write_report(
     refuse_mixtures(table, metric)
     found, missing = findings(table, plan, metric, progress)
     write_study(study, runs, out)
-    shown = _write_tables(study, found, metric, out)
-    figures = study_figures(study, found, metric) | {"samples": samples_figure(runs, table, plan)}
+    effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
+    shown = _write_tables(study, found, effects, metric, out)
+    figures = _study_figures(study, found, effects, gates) | {"samples": samples_figure(runs, table, plan)}
     for name, figure in figures.items():
         if figure is not None:
             save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
-        verdict=list(words.verdict_sentences(found, ablation_table(table, plan, metric))),
+        verdict=list(words.verdict_sentences(found, effects)),
         missing=missing,
         bars=bars(table).replace("\n", " "),
         seen=list(words.what_is_seen(table, plan, metric)),
         unknown=list(words.what_is_not_known(table, plan)),
         images={name: _embedded(out / f"{name}.png") for name, figure in figures.items() if figure is not None},
-        gates_of=gates_of(study, metric)[0],
+        gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(part) for name, part in shown.items()},
         trouble=list(words.trouble(table, plan)),
@@ -79,25 +80,29 @@ def write_report(
     return out / "index.html"
 
 
-def study_figures(study: Study, found: list[Finding], metric: str) -> dict[str, Figure | None]:
+def _study_figures(
+    study: Study, found: list[Finding], effects: pd.DataFrame, gates: pd.DataFrame
+) -> dict[str, Figure | None]:
     """Every figure that a study's data alone can give, by name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
     tuned = tuned_names(plan)
     return {
         "scaling": scaling_figure(table, plan),
         "gap": gap_figure(found),
-        "forest": forest_figure(ablation_table(table, plan, metric), "FID"),
+        "forest": forest_figure(effects, "FID"),
         "training": training_figure(study.curves, table, plan),
-        "gates": gates_figure(gates_of(study, metric)[1]),
+        "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),
         **{f"tuning-{name}": tuning_figure(study.trials, table, plan, name, path) for name, path in tuned.items()},
     }
 
 
-def _write_tables(study: Study, found: list[Finding], metric: str, out: Path) -> dict[str, pd.DataFrame]:
+def _write_tables(
+    study: Study, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path
+) -> dict[str, pd.DataFrame]:
     """Write each table for people as Markdown and LaTeX, and its numbers as CSV: the tables for people."""
     plan, table = study.plan, study.table
-    effects, fits = ablation_table(table, plan, metric), design_fits(table, plan, metric)
+    fits = design_fits(table, plan, metric)
     numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(found)}
     shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
     if len(fits):
