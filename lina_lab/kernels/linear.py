@@ -185,8 +185,8 @@ def _accumulate(
     heads, size = constants["HEADS"], constants["SIZE"]
     parts = -(-tokens // SPLIT)
     moments = left.new_empty(parts, batch, heads, size + 2, size, dtype=torch.float32)
-    # A memory of 128 x 128 leaves registers for fewer tokens than reading does.
-    own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": 32 if size > 64 else 64}
+    # Sums of 128 x 128 leave registers for fewer tokens than reading does.
+    own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": 16 if size > 64 else 32}
     accumulate[batch * heads, parts](
         left,
         right,
@@ -207,7 +207,7 @@ def _accumulate(
 def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) -> dict[str, Any]:
     """What a program is compiled for. Block sizes are constants, so that sums have one order everywhere.
 
-    They were chosen by compiling for compute capability 8.0 and 9.0: nothing spills, and shared memory fits both.
+    They were chosen by compiling for compute capability 8.0 and 9.0: 16-bit programs spill no registers.
     """
     size = qkv.shape[2] // (3 * heads)
     padded = max(16, 1 << (size - 1).bit_length())
@@ -222,7 +222,7 @@ def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) ->
         # One operand of a product is float32 in every model. Cut to one TF32 it would lose 13 bits, all to one side;
         # three TF32 products keep it.
         "PRECISION": "ieee" if qkv.dtype == torch.float32 else "tf32x3",
-        "num_warps": 8 if padded > 64 else 4,
+        "num_warps": 8 if padded > 32 else 4,
     }
 
 
