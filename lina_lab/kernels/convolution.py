@@ -142,4 +142,4 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor) -> None:
     if weight.shape != (x.shape[2], 1, kernel, kernel) or kernel % 2 == 0:
         raise ValueError(f"weight must be ({x.shape[2]}, 1, K, K) with an odd K, not {tuple(weight.shape)}")
     if bias.shape != x.shape[2:]:
-        raise ValueError(f"bias must be ({x.shape[2]}), not {tuple(bias.shape)}")
+        raise ValueError(f"bias must be ({x.shape[2]},), not {tuple(bias.shape)}")

@@ -9,13 +9,12 @@ import triton.language as tl
 
 
 @triton.jit
-def neighbours(pointer, p, c, tap, row, height, width, mask, KERNEL: tl.constexpr):
-    """The tokens that a tap of the filter sees from positions p, float32; 0 outside the grid."""
-    y = p // width + tap // KERNEL - KERNEL // 2
-    x = p % width + tap % KERNEL - KERNEL // 2
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    tokens = pointer + (y * width + x)[:, None] * row + c[None, :]
-    return tl.load(tokens, mask=mask & inside[:, None], other=0.0).to(tl.float32)
+def neighbours(tokens, y, x, tap, row, height, width, mask, KERNEL: tl.constexpr):
+    """What a tap of the filter sees from tokens at rows y and columns x of the grid, float32; 0 outside the grid."""
+    down: tl.constexpr = tap // KERNEL - KERNEL // 2
+    right: tl.constexpr = tap % KERNEL - KERNEL // 2
+    inside = (y + down >= 0) & (y + down < height) & (x + right >= 0) & (x + right < width)
+    return tl.load(tokens + (down * width + right) * row, mask=mask & inside[:, None], other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -43,9 +42,10 @@ def convolve(
     batch = tl.program_id(2).to(tl.int64)
     known = c < channels
     mask = (p < height * width)[:, None] & known[None, :]
+    tokens = x + batch * x_batch + p[:, None] * x_row + c[None, :]
     total = tl.zeros((BLOCK, CHANNELS), tl.float32)
     for tap in tl.static_range(TAPS):
-        seen = neighbours(x + batch * x_batch, p, c, tap, x_row, height, width, mask, KERNEL)
+        seen = neighbours(tokens, p // width, p % width, tap, x_row, height, width, mask, KERNEL)
         at = TAPS - 1 - tap if FLIP else tap
         total += seen * tl.load(weight + c * TAPS + at, mask=known, other=0.0).to(tl.float32)[None, :]
     if bias is not None:
@@ -79,8 +79,9 @@ def filter_gradient(
     mask = (p < height * width)[:, None] & known[None, :]
     rows = gradient + batch * gradient_batch + p[:, None] * gradient_row + c[None, :]
     g = tl.load(rows, mask=mask, other=0.0).to(tl.float32)
+    tokens = x + batch * x_batch + p[:, None] * x_row + c[None, :]
     partial += (batch * tl.num_programs(0) + tl.program_id(0)) * (TAPS + 1) * channels + c
     for tap in tl.static_range(TAPS):
-        seen = neighbours(x + batch * x_batch, p, c, tap, x_row, height, width, mask, KERNEL)
+        seen = neighbours(tokens, p // width, p % width, tap, x_row, height, width, mask, KERNEL)
         tl.store(partial + tap * channels, tl.sum(g * seen, 0), mask=known)
     tl.store(partial + TAPS * channels, tl.sum(g, 0), mask=known)

@@ -19,6 +19,10 @@ SPLIT = 512
 enough that a partial memory is small beside its keys and values (a fifth of their bytes at d = 96 in bfloat16), short
 enough that one image of 4,096 tokens and 16 heads makes a program for every processor of a large GPU."""
 
+BLOCK = 64
+"""Tokens of a program that reads a memory. With fewer, memories are read more often than the tokens themselves; with
+128 the gradient's programs spill registers at d = 96."""
+
 NORMALIZATIONS = ("division", "subtraction")
 FEATURE_MAPS = ("relu", "elu1", "identity")
 
@@ -216,7 +220,7 @@ def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) ->
         "SIZE": size,
         "PADDED": padded,
         "CHUNK": min(32, padded),
-        "BLOCK": 64,
+        "BLOCK": BLOCK,
         "FEATURE_MAP": feature_map,
         "EPS": feature_eps,
         # One operand of a product is float32 in every model. Cut to one TF32 it would lose 13 bits, all to one side;

@@ -1,7 +1,7 @@
 """The linear core's kernels against the N x N weights that each normalization stands for, in float64.
 
 Of the roundings to the model's dtype the definition here makes those that the kernels promise: φ, and φ + eps. What is
-left is float32 (FLOAT32, relative to the largest value; 2e-6 was seen) and one last rounding to nearest.
+left is the error of float32, relative to a tensor's largest value, and one last rounding to nearest.
 """
 
 from pathlib import Path
@@ -12,14 +12,19 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lina_lab.kernels import linear
+from lina_lab.kernels import convolution, linear
 from lina_lab.kernels.convolution import depthwise_convolution
 from lina_lab.kernels.linear import linear_core
 from tests.model.test_golden import ATTENTIONS, GATED_CONV, GRID, assert_near
 
 B, H = 2, 3
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-FLOAT32 = 1e-5
+FLOAT32 = 5e-6
+DIVIDED = 5e-5
+"""Of the gradient through a division, which cancels where q'·k̄ is small: in float32 the plain form errs by 1.7e-5 on
+these inputs, the kernels by 1.2e-5."""
+TIES = 2e-4
+"""Where φ is an exponential, float32 may find it on the other side of a tie, and one feature of many is a unit off."""
 EPS = {"division": 1e-6, "subtraction": 0.0}
 MAPS = {"relu": F.relu, "elu1": lambda u: F.elu(u) + 1, "identity": lambda u: u}
 MEANINGFUL = [("division", "relu"), ("division", "elu1"), *(("subtraction", name) for name in MAPS)]
@@ -85,20 +90,29 @@ class Case:
         return exact + (low.double() - exact).detach()
 
     def check(self) -> None:
-        out, gradients = self.kernels()
-        expected, expected_gradients = self.definition()
-        assert_rounded(out, expected, self.dtype, "output")
+        (out, gradients), (expected, expected_gradients) = self.kernels(), self.definition()
+        tie = TIES if self.dtype != torch.float32 and self.design["feature_map"] == "elu1" else 0
+        assert_rounded(out, expected, self.dtype, "output", FLOAT32 + tie)
         assert gradients.keys() == expected_gradients.keys()
+        float32 = DIVIDED if self.design["normalization"] == "division" else FLOAT32
         for name, gradient in gradients.items():
-            assert_rounded(gradient, expected_gradients[name], self.dtype if name == "qkv" else torch.float32, name)
+            dtype, error = (self.dtype, float32) if name == "qkv" else (torch.float32, FLOAT32)
+            assert_rounded(gradient, expected_gradients[name], dtype, name, error + tie)
 
 
-def assert_rounded(actual: Tensor, expected: Tensor, dtype: torch.dtype, name: str) -> None:
-    """Float32's error, then one rounding to nearest: half a unit in the last place."""
+def assert_rounded(
+    actual: Tensor, expected: Tensor, dtype: torch.dtype, name: str, float32: float = FLOAT32, least: float = 0.1
+) -> None:
+    """Float32's error, then one rounding to nearest: half a unit in the last place.
+
+    The largest value counts as `least` at least: inputs are near 1, and where gradients cancel to 0 (of one token's key
+    gate, under subtraction) their error does not.
+    """
     assert actual.dtype == dtype
     assert actual.shape == expected.shape
     finfo = torch.finfo(dtype)
-    allowed = expected.abs() * finfo.eps / 2 + finfo.smallest_normal * finfo.eps + FLOAT32 * expected.abs().max()
+    scale = expected.abs().max().clamp(min=least)
+    allowed = float32 * scale + expected.abs() * finfo.eps / 2 + finfo.smallest_normal * finfo.eps
     excess = ((actual.double() - expected).abs() / allowed).max().item()
     assert excess <= 1, f"{name}: {excess:.2f} times the tolerance"
 
@@ -124,10 +138,9 @@ def test_any_length_in_any_number_of_splits_equals_the_definition(normalization,
 
 
 @pytest.mark.parametrize("size", [1, 7, 24, 48, 96, 128])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_any_head_size_equals_the_definition(size, dtype):
-    Case("division", gates=("key", "value"), size=size, dtype=dtype).check()
-    Case("subtraction", size=size, dtype=dtype).check()
+def test_any_head_size_equals_the_definition(size):
+    Case("division", gates=("key", "value"), size=size).check()
+    Case("subtraction", size=size, dtype=torch.bfloat16).check()
 
 
 @pytest.mark.parametrize("gates", [("key", "value"), ("key", "mass", "value")], ids="-".join)
@@ -152,7 +165,7 @@ def test_epsilons_decide_where_queries_and_keys_are_all_negative(dtype):
     expected, _ = case.definition()
     for head in range(H):  # each against its own largest value: head 2's are a millionth of head 0's
         part = slice(5 * head, 5 * head + 5)
-        assert_rounded(out[..., part], expected[..., part], dtype, f"head {head}")
+        assert_rounded(out[..., part], expected[..., part], dtype, f"head {head}", least=0)
     case.check()
 
 
@@ -203,7 +216,9 @@ def test_a_nan_reaches_the_output(block):
 
 
 @pytest.mark.parametrize("name", [name for name in ATTENTIONS if name != "attention_softmax"])
-def test_the_published_outputs_and_gradients_come_out_of_the_kernels(name):
+def test_the_published_outputs_and_gradients_come_out_of_the_kernels(name, monkeypatch):
+    monkeypatch.setattr(linear, "BLOCK", 512)  # the interpreter takes its time by the program
+    monkeypatch.setitem(convolution.FORWARD, "BLOCK", 256)
     fixture = load_file(GOLDEN / f"{name}.safetensors")
     grid = "conv" in name
     inputs = load_file(GOLDEN / f"attention_inputs_{'grid' if grid else 'any_length'}.safetensors")
@@ -231,15 +246,15 @@ def test_the_published_outputs_and_gradients_come_out_of_the_kernels(name):
     assert ATTENTIONS[name] is not GATED_CONV or set(gates) == {"key", "value"}
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # opcheck's own
 def test_the_operators_keep_what_they_promise_the_compiler():
     case = Case("subtraction", gates=("key", "mass", "value"))
     local = case.normal(B, 11, case.width).requires_grad_()
     leaves = [t.requires_grad_() for t in (case.qkv, *case.gates.values())]
     torch.library.opcheck(linear._core, (*leaves, local, *case.design.values()))
     _, moments = linear._core(*leaves, None, *case.design.values())
-    arguments = (case.cotangent, leaves[0], moments, *leaves[1:], *case.design.values())
-    tests = ("test_schema", "test_faketensor")
-    torch.library.opcheck(linear._core_backward, [a.detach() if isinstance(a, Tensor) else a for a in arguments], test_utils=tests)
+    arguments = [t.detach() for t in (case.cotangent, leaves[0], moments, *leaves[1:])]
+    torch.library.opcheck(linear._core_backward, (*arguments, *case.design.values()))
 
 
 def test_a_compiled_call_is_one_graph_and_gives_the_same_bits():
