@@ -27,20 +27,24 @@ def missing(device: torch.device, dtype: torch.dtype, head_size: int) -> str | N
         return f"float32, bfloat16 or float16, not {str(dtype).removeprefix('torch.')}"
     if not 1 <= head_size <= MAX_HEAD_SIZE:
         return f"heads of 1 to {MAX_HEAD_SIZE} channels, not {head_size}"
-    if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
-        return None
-    if device.type != "cuda" or torch.version.cuda is None:
-        return f"an NVIDIA GPU, not {device.type}"
-    # Before Ampere there is no TF32, and bfloat16 is emulated.
-    if (capability := torch.cuda.get_device_capability(device)) < (8, 0):
-        return f"compute capability 8.0, not {capability[0]}.{capability[1]}"
-    return None
+    return _missing_of(device)
 
 
 def require(device: torch.device, dtype: torch.dtype, head_size: int = 1) -> None:
     """Raises: ValueError: if the kernels lack something here."""
     if (reason := missing(device, dtype, head_size)) is not None:
         raise ValueError(f"the kernels need {reason}")
+
+
+def _missing_of(device: torch.device) -> str | None:
+    if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
+        return None
+    if device.type != "cuda" or torch.version.cuda is None:
+        return f"an NVIDIA GPU, not {device.type}"
+    # Before 8.0 there is no TF32, and Triton no longer compiles for it.
+    if (capability := torch.cuda.get_device_capability(device)) < (8, 0):
+        return f"compute capability 8.0, not {capability[0]}.{capability[1]}"
+    return None
 
 
 @cache

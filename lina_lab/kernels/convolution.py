@@ -79,17 +79,17 @@ def _convolution_backward(
 
 
 @_convolution.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor, height: int, width: int) -> Tensor:
+def _(x: Tensor, _weight: Tensor, _bias: Tensor, height: int, width: int) -> Tensor:
     return x.new_empty(x.shape[0], height * width, x.shape[2])
 
 
 @_convolution_backward.register_fake
-def _(gradient: Tensor, x: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _(_gradient: Tensor, x: Tensor, weight: Tensor, _height: int, _width: int) -> tuple[Tensor, Tensor]:
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     return dx, x.new_empty(weight.shape[-1] ** 2 + 1, x.shape[2], dtype=torch.float32)
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001, given by name
     x, weight, _, *ctx.grid = inputs
     ctx.save_for_backward(x, weight)
 
@@ -103,9 +103,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
 _convolution.register_autograd(_backward, setup_context=_remember)
 
 
-def _launch(
-    x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, grid: tuple[int, int], *, flip: bool
-) -> None:
+def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, grid: tuple[int, int], *, flip: bool) -> None:
     """Convolve x (B, height * width, D) into out, which may be a part of a longer sequence."""
     from lina_lab.kernels.convolution_triton import convolve
 

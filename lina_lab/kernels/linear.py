@@ -103,7 +103,7 @@ def _core_backward(
     feature_eps: float,
 ) -> tuple[Tensor, Tensor]:
     """The gradients of qkv, packed as it is, and of the gates there are, in order, for every sample: (G, B, H, N)."""
-    from lina_lab.kernels.linear_triton import key_value_gradient, query_gradient
+    from lina_lab.kernels.linear_gradient_triton import key_value_gradient, query_gradient
 
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     qkv, gradient = qkv.contiguous(), gradient.contiguous()
@@ -112,8 +112,8 @@ def _core_backward(
     blocks = _blocks(batch * num_heads, tokens, constants)
     rows = (batch, num_heads, tokens)
     dqkv = torch.empty_like(qkv)
-    weights = [qkv.new_empty(rows, dtype=torch.float32) for _ in range(2 if division else 3)]
-    weights += [None] * (3 - len(weights))
+    scale, of_mass, of_mean = (qkv.new_empty(rows, dtype=torch.float32) for _ in range(3))
+    weights = (scale, of_mass, None if division else of_mean)
     gates, stride = _one_stride([key, mass, value], num_heads)
     dgates = qkv.new_empty(sum(gate is not None for gate in gates), *rows, dtype=torch.float32)
     each = iter(dgates)
@@ -127,7 +127,7 @@ def _core_backward(
 
 
 @_core.register_fake
-def _(qkv: Tensor, key: object, mass: object, value: object, local: object, num_heads: int, *_: object) -> Any:
+def _(qkv: Tensor, _key: Any, _mass: Any, _value: Any, _local: Any, num_heads: int, *_: Any) -> tuple[Tensor, Tensor]:
     batch, tokens, width = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
     size = width // num_heads
     moments = qkv.new_empty(batch, num_heads, size + 2, size, dtype=torch.float32)
@@ -135,17 +135,9 @@ def _(qkv: Tensor, key: object, mass: object, value: object, local: object, num_
 
 
 @_core_backward.register_fake
-def _(
-    gradient: Tensor,
-    qkv: Tensor,
-    moments: Tensor,
-    key: Tensor | None,
-    mass: Tensor | None,
-    value: Tensor | None,
-    num_heads: int,
-    *_: object,
-) -> tuple[Tensor, Tensor]:
-    count = sum(gate is not None for gate in (key, mass, value))
+def _(_gradient: Tensor, qkv: Tensor, _moments: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *gates, num_heads, _, _, _ = rest
+    count = sum(gate is not None for gate in gates)
     return torch.empty_like(qkv), qkv.new_empty(count, qkv.shape[0], num_heads, qkv.shape[1], dtype=torch.float32)
 
 
@@ -176,7 +168,7 @@ def _summed(rows: Tensor, gate: Tensor) -> Tensor:
 def _accumulate(
     left: Tensor,
     right: Tensor,
-    weights: tuple[Tensor | None, ...] | list[Tensor | None],
+    weights: tuple[Tensor | None, ...],
     strides: tuple[int, int],
     constants: dict[str, Any],
     *,
@@ -189,8 +181,7 @@ def _accumulate(
     heads, size = constants["HEADS"], constants["SIZE"]
     parts = -(-tokens // SPLIT)
     moments = left.new_empty(parts, batch, heads, size + 2, size, dtype=torch.float32)
-    # Sums of 128 x 128 leave registers for fewer tokens than reading does.
-    own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": 16 if size > 64 else 32}
+    own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": _sum_block(size)}
     accumulate[batch * heads, parts](
         left,
         right,
@@ -228,6 +219,11 @@ def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) ->
         "PRECISION": "ieee" if qkv.dtype == torch.float32 else "tf32x3",
         "num_warps": 8 if padded > 32 else 4,
     }
+
+
+def _sum_block(size: int) -> int:
+    """Tokens that a program sums at once: a memory of 128 x 128 leaves registers for few."""
+    return 16 if size > 64 else 32
 
 
 def _blocks(heads: int, tokens: int, constants: dict[str, Any]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ def poisoned() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def rounding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton's interpreter cuts float32 to bfloat16, an error of up to one unit; a GPU rounds to nearest. So does this."""
+    """A GPU rounds float32 to the nearest bfloat16; Triton's interpreter cuts it, up to a unit off, but for this."""
     if torch.cuda.is_available():
         return
     from triton.language import bfloat16, float32

@@ -64,8 +64,11 @@ def pytorch(x: Tensor, weight: Tensor, bias: Tensor, layout: tuple[int, int, int
     return F.conv2d(grid, weight, bias, padding="same", groups=len(bias)).flatten(2).mT
 
 
-@pytest.mark.parametrize("kernel", [3, 5, 7])
-@pytest.mark.parametrize("layout", [(2, 5, 3), (0, 1, 4), (1, 3, 1), (3, 1, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("kernel", "layout"),
+    [(3, (2, 5, 3)), (5, (2, 5, 3)), (7, (2, 5, 3)), (5, (0, 1, 4)), (3, (1, 3, 1)), (7, (3, 1, 1))],
+    ids=str,
+)
 def test_output_and_gradients_equal_the_definition(layout, kernel):
     Case(layout, 5, kernel).check(position_by_position)
 
