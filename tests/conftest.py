@@ -1,8 +1,14 @@
 """What several rooms' tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    # Read when Triton is first imported, by whichever test comes first.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
