@@ -118,7 +118,9 @@ class DataConfig(Config):
         if self.digest is not None and self.name != "images":
             raise KeyProblem("digest", f"digest is of a folder of images: {self.name} has none")
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
-            raise KeyProblem("text", f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf")
+            raise KeyProblem(
+                "text", f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf"
+            )
         return self
 
     @property

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor
 
 
@@ -49,6 +48,6 @@ def fingerprint(dataset: Dataset) -> str:
     found = hashlib.sha256()
     for part in (dataset.train, dataset.heldout):
         found.update(json.dumps([*part.images.shape, *part.captions]).encode())
-        found.update(part.images.contiguous().numpy())
-        found.update(part.labels.numpy())
+        found.update(part.images.contiguous().numpy().data)
+        found.update(part.labels.numpy().data)
     return found.hexdigest()

@@ -120,16 +120,17 @@ def _captions(root: Path, files: list[Path]) -> list[str]:
     path = root / METADATA
     if not path.exists():
         return []
+    rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        try:
-            name, caption = _row(line)
-            if name in found:
-                raise ValueError(f"has {name} a second time")
-            found[name] = caption
-        except ValueError as error:
-            problems.append(f"{path}:{number}: {error}")
+    for number, row in enumerate(map(_row, rows), start=1):
+        if row is None:
+            wanted = '{"file_name": "...", "text": "..."} (or "caption"), with both as text'
+            problems.append(f"{path}:{number}: must be {wanted}, not {rows[number - 1][:60]}")
+        elif row[0] in found:
+            problems.append(f"{path}:{number}: has {row[0]} a second time")
+        else:
+            found[row[0]] = row[1]
     names = [file.as_posix() for file in files]
     problems += [f"{path}: names {name}, which is not there" for name in sorted(set(found) - set(names))]
     problems += [f"{path}: has no caption for {name}" for name in names if name not in found]
@@ -137,17 +138,14 @@ def _captions(root: Path, files: list[Path]) -> list[str]:
     return [found[name] for name in names]
 
 
-def _row(line: str) -> tuple[str, str]:
-    """File name and caption of a line of metadata.jsonl."""
+def _row(line: str) -> tuple[str, str] | None:
+    """File name and caption of a line of metadata.jsonl; None if they are not there."""
     try:
         row = json.loads(line)
-    except ValueError as error:
-        raise ValueError(f"is no JSON: {error}") from error
-    name = row.get("file_name") if isinstance(row, dict) else None
-    caption = row.get("text", row.get("caption")) if isinstance(row, dict) else None
-    if not isinstance(name, str) or not isinstance(caption, str):
-        raise ValueError('must be {"file_name": "...", "text": "..."} (or "caption"), with both as text')
-    return name, caption
+        name, caption = row["file_name"], row.get("text", row.get("caption"))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return (name, caption) if isinstance(name, str) and isinstance(caption, str) else None
 
 
 def _refuse(problems: list[str]) -> None:

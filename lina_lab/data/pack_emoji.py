@@ -64,7 +64,7 @@ def sheet(entries: list[dict[str, Any]], images: Path) -> bytes:
 def held_out(entries: list[dict[str, Any]]) -> set[str]:
     """Names of the subcategories that are held out whole: of every category that has two or more, at least one.
 
-    In random order, each is taken that fits into the category's share; a category of which none fits gives its smallest.
+    In random order, each is taken that fits into the category's share; if none fits, the smallest.
     """
     sizes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for entry in entries:

@@ -41,4 +41,6 @@ def squared(image: Image.Image, side: int) -> Image.Image:
         raise ValueError(f"must have at least {side} x {side} pixels, not {width} x {height}: nothing is enlarged")
     edge = min(width, height)
     left, top = (width - edge) // 2, (height - edge) // 2
-    return image.resize((side, side), Image.Resampling.BICUBIC, (left, top, left + edge, top + edge))
+    # Cropped first: the filter would reach beyond the box of a resize.
+    square = image.crop((left, top, left + edge, top + edge))
+    return square.resize((side, side), Image.Resampling.BICUBIC)

@@ -22,9 +22,9 @@ class Evaluation(NamedTuple):
 
 
 def labels_as(reference: Tensor, count: int) -> Tensor:
-    """(count,) labels, sorted, in the class proportions of the reference (n,): quotas, and the rest to the largest ones.
+    """(count,) labels, sorted, in the class proportions of the reference (n,), rounded by largest remainders.
 
-    Of equal remainders the lower class has precedence.
+    Of equal remainders the lower class goes first.
     """
     sizes = reference.bincount() * count
     quotas, remainders = sizes // len(reference), sizes % len(reference)
@@ -58,7 +58,9 @@ def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extrac
     """
     counts, wanted = labels.bincount(), labels_as(dataset.heldout.labels, len(labels)).bincount()
     if not torch.equal(counts, wanted):
-        raise ValueError(f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}")
+        raise ValueError(
+            f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
+        )
     real, train = to_uint8(dataset.heldout.images), to_uint8(dataset.train.images)
     generated, classes = extractor.extract(images)
     reference, train_reference = extractor.extract(real).features, extractor.extract(train).features

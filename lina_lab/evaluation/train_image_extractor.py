@@ -47,7 +47,7 @@ def corrupt(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """A Gaussian blur of sigma (n,) pixels of square images (n, C, s, s), each its own; weights sum to 1 at borders too."""
+    """A Gaussian blur of sigma (n,) pixels of square images (n, C, s, s); at borders too the weights sum to 1."""
     places = torch.arange(images.shape[-1])
     squares = (places - places.unsqueeze(1)) ** 2  # (s, s)
     weights = torch.softmax(-squares / (2 * sigma.clamp(min=1e-2).view(-1, 1, 1) ** 2), dim=-1).unsqueeze(1)
