@@ -28,7 +28,7 @@ LARGEST_NOISE = 0.8
 LARGEST_BLUR = 1 / 16
 """Of the side."""
 LARGEST_SHIFT = 1 / 8
-QUALITY_WEIGHT, WORDS_WEIGHT = 4.0, 1.0
+QUALITY_WEIGHT, WORDS_WEIGHT = 20.0, 1.0
 FEWEST = 5
 """Training captions that a word must be in to be a target."""
 
@@ -87,9 +87,10 @@ def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         index = torch.randint(len(images), (BATCH,), generator=generator)
-        corrupted, quality = corrupt(shifted(images[index], generator), generator)
+        corrupted, strength = corrupt(shifted(images[index], generator), generator)
         raw, logits, estimate = model(corrupted)
-        loss = F.cross_entropy(logits, labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, quality)
+        # Of the square root: the features then answer to weak noise as well.
+        loss = F.cross_entropy(logits, labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, strength.sqrt())
         if captions:
             found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets[index], reduction="sum")
             loss = loss + WORDS_WEIGHT * found / BATCH

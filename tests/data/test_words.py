@@ -41,9 +41,7 @@ def test_no_captions_and_captions_without_words_are_no_prompts():
 def test_every_unknown_word_is_named_once_with_the_nearest_known_one():
     with pytest.raises(LabError) as caught:
         encode(["red circel", "green worker zzz", "green"], KNOWN, 4)
-    assert str(caught.value) == (
-        "words outside the vocabulary of 4 words: circel (did you mean circle?), green, zzz"
-    )
+    assert str(caught.value) == ("words outside the vocabulary of 4 words: circel (did you mean circle?), green, zzz")
 
 
 def test_a_caption_of_ten_thousand_characters_is_told_shortly():
