@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
+Backend = Literal["auto", "torch", "triton"]
+
 
 class TrainingConfig(Config):
     steps: Count
@@ -74,7 +76,7 @@ class LoggingConfig(Config):
 class ExecutionConfig(Config):
     """How a cell is computed. It changes results by rounding alone and does not enter the key."""
 
-    attention_backend: Literal["auto", "torch", "triton"] = "auto"
+    attention_backend: Backend = "auto"
     """Linear attention by plain torch or by Triton kernels; auto takes the kernels where there is a GPU for them."""
     compile: bool = False
     """torch.compile every block: a minute at the start, faster steps where blocks are large."""
