@@ -155,7 +155,7 @@ def _print_parts(table: pd.DataFrame) -> None:
         "backward ms",
         "utilisation",
         "activations",
-        "peak",
+        "peak of one",
         numbers=8,
     )
     for row in table.to_dict("records"):

@@ -12,7 +12,7 @@ BAR_INCHES = 0.24
 def parts_figure(parts: pd.DataFrame) -> Figure | None:
     """Milliseconds of forward and backward, stacked, part by part; None where nothing was measured.
 
-    A part within a stack (`decoder: mlp`) is also in the bar of the stack.
+    A part within a stack (`decoder: mlp`) is also in the bar of the stack, and its own bar is thin.
     """
     rows = parts.dropna(subset=["forward_ms", "backward_ms"])
     if rows.empty:
@@ -23,8 +23,9 @@ def parts_figure(parts: pd.DataFrame) -> Figure | None:
     with style():
         figure = new_figure(6.4, 1 + BAR_INCHES * len(rows))
         axes = figure.subplots()
-        axes.barh(labels, rows["forward_ms"], color=FORWARD, label="forward", height=0.7)
-        axes.barh(labels, rows["backward_ms"], left=rows["forward_ms"], color=BACKWARD, label="backward", height=0.7)
+        height = [0.4 if ":" in part else 0.75 for part in rows["part"]]
+        axes.barh(labels, rows["forward_ms"], height, color=FORWARD, label="forward")
+        axes.barh(labels, rows["backward_ms"], height, left=rows["forward_ms"], color=BACKWARD, label="backward")
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"milliseconds, batch {rows['batch'].iloc[0]} ({rows['device'].iloc[0]})")
