@@ -22,6 +22,7 @@ from lina_lab.files import write_atomic
 from lina_lab.profiling import attention, model
 from lina_lab.profiling.designs import designs, layout_of
 from lina_lab.provenance import provenance
+from lina_lab.tracking.profile import EXPERIMENT, Profile, log_profile
 
 KINDS = ("png", "pdf", "svg")
 NOISY = 0.2
@@ -61,7 +62,7 @@ def profile_designs(
     files.append(write_profile(files[0], options.out))
     names = ("device", "width", "num_heads", "batch", "precision", "flops_per_second", "bytes_per_second")
     params = {name: table[name].iloc[0] for name in names} | {"tokens": " ".join(map(str, sorted(set(tokens))))}
-    _finish(options, "attention", table, {}, params, files)
+    _finish(options, Profile("attention", table, {}, params, files))
 
 
 def profile_experiment(options: Options, file: Path, settings: list[str], batch: int | None) -> None:
@@ -88,27 +89,18 @@ def profile_experiment(options: Options, file: Path, settings: list[str], batch:
         save(figure, files[-1], KINDS)
     names = ("device", "batch", "visible", "precision", "flops_per_second", "bytes_per_second")
     params = {name: found.parts[name].iloc[0] for name in names}
-    _finish(options, experiment.name, found.parts, found.facts, params, files)
+    _finish(options, Profile(experiment.name, found.parts, found.facts, params, files))
 
 
 def _write_provenance(path: Path, more: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps({"provenance": provenance(), **more}, indent=1) + "\n")
 
 
-def _finish(
-    options: Options,
-    name: str,
-    table: pd.DataFrame,
-    facts: Mapping[str, float | None],
-    params: Mapping[str, object],
-    files: Sequence[Path],
-) -> None:
+def _finish(options: Options, profile: Profile) -> None:
     """Say what was written, and show it in MLflow."""
-    print(f"wrote {', '.join(path.name for path in files)} to {options.out}")
+    print(f"wrote {', '.join(path.name for path in profile.files)} to {options.out}")
     if options.runs is not None:
-        from lina_lab.tracking.profile import EXPERIMENT, log_profile
-
-        log_profile(options.runs, name, table, facts, params, files)
+        log_profile(options.runs, profile)
         print(f"MLflow has it in the experiment {EXPERIMENT}")
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -16,14 +17,17 @@ BATCH = 1000
 """Metrics that MLflow takes in one call."""
 
 
-def log_profile(
-    runs: Path,
-    name: str,
-    table: pd.DataFrame,
-    facts: Mapping[str, float | None],
-    params: Mapping[str, object],
-    files: Sequence[Path],
-) -> str:
+class Profile(NamedTuple):
+    """What a run of MLflow shows: a row of the table for each design and length, or for each part of a model."""
+
+    name: str
+    table: pd.DataFrame
+    facts: Mapping[str, float | None]
+    params: Mapping[str, object]
+    files: Sequence[Path]
+
+
+def log_profile(runs: Path, profile: Profile) -> str:
     """Log a profile as a new run of the experiment `profile`: the run's id.
 
     Metrics are `forward_ms/<row>`, the row by the table's column `design` or `part`, at step `tokens` (0 where the
@@ -42,7 +46,7 @@ def log_profile(
 
     with locked(runs):
         try:
-            return _log(runs, name, profile_metrics(table) | _known(facts), params, files)
+            return _log(runs, profile)
         except (MlflowException, SQLAlchemyError) as error:
             where = without_password(store_uri(runs))
             raise LabError(f"MLflow at {where}: {without_password(' '.join(str(error).split())[:200])}") from error
@@ -67,18 +71,20 @@ def _known(facts: Mapping[str, float | None]) -> Metrics:
     return {(name, 0): value for name, value in facts.items() if value is not None}
 
 
-def _log(runs: Path, name: str, metrics: Metrics, params: Mapping[str, object], files: Sequence[Path]) -> str:
+def _log(runs: Path, profile: Profile) -> str:
     from mlflow.entities import Metric, Param
 
     client = connect(runs)
     experiment = ensure_experiment(client, runs, EXPERIMENT, {"mlflow.note.content": QUESTION})
-    run = client.create_run(experiment.experiment_id, run_name=name, tags={"lab.role": "profile"}).info.run_id
+    run = client.create_run(experiment.experiment_id, run_name=profile.name, tags={"lab.role": "profile"}).info.run_id
     now = round(1000 * time.time())
+    metrics = profile_metrics(profile.table) | _known(profile.facts)
     rows = [Metric(key, value, now, step) for (key, step), value in metrics.items()]
-    client.log_batch(run, params=[Param(key, str(value)) for key, value in params.items()], synchronous=True)
+    params = [Param(key, str(value)) for key, value in profile.params.items()]
+    client.log_batch(run, params=params, synchronous=True)
     for first in range(0, len(rows), BATCH):
         client.log_batch(run, metrics=rows[first : first + BATCH], synchronous=True)
-    for file in files:
+    for file in profile.files:
         client.log_artifact(run, str(file))
     client.set_terminated(run)
     return str(run)
