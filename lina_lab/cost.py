@@ -10,7 +10,9 @@ Symbols: D width, H heads, d = D / H, N image tokens, P context tokens, V values
 from statistics import NormalDist
 from typing import NamedTuple
 
-from lina_lab.config.experiment import AttentionConfig, DataShape, Experiment, ModelConfig
+from lina_lab.config.data import DataShape
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule
 
 TIME_FEATURES = 256
@@ -93,13 +95,21 @@ def _head(model: ModelConfig, values: int) -> int:
     return ends + _linear(TIME_FEATURES, W) + _linear(model.width, W) + 2 * _linear(W, W) + model.head_depth * block
 
 
-def attention_macs(attention: AttentionConfig, width: int, num_heads: int, length: float, grid: float) -> float:
+def attention_macs(
+    attention: AttentionConfig, width: int, num_heads: int, length: float, grid: float, rows: float | None = None
+) -> float:
     """Multiply-adds of one attention module on `length` tokens, of which `grid` are under its convolution.
 
-    Linear: N D (4 D + 2 d + 1) and k² D for each grid token; softmax: N D (4 D + 2 N).
+    Linear: N D (4 D + 2 d + 1) and k² D for each grid token; softmax: N D (4 D + 2 N). Of `rows` tokens of the result
+    alone: q, read-out and output projection are theirs, k, v and the memory are of all tokens.
     """
-    core = 2 * length if attention.normalization == "softmax" else 2 * width // num_heads + 1
-    return length * width * (4 * width + core) + attention.conv_kernel**2 * grid * width
+    rows, head = length if rows is None else rows, width // num_heads
+    if attention.normalization == "softmax":
+        memory, read = 0.0, 2 * length
+    else:
+        memory, read = head, head + 1
+    kept = length * width * (2 * width + memory) + rows * width * (2 * width + read)
+    return kept + attention.conv_kernel**2 * grid * width
 
 
 class Traffic(NamedTuple):
@@ -130,22 +140,29 @@ def attention_bytes(
     )
 
 
-def _stack_macs(model: ModelConfig, attention: AttentionConfig, depth: int, length: float, grid: float) -> float:
-    mlp = 2 * model.mlp_ratio * model.width**2 * length
-    return depth * (attention_macs(attention, model.width, model.num_heads, length, grid) + mlp)
+def _block_macs(
+    model: ModelConfig, attention: AttentionConfig, length: float, grid: float, rows: float | None = None
+) -> float:
+    mlp = 2 * model.mlp_ratio * model.width**2 * (length if rows is None else rows)
+    return attention_macs(attention, model.width, model.num_heads, length, grid, rows) + mlp
 
 
 def context_macs(model: ModelConfig, data: DataShape) -> float:
     """The context stack, once for each image."""
     t = tokens(model, data)
-    return _stack_macs(model, model.context, model.context_depth, 1 + t.context, t.context)
+    return model.context_depth * _block_macs(model, model.context, 1 + t.context, t.context)
 
 
-def image_macs(model: ModelConfig, data: DataShape, visible: float) -> float:
-    """Encoder on P + visible tokens and decoder on P + N tokens, once for each image."""
+def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: float | None = None) -> float:
+    """Encoder on P + visible tokens and decoder on P + N tokens, once for each image.
+
+    In sampling the last block of the decoder computes the `wanted` tokens alone.
+    """
     t = tokens(model, data)
-    encoder = _stack_macs(model, model.encoder, model.encoder_depth, t.context + visible, 0)
-    return encoder + _stack_macs(model, model.decoder, model.decoder_depth, t.context + t.image, t.image)
+    encoder = model.encoder_depth * _block_macs(model, model.encoder, t.context + visible, 0)
+    length, grid = t.context + t.image, t.image
+    decoder = (model.decoder_depth - 1) * _block_macs(model, model.decoder, length, grid)
+    return encoder + decoder + _block_macs(model, model.decoder, length, grid, wanted)
 
 
 def head_macs(model: ModelConfig, values: int) -> float:
@@ -196,7 +213,9 @@ def sampling_flops(experiment: Experiment) -> float:
     counts = count_schedule(t.image, sampling.autoregressive_steps)
     known = [sum(counts[:step]) for step in range(len(counts))]
     copies = 1 if sampling.guidance_scale == sampling.guidance_min == 1 else 2
-    stacks = context_macs(model, data) + sum(image_macs(model, data, visible) for visible in known)
+    stacks = context_macs(model, data) + sum(
+        image_macs(model, data, visible, count) for visible, count in zip(known, counts, strict=True)
+    )
     head = t.image * (_condition_macs(model) + sampling.flow_steps * head_macs(model, t.values))
     patch = t.image * t.values * model.width
     return 2 * (copies * (stacks + head) + patch)

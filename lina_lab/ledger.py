@@ -49,11 +49,15 @@ class Metric(NamedTuple):
 
 
 def create_cell(runs: Path, experiment: Experiment) -> Path:
-    """The folder of an experiment's cell, made if it is not there."""
+    """The folder of an experiment's cell, made if it is not there.
+
+    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last.
+    """
     folder = runs / cell_key(experiment)
-    if not (folder / "config.yaml").exists():
-        values = {"schema": SCHEMA} | experiment.model_dump(mode="json")
-        write_atomic(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
+    path = folder / "config.yaml"
+    text = yaml.safe_dump({"schema": SCHEMA} | experiment.model_dump(mode="json"), sort_keys=False)
+    if not path.exists() or (not (folder / "result.json").exists() and path.read_text(encoding="utf-8") != text):
+        write_atomic(path, text)
     return folder
 
 

@@ -8,10 +8,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lina_lab import cost
-from lina_lab.config.experiment import PUBLISHED_DATA, AttentionConfig, DataShape, Experiment, ModelConfig
+from lina_lab.config.data import PUBLISHED_DATA, DataShape
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.draws import step_streams, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.sampler import sample
 
 # Trainable parameters of the published class-conditional models at widths 768, 1024 and 1536.
 PUBLISHED = {
@@ -140,7 +143,7 @@ def test_sampling_flops_are_what_the_flop_counter_counts():
     experiment = Experiment.model_validate(values)
     model = Lina(experiment.model, experiment.data.shape, 0)
     with FlopCounterMode(display=False) as counter:
-        model.sample(torch.arange(5), experiment.sampling, [torch.Generator().manual_seed(i) for i in range(5)])
+        sample(model, torch.arange(5), experiment.sampling, [torch.Generator().manual_seed(i) for i in range(5)])
     times = 2 * 3 * (256 * 64 + 64 * 64)  # the flow steps' times, once for the batch
     offset = 2 * (256 * 64 + 64 * 64)
     assert 5 * cost.sampling_flops(experiment) == pytest.approx(counter.get_total_flops() - times - offset, rel=1e-6)

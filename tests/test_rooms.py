@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from lina_lab.config import axes
-from lina_lab.config.experiment import AttentionConfig
+from lina_lab.config.model import AttentionConfig
 
 ROOT = Path(__file__).parents[1]
 LIGHT = [

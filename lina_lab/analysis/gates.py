@@ -14,8 +14,9 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from lina_lab.config.axes import AXES
-from lina_lab.config.experiment import DataShape, ModelConfig
+from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
+from lina_lab.config.model import ModelConfig
 from lina_lab.errors import LabError
 
 GATE = re.compile(r"^(context|encoder|decoder)\.(\d+)\.attention\.gates\.(key|value|mass)$")

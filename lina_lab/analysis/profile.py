@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from lina_lab import cost
-from lina_lab.config.experiment import AttentionConfig
+from lina_lab.config.model import AttentionConfig
 from lina_lab.errors import LabError
 
 PROFILE_COLUMNS = (

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lina_lab.cli.show import ShareDone
+from lina_lab.config.data import DataShape
 from lina_lab.config.engine import Group
-from lina_lab.config.experiment import DataShape, Experiment, digest
+from lina_lab.config.experiment import Experiment, digest
 from lina_lab.config.load import Document, build
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic

@@ -12,14 +12,10 @@ from rich.text import Text
 from lina_lab import cost
 from lina_lab.cli.results import text_table
 from lina_lab.config.axes import AXES
-from lina_lab.config.experiment import (
-    DATASETS,
-    PUBLISHED_DATA,
-    DataShape,
-    ModelConfig,
-    default_context_tokens,
-)
+from lina_lab.config.data import DATASETS, PUBLISHED_DATA, DataShape
+from lina_lab.config.experiment import default_context_tokens
 from lina_lab.config.load import ConfigError, Document, Problem, override, validate
+from lina_lab.config.model import ModelConfig
 from lina_lab.config.sizes import PUBLISHED_SIZES
 from lina_lab.config.sweep import parse_settings
 from lina_lab.errors import LabError

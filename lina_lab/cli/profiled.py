@@ -14,12 +14,12 @@ from lina_lab.cli.results import print_table, text_table
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import parse_settings
 from lina_lab.figures.efficiency import write_profile
 from lina_lab.figures.parts import parts_figure
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
 from lina_lab.profiling import attention, model
+from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.designs import designs, layout_of
 from lina_lab.provenance import provenance
 from lina_lab.tracking.profile import EXPERIMENT, Profile, log_profile
@@ -40,15 +40,12 @@ class Options(NamedTuple):
     """The ledger whose MLflow store shows the profile; None for no run there."""
 
 
-def profile_designs(
-    options: Options, tokens: Sequence[int], width: int, heads: int, batch: int, precision: str
-) -> None:
+def profile_designs(options: Options, setting: attention.Setting, tokens: Sequence[int]) -> None:
     """Measure one attention module; print, write and track it."""
-    setting = attention.Setting(width, heads, batch, precision, options.device, options.limit)
     layouts = [layout_of(length) for length in sorted(set(tokens))]
     told = ", ".join(f"{lay.tokens} = {lay.prefix} + {lay.height} x {lay.width}" for lay in layouts)
     print(f"lengths, prefix + grid: {told}", flush=True)
-    chosen, omitted = designs(precision)
+    chosen, omitted = designs(setting.precision)
     for line in omitted:
         print(f"left out: {line}")
     table = attention.profile_attention(setting, tokens, chosen, ShareDone("profiling"))
@@ -60,14 +57,14 @@ def profile_designs(
     write_table(table, files[0])
     _write_provenance(files[1], {"left_out": omitted})
     files.append(write_profile(files[0], options.out))
-    names = ("device", "width", "num_heads", "batch", "precision", "flops_per_second", "bytes_per_second")
+    names = ("device", "width", "num_heads", "batch", "precision", "backend", "compile", *Ceilings._fields)
     params = {name: table[name].iloc[0] for name in names} | {"tokens": " ".join(map(str, sorted(set(tokens))))}
     _finish(options, Profile("attention", table, {}, params, files))
 
 
-def profile_experiment(options: Options, file: Path, settings: list[str], batch: int | None) -> None:
+def profile_experiment(options: Options, file: Path, changes: Mapping[str, Any], batch: int | None) -> None:
     """Measure a whole model; print, write and track it."""
-    experiment = load_experiment(file, parse_settings(settings))
+    experiment = load_experiment(file, changes)
     setting = model.Setting(batch or experiment.training.batch_size, options.device, options.limit)
     visible = model.visible_tokens(experiment)
     print(
@@ -87,8 +84,8 @@ def profile_experiment(options: Options, file: Path, settings: list[str], batch:
     if figure is not None:
         files.append(stem.with_name(f"{stem.name}.png"))
         save(figure, files[-1], KINDS)
-    names = ("device", "batch", "visible", "precision", "flops_per_second", "bytes_per_second")
-    params = {name: found.parts[name].iloc[0] for name in names}
+    names = ("device", "batch", "visible", "precision", *Ceilings._fields)
+    params = {name: found.parts[name].iloc[0] for name in names} | experiment.execution.model_dump()
     _finish(options, Profile(experiment.name, found.parts, found.facts, params, files))
 
 
@@ -166,9 +163,12 @@ def _print_parts(table: pd.DataFrame) -> None:
 def _print_left_out(table: pd.DataFrame, label: str, limit: float) -> None:
     """What was not measured and why; and where the machine was too busy for steady times."""
     left = table[table["reason"] != ""]
-    for keys, rows in left.groupby([*(["tokens"] if "tokens" in table else []), "reason"], sort=False):
-        at = f" at {keys[0]:,} tokens" if len(keys) > 1 else ""
-        print(f"not measured{at}: {', '.join(rows[label])}: {keys[-1]}, and --limit is {limit:g} s")
+    for at, rows in (
+        left.groupby(left["tokens"].map(" at {:,} tokens".format), sort=False) if "tokens" in left else [("", left)]
+    ):
+        reasons = [f"{', '.join(same[label])} {why}" for why, same in rows.groupby("reason", sort=False)]
+        if reasons:
+            print(f"not measured{at}, --limit being {limit:g} s: {'; '.join(reasons)}")
     noisy = int((table["iqr_ms"] > NOISY * (table["forward_ms"] + table["backward_ms"])).sum())
     if noisy:
         measured = int(table["forward_ms"].notna().sum())

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from lina_lab.config.experiment import Config, Count, Experiment
+from lina_lab.config.base import Config, Count
+from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 
 USER_FILE = "LAB_ENGINE"

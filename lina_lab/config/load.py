@@ -9,13 +9,9 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lina_lab.config.experiment import (
-    Experiment,
-    KeyProblem,
-    MeaninglessCombination,
-    ModelConfig,
-    set_path,
-)
+from lina_lab.config.base import KeyProblem, MeaninglessCombination
+from lina_lab.config.experiment import Experiment, set_path
+from lina_lab.config.model import ModelConfig
 from lina_lab.errors import LabError
 
 Key = tuple[str, ...]

@@ -8,8 +8,9 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from lina_lab.config.base import Config, PositiveFloat
 from lina_lab.config.engine import EngineConfig, user_file
-from lina_lab.config.experiment import Config, Experiment, PositiveFloat, cell_key
+from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.load import (
     ConfigError,
     Document,

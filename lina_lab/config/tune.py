@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lina_lab.config.experiment import Config, Count, KeyProblem
+from lina_lab.config.base import Config, Count, KeyProblem
 
 TUNABLE = "training."
 CHEAPER = ("training.", "sampling.", "evaluation.", "logging.")

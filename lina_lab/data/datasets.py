@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lina_lab.config.experiment import DataConfig
+from lina_lab.config.data import DataConfig
 
 EIGHT_BIT_RULE = "round(127.5 x + 127.5), cut to 0 ... 255"
 HELD_OUT_A_CLASS = 50

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Generator, Tensor
 
-from lina_lab.config.experiment import DataConfig
+from lina_lab.config.data import DataConfig
 from lina_lab.data.datasets import load_dataset
 from lina_lab.evaluation.extractors import WEIGHTS, DigitsCNN
 

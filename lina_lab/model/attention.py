@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lina_lab.config.experiment import AttentionConfig
+from lina_lab.config.model import AttentionConfig
 
 
 class Layout(NamedTuple):
@@ -81,6 +81,11 @@ KV_GATES: dict[str, tuple[str, ...]] = {
 """The gates of each value: `key` scales the keys, in the normaliser too unless `mass` gates those."""
 
 
+def take(x: Tensor, positions: Tensor) -> Tensor:
+    """Rows (B, n, C) of x (B, N, C) at positions (B, n)."""
+    return x.gather(1, positions.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
 class Attention(nn.Module):
     """One attention of the family: (B, N, D) to (B, N, D).
 
@@ -111,28 +116,44 @@ class Attention(nn.Module):
             if config.conv_kernel:
                 self.conv = nn.Conv2d(width, width, config.conv_kernel, padding="same", groups=width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(B, N, D) to (B, N, D); with `rows` (B, n), all of the grid, only these tokens of the result, (B, n, D)."""
         self._check_length(x)
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
+        return self.proj(self._with_convolution(self._read(*self._heads(x, rows)), x, rows))
+
+    def _heads(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, H, n, d), k and v (B, H, N, d)."""
+        if rows is None:
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+            return q, k, v
+        width = x.shape[-1]
+        (q_weight, kv_weight), (q_bias, kv_bias) = (t.split([width, 2 * width]) for t in self.qkv.parameters())
+        q = F.linear(take(x, rows), q_weight, q_bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        k, v = F.linear(x, kv_weight, kv_bias).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def _read(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Feature map, gates and read-out, with heads merged: (B, n, D)."""
         q, k = (self.feature_map(u) + self.normalization.feature_eps for u in (q, k))
         dtype = q.dtype
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(q.device.type, enabled=False):
             if self.normalization.float32:
                 q, k, v = (u.to(torch.promote_types(u.dtype, torch.float32)) for u in (q, k, v))
             mass, key, value = (self._gated(k, "mass"), self._gated(k, "key"), self._gated(v, "value"))
-            out = self.normalization.read(q, key, value, mass if "mass" in self.gates else key)  # (B, H, N, d)
-        merged = out.to(dtype).transpose(1, 2).flatten(2)  # (B, N, D)
-        return self.proj(self._with_convolution(merged, x))
+            out = self.normalization.read(q, key, value, mass if "mass" in self.gates else key)  # (B, H, n, d)
+        return out.to(dtype).transpose(1, 2).flatten(2)
 
     def _gated(self, u: Tensor, name: str) -> Tensor:
         return u * self.gates[name].unsqueeze(-1).to(u.dtype) if name in self.gates else u  # gate (H, N, 1)
 
-    def _with_convolution(self, merged: Tensor, x: Tensor) -> Tensor:
+    def _with_convolution(self, merged: Tensor, x: Tensor, rows: Tensor | None) -> Tensor:
         if self.conv is None or self.layout is None:
             return merged
         prefix, height, width = self.layout
         grid = x[:, prefix:].mT.unflatten(-1, (height, width))  # (B, D, height, width)
         local = self.conv(grid).flatten(2).mT  # (B, height * width, D)
+        if rows is not None:
+            return merged + take(local, rows - prefix)
         return torch.cat([merged[:, :prefix], merged[:, prefix:] + local], dim=1)
 
     def _check_length(self, x: Tensor) -> None:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lina_lab.config.experiment import AttentionConfig
-from lina_lab.model.attention import Attention, Layout
+from lina_lab.config.model import AttentionConfig
+from lina_lab.model.attention import Attention, Layout, take
 
 
 class Mlp(nn.Module):
@@ -35,8 +35,10 @@ class Block(nn.Module):
         self.mlp = Mlp(width, mlp_ratio * width)
         self.norm2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.norm1(self.attention(x))
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(B, N, D) to (B, N, D); with `rows` (B, n) only these tokens of the result, (B, n, D)."""
+        attended = self.norm1(self.attention(x, rows))
+        x = (x if rows is None else take(x, rows)) + attended
         return x + self.norm2(self.mlp(x))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from lina_lab.config.experiment import TrainingConfig
+from lina_lab.config.settings import TrainingConfig
 
 PURPOSES = ("mask_ratio", "mask", "noise", "time", "label_dropout")
 """The streams of one training step."""
@@ -30,6 +30,11 @@ def stream(seed: int, *purpose: str | int) -> Generator:
 def step_streams(seed: int, step: int) -> dict[str, Generator]:
     """The generators of one training step, by purpose."""
     return {purpose: stream(seed, purpose, step) for purpose in PURPOSES}
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor on a device; the processor does not wait for the copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Share(NamedTuple):
@@ -62,7 +67,8 @@ class TrainingDraws(NamedTuple):
     time_index: Tensor  # (R * B, N) in 0 ... 999
 
     def to(self, device: torch.device) -> "TrainingDraws":
-        keep, order, noise, time = (t.to(device) for t in (self.keep_label, self.order, self.noise, self.time_index))
+        drawn = (self.keep_label, self.order, self.noise, self.time_index)
+        keep, order, noise, time = (sent(tensor, device) for tensor in drawn)
         return TrainingDraws(keep, order, self.num_visible, noise, time)
 
     def share(self, share: Share) -> "TrainingDraws":

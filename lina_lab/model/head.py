@@ -44,7 +44,7 @@ class HeadBlock(nn.Module):
 
     def forward(self, x: Tensor, activated: Tensor) -> Tensor:
         scale, shift, gate = self.modulation(activated).chunk(3, dim=-1)
-        return x + gate * self.norm(self.projector(_modulated(x, scale, shift)))
+        return torch.addcmul(x, gate, self.norm(self.projector(_modulated(x, scale, shift))))
 
 
 class FlowHead(nn.Module):
@@ -78,4 +78,5 @@ class FlowHead(nn.Module):
 
 
 def _modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
+    normed = F.layer_norm(x, x.shape[-1:], eps=1e-6)
+    return torch.addcmul(normed + shift, normed, scale)

@@ -11,18 +11,19 @@ Shapes: B images, P context tokens, N image tokens, n tokens in question, D widt
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, SamplingConfig, TrainingConfig
+from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
-from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
-from lina_lab.model.attention import Layout
+from lina_lab.config.model import AttentionConfig, ModelConfig
+from lina_lab.config.settings import TrainingConfig
+from lina_lab.model.attention import Layout, take
 from lina_lab.model.blocks import Block, sincos_table
-from lina_lab.model.draws import WHOLE, Share, TrainingDraws, sampling_draws, stream, training_draws
+from lina_lab.model.draws import WHOLE, Share, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 
 
@@ -61,7 +62,7 @@ class ContextQueries(nn.Module):
 
 
 class Lina(nn.Module):
-    """The class-conditional model: `loss` trains it, `sample` draws latents (B, C, h, w)."""
+    """The class-conditional model: `loss` trains it, `sampler.sample` draws latents (B, C, h, w) from it."""
 
     position: Tensor
 
@@ -107,13 +108,28 @@ class Lina(nn.Module):
         `tokens` (B, N, D) are projected tokens with the mask token where they are not known; `visible` (B, n) are the
         positions that the encoder may see, in any order.
         """
+        return self.decode(self.encode(tokens, context, visible))
+
+    def encode(self, tokens: Tensor, context: Tensor, visible: Tensor) -> Tensor:
+        """What the decoder reads, (B, P + N, D): context and grid, the visible tokens of it encoded."""
         num_context = context.shape[1]
         tokens = tokens + self.position.to(tokens.dtype)
         index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])  # (B, n, D)
         x = self.encoder(torch.cat([context, tokens.gather(1, index)], dim=1))
         grid = tokens.scatter(1, index, x[:, num_context:].to(tokens.dtype))  # (B, N, D)
-        x = self.decoder(torch.cat([x[:, :num_context], grid], dim=1))
-        return self.image_norm(x[:, num_context:])
+        return torch.cat([x[:, :num_context], grid], dim=1)
+
+    def decode(self, x: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Conditioning (B, N, D) of every position, or of the positions `wanted` (B, n) alone, (B, n, D).
+
+        Then the last block computes no other token: half of a shallow decoder.
+        """
+        num_context = x.shape[1] - self.tokens
+        if wanted is None:
+            return self.image_norm(self.decoder(x)[:, num_context:])
+        for block in self.decoder[:-1]:
+            x = block(x)
+        return self.image_norm(self.decoder[-1](x, wanted + num_context))
 
     def patchify(self, latent: Tensor) -> Tensor:
         """(B, C, h, w) to tokens (B, N, V): raster order, values by row in patch, column in patch, channel."""
@@ -153,84 +169,18 @@ class Lina(nn.Module):
         z = self.condition(tokens, self.context_tokens(labels), visible)
 
         repeat = len(draws.noise) // len(latent)
-        condition = self.head.condition(_take(z, masked)).repeat(repeat, 1, 1)  # (R B, n, W)
+        condition = self.head.condition(take(z, masked))  # (B, n, W), one for all repeats
         index = masked.repeat(repeat, 1)
-        x0 = _take(clean, masked).repeat(repeat, 1, 1)  # (R B, n, V)
-        noise = _take(draws.noise, index)
-        step = draws.time_index.gather(1, index)  # (R B, n)
+        x0 = take(clean, masked)  # (B, n, V)
+        noise = take(draws.noise, index).unflatten(0, (repeat, -1))  # (R, B, n, V)
+        step = draws.time_index.gather(1, index).unflatten(0, (repeat, -1))  # (R, B, n)
         sigma = (1000 - step) / 1000
         noisy = torch.lerp(x0, noise, sigma.unsqueeze(-1).to(x0.dtype))
         # There are only 1000 times: far fewer than tokens.
         times = self.head.embed_time(1000.0 - torch.arange(1000, device=latent.device))  # (1000, W)
         velocity = self.head(noisy, F.embedding(step, times), condition)
-        error = (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R B, n)
+        error = (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R, B, n)
         return error.sum() / (error.numel() + 1e-5)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        labels: Tensor,
-        config: SamplingConfig,
-        generators: Sequence[Generator],
-        progress: Callable[[int, int], None] = lambda step, steps: None,
-    ) -> Tensor:
-        """Latents (B, C, h, w) of labels (B,), one generator for each image; `progress(step, steps)` after each."""
-        order, noise = sampling_draws(generators, self.tokens, self.values)
-        return self.sample_of_draws(labels, config, order.to(labels.device), noise.to(labels.device), progress)
-
-    @torch.no_grad()
-    def sample_of_draws(
-        self,
-        labels: Tensor,
-        config: SamplingConfig,
-        order: Tensor,
-        noise: Tensor,
-        progress: Callable[[int, int], None] = lambda step, steps: None,
-    ) -> Tensor:
-        """The sampler as a function of its draws: order (B, N), noise (B, N, V)."""
-        counts = count_schedule(self.tokens, config.autoregressive_steps)
-        ramp = guidance_ramp(config.guidance_scale, config.guidance_min, len(counts))
-        # A guided batch holds every image twice: with its label, then with none.
-        copies = 2 if any(scale != 1 for scale in ramp) else 1
-        if copies == 2:
-            labels = torch.cat([labels, torch.full_like(labels, self.data.num_classes)])
-        context = self.context_tokens(labels)
-        tokens = self.mask_token.expand(len(order), self.tokens, -1)
-        latent = torch.zeros_like(noise)  # (B, N, V)
-        sigmas = flow_sigmas(config.flow_steps)
-        times = self.head.embed_time(1000 * torch.tensor(sigmas[:-1], device=labels.device))  # (flow_steps, W)
-        known = 0
-        for step, (count, scale) in enumerate(zip(counts, ramp, strict=True)):
-            visible, wanted = order[:, :known], order[:, known : known + count]
-            z = self.condition(tokens.repeat(copies, 1, 1), context, visible.repeat(copies, 1))
-            condition = self.head.condition(_take(z, wanted.repeat(copies, 1)))  # (copies B, n, W)
-            predicted = self._flow(_take(noise, wanted), condition, scale, sigmas, times)  # (B, n, V)
-            latent = latent.scatter(1, _index(wanted, predicted), predicted)
-            projected = self.patch(predicted)
-            tokens = tokens.scatter(1, _index(wanted, projected), projected.to(tokens.dtype))
-            known += count
-            progress(step + 1, len(counts))
-        return self.unpatchify(latent)
-
-    def _flow(self, x: Tensor, condition: Tensor, scale: float, sigmas: Sequence[float], times: Tensor) -> Tensor:
-        """Euler steps from noise x (B, n, V) at σ = 1 to σ = 0, guided if the condition has twice as many rows."""
-        copies = len(condition) // len(x)
-        for sigma, following, time in zip(sigmas, sigmas[1:], times, strict=False):
-            velocity = self.head(x.repeat(copies, 1, 1), time, condition).to(x.dtype)
-            if copies == 2:
-                conditional, unconditional = velocity.chunk(2)
-                velocity = unconditional + scale * (conditional - unconditional)
-            x = x + (following - sigma) * velocity
-        return x
-
-
-def _index(positions: Tensor, like: Tensor) -> Tensor:
-    return positions.unsqueeze(-1).expand(-1, -1, like.shape[-1])
-
-
-def _take(x: Tensor, positions: Tensor) -> Tensor:
-    """Rows (B, n, C) of x (B, N, C) at positions (B, n)."""
-    return x.gather(1, _index(positions, x))
 
 
 NORMAL = ("label.table.weight", "queries.bos", "mask_token", "head.time.fc1.weight", "head.time.fc2.weight")

@@ -11,8 +11,10 @@ import pandas as pd
 import torch
 
 from lina_lab import cost
+from lina_lab.config.settings import ExecutionConfig
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Attention, Layout
+from lina_lab.model.execution import accelerate
 from lina_lab.profiling.ceilings import Ceilings, measure_ceilings
 from lina_lab.profiling.clock import PRECISIONS, device_words
 from lina_lab.profiling.counting import ALL, check_macs, counted_macs
@@ -34,6 +36,8 @@ class Setting(NamedTuple):
     device: torch.device
     limit: float
     """Seconds that one forward and backward may take; a point that is predicted to take longer is not measured."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """Its kernels, and whether the module is compiled; activation checkpointing is for whole models."""
 
 
 class Point(NamedTuple):
@@ -95,6 +99,9 @@ def _subject(point: Point, setting: Setting) -> Subject:
     module = Attention(point.design.config, setting.width, setting.num_heads, point.layout).to(like)
     if not point.design.float32_core:
         module.normalization = module.normalization._replace(float32=False)
+    accelerate(module, setting.execution)
+    if setting.execution.compile:
+        module.compile()  # in a model, every block is
     shape = (setting.batch, point.layout.tokens, setting.width)
     x, gradient = (torch.randn(shape).to(like) for _ in range(2))  # (B, N, D)
     x.requires_grad_()
@@ -147,8 +154,13 @@ def _measure(points: list[Point], setting: Setting, forecast: Forecast) -> dict[
     found: dict[str, Measured | str] = {
         name: reason for name, point in by_name.items() if (reason := forecast.refuse(point)) is not None
     }
-    subjects = {name: _subject(point, setting) for name, point in by_name.items() if name not in found}
-    found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
+    chosen = [name for name in by_name if name not in found]
+    # torch keeps a few compilations of a function and then compiles no more, and one for another length can be of any
+    # length: compiled modules are measured one after the other, each as if it were the only one.
+    for names in [[name] for name in chosen] if setting.execution.compile else [chosen]:
+        torch.compiler.reset()
+        subjects = {name: _subject(by_name[name], setting) for name in names}
+        found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
     for name, point in by_name.items():
         if isinstance(result := found[name], Measured):
             forecast.learn(point, result)
@@ -174,6 +186,8 @@ def _row(point: Point, found: Measured | str, setting: Setting, ceilings: Ceilin
         "width": setting.width,
         "num_heads": setting.num_heads,
         "precision": setting.precision,
+        "backend": setting.execution.attention_backend,
+        "compile": setting.execution.compile,
         "parameters": point.parameters,
         **measured,
         "bound_ms": point.bound_ms,

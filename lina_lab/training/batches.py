@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lina_lab.model.draws import WHOLE, Share, stream
+from lina_lab.model.draws import WHOLE, Share, sent, stream
 
 
 class Batches:
@@ -21,7 +21,7 @@ class Batches:
         start: int = 0,
         share: Share = WHOLE,
     ) -> None:
-        """`batch_size` counts the images of all shares; this one gets its part of every batch."""
+        """`batch_size` counts the images of all shares; this one gets its part of every batch, where the images are."""
         self.images, self.labels = images, labels
         self.batch_size, self.seed, self.start, self.share = batch_size, seed, start, share
 
@@ -29,6 +29,7 @@ class Batches:
         step = self.start
         while True:
             index = self.share.of(batch_indices(len(self.images), self.batch_size, self.seed, step))
+            index = sent(index, self.images.device)
             yield self.images[index], self.labels[index]
             step += 1
 

@@ -20,6 +20,7 @@ from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
+from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.group import train_together
@@ -145,6 +146,7 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and train the cell again") from error
+    accelerate(model, experiment.execution)
     return experiment, model.eval()
 
 

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lina_lab.config.experiment import Experiment, SamplingConfig
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import to_uint8
 from lina_lab.model.draws import stream
 from lina_lab.model.lina import Lina
+from lina_lab.model.sampler import sample
 
 SAMPLING_BATCH = 250
 
@@ -38,7 +40,7 @@ def generate(
         def step_done(step: int, steps: int, first: int = first, size: int = len(chunk)) -> None:
             progress((first + size * step / steps) / len(labels))
 
-        images.append(to_uint8(model.sample(chunk.to(device), sampling, generators, step_done).float().cpu()))
+        images.append(to_uint8(sample(model, chunk.to(device), sampling, generators, step_done).float().cpu()))
     return torch.cat(images)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
-from lina_lab.config.experiment import TrainingConfig
+from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.blocks import Block
 from lina_lab.model.draws import WHOLE, Share, step_streams
 from lina_lab.model.head import HeadBlock

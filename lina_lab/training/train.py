@@ -17,6 +17,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import Dataset
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
 from lina_lab.model.draws import Share, step_streams
+from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
 from lina_lab.training.batches import Batches
@@ -46,7 +47,9 @@ class Start(NamedTuple):
 
 def build_model(experiment: Experiment) -> Lina:
     """The model of an experiment at its start: the same weights for the same design and seed."""
-    return Lina(experiment.model, experiment.data.shape, experiment.seed)
+    model = Lina(experiment.model, experiment.data.shape, experiment.seed)
+    accelerate(model, experiment.execution)
+    return model
 
 
 def find_start(folder: Path, experiment: Experiment) -> Start:
@@ -103,7 +106,8 @@ def train(
         enable_model_summary=False,
     )
     held_out, share = (dataset.heldout_images, dataset.heldout_labels), Share(rank, group.size)
-    images, labels = dataset.train_images, dataset.train_labels
+    root = trainer.strategy.root_device  # the images are few: they stay there, and no step waits for a batch
+    images, labels = dataset.train_images.to(root), dataset.train_labels.to(root)
     trainer.fit(
         LinaModule(model, training, experiment.seed, validate, share),
         Batches(images, labels, training.batch_size, experiment.seed, start.step, share),

@@ -5,7 +5,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from lina_lab.analysis.gates import COLUMNS, gates_summary, gates_table, read_gates, summary_lines, token_places
-from lina_lab.config.experiment import DataShape, ModelConfig
+from lina_lab.config.data import DataShape
+from lina_lab.config.model import ModelConfig
 from lina_lab.errors import LabError
 
 HEADS, SIDE = 3, 5

@@ -86,8 +86,9 @@ def test_the_attention_is_printed_written_and_can_be_drawn_again(lab_profile, tm
 def test_what_is_beyond_the_limit_is_named_and_empty(lab_profile, tmp_path):
     code, out, _ = lab_profile(*SMALL, "--tokens", "20480", "--no-tracking", "--limit", "0.2")
     assert code == 0
-    assert "not measured at 20,480 tokens: LINA" in out
-    assert "s, and --limit is 0.2 s" in out
+    (line,) = (line for line in out.splitlines() if line.startswith("not measured"))
+    assert line.startswith("not measured at 20,480 tokens, --limit being 0.2 s: LINA")
+    assert all(design.name in line for design in designs("fp32")[0])
     assert "LINA with one thing changed, on 20 tokens" in out
     table = pd.read_csv(tmp_path / "out" / "attention.csv")
     far = table[table["tokens"] == 20480]
@@ -169,6 +170,29 @@ def test_a_word_that_is_not_known_is_refused(words, lab_profile):
     code, _, err = lab_profile("--attention", *words)
     assert code == 2
     assert f"Invalid value for '{words[0]}'" in err
+
+
+def test_kernels_that_need_a_gpu_are_refused_without_one(lab_profile):
+    code, _, err = lab_profile(*SMALL, "--device", "cpu", "--backend", "triton")
+    assert (code, err) == (2, "error: --backend must be auto or torch without a GPU, not triton\n")
+
+
+def test_how_it_was_computed_is_in_the_table_and_reaches_the_model(lab_profile, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(attention, "accelerate", lambda module, execution: seen.append(execution))
+    lab_profile(*SMALL, "--backend", "torch", "--no-tracking", "--limit", "100")
+    assert len(seen) == 2 * len(designs("fp32")[0])
+    assert {e.attention_backend for e in seen} == {"torch"}
+    assert set(pd.read_csv(tmp_path / "out" / "attention.csv")["backend"]) == {"torch"}
+
+
+def test_an_experiment_is_computed_as_the_options_say(lab_profile, tmp_path):
+    words = ["--batch", "2", "--set", "sampling.autoregressive_steps=1", "--limit", "100", "--no-tracking"]
+    code, _, _ = lab_profile(str(DIGITS), *words, "--backend", "torch")
+    assert code == 0
+    record = json.loads((tmp_path / "out" / "model-digits.json").read_text())
+    assert record["experiment"]["execution"]["attention_backend"] == "torch"
+    assert record["experiment"]["sampling"]["autoregressive_steps"] == 1
 
 
 def test_a_gpu_that_is_not_there_is_refused(lab_profile, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.config.experiment import Experiment, canonical, cell_key, digest
+from lina_lab.config.experiment import LATER, Experiment, canonical, cell_key, digest
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import load_sweep
 
@@ -50,9 +50,19 @@ def test_the_canonical_form_holds_nothing_that_changes_no_result():
     assert "size" not in values["model"]
 
 
-@pytest.mark.parametrize("changes", [{"name": "y"}, {"logging": {"every": 1}}])
-def test_names_and_logging_do_not_enter_the_key(changes):
+@pytest.mark.parametrize("changes", [{"name": "y"}, {"logging": {"every": 1}}, {"execution": {"compile": True}}])
+def test_names_logging_and_execution_do_not_enter_the_key(changes):
     assert cell_key(base(**changes)) == cell_key(base())
+
+
+@pytest.mark.parametrize(("section", "field"), LATER)
+def test_a_younger_field_enters_the_key_only_when_it_says_something_new(section, field):
+    value = LATER[section, field]
+    assert getattr(getattr(base(), section), field) == value
+    assert field not in canonical(base(**{section: {field: value}}))[section]
+    other = base(sampling={"precision": "bf16"})
+    assert canonical(other)["sampling"]["precision"] == "bf16"
+    assert cell_key(other) != cell_key(base())
 
 
 def test_a_size_and_the_same_numbers_spelled_out_are_one_cell():

@@ -5,7 +5,7 @@ import hashlib
 import torch
 from sklearn.datasets import load_digits
 
-from lina_lab.config.experiment import DATASETS, DataConfig
+from lina_lab.config.data import DATASETS, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from lina_lab.config.experiment import DataConfig
+from lina_lab.config.data import DataConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate

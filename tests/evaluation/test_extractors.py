@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lina_lab.config.experiment import DataConfig
+from lina_lab.config.data import DataConfig
 from lina_lab.data.datasets import Dataset, load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation import extractors

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lina_lab.config import axes
-from lina_lab.config.experiment import AttentionConfig
+from lina_lab.config.model import AttentionConfig
 from lina_lab.model.attention import FEATURE_MAPS, KV_GATES, NORMALIZATIONS, Attention, Layout
 
 B, H, N, d = 2, 3, 7, 5  # all different: a swapped dimension cannot pass
@@ -110,7 +110,7 @@ def test_the_convolution_touches_the_grid_alone_and_reaches_half_a_kernel(kernel
     module = attention(layout=layout, conv_kernel=kernel)
     x = tokens(layout.tokens).requires_grad_()
     merged = torch.zeros(2, layout.tokens, 12)
-    local = module._with_convolution(merged, x)
+    local = module._with_convolution(merged, x, None)
     assert not local[:, :2].any()
     (gradient,) = torch.autograd.grad(local[:, 2 + 4 * 9 + 4].sum(), x)
     reached = gradient[0].abs().sum(-1) > 0

@@ -9,14 +9,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lina_lab.config.experiment import AttentionConfig, DataShape, ModelConfig, SamplingConfig
+from lina_lab.config.data import DataShape
+from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
+from lina_lab.config.settings import SamplingConfig
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.blocks import Block, sincos_table
 from lina_lab.model.draws import TrainingDraws, time_index
 from lina_lab.model.head import FlowHead, time_features
 from lina_lab.model.lina import Lina
 from lina_lab.model.published import from_published, our_name
+from lina_lab.model.sampler import sample_of_draws
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 GRID = Layout(64, 16, 16)
@@ -267,7 +270,7 @@ def test_a_guided_generation_gives_the_published_latent(tiny):
     noise = noise.gather(0, step_of_position[None, :, :, None].expand(1, -1, -1, 4))[0]
     config = SamplingConfig(autoregressive_steps=6, flow_steps=5, guidance_scale=2.4, guidance_min=1.0)
 
-    latent = tiny.sample_of_draws(fixture["labels"], config, order, noise)
+    latent = sample_of_draws(tiny, fixture["labels"], config, order, noise)
 
     labels = torch.cat([fixture["labels"], torch.full((2,), 1000)])
     context = tiny.context_tokens(labels)

@@ -5,12 +5,15 @@ import itertools
 import pytest
 import torch
 
-from lina_lab.config.experiment import DataShape, ModelConfig, SamplingConfig, TrainingConfig
+from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
+from lina_lab.config.model import ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
+from lina_lab.config.settings import SamplingConfig, TrainingConfig
 from lina_lab.model.blocks import sincos_table
 from lina_lab.model.draws import sampling_draws, step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.sampler import sample
 
 DATA = DataShape(channels=3, side=10, num_classes=7)
 TRAINING = TrainingConfig(steps=1, batch_size=5, learning_rate=1e-3)
@@ -118,7 +121,7 @@ def test_the_global_seed_changes_nothing(name):
         if name == "loss":
             results.append(made.loss(batch(), TRAINING, step_streams(0, 0)))
         else:
-            results.append(made.sample(torch.arange(3), SAMPLING, generators(3)))
+            results.append(sample(made, torch.arange(3), SAMPLING, generators(3)))
     assert torch.equal(*results)
 
 
@@ -133,15 +136,15 @@ def test_designs_that_share_a_seed_share_draws_and_initial_weights():
 
 def test_an_image_does_not_depend_on_the_batch_it_is_sampled_in():
     made, labels = awake(), torch.arange(4)
-    together = made.sample(labels, SAMPLING, generators(4))
-    alone = made.sample(labels[2:3], SAMPLING, generators(4)[2:3])
+    together = sample(made, labels, SAMPLING, generators(4))
+    alone = sample(made, labels[2:3], SAMPLING, generators(4)[2:3])
     torch.testing.assert_close(together[2:3], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_guidance_at_one_is_no_guidance_and_above_one_moves_away_from_no_class():
     made, labels = awake(), torch.arange(4)
     plain, one, two = (
-        made.sample(labels, SAMPLING.model_copy(update={"guidance_scale": g, "guidance_min": m}), generators(4))
+        sample(made, labels, SAMPLING.model_copy(update={"guidance_scale": g, "guidance_min": m}), generators(4))
         for g, m in ((1.0, 1.0), (1.0 + 1e-7, 1.0), (3.0, 1.0))
     )
     torch.testing.assert_close(plain, one, rtol=1e-3, atol=1e-4)
@@ -150,13 +153,13 @@ def test_guidance_at_one_is_no_guidance_and_above_one_moves_away_from_no_class()
 
 def test_guidance_below_one_at_the_start_of_the_ramp_works():
     sampling = SAMPLING.model_copy(update={"guidance_scale": 2.0, "guidance_min": 0.5})
-    assert torch.isfinite(awake().sample(torch.arange(2), sampling, generators(2))).all()
+    assert torch.isfinite(sample(awake(), torch.arange(2), sampling, generators(2))).all()
 
 
 def test_sampling_reports_every_step():
     seen = []
     made = model()
-    made.sample(torch.arange(2), SAMPLING, generators(2), lambda step, steps: seen.append((step, steps)))
+    sample(made, torch.arange(2), SAMPLING, generators(2), lambda step, steps: seen.append((step, steps)))
     assert seen == [(i, 6) for i in range(1, 7)]
 
 
@@ -166,7 +169,7 @@ def test_a_sample_of_a_fresh_model_is_its_noise(autocast):
     made = model()
     _, noise = sampling_draws(generators(3), made.tokens, made.values)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        latent = made.sample(torch.arange(3), SAMPLING, generators(3))
+        latent = sample(made, torch.arange(3), SAMPLING, generators(3))
     torch.testing.assert_close(made.patchify(latent), noise)
 
 

@@ -8,7 +8,8 @@ import torch
 
 from lina_lab import cost
 from lina_lab.analysis.profile import MAIN, macs_against_softmax
-from lina_lab.config.experiment import AttentionConfig
+from lina_lab.config.model import AttentionConfig
+from lina_lab.config.settings import ExecutionConfig
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.profiling import attention, measure
@@ -140,6 +141,20 @@ def test_beyond_the_limit_cells_are_empty_and_the_reason_says_why():
     for name in ("forward_ms", "backward_ms", "iqr_ms", "repeats", "peak_bytes", "activation_bytes", "roofline"):
         assert not math.isnan(near[name])
         assert table[name].isna().tolist() == [False, True]
+
+
+def test_compiled_modules_are_measured_each_by_itself_after_a_reset(monkeypatch):
+    """Otherwise torch stops compiling after eight of them, and the rest are measured as they are uncompiled."""
+    events: list[str] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: events.append("reset"))
+    monkeypatch.setattr(Attention, "compile", lambda module: events.append("compile"))
+    setting = Setting(24, 3, 1, "fp32", CPU, 100.0, ExecutionConfig(compile=True))
+    table = profile_attention(setting, [10, 20], designs("fp32")[0][:3])
+    assert events == ["reset", "compile"] * 6
+    assert table["compile"].all()
+    events.clear()
+    profile_attention(setting._replace(execution=ExecutionConfig()), [10], designs("fp32")[0][:3])
+    assert "compile" not in events
 
 
 def test_a_forecast_learns_from_its_own_design_and_takes_the_worst_for_one_it_does_not_know():

@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lina_lab.config.settings import ExecutionConfig
 from lina_lab.model.blocks import Mlp
+from lina_lab.model.execution import accelerate
 from lina_lab.profiling.measure import Subject
 from lina_lab.profiling.memory import activation_bytes, peak_bytes, storage_bytes
 
@@ -55,6 +57,13 @@ def test_an_mlp_keeps_its_input_what_goes_into_gelu_and_what_comes_out():
     N, D, h = 5, 7, 29
     mlp, x = Mlp(D, h), torch.randn(N, D, requires_grad=True)
     assert activation_bytes(lambda: mlp(x), mlp.parameters()) == 4 * (N * D + 2 * N * h)
+
+
+def test_what_is_computed_again_is_not_kept_but_what_it_is_computed_from_is():
+    N, D, h = 5, 7, 29
+    mlp, x = Mlp(D, h), torch.randn(N, D, requires_grad=True)
+    accelerate(mlp, ExecutionConfig(activation_checkpointing="mlp"))
+    assert activation_bytes(lambda: mlp(x), mlp.parameters()) == 4 * N * D
 
 
 def test_one_storage_that_is_saved_twice_counts_once_and_weights_do_not():

@@ -1,0 +1,83 @@
+"""How a model is trained, sampled, evaluated, logged and executed."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
+
+
+class TrainingConfig(Config):
+    steps: Count
+    """Optimizer steps."""
+    batch_size: Count
+    """Images a step."""
+    learning_rate: PositiveFloat
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises linearly from a thousandth; constant after."""
+    weight_decay: NonNegativeFloat = 0.02
+    """On everything trainable except LayerNorm parameters, as published."""
+    beta1: Probability = 0.9
+    beta2: Probability = 0.95
+    gradient_clip: PositiveFloat | None = None
+    """Largest norm of the gradient; null for no clipping, as published."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 keeps float32 weights and computes in bfloat16; the linear core is float32 in either."""
+    ema_decay: Probability = 0.99
+    ema_every: Count = 1
+    """Steps between updates of the averaged weights."""
+    loss_repeat: Count = 4
+    """Noise and time draws for each conditioning."""
+    label_dropout: Probability = 0.1
+    mask_ratio_min: Probability = 0.7
+    """The mask ratio is drawn from a normal around 1, cut to [mask_ratio_min, 1]."""
+    mask_ratio_std: PositiveFloat = 0.25
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.warmup_steps > self.steps:
+            raise KeyProblem(
+                "warmup_steps", f"warmup_steps must be at most steps ({self.steps}), not {self.warmup_steps}"
+            )
+        return self
+
+
+class SamplingConfig(Config):
+    autoregressive_steps: Count = 64
+    """Steps S of the cosine count schedule; steps that would predict no token are left out."""
+    flow_steps: Count = 25
+    """Euler steps of the head for each token."""
+    guidance_scale: PositiveFloat = 1.0
+    """Classifier-free guidance at the last autoregressive step; 1 for none."""
+    guidance_min: PositiveFloat = 1.0
+    """Where the linear ramp of the guidance starts."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes in bfloat16; norms, the sums of residuals and the linear core stay float32."""
+
+
+class EvaluationConfig(Config):
+    extractor: Literal["digits-cnn", "inception"] = "digits-cnn"
+    num_samples: Annotated[int, Field(ge=2)] = 1000
+    """Generated images, the same number for every class."""
+
+
+class LoggingConfig(Config):
+    """What is written on the way. It changes no result and does not enter the key."""
+
+    every: Count = 10
+    """Steps between two rows of metrics.csv; the loss is the mean over them."""
+    validate_every: Count = 200
+    """Steps between held-out losses and sample grids, both from the averaged weights."""
+    checkpoint_every: Count = 200
+
+
+class ExecutionConfig(Config):
+    """How a cell is computed. It changes results by rounding alone and does not enter the key."""
+
+    attention_backend: Literal["auto", "torch", "triton"] = "auto"
+    """Linear attention by plain torch or by Triton kernels; auto takes the kernels where there is a GPU for them."""
+    compile: bool = False
+    """torch.compile every block: a minute at the start, faster steps where blocks are large."""
+    activation_checkpointing: Literal["none", "mlp", "block"] = "none"
+    """What is computed again in the backward pass instead of kept: nothing, every MLP (as published for 512 px and
+    up), or every block."""
