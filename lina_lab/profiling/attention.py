@@ -157,8 +157,10 @@ def _measure(points: list[Point], setting: Setting, forecast: Forecast) -> dict[
     chosen = [name for name in by_name if name not in found]
     # torch keeps a few compilations of a function and then compiles no more, and one for another length can be of any
     # length: compiled modules are measured one after the other, each as if it were the only one.
-    for names in [[name] for name in chosen] if setting.execution.compile else [chosen]:
-        torch.compiler.reset()
+    compiled = setting.execution.compile
+    for names in [[name] for name in chosen] if compiled else [chosen]:
+        if compiled:
+            torch.compiler.reset()
         subjects = {name: _subject(by_name[name], setting) for name in names}
         found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
     for name, point in by_name.items():
