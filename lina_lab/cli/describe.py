@@ -12,7 +12,7 @@ from rich.text import Text
 from lina_lab import cost
 from lina_lab.cli.results import text_table
 from lina_lab.config.axes import AXES
-from lina_lab.config.data import DATASETS, PUBLISHED_DATA, DataShape
+from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
 from lina_lab.config.load import ConfigError, Document, Problem, override, validate
 from lina_lab.config.model import ModelConfig
@@ -72,14 +72,14 @@ def print_size(name: str, settings: list[str]) -> None:
 def sized_model(name: str, settings: list[str]) -> tuple[ModelConfig, DataShape]:
     """The model of a size name: B, L, H on the published data, the others on digits with patch 2."""
     published = name in PUBLISHED_SIZES
-    data, patch = (PUBLISHED_DATA, 1) if published else (DATASETS["digits"], 2)
+    data, patch = (PUBLISHED_DATA, 1) if published else (DIGITS.shape, 2)
     changes = {}
     for key, value in parse_settings(settings).items():
         if not key.startswith("model."):
             message = "only keys below model. can be set here, as in model.attention.conv_kernel=5"
             raise ConfigError([Problem("--set", key, message)])
         changes[key.removeprefix("model.")] = value
-    base = {"size": name, "patch": patch, "context_tokens": default_context_tokens(data, patch)}
+    base = {"size": name, "patch": patch, "context_tokens": default_context_tokens(data.side, patch)}
     document = Document(base, {("size",): "lab size"})
     return validate(ModelConfig, override(document, changes, "--set")), data
 

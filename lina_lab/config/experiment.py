@@ -8,14 +8,14 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
-from lina_lab.config.data import DATASETS, DataConfig, DataShape
+from lina_lab.config.data import DIGITS, DataConfig
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import EvaluationConfig, ExecutionConfig, LoggingConfig, SamplingConfig, TrainingConfig
 
 SCHEMA = 1
 """Version of the canonical form. It changes when an old config would mean something else today."""
 
-LATER: dict[tuple[str, str], Any] = {("sampling", "precision"): "fp32"}
+LATER: dict[tuple[str, str], Any] = {("sampling", "precision"): "fp32", ("data", "text"): None}
 """Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
 canonical form, so that old keys still name the same results."""
 
@@ -24,7 +24,7 @@ class Experiment(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """A label; it does not enter the key."""
     seed: Annotated[int, Field(ge=0)] = 0
-    data: DataConfig = DataConfig()
+    data: DataConfig = DIGITS
     model: ModelConfig
     training: TrainingConfig
     sampling: SamplingConfig = SamplingConfig()
@@ -39,11 +39,14 @@ class Experiment(Config):
         if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
             return values
         model, data = values["model"], values.get("data", {})
-        shape = DATASETS.get(str(data.get("name", "digits"))) if isinstance(data, dict) else None
-        patch = model.get("patch", 1)
-        if "context_tokens" in model or shape is None or not isinstance(patch, int) or patch < 1:
+        try:
+            side = DataConfig.model_validate(data).side
+        except ValueError:  # told of the data itself
             return values
-        return values | {"model": {"context_tokens": default_context_tokens(shape, patch)} | model}
+        patch = model.get("patch", 1)
+        if "context_tokens" in model or not isinstance(patch, int) or patch < 1:
+            return values
+        return values | {"model": {"context_tokens": default_context_tokens(side, patch)} | model}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -63,15 +66,17 @@ class Experiment(Config):
         return self
 
 
-def default_context_tokens(shape: DataShape, patch: int) -> int:
+def default_context_tokens(side: int, patch: int) -> int:
     """A quarter of the image tokens, at least 1: the published ratio of 64 to 256."""
-    return max(1, (shape.side // patch) ** 2 // 4)
+    return max(1, (side // patch) ** 2 // 4)
 
 
 def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """The part of an experiment that determines its result, fully resolved, as JSON values."""
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
+    if experiment.data.name == "digits":
+        del values["data"]["side"]  # of the one size, and older than this field
     for (section, field), value in LATER.items():
         if values[section][field] == value:
             del values[section][field]

@@ -3,7 +3,7 @@
 Shapes: n images, C channels, h x w pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,21 +15,32 @@ EIGHT_BIT_RULE = "round(127.5 x + 127.5), cut to 0 ... 255"
 HELD_OUT_A_CLASS = 50
 
 
-class Dataset(NamedTuple):
-    """Images (n, C, h, w) float32 in [-1, 1] and labels (n,) int64, for training and held out."""
+class Examples(NamedTuple):
+    """Images (n, C, h, w) float32 in [-1, 1], labels (n,) int64 and, where the set has them, n captions."""
 
-    train_images: Tensor
-    train_labels: Tensor
-    heldout_images: Tensor
-    heldout_labels: Tensor
+    images: Tensor
+    labels: Tensor
+    captions: Sequence[str] = ()
+
+
+class Dataset(NamedTuple):
+    """A training split and a held-out one.
+
+    Of a set without end, `draw` gives the training examples of any indices (n,), each always the same, and `train` is
+    a sample of them for what needs one.
+    """
+
+    train: Examples
+    heldout: Examples
+    draw: Callable[[Tensor], Examples] | None = None
 
 
 def load_dataset(config: DataConfig) -> Dataset:
     """The data set of a config; the same images in the same split, always."""
-    return LOADERS[config.name]()
+    return LOADERS[config.name](config)
 
 
-def digits() -> Dataset:
+def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path
     """1,797 handwritten digits of 8 x 8 pixels and 17 grey levels, from scikit-learn's wheel.
 
     Held out are 50 of every class, 500 in all, so that the FID reference is exactly balanced.
@@ -40,7 +51,7 @@ def digits() -> Dataset:
     images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 8 - 1  # (1797, 1, 8, 8)
     labels = torch.tensor(data.target, dtype=torch.int64)
     held_out = _stratified(labels, HELD_OUT_A_CLASS)
-    return Dataset(images[~held_out], labels[~held_out], images[held_out], labels[held_out])
+    return Dataset(Examples(images[~held_out], labels[~held_out]), Examples(images[held_out], labels[held_out]))
 
 
 def _stratified(labels: Tensor, each: int) -> Tensor:
@@ -52,7 +63,7 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
     return mask
 
 
-LOADERS: dict[str, Callable[[], Dataset]] = {"digits": digits}
+LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {"digits": digits}
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extrac
     counts = labels.bincount()
     if len(counts.unique()) != 1:
         raise ValueError(f"every class must have the same number of images, not {counts.tolist()}")
-    real, train = to_uint8(dataset.heldout_images), to_uint8(dataset.train_images)
+    real, train = to_uint8(dataset.heldout.images), to_uint8(dataset.train.images)
     generated, classes = extractor.extract(images)
     reference, train_reference = extractor.extract(real).features, extractor.extract(train).features
     precision, recall = precision_recall(generated, reference)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Generator, Tensor
 
-from lina_lab.config.data import DataConfig
+from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import load_dataset
 from lina_lab.evaluation.extractors import WEIGHTS, DigitsCNN
 
@@ -54,7 +54,7 @@ def train(seed: int = 0) -> DigitsCNN:
     """The extractor, trained on the training split alone."""
     torch.set_num_threads(1)
     generator = Generator().manual_seed(seed)
-    data = load_dataset(DataConfig())
+    data = load_dataset(DIGITS)
     model = DigitsCNN()
     for parameter in model.parameters():
         bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
@@ -62,24 +62,24 @@ def train(seed: int = 0) -> DigitsCNN:
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
-        index = torch.randint(len(data.train_images), (BATCH,), generator=generator)
-        images, quality = corrupt(shifted(data.train_images[index], generator), generator)
+        index = torch.randint(len(data.train.images), (BATCH,), generator=generator)
+        images, quality = corrupt(shifted(data.train.images[index], generator), generator)
         _, logits, estimate = model(images)
-        loss = F.cross_entropy(logits, data.train_labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, quality)
+        loss = F.cross_entropy(logits, data.train.labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, quality)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        model.centre.copy_(model(data.train_images)[0].mean(0))
+        model.centre.copy_(model(data.train.images)[0].mean(0))
     return model.eval()
 
 
 def main() -> None:
     model = train()
-    data = load_dataset(DataConfig())
+    data = load_dataset(DIGITS)
     with torch.no_grad():
-        accuracy = (model(data.heldout_images)[1].argmax(-1) == data.heldout_labels).float().mean().item()
+        accuracy = (model(data.heldout.images)[1].argmax(-1) == data.heldout.labels).float().mean().item()
     content = save(model.state_dict())
     path = WEIGHTS / f"digits-cnn-{hashlib.sha256(content).hexdigest()[:8]}.safetensors"
     WEIGHTS.mkdir(exist_ok=True)

@@ -105,9 +105,9 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    held_out, share = (dataset.heldout_images, dataset.heldout_labels), Share(rank, group.size)
+    held_out, share = (dataset.heldout.images, dataset.heldout.labels), Share(rank, group.size)
     root = trainer.strategy.root_device  # the images are few: they stay there, and no step waits for a batch
-    images, labels = dataset.train_images.to(root), dataset.train_labels.to(root)
+    images, labels = dataset.train.images.to(root), dataset.train.labels.to(root)
     trainer.fit(
         LinaModule(model, training, experiment.seed, validate, share),
         Batches(images, labels, training.batch_size, experiment.seed, start.step, share),

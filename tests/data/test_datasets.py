@@ -5,15 +5,16 @@ import hashlib
 import torch
 from sklearn.datasets import load_digits
 
-from lina_lab.config.data import DATASETS, DataConfig
+from lina_lab.config.data import DIGITS, SOURCES, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
 
 
 def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises():
-    assert set(LOADERS) == set(DATASETS)
-    for name, shape in DATASETS.items():
-        data = load_dataset(DataConfig(name=name))
-        for images, labels in ((data.train_images, data.train_labels), (data.heldout_images, data.heldout_labels)):
+    assert set(LOADERS) == set(SOURCES)
+    for name in SOURCES:
+        config = DataConfig.model_validate({"name": name})
+        data, shape = load_dataset(config), config.shape
+        for images, labels in ((data.train.images, data.train.labels), (data.heldout.images, data.heldout.labels)):
             assert images.shape == (len(labels), shape.channels, shape.side, shape.side)
             assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
             assert -1 <= images.min() < images.max() <= 1
@@ -21,28 +22,30 @@ def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises():
 
 
 def test_the_split_is_a_balanced_partition_of_all_digits():
-    data = load_dataset(DataConfig())
-    assert data.heldout_labels.bincount().tolist() == [50] * 10
-    together = torch.cat([data.train_images, data.heldout_images]).flatten(1)
+    data = load_dataset(DIGITS)
+    assert data.heldout.labels.bincount().tolist() == [50] * 10
+    together = torch.cat([data.train.images, data.heldout.images]).flatten(1)
     original = torch.tensor(load_digits().data, dtype=torch.float32) / 8 - 1
     assert sorted(map(tuple, together.tolist())) == sorted(map(tuple, original.tolist()))
 
 
 def test_the_split_never_changes():
     """A changed split would make old and new FIDs incomparable under one name."""
-    data = load_dataset(DataConfig())
-    digest = hashlib.sha256(to_uint8(data.heldout_images).contiguous().numpy().tobytes()).hexdigest()
+    data = load_dataset(DIGITS)
+    digest = hashlib.sha256(to_uint8(data.heldout.images).contiguous().numpy().tobytes()).hexdigest()
     assert digest[:16] == "131f18fb6fb5f084"
 
 
 def test_the_global_random_state_plays_no_part():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = load_dataset(DataConfig())
+    first = load_dataset(DIGITS)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    second = load_dataset(DataConfig())
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    second = load_dataset(DIGITS)
+    for part in ("train", "heldout"):
+        assert torch.equal(getattr(first, part).images, getattr(second, part).images)
+        assert torch.equal(getattr(first, part).labels, getattr(second, part).labels)
 
 
 def test_eight_bits_round_to_the_nearest_and_cut():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from lina_lab.config.data import DataConfig
+from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate
@@ -15,7 +15,7 @@ from lina_lab.evaluation.extractors import load_extractor
 
 @pytest.fixture(scope="module")
 def data():
-    return load_dataset(DataConfig())
+    return load_dataset(DIGITS)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def digits():
 @pytest.fixture(scope="module")
 def generated(data):
     """40 blurred images of every class, and their labels."""
-    index = torch.cat([(data.train_labels == c).nonzero().flatten()[:40] for c in range(10)])
-    images = data.train_images[index]
+    index = torch.cat([(data.train.labels == c).nonzero().flatten()[:40] for c in range(10)])
+    images = data.train.images[index]
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
-    return to_uint8((images + 0.2 * noise).clamp(-1, 1)), data.train_labels[index]
+    return to_uint8((images + 0.2 * noise).clamp(-1, 1)), data.train.labels[index]
 
 
 class Images(TorchDataset):
@@ -71,7 +71,7 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
     with torch.random.fork_rng():
         theirs = torch_fidelity.calculate_metrics(
             input1=Images(images),
-            input2=Images(to_uint8(data.heldout_images)),
+            input2=Images(to_uint8(data.heldout.images)),
             feature_extractor="digits-cnn-test",
             feature_layer_fid="32",
             feature_layer_kid="32",
@@ -97,7 +97,7 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
 
 def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     record = evaluate(*generated, data, digits, seed=0).record
-    real = to_uint8(data.heldout_images).contiguous().numpy().tobytes()
+    real = to_uint8(data.heldout.images).contiguous().numpy().tobytes()
     assert record["reference_sha256"] == hashlib.sha256(real).hexdigest()
     assert (record["num_generated"], record["num_reference"], record["num_reference_train"]) == (400, 500, 1297)
     assert record["extractor"] == digits.id

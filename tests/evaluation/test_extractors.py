@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lina_lab.config.data import DataConfig
+from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import Dataset, load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation import extractors
@@ -18,7 +18,7 @@ from lina_lab.evaluation.metrics import fid
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return load_dataset(DataConfig())
+    return load_dataset(DIGITS)
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +32,21 @@ def noisy(images: Tensor, sigma: float) -> Tensor:
 
 
 def test_it_knows_the_classes_of_images_it_was_not_trained_on(data, digits):
-    classes = digits.extract(to_uint8(data.heldout_images)).classes
-    assert (classes == data.heldout_labels).double().mean() > 0.95
+    classes = digits.extract(to_uint8(data.heldout.images)).classes
+    assert (classes == data.heldout.labels).double().mean() > 0.95
 
 
 def test_fid_rises_with_every_step_of_noise_and_with_a_dropped_class(data, digits):
-    real = digits.extract(to_uint8(data.heldout_images)).features
-    values = [fid(digits.extract(noisy(data.train_images, s)).features, real) for s in (0, 0.05, 0.1, 0.2, 0.4)]
+    real = digits.extract(to_uint8(data.heldout.images)).features
+    values = [fid(digits.extract(noisy(data.train.images, s)).features, real) for s in (0, 0.05, 0.1, 0.2, 0.4)]
     assert values == sorted(values)
     assert values[-1] > 50 * values[0]
-    without_threes = to_uint8(data.train_images[data.train_labels != 3])
+    without_threes = to_uint8(data.train.images[data.train.labels != 3])
     assert fid(digits.extract(without_threes).features, real) > 5 * values[0]
 
 
 def test_features_have_the_length_that_is_documented_and_do_not_hang_on_the_batch(data, digits):
-    images = to_uint8(data.heldout_images)
+    images = to_uint8(data.heldout.images)
     features = digits.extract(images).features
     assert features.shape == (500, digits.dim)
     torch.testing.assert_close(features.norm(dim=-1), torch.full((500,), digits.dim**0.5))
@@ -111,7 +111,7 @@ def test_inception_is_built_from_the_named_file_and_gives_its_2048_features(tmp_
 
 
 def test_the_training_script_sees_the_training_split_alone(data, monkeypatch):
-    unseen = data._replace(heldout_images=torch.full_like(data.heldout_images, torch.nan))
+    unseen = data._replace(heldout=data.heldout._replace(images=torch.full_like(data.heldout.images, torch.nan)))
     monkeypatch.setattr(script, "load_dataset", lambda config: unseen)
     monkeypatch.setattr(script, "STEPS", 3)
     first, second = script.train().state_dict(), script.train().state_dict()
