@@ -74,7 +74,7 @@ def main(
         facts |= {name: max(table[name]) for name in ("flops_per_second", "bytes_per_second")}
         result = {**facts, "rows": as_json(table[list(KEPT)]), "provenance": provenance()}
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1, default=float) + "\n")
+        out.write_text(json.dumps(result, indent=1, default=lambda number: number.item()) + "\n")
 
 
 if __name__ == "__main__":
