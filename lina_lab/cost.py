@@ -58,16 +58,24 @@ def parameters(model: ModelConfig, data: DataShape) -> Parameters:
     offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm  # the constant time embedding of the context queries
     context_patch = _linear(4 * t.values, D)
     parts = {
-        "label": (data.num_classes + 1) * D + norm,
+        **_prompt(model, data),
         "context_queries": D + offset,
         "context_patch": context_patch,
-        "context": model.context_depth * _block(model, model.context, 1 + t.context) + norm,
+        "context": model.context_depth * _block(model, model.context, data.prompt_tokens + t.context) + norm,
         "patch": _linear(t.values, D) + D,  # and the mask token
         "encoder": model.encoder_depth * _block(model, model.encoder, 0),
         "decoder": model.decoder_depth * _block(model, model.decoder, t.context + t.image) + norm,
         "head": _head(model, t.values),
     }
     return Parameters(parts, frozen=norm + offset + context_patch)
+
+
+def _prompt(model: ModelConfig, data: DataShape) -> dict[str, int]:
+    norm = 2 * model.width
+    if data.text is None:
+        return {"label": (data.num_classes + 1) * model.width + norm}
+    words = data.text.vocabulary * data.text.features
+    return {"text": words + _linear(data.text.features, model.width) + norm}
 
 
 def _linear(inputs: int, outputs: int) -> int:
@@ -148,9 +156,11 @@ def _block_macs(
 
 
 def context_macs(model: ModelConfig, data: DataShape) -> float:
-    """The context stack, once for each image."""
+    """The context stack and what projects a prompt for it, once for each image."""
     t = tokens(model, data)
-    return model.context_depth * _block_macs(model, model.context, 1 + t.context, t.context)
+    text = 0 if data.text is None else data.text.tokens * data.text.features * model.width
+    length = data.prompt_tokens + t.context
+    return text + model.context_depth * _block_macs(model, model.context, length, t.context)
 
 
 def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: float | None = None) -> float:

@@ -24,6 +24,11 @@ class DataShape(NamedTuple):
     num_classes: int
     text: TextShape | None = None
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens in front of the context queries: one of the label, or those of the prompt."""
+        return 1 if self.text is None else self.text.tokens
+
 
 class Source(NamedTuple):
     """A data set as far as a config must know it."""
