@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lina_lab import cost
+from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.model.draws import TrainingDraws, step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
@@ -107,7 +108,7 @@ class Step:
         latents = torch.randn(
             setting.batch, shape.channels, shape.side, shape.side, generator=stream(experiment.seed, "profile")
         )
-        self.batch = latents.to(setting.device), torch.arange(setting.batch, device=setting.device) % shape.num_classes
+        self.batch = latents.to(setting.device), prompts_of(shape, setting.batch).to(setting.device)
         self.draws = fixed_draws(experiment, setting.batch).to(setting.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -151,6 +152,16 @@ class Step:
         self.optimizer.step()
 
 
+def prompts_of(data: DataShape, batch: int) -> Tensor:
+    """Labels (B,) of one class after the other, or prompts without gaps: words (B, T), or features (B, T, F)."""
+    text = data.text
+    if text is None:
+        return torch.arange(batch) % data.num_classes
+    if text.vocabulary:
+        return torch.arange(batch * text.tokens).reshape(batch, text.tokens) % text.vocabulary + 1
+    return torch.ones(batch, text.tokens, text.features)
+
+
 def visible_tokens(experiment: Experiment) -> int:
     """The mean number of visible tokens in training, rounded."""
     image = cost.tokens(experiment.model, experiment.data.shape).image
@@ -187,12 +198,12 @@ class _Loss(nn.Module):
 def _macs(experiment: Experiment, setting: Setting, step: Step) -> dict[str, float]:
     """Multiply-adds of one forward of the batch: of `ALL` and of each module by its name, checked by closed forms."""
     model, data, batch = experiment.model, experiment.data.shape, setting.batch
-    draws = fixed_draws(experiment, batch)
+    draws, prompts = fixed_draws(experiment, batch), prompts_of(data, batch)
 
     def build() -> Callable[[], object]:
         loss = _Loss(Lina(model, data))
         latents = torch.empty(batch, data.channels, data.side, data.side)
-        return lambda: loss(latents, torch.zeros(batch, dtype=torch.long), draws)
+        return lambda: loss(latents, prompts, draws)
 
     counted = {name.removeprefix("_Loss.model."): macs for name, macs in counted_macs(build).items()}
     t = cost.tokens(model, data)
@@ -203,8 +214,9 @@ def _macs(experiment: Experiment, setting: Setting, step: Step) -> dict[str, flo
         "head": batch * repeats * cost.head_macs(model, t.values),
         ALL: batch * cost.forward_macs(of_batch, step.visible) + cost.query_macs(model),
     }
+    in_context = {"context": counted["context"] + counted.get("text", 0)}  # its closed form has what projects a prompt
     for name, number in closed.items():
-        check_macs(name, number, counted[name])
+        check_macs(name, number, (counted | in_context)[name])
     stacks = batch * cost.image_macs(model, data, step.visible)
     check_macs("encoder and decoder", stacks, counted["encoder"] + counted["decoder"])
     return counted
@@ -256,10 +268,10 @@ def _sampling_seconds(experiment: Experiment, setting: Setting, model: Lina, spe
     """Seconds an image of a batch that is sampled at once; None if at `speed` FLOP/s it took ten times the limit."""
     if setting.batch * cost.sampling_flops(experiment) / speed > 10 * setting.limit:
         return None
-    labels = torch.arange(setting.batch, device=setting.device) % experiment.data.shape.num_classes
+    prompts = prompts_of(experiment.data.shape, setting.batch).to(setting.device)
 
     def draw() -> Tensor:
         generators = [stream(experiment.seed, "sample", image) for image in range(setting.batch)]
-        return sample(model, labels, experiment.sampling, generators)
+        return sample(model, prompts, experiment.sampling, generators)
 
     return min(timed(draw, setting.device)[1] for _ in range(2)) / 1000 / setting.batch

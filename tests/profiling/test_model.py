@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from lina_lab import cost
+from lina_lab.config.data import DataShape, TextShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.model.lina import Lina
 from lina_lab.profiling import measure, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.counting import ALL
-from lina_lab.profiling.model import WHOLE, Setting, Step, profile_model, visible_tokens
+from lina_lab.profiling.model import WHOLE, Setting, Step, profile_model, prompts_of, visible_tokens
 
 CPU = torch.device("cpu")
 SLOW, FAST = Ceilings(1e6, 1e9), Ceilings(1e12, 1e9)
@@ -70,6 +71,26 @@ def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision
     assert all(value > 0 for value in facts.values())
     assert shares == sorted(shares)
     assert shares[-1] == 1
+
+
+def test_a_model_of_prompts_is_counted_with_what_projects_them(ceilings):
+    ceilings(FAST)
+    text = {"encoder": "hf", "path": "an/encoder", "tokens": 5, "features": 7}
+    chosen = Experiment.model_validate(experiment().model_dump() | {"data": {"name": "digits", "text": text}})
+    parts, facts = profile_model(chosen, Setting(3, CPU, 100.0))
+    rows = parts.set_index("part")
+    assert rows.loc["context: mlp", "macs"] == 3 * 2 * 2 * 4 * 32 * 32 * (5 + 6)
+    assert rows.loc[WHOLE, "macs"] == 3 * cost.forward_macs(chosen, 9) + cost.query_macs(chosen.model)
+    assert facts["sampling_seconds"] > 0
+
+
+def test_prompts_have_the_shape_that_the_model_asks_for():
+    shape = DataShape(1, 8, 3)
+    assert prompts_of(shape, 5).tolist() == [0, 1, 2, 0, 1]
+    words = prompts_of(shape._replace(text=TextShape(tokens=4, features=6, vocabulary=7)), 5)
+    assert words.shape == (5, 4)
+    assert set(words.flatten().tolist()) == set(range(1, 8))
+    assert prompts_of(shape._replace(text=TextShape(4, 6, 0)), 5).shape == (5, 4, 6)
 
 
 def test_the_number_of_visible_tokens_is_the_mean_of_what_training_draws():
