@@ -15,7 +15,11 @@ from lina_lab.config.settings import EvaluationConfig, ExecutionConfig, LoggingC
 SCHEMA = 1
 """Version of the canonical form. It changes when an old config would mean something else today."""
 
-LATER: dict[tuple[str, str], Any] = {("sampling", "precision"): "fp32", ("data", "text"): None}
+LATER: dict[tuple[str, str], Any] = {
+    ("sampling", "precision"): "fp32",
+    ("data", "text"): None,
+    ("training", "init_from"): None,
+}
 """Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
 canonical form, so that old keys still name the same results."""
 

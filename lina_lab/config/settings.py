@@ -9,6 +9,15 @@ from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, Po
 Backend = Literal["auto", "torch", "triton"]
 
 
+class InitConfig(Config):
+    """Start from the averaged weights of a trained cell, as published for higher resolutions."""
+
+    cell: str = Field(pattern=r"^[0-9a-f]{12}$")
+    """Its whole key; it stands in the same runs folder."""
+    gates: Literal["reset", "interpolate"] = "reset"
+    """Gates are laid along positions: where the grid is another, they start at 1 (as published) or are interpolated."""
+
+
 class TrainingConfig(Config):
     steps: Count
     """Optimizer steps."""
@@ -34,6 +43,8 @@ class TrainingConfig(Config):
     mask_ratio_min: Probability = 0.7
     """The mask ratio is drawn from a normal around 1, cut to [mask_ratio_min, 1]."""
     mask_ratio_std: PositiveFloat = 0.25
+    init_from: InitConfig | None = None
+    """Null: fresh weights, drawn from the seed."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
