@@ -70,7 +70,7 @@ def test_a_tensor_that_does_not_fit_is_named_with_both_shapes():
     wide = lina(8, 0, width=64, head_width=64)
     with pytest.raises(LabError, match=r"training\.init_from 0123456789ab: \S+ must be \(.*64.*\) as here, not \(.*32"):
         carry(wide, InitConfig(cell=KEY), lina(4, 0))
-    with pytest.raises(LabError, match="gates.key must have 4 heads, not 2"):
+    with pytest.raises(LabError, match=r"gates\.key must have 4 heads, not 2"):
         carry(lina(8, 0, num_heads=4), InitConfig(cell=KEY, gates="interpolate"), lina(4, 0))
 
 
@@ -79,7 +79,7 @@ def test_a_cell_starts_with_the_loss_of_the_cell_it_starts_from(tmp_path):
     folder = create_cell(tmp_path, first)
     run_cell(folder)
     last = [row.value for row in read_metrics(folder) if row.metric == "val/loss"][-1]
-    second = experiment(training__init_from={"cell": cell_key(first)}, seed=5)
+    second = experiment(training__init_from={"cell": cell_key(first)}).model_copy(update={"seed": 5})
     folder = create_cell(tmp_path, second)
     assert run_cell(folder) == "done"
     start = next(row for row in read_metrics(folder) if row.metric == "val/loss")
