@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,20 +43,39 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    alive: set[int] = set()
     now = peak = 0
     for change in _allocations(call):
-        now += change
-        peak = max(peak, now)
+        # What was made before the call and is freed during it, by the garbage collector perhaps, was not counted.
+        if change.bytes > 0 or change.address in alive:
+            now += change.bytes
+            peak = max(peak, now)
+            (alive.add if change.bytes > 0 else alive.remove)(change.address)
     return peak
 
 
-def _allocations(call: Callable[[], object]) -> list[int]:
-    """Bytes allocated (above 0) and freed (below) by a call, in the order of time, from torch's own record."""
+class Change(NamedTuple):
+    """Bytes allocated (above 0) or freed (below) at an address."""
+
+    nanoseconds: int
+    address: int
+    bytes: int
+
+
+def _allocations(call: Callable[[], object]) -> list[Change]:
+    """What a call allocates and frees, in the order of time, from torch's own record."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's library tells stderr of GPUs that are not there
+    from torch._C._profiler import _EventType
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         result = call()
         del result
-    events = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]
-    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    changes, events = [], list(record.profiler.kineto_results.experimental_event_tree())
+    while events:
+        event = events.pop()
+        events += event.children
+        if event.tag == _EventType.Allocation:
+            found = event.extra_fields
+            changes.append(Change(event.start_time_ns, found.ptr, found.alloc_size))
+    return sorted(changes)

@@ -1,5 +1,7 @@
 """Bytes against allocations and saved tensors that are known to the byte."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -33,6 +35,19 @@ def test_what_was_there_before_is_not_counted_even_if_it_is_freed():
         before.clear()
         return torch.empty(307, dtype=torch.uint8)
 
+    assert peak_bytes(call, CPU) == 307
+
+
+def test_garbage_of_an_earlier_call_is_not_freed_by_a_later_one():
+    def cycle() -> None:
+        ring: list[object] = [torch.empty(100_003, dtype=torch.uint8)]
+        ring.append(ring)
+
+    def call() -> torch.Tensor:
+        gc.collect()
+        return torch.empty(307, dtype=torch.uint8)
+
+    assert peak_bytes(cycle, CPU) == 100_003
     assert peak_bytes(call, CPU) == 307
 
 

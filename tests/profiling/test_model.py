@@ -66,6 +66,8 @@ def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision
     assert rows["count"].tolist() == [1] + 3 * [1, 2, 2, 4] + [1]
     assert parts.drop(columns="utilisation").notna().all().all()
     assert (parts["reason"] == "").all()
+    if precision == "fp32":  # each of four LayerNorms keeps its input, and a mean and a deviation of each token
+        assert rows.loc["decoder: norm", "activation_bytes"] == 4 * 3 * 70 * (32 + 2) * 4
     assert rows.loc[WHOLE, "activation_bytes"] > rows.loc[["context", "decoder", "head"], "activation_bytes"].sum()
     assert facts.keys() == {"optimizer_ms", "step_ms", "images_per_second", "utilisation", "sampling_seconds"}
     assert all(value > 0 for value in facts.values())
