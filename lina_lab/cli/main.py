@@ -177,7 +177,7 @@ def sample(
 def evaluate(
     cell: CellName,
     num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="digits-cnn or inception; by default the cell's.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")] = None,
     runs: Runs = RUNS,

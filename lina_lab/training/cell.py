@@ -10,13 +10,15 @@ from lina_lab import cost
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.data.datasets import Dataset, load_dataset
-from lina_lab.evaluation.evaluate import evaluate
+from lina_lab.data.examples import fingerprint
+from lina_lab.errors import LabError
+from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.group import train_together
-from lina_lab.training.images import balanced_labels, generate, save_images
+from lina_lab.training.images import generate, save_images
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, device, find_start, train
 from lina_lab.training.trained import Trained, keep_trained, load_trained, training_seconds
@@ -37,6 +39,8 @@ def run_cell(
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
     dataset = load_dataset(experiment.data)
     extractor = load_extractor(experiment.evaluation.extractor)
+    check_enough(dataset, extractor, experiment.evaluation.num_samples)
+    check_same_data(folder, dataset)
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if "diff_sha256" in record:
@@ -53,7 +57,7 @@ def run_cell(
             return "diverged"
 
         started = time.monotonic()
-        labels = balanced_labels(experiment)
+        labels = labels_as(dataset.heldout.labels, experiment.evaluation.num_samples)
         shows = _shows_sampling(folder, experiment, stop or threading.Event())
         images = generate(trained.model, labels, experiment.sampling, experiment.seed, shows)
     except Stopped:
@@ -71,6 +75,22 @@ def run_cell(
     write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
     write_state(folder, step=steps, steps=steps)
     return "done"
+
+
+def check_same_data(folder: Path, dataset: Dataset) -> None:
+    """Note what data a cell begins with; of a folder of images the key holds the path alone.
+
+    Raises:
+        LabError: if the cell began with other data.
+    """
+    path, found = folder / "data.sha256", fingerprint(dataset)
+    if not path.exists():
+        write_atomic(path, found)
+    elif path.read_text(encoding="utf-8") != found:
+        raise LabError(
+            f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
+            f"or give what is there now a cell of its own by data.digest: {found[:12]}"
+        )
 
 
 def _trained(
