@@ -39,7 +39,10 @@ class Source(NamedTuple):
 
 SOURCES = {
     "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0),
+    "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=30),
 }
+SMALLEST_SIDE = 16
+"""Of a data set that is drawn at any side."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
@@ -64,7 +67,7 @@ class TextConfig(Config):
 
 
 class DataConfig(Config):
-    name: Literal["digits"] = "digits"
+    name: Literal["digits", "shapes"] = "digits"
     side: Count
     """Pixels of a side."""
     text: TextConfig | None = None
@@ -82,6 +85,8 @@ class DataConfig(Config):
         if source.sides and self.side not in source.sides:
             sides = " or ".join(map(str, source.sides))
             raise KeyProblem("side", f"side of {self.name} must be {sides}, not {self.side}")
+        if self.side < SMALLEST_SIDE and not source.sides:
+            raise KeyProblem("side", f"side of {self.name} must be {SMALLEST_SIDE} or more, not {self.side}")
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
             raise KeyProblem("text", f"{self.name} has no captions to learn words from: text must be null")
         return self

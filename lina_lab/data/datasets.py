@@ -63,7 +63,14 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
     return mask
 
 
-LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {"digits": digits}
+def shapes(config: DataConfig) -> Dataset:
+    """Drawn scenes of one to four coloured shapes; see `shapes.load_shapes`."""
+    from lina_lab.data.shapes import load_shapes
+
+    return load_shapes(config)
+
+
+LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {"digits": digits, "shapes": shapes}
 
 
 def to_uint8(images: Tensor) -> Tensor:
