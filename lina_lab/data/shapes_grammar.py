@@ -1,6 +1,6 @@
 """The captions of `shapes`: a small grammar in GenEval's six categories, both ways, and what training never shows.
 
-    caption  = phrase | phrase and phrase [and phrase ...] | phrase relation phrase
+    caption  = phrase | phrase and phrase [and phrase ...] | phrase relation phrase (each of one object)
     phrase   = (a | two | three | four) [colour] shape
     relation = left of | right of | above | below
 
@@ -137,6 +137,8 @@ class _Reader:
         if self._next() in {"left", "right", "above", "below"}:
             relation = self._relation()
             phrases.append(self._phrase())
+            if any(phrase.number > 1 for phrase in phrases):
+                raise LabError(f"{self.shown!r}: {RELATIONS[relation]} must be between two single objects, not several")
         else:
             phrases += self._more()
         if self._next() is not None:
