@@ -189,6 +189,21 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     write_atomic(folder / "result.json", json.dumps(body | {"sha256": digest(body)}, indent=1))
 
 
+def add_to_result(folder: Path, prefix: str, metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:
+    """Give a finished cell metrics whose names begin with `prefix/`, instead of those that it had, and their record.
+
+    Raises:
+        LabError: if the cell has no result, or diverged.
+    """
+    result = read_result(folder)
+    if result["state"] != "done":
+        raise LabError(f"{folder}: {result['state']}: only a finished cell can have {prefix}")
+    rewind_metrics(folder, result["steps"], drop=f"{prefix}/")
+    append_metrics(folder, result["steps"], metrics)
+    others = {name: value for name, value in result["metrics"].items() if not name.startswith(f"{prefix}/")}
+    write_result(folder, result | {"metrics": others | dict(metrics), prefix.rpartition("/")[2]: dict(record)})
+
+
 def read_result(folder: Path) -> dict[str, Any]:
     """The result of a cell.
 

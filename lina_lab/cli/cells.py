@@ -24,9 +24,9 @@ def sample_cell(
     """Write a sheet of images, a class a row, and the images as npz."""
     import torch
 
-    from lina_lab.training.cell import load_trained
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
+    from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
@@ -52,8 +52,9 @@ def evaluate_cell(
     from lina_lab.data.datasets import load_dataset
     from lina_lab.evaluation.evaluate import evaluate, labels_as
     from lina_lab.evaluation.extractors import load_extractor
-    from lina_lab.training.cell import check_same_data, load_trained
+    from lina_lab.training.cell import check_same_data
     from lina_lab.training.images import generate
+    from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)

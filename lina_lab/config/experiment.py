@@ -25,6 +25,7 @@ SCHEMA = 1
 LATER: dict[tuple[str, str], Any] = {
     ("sampling", "precision"): "fp32",
     ("data", "text"): None,
+    ("training", "init_from"): None,
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,

@@ -6,6 +6,17 @@ from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
+Backend = Literal["auto", "torch", "triton"]
+
+
+class InitConfig(Config):
+    """Start from the averaged weights of a trained cell, as published for higher resolutions."""
+
+    cell: str = Field(pattern=r"^[0-9a-f]{12}$")
+    """Its whole key; it stands in the same runs folder."""
+    gates: Literal["reset", "interpolate"] = "reset"
+    """Gates are laid along positions: where the grid is another, they start at 1 (as published) or are interpolated."""
+
 
 class TrainingConfig(Config):
     steps: Count
@@ -32,6 +43,8 @@ class TrainingConfig(Config):
     mask_ratio_min: Probability = 0.7
     """The mask ratio is drawn from a normal around 1, cut to [mask_ratio_min, 1]."""
     mask_ratio_std: PositiveFloat = 0.25
+    init_from: InitConfig | None = None
+    """Null: fresh weights, drawn from the seed."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -91,7 +104,7 @@ class LoggingConfig(Config):
 class ExecutionConfig(Config):
     """How a cell is computed. It changes results by rounding alone and does not enter the key."""
 
-    attention_backend: Literal["auto", "torch", "triton"] = "auto"
+    attention_backend: Backend = "auto"
     """Linear attention by plain torch or by Triton kernels; auto takes the kernels where there is a GPU for them."""
     compile: bool = False
     """torch.compile every block: a minute at the start, faster steps where blocks are large."""

@@ -12,6 +12,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.data.emoji import emoji
 from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.folder import images
+from lina_lab.data.shapes import load_shapes
 
 __all__ = ["EIGHT_BIT_RULE", "LOADERS", "Dataset", "Examples", "load_dataset", "to_uint8"]
 
@@ -47,7 +48,12 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
     return mask
 
 
-LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {"digits": digits, "emoji": emoji, "images": images}
+LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
+    "digits": digits,
+    "emoji": emoji,
+    "images": images,
+    "shapes": load_shapes,
+}
 
 
 def to_uint8(images: Tensor) -> Tensor:

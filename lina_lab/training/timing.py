@@ -41,7 +41,7 @@ def cell_seconds(experiment: Experiment) -> float:
 
 
 def _training_seconds(experiment: Experiment, batch_size: int, steps: int) -> float:
-    training = {"steps": steps, "batch_size": batch_size, "warmup_steps": 0}
+    training = {"steps": steps, "batch_size": batch_size, "warmup_steps": 0, "init_from": None}
     logging = {"every": steps, "validate_every": steps + 1, "checkpoint_every": steps + 1}
     short = experiment.model_copy(
         update={
