@@ -163,19 +163,20 @@ def test_the_corruptions_are_as_strong_as_the_labels_say():
     assert np.corrcoef(images[quiet].flatten(1).std(dim=1).numpy(), strength[quiet, 1].numpy())[0, 1] < -0.7
 
 
-def test_images_are_moved_onto_white_by_an_eighth_at_most():
-    images = torch.full((300, 3, 16, 16), 0.0)
+def test_images_are_moved_by_an_eighth_at_most_and_keep_their_background():
+    images = torch.full((300, 3, 16, 16), 0.25)
     images[:, :, 8, 8] = -1
     moved = script.shifted(images, torch.Generator().manual_seed(0))
     places = (moved[:, 0] == -1).nonzero()[:, 1:] - 8
     assert {tuple(place) for place in places.tolist()} == {(y, x) for y in range(-2, 3) for x in range(-2, 3)}
-    assert set(moved.unique().tolist()) == {-1.0, 0.0, 1.0}
+    assert set(moved.unique().tolist()) == {-1.0, 0.25}
 
 
 def test_word_targets_are_the_words_that_enough_captions_have():
     captions = ["red circle"] * 5 + ["blue circle circle", "red"]
-    targets = script.word_targets(captions)
-    assert targets.shape == (7, 2)  # circle and red: blue is rare
+    known = script.frequent_words(captions)
+    assert known == ["circle", "red"]  # blue is rare
+    targets = script.word_targets(captions, known)
     assert targets.tolist() == [[1, 1]] * 5 + [[1, 0], [0, 1]]
 
 
