@@ -1,5 +1,6 @@
 """A folder of images as a data set; whatever is wrong with it is named, all at once."""
 
+import hashlib
 import json
 import os
 
@@ -60,7 +61,10 @@ def test_classes_are_the_sorted_sub_folders_and_every_image_is_in_one_part(root)
 
 def test_about_fifteen_percent_are_held_out_and_another_file_moves_none(root):
     before = load_dataset(config(root))
-    assert 8 <= len(before.heldout.images) <= 28
+    for name, (red, green, blue) in COLOURS.items():
+        digests = [hashlib.sha256(f"{name}/{n:03}.png".encode()).hexdigest() for n in range(40)]
+        expected = {(red, green, blue + n) for n, digest in enumerate(digests) if int(digest[:16], 16) / 2**64 < 0.15}
+        assert {colour for colour in colours(before.heldout) if colour[:2] == (red, green)} == expected
     shares = [sum(module._is_held_out(module.Path(f"c/{n}.png")) for n in range(10_000)) / 10_000]
     assert shares == pytest.approx([0.15], abs=0.01)
     draw(root / "banana" / "0000.png", (9, 9, 9))

@@ -1,4 +1,4 @@
-"""The extractors of emoji answer to quality and to missing kinds, and were trained on the training split alone."""
+"""Extractors of emoji and shapes answer to quality and to missing kinds, and saw the training split alone."""
 
 import hashlib
 
@@ -18,7 +18,8 @@ from lina_lab.evaluation.evaluate import labels_as
 from lina_lab.evaluation.extractors import Extractor, load_extractor, new_network
 from lina_lab.evaluation.metrics import fid, precision_recall
 
-NAMES = [name for name, reads in EXTRACTORS.items() if reads.channels == 3]
+MISSING = {"emoji": {3: 4.0, 6: 3.0}, "shapes": {0: 4.0, 3: 4.0}}
+"""How many times the FID of whole halves it is at least, without flags or people, single objects or colours."""
 
 
 class Shown:
@@ -32,17 +33,19 @@ class Shown:
         generator = torch.Generator().manual_seed(0)
         order = torch.randperm(len(self.data.train.images), generator=generator)
         self.first, self.second = order[: len(order) // 2], order[len(order) // 2 :]
-        self.real = self.features(self.data.train.images[self.second])
+        self.train = self.features(self.data.train.images)
+        self.heldout = self.features(self.data.heldout.images)
+        self.null = fid(self.train[self.first], self.train[self.second])
 
     def features(self, images: Tensor) -> Tensor:
         return self.extractor.extract(to_uint8(images.clamp(-1, 1))).features
 
     def distance(self, change) -> float:
         """FID of one half of the training images, changed, from the other."""
-        return fid(self.features(change(self.data.train.images[self.first])), self.real)
+        return fid(self.features(change(self.data.train.images[self.first])), self.train[self.second])
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=script.NAMES)
 def shown(request):
     return Shown(request.param)
 
@@ -57,15 +60,15 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 
 
 def test_fid_rises_with_every_step_of_noise(shown):
-    values = [shown.distance(lambda images, s=s: noise(images, s)) for s in (0, 0.05, 0.1, 0.2, 0.4)]
+    values = [shown.null] + [shown.distance(lambda images, s=s: noise(images, s)) for s in (0.05, 0.1, 0.2, 0.4)]
     assert values == sorted(values)
     assert values[2] > 2 * values[0]
     assert values[3] > 6 * values[0]
 
 
 def test_fid_rises_with_every_step_of_blur(shown):
-    steps = [s * shown.side / 32 for s in (0, 0.5, 0.75, 1, 1.5, 2)]
-    values = [shown.distance(lambda images, s=s: blurred(images, s) if s else images) for s in steps]
+    steps = [s * shown.side / 32 for s in (0.5, 0.75, 1, 2)]
+    values = [shown.null] + [shown.distance(lambda images, s=s: blurred(images, s)) for s in steps]
     assert values == sorted(values)
     assert values[3] > 5 * values[0]
 
@@ -78,27 +81,27 @@ def test_fid_rises_when_tokens_do_not_fit_together(shown):
         lighter = torch.randn(len(images), 3, grid, grid, generator=torch.Generator().manual_seed(5))
         return images + sigma * lighter.repeat_interleave(4, 2).repeat_interleave(4, 3)
 
-    values = [shown.distance(lambda images, s=s: offsets(images, s)) for s in (0, 0.1, 0.2)]
+    values = [shown.null] + [shown.distance(lambda images, s=s: offsets(images, s)) for s in (0.1, 0.2)]
     assert values == sorted(values)
     assert values[2] > 3 * values[0]
 
 
-def test_fid_rises_when_the_flags_or_the_people_are_missing(shown):
+def test_fid_rises_when_a_category_is_missing(shown):
     labels = shown.data.train.labels[shown.first]
-    whole = shown.distance(lambda images: images)
-    for category, times in ((3, 4), (6, 1.5)):
-        assert shown.distance(lambda images, c=category: images[labels != c]) > times * whole
+    for category, times in MISSING[shown.data.name].items():
+        assert fid(shown.train[shown.first][labels != category], shown.train[shown.second]) > times * shown.null
 
 
 def test_a_memorised_training_set_shows(shown):
-    """Nearer to the training split than held-out images are, and nothing of it is new."""
-    train, heldout = shown.features(shown.data.train.images), shown.features(shown.data.heldout.images)
-    assert fid(train, train) < 1e-3 < 0.5 * fid(heldout, train)
+    """Its distance from the training split is nothing, which that of held-out images is not."""
+    train, heldout = shown.train, shown.heldout
+    assert abs(fid(train, train)) < 1e-3 < 0.1 * fid(heldout, train) + 1e-3
     assert precision_recall(train, train) == (1.0, 1.0)
-    assert precision_recall(heldout, train)[0] < 0.95
+    assert precision_recall(heldout, train)[0] < 0.97
 
 
-def test_it_knows_categories_better_than_chance_from_subcategories_it_never_saw(shown):
+def test_it_knows_categories_better_than_chance_from_what_it_never_saw(shown):
+    """Held out are whole subcategories of emoji, and combinations of shapes; a category is often not to be seen."""
     heldout = shown.data.heldout
     right = shown.extractor.extract(to_uint8(heldout.images)).classes == heldout.labels
     most_common = heldout.labels.bincount().max() / len(heldout.labels)
@@ -106,14 +109,13 @@ def test_it_knows_categories_better_than_chance_from_subcategories_it_never_saw(
 
 
 def test_features_have_the_length_that_is_documented_and_do_not_hang_on_the_batch(shown):
-    images = to_uint8(shown.data.heldout.images)
-    features = shown.extractor.extract(images).features
-    assert features.shape == (287, shown.extractor.dim) == (287, 64)
-    torch.testing.assert_close(features.norm(dim=-1), torch.full((287,), 8.0))
+    images, features = to_uint8(shown.data.heldout.images), shown.heldout
+    assert features.shape == (len(images), shown.extractor.dim) == (len(images), 64)
+    torch.testing.assert_close(features.norm(dim=-1), torch.full((len(images),), 8.0))
     torch.testing.assert_close(shown.extractor.extract(images[7:20]).features, features[7:20], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", script.NAMES)
 def test_weights_are_small_and_named_by_their_content(name):
     (path,) = extractors.WEIGHTS.glob(f"{name}-*.safetensors")
     assert path.stem == f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}" == load_extractor(name).id
@@ -125,6 +127,7 @@ def test_the_training_script_sees_the_training_split_alone_and_gives_the_same_bi
     data = load_dataset(DataConfig.model_validate({"name": "emoji"}))
     unseen = data._replace(heldout=data.heldout._replace(images=torch.full_like(data.heldout.images, torch.nan)))
     monkeypatch.setattr(script, "STEPS", 2)
+    monkeypatch.setattr(script, "BATCH", 16)
     first = script.train("emoji-cnn-32", unseen).state_dict()
     torch.manual_seed(3)
     second = script.train("emoji-cnn-32", data).state_dict()
@@ -180,15 +183,17 @@ def test_word_targets_are_the_words_that_enough_captions_have():
     assert targets.tolist() == [[1, 1]] * 5 + [[1, 0], [0, 1]]
 
 
-def test_reference_proportions_bring_training_images_near_the_held_out_ones(shown):
-    """Labels are drawn as in the held-out split because its composition alone moves the FID."""
-    data = shown.data
-    generator = torch.Generator().manual_seed(0)
-    wanted = labels_as(data.heldout.labels, 600)
+def test_training_images_in_held_out_proportions_are_as_near_as_held_out_images_are_to_each_other(shown):
+    """Labels are drawn as in the held-out split because its composition alone moves the FID of emoji."""
+    data, generator = shown.data, torch.Generator().manual_seed(0)
+    order = torch.randperm(len(data.heldout.labels), generator=generator)
+    first, second = order[: len(order) // 2], order[len(order) // 2 :]
     picked = [
         members[torch.randint(len(members), (count,), generator=generator)]
-        for label, count in enumerate(wanted.bincount().tolist())
+        for label, count in enumerate(labels_as(data.heldout.labels, 1000).bincount().tolist())
         for members in [(data.train.labels == label).nonzero().flatten()]
     ]
-    heldout, features = shown.features(data.heldout.images), shown.features(data.train.images)
-    assert fid(features[torch.cat(picked)], heldout) < 0.6 * fid(features, heldout)
+    near = fid(shown.train[torch.cat(picked)], shown.heldout)
+    assert near < 1.5 * fid(shown.heldout[first], shown.heldout[second])
+    if data.name == "emoji":
+        assert near < 0.6 * fid(shown.train, shown.heldout)
