@@ -40,7 +40,7 @@ def generate(
         chunk = condition[first : first + SAMPLING_BATCH]
         generators = [stream(seed, "sample", number) for number in numbers[first : first + SAMPLING_BATCH]]
 
-        def step_done(step: int, steps: int, first: int = first, size: int = len(chunk)) -> None:
+        def step_done(step: int, steps: int, _: Tensor, first: int = first, size: int = len(chunk)) -> None:
             progress((first + size * step / steps) / len(condition))
 
         images.append(to_uint8(sample(model, chunk.to(device), sampling, generators, step_done).float().cpu()))
