@@ -8,6 +8,7 @@
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images
                ema.safetensors the averaged weights, once training is over
                trained.json    the seconds that it took, and the checksum of those weights
+               data.sha256     of the data that it is trained on
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran: see plans.py
@@ -186,6 +187,21 @@ def write_result(folder: Path, result: Mapping[str, Any]) -> None:
     body = dict(result) | {"schema": SCHEMA, "metrics": metrics}
     body = json.loads(json.dumps(body, allow_nan=False))
     write_atomic(folder / "result.json", json.dumps(body | {"sha256": digest(body)}, indent=1))
+
+
+def add_to_result(folder: Path, prefix: str, metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:
+    """Give a finished cell metrics whose names begin with `prefix/`, instead of those that it had, and their record.
+
+    Raises:
+        LabError: if the cell has no result, or diverged.
+    """
+    result = read_result(folder)
+    if result["state"] != "done":
+        raise LabError(f"{folder}: {result['state']}: only a finished cell can have {prefix}")
+    rewind_metrics(folder, result["steps"], drop=f"{prefix}/")
+    append_metrics(folder, result["steps"], metrics)
+    others = {name: value for name, value in result["metrics"].items() if not name.startswith(f"{prefix}/")}
+    write_result(folder, result | {"metrics": others | dict(metrics), prefix.rpartition("/")[2]: dict(record)})
 
 
 def read_result(folder: Path) -> dict[str, Any]:

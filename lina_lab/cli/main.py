@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from lina_lab.cli.figures import figures_app
+from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.options import RUNS, CellName, Runs, Setting, SweepName
 from lina_lab.cli.profiling import profile
 from lina_lab.cli.studying import compare, fit, notebook, report, table
@@ -177,7 +178,7 @@ def sample(
 def evaluate(
     cell: CellName,
     num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="digits-cnn or inception; by default the cell's.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")] = None,
     runs: Runs = RUNS,
@@ -206,6 +207,7 @@ for command in (table, report, notebook, fit, compare, profile):
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")
 app.add_typer(figures_app, name="figures")
+app.add_typer(geneval_app, name="geneval")
 
 
 @cell_app.command("run")

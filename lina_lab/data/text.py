@@ -58,7 +58,7 @@ class _Frozen:
         self.loaded: tuple[Any, Any] | None = None
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Last hidden states (n, T, F) of n prompts.
+        """Last hidden states (n, T, F) of n prompts; an empty one has no token, and so is no prompt.
 
         Raises:
             LabError: if a prompt has more tokens than `data.text.tokens`, or the features are not as many as told.
@@ -88,7 +88,8 @@ class _Frozen:
         hidden = model(**inputs).last_hidden_state.float()  # (n, T, F)
         if hidden.shape[-1] != self.text.features:
             raise LabError(f"data.text.features must be {hidden.shape[-1]} for {self.path}, not {self.text.features}")
-        return hidden * inputs["attention_mask"].unsqueeze(-1)
+        given = torch.tensor([bool(prompt.strip()) for prompt in prompts]).unsqueeze(-1)
+        return hidden * (inputs["attention_mask"] * given).unsqueeze(-1)
 
 
 def _load(path: str) -> tuple[Any, Any]:

@@ -24,23 +24,17 @@ from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
 from lina_lab.training.batches import Batches, picker
+from lina_lab.training.carry import carried
 from lina_lab.training.images import generate
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.sharded import Sharded, whole
 from lina_lab.training.sheets import save_sheet
+from lina_lab.training.trained import Trained
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
 """Held-out examples of a validation: all of a small set, so many of a larger one, evenly spread over it."""
-
-
-class Trained(NamedTuple):
-    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
-
-    model: Lina
-    diverged_at: int | None
-    seconds: float
 
 
 class Start(NamedTuple):
@@ -60,7 +54,7 @@ def build_model(experiment: Experiment) -> Lina:
 def find_start(folder: Path, experiment: Experiment) -> Start:
     """The newest whole checkpoint; what was written after it is taken back. Of a group one process does this."""
     start = Start(*(newest_checkpoint(folder) or ()))
-    rewind_metrics(folder, start.step)
+    rewind_metrics(folder, start.step if start.checkpoint else -1)
     write_state(folder, phase="starting", step=start.step, steps=experiment.training.steps)
     return start
 
@@ -83,6 +77,8 @@ def train(
     _quiet_lightning()
     start = start or find_start(folder, experiment)
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
+    if start.checkpoint is None:
+        carried(model, experiment, folder.parent)
     training, every = experiment.training, experiment.logging.validate_every
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
@@ -112,6 +108,8 @@ def train(
     )
     condition, share = conditions(experiment.data), Share(rank, group.size)
     held_out = validation_batch(dataset.heldout, condition)
+    if training.init_from is not None and start.checkpoint is None:
+        validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
     trainer.fit(
         LinaModule(model, training, experiment.seed, validate, share),

@@ -27,7 +27,13 @@ def shared_memory(kernel, capability: int, dtype: str, constants: dict, missing:
     names = [parameter.name for parameter in kernel.params]
     constants = {name: value for name, value in constants.items() if name in names}
     signature = {name: "constexpr" if name in constants else kinds.get(name, "i32") for name in names}
-    source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()})
+    # Of pointers and sizes Triton knows, as it would of an ordinary model, that 16 divides them.
+    hints = {
+        (index,): [["tt.divisibility", 16]]
+        for index, kind in enumerate(signature.values())
+        if kind not in ("constexpr", "fp32")
+    }
+    source = ASTSource(kernel, signature, {(names.index(name),): value for name, value in constants.items()}, hints)
     return triton.compile(source, GPUTarget("cuda", capability, 32), {"num_warps": warps}).metadata.shared
 
 

@@ -128,14 +128,22 @@ def test_output_and_gradients_equal_the_definition_with_any_feature_map(normaliz
     Case(normalization, feature_map, gates=("key", "value")).check()
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("normalization", "feature_map"), MEANINGFUL)
+@pytest.mark.parametrize(
+    ("normalization", "feature_map", "dtype"),
+    [
+        *((*design, torch.bfloat16) for design in MEANINGFUL),
+        ("division", "relu", torch.float16),
+        ("subtraction", "elu1", torch.float16),
+    ],
+)
 def test_a_16_bit_model_rounds_only_features_and_results(normalization, feature_map, dtype):
     Case(normalization, feature_map, ("key", "mass", "value"), dtype=dtype, tokens=40, size=24).check()
 
 
-@pytest.mark.parametrize("tokens", [1, 2, 63, 65, 130])
-@pytest.mark.parametrize("normalization", EPS)
+@pytest.mark.parametrize(
+    ("normalization", "tokens"),
+    [*(("division", tokens) for tokens in (1, 2, 63, 65, 130)), ("subtraction", 1), ("subtraction", 130)],
+)
 def test_any_length_in_any_number_of_splits_equals_the_definition(normalization, tokens, monkeypatch):
     """65 is one more than a block, 130 are three blocks and, here, three splits of which the last is nearly empty."""
     monkeypatch.setattr(linear, "SPLIT", 64)
@@ -144,8 +152,9 @@ def test_any_length_in_any_number_of_splits_equals_the_definition(normalization,
 
 @pytest.mark.parametrize("size", [1, 7, 24, 48, 96, 128])
 def test_any_head_size_equals_the_definition(size):
-    Case("division", gates=("key", "value"), size=size).check()
-    Case("subtraction", size=size, dtype=torch.bfloat16).check()
+    Case(
+        "division", gates=("key", "value"), size=size, dtype=torch.bfloat16 if size in {7, 96} else torch.float32
+    ).check()
 
 
 @pytest.mark.parametrize("gates", [("key", "value"), ("key", "mass", "value")], ids="-".join)
@@ -256,7 +265,8 @@ def test_the_published_outputs_and_gradients_come_out_of_the_kernels(name, monke
 def test_the_operators_keep_what_they_promise_the_compiler():
     case = Case("subtraction", gates=("key", "mass", "value"))
     local = case.normal(B, 11, case.width).requires_grad_()
-    leaves = [t.requires_grad_() for t in (case.qkv, *case.gates.values())]
+    strided = case.qkv.mT.contiguous().mT
+    leaves = [t.requires_grad_() for t in (strided, *case.gates.values())]
     torch.library.opcheck(linear._core, (*leaves, local, *case.design.values()))
     _, moments = linear._core(*leaves, None, *case.design.values())
     arguments = [t.detach() for t in (case.cotangent, leaves[0], moments, *leaves[1:])]

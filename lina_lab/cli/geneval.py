@@ -1,0 +1,75 @@
+"""`lab geneval`: images for the official GenEval evaluator, and its results into the ledger."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lina_lab.cli.options import RUNS, CellName, Runs
+from lina_lab.errors import LabError
+from lina_lab.ledger import add_to_result, find_cell
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+geneval_app = typer.Typer(help="GenEval: images for its evaluator, and its results.", no_args_is_help=True)
+
+
+@geneval_app.command("export")
+def export(
+    cell: CellName,
+    prompts: Annotated[Path, typer.Option(help="The official evaluation_metadata.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; one that was begun is continued.")],
+    each: Annotated[int, typer.Option(min=1, help="Images of every prompt.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,
+    runs: Runs = RUNS,
+) -> None:
+    """Draw images of every prompt.
+
+    In the official layout: 00000/metadata.jsonl, 00000/samples/0000.png and so on.
+    """
+    from lina_lab.evaluation.geneval import export_images, read_prompts
+
+    folder, read = find_cell(runs, cell), read_prompts(prompts)
+    made_by, draw = _sampler(folder, [prompt.text for prompt in read], each, seed)
+    drawn = export_images(out, read, each, made_by, draw)
+    print(f"wrote {drawn * each} images of {drawn} prompts to {out}; {len(read) - drawn} prompts were there")
+
+
+def _sampler(
+    folder: Path,
+    texts: Sequence[str],  # noqa: ARG001, for cells that have prompts
+    each: int,  # noqa: ARG001
+    seed: int,  # noqa: ARG001
+) -> "tuple[dict[str, Any], Callable[[list[int]], Tensor]]":
+    """What images are drawn with, and what draws those of some prompts: `each` of the first, of the second, ...
+
+    Raises:
+        LabError: if the cell has no prompts.
+    """
+    raise LabError(f"{folder.resolve().name} is conditioned on labels: it has no prompts")
+
+
+@geneval_app.command("import")
+def import_results(
+    cell: CellName,
+    results: Annotated[Path, typer.Argument(help="The results.jsonl that the official evaluator wrote.")],
+    export_folder: Annotated[
+        Path | None, typer.Option("--export", help="Folder of the images; by default where the results say.")
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Keep the official results in the cell's folder.
+
+    lab sync and lab table show them then.
+    """
+    from lina_lab.evaluation.geneval import PREFIX, read_results
+
+    folder = find_cell(runs, cell)
+    metrics, record = read_results(results, folder.resolve().name, export_folder)
+    add_to_result(folder, PREFIX, metrics, record)
+    width = max(map(len, metrics))
+    for name, value in metrics.items():
+        print(f"{name:<{width}}  {value:.6g}")
+    print(f"wrote {folder / 'result.json'}")

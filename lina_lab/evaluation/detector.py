@@ -1,0 +1,148 @@
+"""A detector of the objects in images of `shapes`, without learnt weights.
+
+Every pixel is taken for a mixture of the background with one of the palette's colours, which is what antialiasing, blur
+and JPEG make of a drawn edge. Connected pixels are an object, and its shape is the one that is most like it when it is
+drawn with the object's area and centroid, which blur does not change, and blurred as much.
+
+Shapes: n images of 3 x h x h uint8, P colours, patches of p x p pixels around an object.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from lina_lab.data.shapes import PALETTE, Pixels, coverage
+from lina_lab.data.shapes_grammar import SHAPES
+
+Mask = NDArray[np.bool_]
+LEAST_AREA = 0.008
+"""Of the image: a quarter of the smallest object that is drawn."""
+LEAST_FIT = 0.9
+"""Likeness below which an object is none of the shapes. Drawn ones stay above it under all of `CORRUPTIONS`; discs cut
+in half, bars, crosses on their side and open rings do not reach it."""
+SECOND_COLOUR = 0.3
+"""Share of connected pixels from which another colour is an object of its own that touches the first."""
+LARGEST_SIDE = 64
+"""Larger images are averaged down by a whole factor first."""
+BLURS = (0.0, 0.7, 1.0, 1.5)
+"""Standard deviations in pixels."""
+SHIFTS = np.concatenate([np.zeros((1, 3)), 0.4 * np.eye(3), -0.4 * np.eye(3)])
+"""Tried corrections of x, y and radius, in pixels.  # (7, 3)"""
+METRIC = np.array([[0.598, 1.174, 0.228], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], dtype=np.float32)
+"""Luma, twice, and chroma of sRGB: JPEG keeps brightness at full resolution and colour at half."""
+REACH = 2
+"""Pixels beyond an object's own that belong to its blurred edge."""
+TOUCHING = np.ones((3, 3), dtype=bool)
+BATCH = 250
+
+_FINE = 256
+_DRAWN = [coverage(shape, np.array([[0.5, 0.5]]), np.array([0.5]), _FINE)[0] for shape in range(len(SHAPES))]
+AREAS = [float(4 * drawn.mean()) for drawn in _DRAWN]
+"""Of every shape of radius 1."""
+CENTROIDS = [float(drawn.sum(1) @ np.linspace(-1, 1, _FINE) / drawn.sum()) for drawn in _DRAWN]
+"""How far below the middle of its box, in radii: of the triangle alone not 0."""
+
+
+class Found(NamedTuple):
+    """An object in an image."""
+
+    shape: int | None
+    """None for none of `SHAPES`."""
+    colour: int
+    box: tuple[float, float, float, float]
+    """Left, top, right and bottom, as shares of the side."""
+    fit: float
+    """Likeness to the shape as drawn: 1 - |difference|² / (|object|² + |drawn|²)."""
+
+
+def detect(images: Tensor) -> list[list[Found]]:
+    """The objects in each of the images (n, 3, h, h) uint8, the most certain first."""
+    found = []
+    for batch in images.split(BATCH):
+        factor = -(-images.shape[-1] // LARGEST_SIDE)
+        colours, covers = unmix(F.avg_pool2d(batch.float(), factor).numpy())
+        found += [list(_objects(*pair)) for pair in zip(colours, covers, strict=True)]
+    return [sorted(objects, key=lambda one: -one.fit) for objects in found]
+
+
+def unmix(pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
+    """The colour (n, h, h) with which background + cover (colour - background) is nearest a pixel, and that cover.
+
+    The background is the median of the outermost pixels.
+    """
+    rows, columns = pixels[:, :, [0, -1]], pixels[:, :, :, [0, -1]].swapaxes(2, 3)
+    background = np.median(np.concatenate([rows, columns], axis=2), axis=(2, 3))  # (n, 3)
+    ways = (PALETTE - background[:, None]) @ METRIC.T  # (n, P, 3)
+    lengths = np.maximum((ways**2).sum(2), 1)[..., None, None]
+    offsets = np.einsum("dc,nchw->ndhw", METRIC, pixels - background[..., None, None])
+    along = np.einsum("npd,ndhw->nphw", ways, offsets)
+    covers = np.clip(along / lengths, 0, 1)
+    # The squared distance, less the square of the offset, which all colours share.
+    colour = (covers * (covers * lengths - 2 * along)).argmin(1)
+    return colour, np.take_along_axis(covers, colour[:, None], 1)[:, 0]
+
+
+def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[Found]:
+    """The objects of one image."""
+    solid = cover > 0.5
+    for group in _connected(solid):
+        areas = np.bincount(colour[group])
+        several = np.flatnonzero(areas >= SECOND_COLOUR * group.sum())
+        for part in [group] if len(several) < 2 else [group & (colour == one) for one in several]:
+            for mask in _connected(part):
+                yield _describe(mask, solid & ~mask, cover, int(np.bincount(colour[mask]).argmax()))
+
+
+def _connected(mask: Mask) -> list[Mask]:
+    """The connected parts that are large enough to be objects."""
+    labels, _ = ndimage.label(mask, TOUCHING)
+    areas = np.bincount(labels.ravel())[1:]
+    return [labels == k + 1 for k in np.flatnonzero(areas >= LEAST_AREA * mask.size)]
+
+
+def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
+    own = ndimage.binary_dilation(mask, TOUCHING, iterations=REACH) & ~ndimage.binary_dilation(others, TOUCHING)
+    patch, corner = _patch(cover * own, own)
+    fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
+    (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)
+    return Found(shape if fit >= LEAST_FIT else None, colour, (x - r, y - r, x + r, y + r), fit)
+
+
+def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:
+    """A square cut around an object, with an empty edge, and its corner x, y."""
+    low, high = (np.array([f(np.flatnonzero(own.any(axis))) for axis in (0, 1)]) for f in (np.min, np.max))
+    size = int((high - low).max()) + 3
+    corner = (low + high + 1 - size) // 2
+    left, top = corner + size
+    return np.pad(cover, size)[top : top + size, left : left + size], corner
+
+
+def _best(shape: int, patch: Pixels) -> tuple[float, int, tuple[float, float], float]:
+    """How like a shape an object is at most, and with which centre and radius in pixels."""
+    size, area = len(patch), patch.sum()
+    places = np.arange(size) + 0.5
+    middle = np.array([patch.sum(0) @ places, patch.sum(1) @ places]) / area
+    radius = (area / AREAS[shape]) ** 0.5 + SHIFTS[:, 2]
+    at = middle - radius[:, None] * np.array([0, CENTROIDS[shape]]) + SHIFTS[:, :2]
+    drawn = coverage(shape, at / size, radius / size, size)
+    blur = max(_blurs(size), key=lambda blur: _likeness(blur @ drawn[:1] @ blur, patch)[0])
+    fits = _likeness(blur @ drawn @ blur, patch)
+    k = int(fits.argmax())
+    return float(fits[k]), shape, (float(at[k, 0]), float(at[k, 1])), float(radius[k])
+
+
+def _likeness(drawn: NDArray[Any], patch: Pixels) -> NDArray[Any]:
+    return 1 - ((drawn - patch) ** 2).sum((1, 2)) / ((drawn**2).sum((1, 2)) + (patch**2).sum())
+
+
+@lru_cache
+def _blurs(size: int) -> list[Pixels]:
+    """Matrices (size, size) that blur along an axis, one for each of `BLURS`."""
+    lines = np.eye(size, dtype=np.float32)
+    return [ndimage.gaussian_filter1d(lines, sd, mode="constant") if sd else lines for sd in BLURS]
