@@ -27,8 +27,8 @@ class Design(NamedTuple):
 def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], list[str]]:
     """LINA, then LINA with every other value of every axis, one at a time, then plain softmax; and what was left out.
 
-    Designs that compute the same are one. In bf16 there is also LINA without its float32 core, unless by `kernels`, which
-    have no other.
+    Designs that compute the same are one. In bf16 there is also LINA without its float32 core, unless it is computed by
+    `kernels`, which have no other.
     """
     found, omitted = {LINA: Design(BASE, LINA)}, []
     changes = [(name, value) for name, axis in AXES.items() for value in axis.values]
