@@ -14,8 +14,8 @@ from lina_lab.plans import PlannedCell, StoredPlan
 
 SIZE_AXIS = "size"
 SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min")
-COMPARABLE = ("extractor", "num_generated", "num_reference", *SAMPLING)
-"""Values of a metric may be compared only where these are equal: FID's bias depends on each of them."""
+COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", *SAMPLING)
+"""Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
 
 SAMPLING_PRECISION = "sampling_precision"
 """Likewise; results that are older than this setting are fp32. (A bare "precision" is a metric.)"""
