@@ -58,16 +58,24 @@ def parameters(model: ModelConfig, data: DataShape) -> Parameters:
     offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm  # the constant time embedding of the context queries
     context_patch = _linear(4 * t.values, D)
     parts = {
-        "label": (data.num_classes + 1) * D + norm,
+        **_prompt(model, data),
         "context_queries": D + offset,
         "context_patch": context_patch,
-        "context": model.context_depth * _block(model, model.context, 1 + t.context) + norm,
+        "context": model.context_depth * _block(model, model.context, data.prompt_tokens + t.context) + norm,
         "patch": _linear(t.values, D) + D,  # and the mask token
         "encoder": model.encoder_depth * _block(model, model.encoder, 0),
         "decoder": model.decoder_depth * _block(model, model.decoder, t.context + t.image) + norm,
         "head": _head(model, t.values),
     }
     return Parameters(parts, frozen=norm + offset + context_patch)
+
+
+def _prompt(model: ModelConfig, data: DataShape) -> dict[str, int]:
+    norm = 2 * model.width
+    if data.text is None:
+        return {"label": (data.num_classes + 1) * model.width + norm}
+    words = data.text.vocabulary * data.text.features
+    return {"text": words + _linear(data.text.features, model.width) + norm}
 
 
 def _linear(inputs: int, outputs: int) -> int:
@@ -77,10 +85,15 @@ def _linear(inputs: int, outputs: int) -> int:
 def _block(model: ModelConfig, attention: AttentionConfig, length: int) -> int:
     """12 D² + 13 D at an MLP ratio of 4, and what convolution and gates add. `length` is what gates are laid along."""
     D, hidden = model.width, model.mlp_ratio * model.width
-    conv = (attention.conv_kernel**2 + 1) * D if attention.conv_kernel else 0
-    gate_heads = model.num_heads if attention.kv_gate_heads == "per_head" else 1
+    return attention_parameters(attention, D, model.num_heads, length) + _linear(D, hidden) + _linear(hidden, D) + 4 * D
+
+
+def attention_parameters(attention: AttentionConfig, width: int, num_heads: int, length: int) -> int:
+    """4 D² + 4 D, (k² + 1) D for a convolution, and a number a gate, head (unless they share it) and position."""
+    conv = (attention.conv_kernel**2 + 1) * width if attention.conv_kernel else 0
+    gate_heads = num_heads if attention.kv_gate_heads == "per_head" else 1
     gates = GATE_VECTORS[attention.kv_gate] * gate_heads * length
-    return _linear(D, 3 * D) + _linear(D, D) + _linear(D, hidden) + _linear(hidden, D) + 4 * D + conv + gates
+    return _linear(width, 3 * width) + _linear(width, width) + conv + gates
 
 
 def _head(model: ModelConfig, values: int) -> int:
@@ -107,6 +120,34 @@ def attention_macs(
     return kept + attention.conv_kernel**2 * grid * width
 
 
+class Traffic(NamedTuple):
+    """Bytes to and from memory in one forward and in one backward."""
+
+    forward: float
+    backward: float
+
+
+def attention_bytes(
+    attention: AttentionConfig, width: int, num_heads: int, length: int, grid: int, batch: int, value_bytes: int
+) -> Traffic:
+    """The least that one attention module can move: w weights, 10 B N D + B G D + w values forward, G grid tokens.
+
+    Forward: weights read once; the input read (1), q, k, v written and read (3 + 3), the merged output of the heads
+    written and read (1 + 1), the output written (1), and with a convolution the grid of the input read again. Backward,
+    15 B N D + 2 B G D + 2 w: the output's gradient, merged output and input read (3), the merged output's gradient
+    written and read (2), q, k, v read, their gradients written and read (3 + 6), the input's gradient written (1); with
+    a convolution its gradient and its input read again; weights read and their gradients written. Assumed: between the
+    projections one kernel does everything (feature map, gates, normalization, casts, convolution), sums, scores and
+    d x d memories never leave the chip, and nothing that was written is still there when it is read.
+    """
+    weights = attention_parameters(attention, width, num_heads, length)
+    tokens, local = batch * length * width, batch * grid * width if attention.conv_kernel else 0
+    return Traffic(
+        forward=value_bytes * (10 * tokens + local + weights),
+        backward=value_bytes * (15 * tokens + 2 * local + 2 * weights),
+    )
+
+
 def _block_macs(
     model: ModelConfig, attention: AttentionConfig, length: float, grid: float, rows: float | None = None
 ) -> float:
@@ -115,9 +156,11 @@ def _block_macs(
 
 
 def context_macs(model: ModelConfig, data: DataShape) -> float:
-    """The context stack, once for each image."""
+    """The context stack and what projects a prompt for it, once for each image."""
     t = tokens(model, data)
-    return model.context_depth * _block_macs(model, model.context, 1 + t.context, t.context)
+    text = 0 if data.text is None else data.text.tokens * data.text.features * model.width
+    length = data.prompt_tokens + t.context
+    return text + model.context_depth * _block_macs(model, model.context, length, t.context)
 
 
 def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: float | None = None) -> float:
@@ -149,16 +192,22 @@ def mean_visible(image_tokens: int, least: float = 0.7, deviation: float = 0.25)
     return image_tokens * deviation * (normal.pdf(0) - normal.pdf(low)) / mass
 
 
-def forward_macs(experiment: Experiment) -> float:
-    """Multiply-adds of one training forward, for one image of a batch."""
+def forward_macs(experiment: Experiment, visible: float | None = None) -> float:
+    """Multiply-adds of one training forward, for one image of a batch; by default at the mean of visible tokens."""
     model, data, training = experiment.model, experiment.data.shape, experiment.training
     t = tokens(model, data)
-    visible = mean_visible(t.image, training.mask_ratio_min, training.mask_ratio_std)
+    if visible is None:
+        visible = mean_visible(t.image, training.mask_ratio_min, training.mask_ratio_std)
     W = model.head_width
     times = TRAINING_TIMES * (TIME_FEATURES * W + W * W) / training.batch_size  # one table for the batch
     head = (t.image - visible) * (_condition_macs(model) + training.loss_repeat * head_macs(model, t.values))
     patch = t.image * t.values * model.width
     return context_macs(model, data) + image_macs(model, data, visible) + patch + head + times
+
+
+def query_macs(model: ModelConfig) -> float:
+    """The constant offset of the context queries, once a forward: `forward_macs` leaves it out."""
+    return TIME_FEATURES * model.width + model.width**2
 
 
 def training_flops(experiment: Experiment) -> float:

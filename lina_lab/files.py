@@ -1,7 +1,10 @@
 """Files that are whole or not there."""
 
+import hashlib
 import os
 from pathlib import Path
+
+from lina_lab.errors import LabError
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -32,3 +35,32 @@ def write_new(path: Path, data: str) -> bool:
         path.unlink(missing_ok=True)
         raise
     return True
+
+
+def write_named(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
+    """Write `stem-<start of the content's SHA-256><suffix>` in place of any of the same stem and suffix."""
+    path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
+    folder.mkdir(exist_ok=True)
+    for old in _named(folder, stem, suffix):
+        old.unlink()
+    path.write_bytes(content)
+    return path
+
+
+def read_named(folder: Path, stem: str, suffix: str) -> tuple[str, bytes]:
+    """The name without suffix, and the content, of a file that `write_named` wrote and the package ships.
+
+    Raises:
+        LabError: if it is missing, or its content is not what its name says.
+    """
+    path = next(iter(_named(folder, stem, suffix)), None)
+    if path is None:
+        raise LabError(f"{folder}: has no {stem}-*{suffix}; install LINA Lab again")
+    content = path.read_bytes()
+    if path.stem != f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}":
+        raise LabError(f"{path}: damaged: its content is not what its name says; install LINA Lab again")
+    return path.stem, content
+
+
+def _named(folder: Path, stem: str, suffix: str) -> list[Path]:
+    return sorted(folder.glob(f"{stem}-{'[0-9a-f]' * 8}{suffix}"))

@@ -8,6 +8,7 @@
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images
                ema.safetensors the averaged weights, once training is over
                trained.json    the seconds that it took, and the checksum of those weights
+               data.sha256     of the data that it is trained on
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran: see plans.py

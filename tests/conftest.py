@@ -1,14 +1,21 @@
 """What several rooms' tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    # Read when Triton is first imported, by whichever test comes first.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.ledger import append_metrics, create_cell, write_result
 from lina_lab.plans import StoredPlan, load_plan, store_plan
+from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
 
 EXPERIMENT = {
@@ -107,3 +114,13 @@ def study(tmp_path):
         return FakeStudy(tmp_path / "runs", seeds or [0], axes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new store takes seconds to make: it is made once and copied."""
+    runs = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch, locked(runs):
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(runs)
+    return runs / "mlflow.db"

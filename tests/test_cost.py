@@ -1,6 +1,7 @@
 """Closed forms against the published counts, and against the model that is built."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from lina_lab import cost
 from lina_lab.config.data import PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.model import AttentionConfig, ModelConfig
+from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.draws import step_streams, training_draws
 from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample
@@ -79,6 +81,30 @@ def test_one_attention_module_costs_what_was_published():
     softmax = AttentionConfig(normalization="softmax")
     assert cost.attention_macs(linear, 1536, 16, 5120, 4096) == 49_993_482_240
     assert cost.attention_macs(softmax, 1536, 16, 5120, 4096) == 128_849_018_880
+
+
+@pytest.mark.parametrize("gate", [("none", "per_head"), ("value", "per_head"), ("key_value_split", "shared")])
+@pytest.mark.parametrize("kernel", [0, 3])
+def test_one_attention_module_has_these_parameters(gate, kernel):
+    config = AttentionConfig(conv_kernel=kernel, kv_gate=gate[0], kv_gate_heads=gate[1])
+    module = Attention(config, 24, 3, Layout(2, 5, 7))
+    assert cost.attention_parameters(config, 24, 3, 37) == sum(p.numel() for p in module.parameters())
+
+
+def test_one_attention_module_moves_at_least_these_tensors():
+    """Every tensor by its shape, as it is read and written: B 2, N 37 (2 + 5 x 7), D 24, H 3."""
+    x, grid, weights = (2, 37, 24), (2, 35, 24), 4 * 24**2 + 4 * 24 + (3**2 + 1) * 24 + 2 * 3 * 37
+    qkv = [x, x, x]
+    forward = [x, *qkv, *qkv, x, grid, x, x]  # in; q, k, v out and in; merged out; grid in; merged in; out
+    backward = [x, x, x]  # in: the output's gradient, merged, x
+    backward += [x, x, *qkv, *qkv, *qkv]  # merged's gradient out and in; q, k, v in, their gradients out and in
+    backward += [grid, grid, x]  # the convolution's gradient and input in; the input's gradient out
+    config = AttentionConfig(conv_kernel=3, kv_gate="key_value")
+    moved = cost.attention_bytes(config, 24, 3, 37, 35, 2, 4)
+    assert moved.forward == 4 * (weights + sum(map(math.prod, forward)))
+    assert moved.backward == 4 * (2 * weights + sum(map(math.prod, backward)))
+    plain, half = (cost.attention_bytes(AttentionConfig(), 24, 3, 37, 35, 2, size) for size in (4, 2))
+    assert plain.forward == 2 * half.forward == 4 * (4 * 24**2 + 4 * 24 + 10 * 2 * 37 * 24)
 
 
 def test_training_flops_are_what_the_flop_counter_counts():

@@ -38,16 +38,6 @@ seeds: [0, 1]
 """
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store takes seconds to make: it is made once and copied."""
-    runs = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch, locked(runs):
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(runs)
-    return runs / "mlflow.db"
-
-
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
     """A planned sweep without a store: (runs, plan)."""

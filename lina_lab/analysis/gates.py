@@ -86,7 +86,8 @@ def token_places(segment: str, model: ModelConfig, data: DataShape) -> pd.DataFr
     """Region, row, column and position of every token of a segment's sequence."""
     side = data.side // model.patch
     context = ("context", *near_square(model.context_tokens))
-    grids = [("label", 1, 1), context] if segment == "context" else [context, ("image", side, side)]
+    prompt = ("label", 1, 1) if data.text is None else ("text", 1, data.prompt_tokens)
+    grids = [prompt, context] if segment == "context" else [context, ("image", side, side)]
     places = [(region, r, c) for region, height, width in grids for r in range(height) for c in range(width)]
     return pd.DataFrame(places, columns=["region", "row", "column"]).assign(position=range(len(places)))
 

@@ -24,9 +24,9 @@ def sample_cell(
     """Write a sheet of images, a class a row, and the images as npz."""
     import torch
 
-    from lina_lab.training.cell import load_trained
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
+    from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
@@ -50,10 +50,11 @@ def evaluate_cell(
 ) -> None:
     """Print the metrics, and keep them with their settings in the cell's folder."""
     from lina_lab.data.datasets import load_dataset
-    from lina_lab.evaluation.evaluate import evaluate
+    from lina_lab.evaluation.evaluate import evaluate, labels_as
     from lina_lab.evaluation.extractors import load_extractor
-    from lina_lab.training.cell import load_trained
-    from lina_lab.training.images import balanced_labels, generate
+    from lina_lab.training.cell import check_same_data
+    from lina_lab.training.images import generate
+    from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
@@ -65,9 +66,11 @@ def evaluate_cell(
     }
     changed = _changed(experiment, changes)
     extract = load_extractor(changed.evaluation.extractor)
-    labels = balanced_labels(changed)
+    dataset = load_dataset(changed.data)
+    check_same_data(folder, dataset)
+    labels = labels_as(dataset.heldout.labels, changed.evaluation.num_samples)
     images = generate(model, labels, changed.sampling, changed.seed, ShareDone(f"drawing {len(labels)} images"))
-    found = evaluate(images, labels, load_dataset(changed.data), extract, changed.seed)
+    found = evaluate(images, labels, dataset, extract, changed.seed)
     path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
     record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}
     write_atomic(path, json.dumps(record, indent=1))

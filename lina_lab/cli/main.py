@@ -8,7 +8,8 @@ import typer
 
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
-from lina_lab.cli.options import RUNS, CellName, Runs, SweepName
+from lina_lab.cli.options import RUNS, CellName, Runs, Setting, SweepName
+from lina_lab.cli.profiling import profile
 from lina_lab.cli.studying import compare, fit, notebook, report, table
 from lina_lab.errors import LabError
 
@@ -21,7 +22,6 @@ app = typer.Typer(
     "Start with lab sweep sweeps/digits-quick.yaml",
 )
 
-Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a core, or --per-gpu on every GPU.")]
 PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
 EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
@@ -178,7 +178,7 @@ def sample(
 def evaluate(
     cell: CellName,
     num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="digits-cnn or inception; by default the cell's.")] = None,
+    extractor: Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")] = None,
     runs: Runs = RUNS,
@@ -201,7 +201,7 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare):
+for command in (table, report, notebook, fit, compare, profile):
     app.command()(command)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)

@@ -1,8 +1,10 @@
 """The data sets by name, and what a model must know of them."""
 
-from typing import Any, Literal, NamedTuple, Self
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem
 
@@ -24,6 +26,11 @@ class DataShape(NamedTuple):
     num_classes: int
     text: TextShape | None = None
 
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens in front of the context queries: one of the label, or those of the prompt."""
+        return 1 if self.text is None else self.text.tokens
+
 
 class Source(NamedTuple):
     """A data set as far as a config must know it."""
@@ -35,14 +42,27 @@ class Source(NamedTuple):
     """Sides that it has, the first by default; none for any side from 16 on."""
     vocabulary: int
     """Words of its closed vocabulary; 0 for none."""
+    balanced: bool = False
+    """Whether its held-out split has equally many images of every class."""
+
+
+WORDS = Path(__file__).parents[1] / "data" / "words"
+SMALLEST_SIDE = 16
+"""Of a source that has any side."""
+
+
+@cache
+def words_of(name: str) -> tuple[str, ...]:
+    """The closed list of words of a data set's captions; word k has the id k + 1."""
+    return tuple((WORDS / f"{name}.txt").read_text(encoding="utf-8").split())
 
 
 SOURCES = {
-    "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0),
-    "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=30),
+    "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0, balanced=True),
+    "emoji": Source(channels=3, num_classes=10, sides=(32, 64), vocabulary=len(words_of("emoji"))),
+    "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
+    "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes"))),
 }
-SMALLEST_SIDE = 16
-"""Of a data set that is drawn at any side."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
@@ -67,9 +87,15 @@ class TextConfig(Config):
 
 
 class DataConfig(Config):
-    name: Literal["digits", "shapes"] = "digits"
+    name: Literal["digits", "emoji", "images", "shapes"] = "digits"
     side: Count
     """Pixels of a side."""
+    path: str | None = None
+    """Of images: their folder."""
+    num_classes: Count | None = None
+    """Of images: how many sub-folders there are, 1 for a flat folder."""
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")] | None = None
+    """Of images: the start of the SHA-256 of what the folder held; another content is then refused."""
     text: TextConfig | None = None
     """Null: the condition is the label."""
 
@@ -85,16 +111,24 @@ class DataConfig(Config):
         if source.sides and self.side not in source.sides:
             sides = " or ".join(map(str, source.sides))
             raise KeyProblem("side", f"side of {self.name} must be {sides}, not {self.side}")
-        if self.side < SMALLEST_SIDE and not source.sides:
-            raise KeyProblem("side", f"side of {self.name} must be {SMALLEST_SIDE} or more, not {self.side}")
+        if not source.sides and self.side < SMALLEST_SIDE:
+            raise KeyProblem("side", f"side of {self.name} must be at least {SMALLEST_SIDE}, not {self.side}")
+        for field in ("path", "num_classes"):
+            if (getattr(self, field) is None) == (self.name == "images"):
+                raise KeyProblem(field, f"{field} describes a folder of images: images needs it, no other set has it")
+        if self.digest is not None and self.name != "images":
+            raise KeyProblem("digest", f"digest is of a folder of images: {self.name} has none")
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
-            raise KeyProblem("text", f"{self.name} has no captions to learn words from: text must be null")
+            raise KeyProblem(
+                "text", f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf"
+            )
         return self
 
     @property
     def shape(self) -> DataShape:
         source = SOURCES[self.name]
-        return DataShape(source.channels, self.side, source.num_classes, self._text_shape(source))
+        classes = source.num_classes or self.num_classes or 0
+        return DataShape(source.channels, self.side, classes, self._text_shape(source))
 
     def _text_shape(self, source: Source) -> TextShape | None:
         if self.text is None:

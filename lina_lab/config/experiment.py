@@ -8,14 +8,28 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
-from lina_lab.config.data import DIGITS, DataConfig
+from lina_lab.config.data import DIGITS, SOURCES, DataConfig
 from lina_lab.config.model import ModelConfig
-from lina_lab.config.settings import EvaluationConfig, ExecutionConfig, LoggingConfig, SamplingConfig, TrainingConfig
+from lina_lab.config.settings import (
+    EXTRACTORS,
+    EvaluationConfig,
+    ExecutionConfig,
+    LoggingConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
 
 SCHEMA = 1
 """Version of the canonical form. It changes when an old config would mean something else today."""
 
-LATER: dict[tuple[str, str], Any] = {("sampling", "precision"): "fp32", ("data", "text"): None}
+LATER: dict[tuple[str, str], Any] = {
+    ("sampling", "precision"): "fp32",
+    ("data", "text"): None,
+    ("training", "init_from"): None,
+    ("data", "path"): None,
+    ("data", "num_classes"): None,
+    ("data", "digest"): None,
+}
 """Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
 canonical form, so that old keys still name the same results."""
 
@@ -56,14 +70,24 @@ class Experiment(Config):
                 "model.patch",
                 f"patch must divide the side of {self.data.name}: {patch} does not divide {side}",
             )
-        classes = self.data.shape.num_classes
-        if self.evaluation.num_samples % classes:
+        self._fits_extractor()
+        source = SOURCES[self.data.name]
+        if source.balanced and self.evaluation.num_samples % source.num_classes:
             raise KeyProblem(
                 "evaluation.num_samples",
-                f"num_samples must be a multiple of the {classes} classes of {self.data.name}, "
+                f"num_samples must be a multiple of the {source.num_classes} classes of {self.data.name}, "
                 f"so that labels are balanced, not {self.evaluation.num_samples}",
             )
         return self
+
+    def _fits_extractor(self) -> None:
+        shape, name = (self.data.shape.channels, self.data.side), self.evaluation.extractor
+        fitting = [other for other, reads in EXTRACTORS.items() if reads[1:] == shape] + ["inception"]
+        if name not in fitting:
+            raise KeyProblem(
+                "evaluation.extractor",
+                f"extractor of {self.data.name} of side {self.data.side} must be {' or '.join(fitting)}, not {name}",
+            )
 
 
 def default_context_tokens(side: int, patch: int) -> int:

@@ -1,10 +1,21 @@
 """How a model is trained, sampled, evaluated, logged and executed."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
+
+Backend = Literal["auto", "torch", "triton"]
+
+
+class InitConfig(Config):
+    """Start from the averaged weights of a trained cell, as published for higher resolutions."""
+
+    cell: str = Field(pattern=r"^[0-9a-f]{12}$")
+    """Its whole key; it stands in the same runs folder."""
+    gates: Literal["reset", "interpolate"] = "reset"
+    """Gates are laid along positions: where the grid is another, they start at 1 (as published) or are interpolated."""
 
 
 class TrainingConfig(Config):
@@ -32,6 +43,8 @@ class TrainingConfig(Config):
     mask_ratio_min: Probability = 0.7
     """The mask ratio is drawn from a normal around 1, cut to [mask_ratio_min, 1]."""
     mask_ratio_std: PositiveFloat = 0.25
+    init_from: InitConfig | None = None
+    """Null: fresh weights, drawn from the seed."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -55,10 +68,27 @@ class SamplingConfig(Config):
     """bf16 computes in bfloat16; norms, the sums of residuals and the linear core stay float32."""
 
 
+class Reads(NamedTuple):
+    """What an embedded extractor was trained on, and the images that it reads: of any set with that shape."""
+
+    data: str
+    channels: int
+    side: int
+
+
+EXTRACTORS = {
+    "digits-cnn": Reads("digits", channels=1, side=8),
+    "emoji-cnn-32": Reads("emoji", channels=3, side=32),
+    "emoji-cnn-64": Reads("emoji", channels=3, side=64),
+}
+"""The embedded ones; inception reads images of any shape."""
+
+
 class EvaluationConfig(Config):
-    extractor: Literal["digits-cnn", "inception"] = "digits-cnn"
+    extractor: Literal["digits-cnn", "emoji-cnn-32", "emoji-cnn-64", "inception"] = "digits-cnn"
+    """Whose features are compared; what it was trained on must have the shape of the data set."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
-    """Generated images, the same number for every class."""
+    """Generated images, the classes in the proportions of the held-out split."""
 
 
 class LoggingConfig(Config):
@@ -74,7 +104,7 @@ class LoggingConfig(Config):
 class ExecutionConfig(Config):
     """How a cell is computed. It changes results by rounding alone and does not enter the key."""
 
-    attention_backend: Literal["auto", "torch", "triton"] = "auto"
+    attention_backend: Backend = "auto"
     """Linear attention by plain torch or by Triton kernels; auto takes the kernels where there is a GPU for them."""
     compile: bool = False
     """torch.compile every block: a minute at the start, faster steps where blocks are large."""

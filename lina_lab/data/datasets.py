@@ -3,41 +3,26 @@
 Shapes: n images, C channels, h x w pixels.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from lina_lab.config.data import DataConfig
+from lina_lab.data.emoji import emoji
+from lina_lab.data.examples import Dataset, Examples
+from lina_lab.data.folder import images
+from lina_lab.data.shapes import load_shapes
+
+__all__ = ["EIGHT_BIT_RULE", "LOADERS", "Dataset", "Examples", "load_dataset", "to_uint8"]
 
 EIGHT_BIT_RULE = "round(127.5 x + 127.5), cut to 0 ... 255"
 HELD_OUT_A_CLASS = 50
 
 
-class Examples(NamedTuple):
-    """Images (n, C, h, w) float32 in [-1, 1], labels (n,) int64 and, where the set has them, n captions."""
-
-    images: Tensor
-    labels: Tensor
-    captions: Sequence[str] = ()
-
-
-class Dataset(NamedTuple):
-    """A training split and a held-out one.
-
-    Of a set without end, `draw` gives the training examples of any indices (n,), each always the same, and `train` is
-    a sample of them for what needs one.
-    """
-
-    train: Examples
-    heldout: Examples
-    draw: Callable[[Tensor], Examples] | None = None
-
-
 def load_dataset(config: DataConfig) -> Dataset:
     """The data set of a config; the same images in the same split, always."""
-    return LOADERS[config.name](config)
+    return LOADERS[config.name](config)._replace(name=config.name)
 
 
 def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path
@@ -63,14 +48,12 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
     return mask
 
 
-def shapes(config: DataConfig) -> Dataset:
-    """Drawn scenes of one to four coloured shapes; see `shapes.load_shapes`."""
-    from lina_lab.data.shapes import load_shapes
-
-    return load_shapes(config)
-
-
-LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {"digits": digits, "shapes": shapes}
+LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
+    "digits": digits,
+    "emoji": emoji,
+    "images": images,
+    "shapes": load_shapes,
+}
 
 
 def to_uint8(images: Tensor) -> Tensor:

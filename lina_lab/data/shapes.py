@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.config.data import DataConfig
-from lina_lab.data.datasets import Dataset, Examples
+from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, SHAPES, caption
 from lina_lab.data.shapes_scenes import Scenes, Split, requests, scenes
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
+from lina_lab.data.examples import fingerprint
+from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import Extractor
 from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
 
@@ -19,6 +21,32 @@ class Evaluation(NamedTuple):
     record: dict[str, Any]
 
 
+def labels_as(reference: Tensor, count: int) -> Tensor:
+    """(count,) labels, sorted, in the class proportions of the reference (n,), rounded by largest remainders.
+
+    Of equal remainders the lower class goes first.
+    """
+    sizes = reference.bincount() * count
+    quotas, remainders = sizes // len(reference), sizes % len(reference)
+    order = remainders.argsort(descending=True, stable=True)
+    quotas[order[: count - int(quotas.sum())]] += 1
+    return torch.arange(len(quotas)).repeat_interleave(quotas)
+
+
+def check_enough(dataset: Dataset, extractor: Extractor, num_samples: int) -> None:
+    """Refuse before hours of training what `evaluate` would refuse after them.
+
+    Raises:
+        LabError: if there are not more held-out images, or samples, than features.
+    """
+    for what, count in (("held-out images", len(dataset.heldout.images)), ("evaluation.num_samples", num_samples)):
+        if count <= extractor.dim:
+            raise LabError(
+                f"FID with {extractor.name} needs more images than its {extractor.dim} features: {what} must be at "
+                f"least {extractor.dim + 1}, not {count}"
+            )
+
+
 def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extractor, seed: int) -> Evaluation:
     """Measure images (n, 3, h, w) uint8 that were generated for labels (n,).
 
@@ -26,11 +54,13 @@ def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extrac
 
     Raises:
         LabError: if there are too few images for a FID.
-        ValueError: if the labels are not exactly balanced.
+        ValueError: if the classes are not in the proportions of the held-out split.
     """
-    counts = labels.bincount()
-    if len(counts.unique()) != 1:
-        raise ValueError(f"every class must have the same number of images, not {counts.tolist()}")
+    counts, wanted = labels.bincount(), labels_as(dataset.heldout.labels, len(labels)).bincount()
+    if not torch.equal(counts, wanted):
+        raise ValueError(
+            f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
+        )
     real, train = to_uint8(dataset.heldout.images), to_uint8(dataset.train.images)
     generated, classes = extractor.extract(images)
     reference, train_reference = extractor.extract(real).features, extractor.extract(train).features
@@ -44,7 +74,7 @@ def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extrac
         "recall": recall,
         "fid_train": fid(generated, train_reference),
         "kid_train": kid(generated, train_reference, seed),
-        "class_accuracy": None if classes is None else (classes == labels).double().mean().item(),
+        "class_accuracy": _accuracy(classes, labels) if extractor.data == dataset.name else None,
     }
     record = {
         "extractor": extractor.id,
@@ -52,12 +82,17 @@ def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extrac
         "num_generated": len(images),
         "num_reference": len(real),
         "num_reference_train": len(train),
+        "data_sha256": fingerprint(dataset),
         "reference_sha256": hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest(),
-        "labels": "exactly balanced",
+        "labels": "exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
         "eight_bit_rule": EIGHT_BIT_RULE,
     }
     metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}
     return Evaluation(metrics, record)
+
+
+def _accuracy(classes: Tensor | None, labels: Tensor) -> float | None:
+    return None if classes is None else (classes == labels).double().mean().item()
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""Feature extractors: the embedded one for digits, and Inception through torch-fidelity.
+"""Feature extractors: embedded ones for digits and for emoji, and Inception through torch-fidelity.
 
 Shapes: n images of 3 x h x w uint8, d features.
 """
@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from lina_lab.config.data import SOURCES
+from lina_lab.config.settings import EXTRACTORS
 from lina_lab.errors import LabError
+from lina_lab.files import read_named
 
 WEIGHTS = Path(__file__).parent / "weights"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -38,36 +41,30 @@ class Extractor(NamedTuple):
     id: str
     dim: int
     extract: Callable[[Tensor], Features]
+    data: str = ""
+    """The data set whose classes its class head names; empty without one."""
 
 
-class DigitsCNN(nn.Module):
-    """Three convolutions and a linear layer of 32 features, centred and brought to length √32.
+class Embedded(nn.Module):
+    """Features of d dimensions before any activation, centred and brought to length √d, with two heads.
 
-    The features are taken before any activation. Of the two heads one names the class; the other estimates the noise
-    and blur of a corrupted image, which makes the features answer to low quality and not to classes alone.
+    One head names the class; the other estimates the noise and blur of a corrupted image, which makes the features
+    answer to low quality and not to classes alone.
     """
 
-    dim = 32
+    channels: int
     centre: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, convolutions: nn.Sequential, flat: int, dim: int, num_classes: int) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(1, 32, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 48, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(48, 48, 3, padding=1),
-            nn.ReLU(),
-        )
-        self.features = nn.Linear(48 * 4 * 4, self.dim)
-        self.classes = nn.Linear(self.dim, 10)
-        self.quality = nn.Linear(self.dim, 2)
-        self.register_buffer("centre", torch.zeros(self.dim))
+        self.dim, self.convolutions = dim, convolutions
+        self.features = nn.Linear(flat, dim)
+        self.classes = nn.Linear(dim, num_classes)
+        self.quality = nn.Linear(dim, 2)
+        self.register_buffer("centre", torch.zeros(dim))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (n, 1, 8, 8) in [-1, 1] to raw features (n, 32), class logits (n, 10) and quality (n, 2)."""
+        """Images (n, C, h, w) in [-1, 1] to raw features (n, d), class logits (n, classes) and quality (n, 2)."""
         raw = self.features(self.convolutions(images).flatten(1))
         active = F.relu(raw)
         return raw, self.classes(active), self.quality(active)
@@ -76,33 +73,70 @@ class DigitsCNN(nn.Module):
         return F.normalize(raw - self.centre, dim=-1) * self.dim**0.5
 
 
+class DigitsCNN(Embedded):
+    """Three convolutions and 32 features of grey images of 8 x 8: 32,000 parameters."""
+
+    channels = 1
+
+    def __init__(self) -> None:
+        convolutions = nn.Sequential(
+            nn.Conv2d(1, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 48, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(48, 48, 3, padding=1),
+            nn.ReLU(),
+        )
+        super().__init__(convolutions, 48 * 4 * 4, dim=32, num_classes=10)
+
+
+class ImageCNN(Embedded):
+    """Four convolutions and 64 features of RGB images; the first brings any side to 16 x 16, by steps of side / 16."""
+
+    channels = 3
+
+    def __init__(self, side: int, num_classes: int) -> None:
+        step = side // 16
+        convolutions = nn.Sequential(
+            nn.Conv2d(3, 32, 2 * step, step, padding=step // 2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 2, padding=1),
+            nn.ReLU(),
+        )
+        super().__init__(convolutions, 64 * 4 * 4, dim=64, num_classes=num_classes)
+
+
+def new_network(name: str) -> Embedded:
+    """The embedded extractor of a config name, not trained."""
+    reads = EXTRACTORS[name]
+    return DigitsCNN() if reads.channels == 1 else ImageCNN(reads.side, SOURCES[reads.data].num_classes)
+
+
 def load_extractor(name: str, inception_weights: Path | None = None) -> Extractor:
     """An extractor by its config name.
 
     Raises:
         LabError: if its weights are missing or damaged. Another extractor is never taken in its place.
     """
-    return _inception(inception_weights) if name == "inception" else _digits_cnn()
-
-
-def _digits_cnn() -> Extractor:
-    path = next(iter(sorted(WEIGHTS.glob("digits-cnn-*.safetensors"))), None)
-    if path is None:
-        raise LabError(f"{WEIGHTS}: has no digits-cnn-*.safetensors; install LINA Lab again")
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest()[:8] != path.stem.removeprefix("digits-cnn-"):
-        raise LabError(f"{path}: damaged: its content is not what its name says; install LINA Lab again")
-    model = DigitsCNN()
-    model.load_state_dict(load(data))
-    return Extractor("digits-cnn", path.stem, model.dim, partial(_extract_digits, model.eval()))
+    if name == "inception":
+        return _inception(inception_weights)
+    identity, weights = read_named(WEIGHTS, name, ".safetensors")
+    model = new_network(name)
+    model.load_state_dict(load(weights))
+    return Extractor(name, identity, model.dim, partial(_extract, model.eval()), EXTRACTORS[name].data)
 
 
 @torch.no_grad()
-def _extract_digits(model: DigitsCNN, images: Tensor) -> Features:
+def _extract(model: Embedded, images: Tensor) -> Features:
     features, classes = [], []
     for batch in images.split(BATCH):
         # Grey images have three equal channels.
-        raw, logits, _ = model(batch[:, :1].float() / 127.5 - 1)
+        raw, logits, _ = model(batch[:, : model.channels].float() / 127.5 - 1)
         features.append(model.normalised(raw))
         classes.append(logits.argmax(-1))
     return Features(torch.cat(features), torch.cat(classes))

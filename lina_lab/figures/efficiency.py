@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.profile import PROFILE_COLUMNS, read_profile
+from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
 from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
@@ -75,10 +75,12 @@ def _where(table: pd.DataFrame) -> str:
 def profile_figure(profile: pd.DataFrame) -> Figure | None:
     """FLOPs, peak memory and time of one attention module against sequence length, a row of panels a device.
 
-    None where `PROFILE_COLUMNS` are missing or nothing was measured.
+    Of many designs the main ones are drawn; with a column `roofline` there is a panel of it. None where
+    `PROFILE_COLUMNS` are missing or nothing was measured.
     """
     if profile.empty or not set(PROFILE_COLUMNS) <= set(profile):
         return None
+    profile = main_designs(profile)
     profile = profile.assign(
         flops=2 * profile["macs"],
         mebibytes=profile["peak_bytes"] / 2**20,
@@ -89,6 +91,9 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
         Panel("tokens", "mebibytes", "tokens", "peak memory, MiB"),
         Panel("tokens", "milliseconds", "tokens", "forward and backward, ms"),
     ]
+    if "roofline" in profile:
+        panels.append(Panel("tokens", "roofline", "tokens", "share of the roofline"))
+    panels = [panel for panel in panels if len(_known(profile, panel))]
     devices = list(dict.fromkeys(profile["device"]))
     with style():
         figure = _figure(len(devices), len(panels))

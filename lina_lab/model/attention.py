@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lina_lab.config.model import AttentionConfig
+from lina_lab.config.settings import Backend
+from lina_lab.kernels import linear
+from lina_lab.kernels.availability import usable
+from lina_lab.kernels.convolution import depthwise_convolution
 
 
 class Layout(NamedTuple):
@@ -103,7 +107,10 @@ class Attention(nn.Module):
         gates = KV_GATES[config.kv_gate]
         if layout is None and (config.conv_kernel or gates):
             raise ValueError("a convolution or a gate needs a layout, and this segment has none")
-        self.num_heads, self.layout = num_heads, layout
+        self.config, self.layout = config, layout
+        self.num_heads, self.head_size = num_heads, width // num_heads
+        self.backend: Backend = "auto"
+        """What computes the linear core and the convolution; see `lina_lab.model.execution`."""
         self.normalization = NORMALIZATIONS[config.normalization]
         self.feature_map = FEATURE_MAPS[config.feature_map]
         self.qkv = nn.Linear(width, 3 * width)
@@ -119,18 +126,59 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """(B, N, D) to (B, N, D); with `rows` (B, n), all of the grid, only these tokens of the result, (B, n, D)."""
         self._check_length(x)
-        return self.proj(self._with_convolution(self._read(*self._heads(x, rows)), x, rows))
+        kernels = self._uses_kernels(x)
+        local = self._local(x, kernels=kernels)
+        if rows is not None:
+            merged = self._read(*self._heads_of(x, rows))
+            return self.proj(merged if local is None else merged + take(local, rows - (x.shape[1] - local.shape[1])))
+        qkv = self.qkv(x)
+        if kernels:
+            return self.proj(self._read_by_kernels(qkv, local))
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
+        merged = self._read(q, k, v)
+        if local is not None:
+            prefix = x.shape[1] - local.shape[1]
+            merged = torch.cat([merged[:, :prefix], merged[:, prefix:] + local], dim=1)
+        return self.proj(merged)
 
-    def _heads(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """q (B, H, n, d), k and v (B, H, N, d)."""
-        if rows is None:
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-            return q, k, v
+    def _uses_kernels(self, x: Tensor) -> bool:
+        """Softmax has none: torch's own is taken."""
+        if self.config.normalization not in linear.NORMALIZATIONS or self.backend == "torch":
+            return False
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        known = self.config.feature_map in linear.FEATURE_MAPS and usable(x.device, dtype, self.head_size)
+        return self.backend == "triton" or known
+
+    def _local(self, x: Tensor, *, kernels: bool) -> Tensor | None:
+        """The convolution of the grid, (B, height * width, D)."""
+        if self.conv is None or self.layout is None:
+            return None
+        if kernels and self.conv.bias is not None:
+            return depthwise_convolution(x, self.conv.weight, self.conv.bias, self.layout)
+        prefix, height, width = self.layout
+        grid = x[:, prefix:].mT.unflatten(-1, (height, width))  # (B, D, height, width)
+        return self.conv(grid).flatten(2).mT
+
+    def _heads_of(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q of some tokens (B, H, n, d), k and v of all (B, H, N, d)."""
         width = x.shape[-1]
         (q_weight, kv_weight), (q_bias, kv_bias) = (t.split([width, 2 * width]) for t in self.qkv.parameters())
         q = F.linear(take(x, rows), q_weight, q_bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         k, v = F.linear(x, kv_weight, kv_bias).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         return q, k, v
+
+    def _read_by_kernels(self, qkv: Tensor, local: Tensor | None) -> Tensor:
+        """What `_read` does, and the sum with the convolution: each of q, k, v is read once, in place."""
+        return linear.linear_core(
+            qkv,
+            dict(self.gates.items()),
+            local,
+            num_heads=self.num_heads,
+            normalization=self.config.normalization,
+            feature_map=self.config.feature_map,
+            feature_eps=self.normalization.feature_eps,
+        )
 
     def _read(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Feature map, gates and read-out, with heads merged: (B, n, D)."""
@@ -145,16 +193,6 @@ class Attention(nn.Module):
 
     def _gated(self, u: Tensor, name: str) -> Tensor:
         return u * self.gates[name].unsqueeze(-1).to(u.dtype) if name in self.gates else u  # gate (H, N, 1)
-
-    def _with_convolution(self, merged: Tensor, x: Tensor, rows: Tensor | None) -> Tensor:
-        if self.conv is None or self.layout is None:
-            return merged
-        prefix, height, width = self.layout
-        grid = x[:, prefix:].mT.unflatten(-1, (height, width))  # (B, D, height, width)
-        local = self.conv(grid).flatten(2).mT  # (B, height * width, D)
-        if rows is not None:
-            return merged + take(local, rows - prefix)
-        return torch.cat([merged[:, :prefix], merged[:, prefix:] + local], dim=1)
 
     def _check_length(self, x: Tensor) -> None:
         if self.layout is not None and x.shape[1] != self.layout.tokens:

@@ -4,11 +4,14 @@ import os
 import shutil
 from functools import partial
 
+import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from lina_lab.config.settings import ExecutionConfig
 from lina_lab.errors import LabError
+from lina_lab.kernels.availability import missing
+from lina_lab.model.attention import Attention
 from lina_lab.model.blocks import Block, Mlp
 from lina_lab.model.head import HeadBlock
 
@@ -27,7 +30,12 @@ def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
         raise LabError(
             "execution.compile needs a C++ compiler (g++, clang++, or one that CXX names): there is none here"
         )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for module in model.modules():
+        if isinstance(module, Attention):
+            if execution.attention_backend == "triton" and (reason := missing(device, torch.float32, module.head_size)):
+                raise LabError(f"execution.attention_backend triton needs {reason}; auto takes what is there")
+            module.backend = execution.attention_backend
         if isinstance(module, RECOMPUTED[execution.activation_checkpointing]):
             # No dropout anywhere: there is no random state to bring back.
             module.forward = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)

@@ -1,8 +1,8 @@
 """LINA: masked autoregression over continuous image tokens, with a flow-matching head for each token.
 
 What is unusual here:
-* three segments with an attention each: the context stack turns the label into context tokens, the encoder sees the
-  context and the visible tokens, the decoder sees the context and the full grid;
+* three segments with an attention each: the context stack turns the label or prompt into context tokens, the encoder
+  sees the context and the visible tokens, the decoder sees the context and the full grid;
 * residual branches are normalised on their way out (post-norm), and each stack ends with one LayerNorm;
 * a constant "time embedding" at time 0 is part of the context queries: frozen at its random start, as published;
 * only masked tokens go through the head in training, only the tokens in question in sampling.
@@ -25,18 +25,7 @@ from lina_lab.model.attention import Layout, take
 from lina_lab.model.blocks import Block, sincos_table
 from lina_lab.model.draws import WHOLE, Share, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
-
-
-class LabelEmbedding(nn.Module):
-    """A row for each class and one for "no class" (the last), then a LayerNorm that is frozen at identity."""
-
-    def __init__(self, num_classes: int, width: int) -> None:
-        super().__init__()
-        self.table = nn.Embedding(num_classes + 1, width)
-        self.norm = nn.LayerNorm(width).requires_grad_(requires_grad=False)
-
-    def forward(self, labels: Tensor) -> Tensor:
-        return self.norm(self.table(labels)).unsqueeze(1)  # (B, 1, D)
+from lina_lab.model.prompts import LabelEmbedding, TextEmbedding
 
 
 class ContextQueries(nn.Module):
@@ -62,7 +51,7 @@ class ContextQueries(nn.Module):
 
 
 class Lina(nn.Module):
-    """The class-conditional model: `loss` trains it, `sampler.sample` draws latents (B, C, h, w) from it."""
+    """The model: `loss` trains it, `sampler.sample` draws latents (B, C, h, w) from it."""
 
     position: Tensor
 
@@ -75,9 +64,12 @@ class Lina(nn.Module):
         self.tokens, self.values = side * side, config.patch**2 * data.channels
         context_grid = near_square(config.context_tokens)
 
-        self.label = LabelEmbedding(data.num_classes, width)
+        if data.text is None:
+            self.label = LabelEmbedding(data.num_classes, width)
+        else:
+            self.text = TextEmbedding(data.text, width)
         self.queries = ContextQueries(width, context_grid)
-        self.context = self._stack(config.context_depth, config.context, Layout(1, *context_grid))
+        self.context = self._stack(config.context_depth, config.context, Layout(data.prompt_tokens, *context_grid))
         self.context_norm = nn.LayerNorm(width)
         # Frozen and unused, but published checkpoints hold it and published counts count it: the projection of a
         # previous frame, of which an image has none.
@@ -96,11 +88,16 @@ class Lina(nn.Module):
         c = self.config
         return nn.Sequential(*(Block(attention, c.width, c.num_heads, c.mlp_ratio, layout) for _ in range(depth)))
 
+    @property
+    def prompt(self) -> LabelEmbedding | TextEmbedding:
+        """What turns labels, or prompts, into tokens."""
+        return self.label if self.data.text is None else self.text
+
     def context_tokens(self, labels: Tensor) -> Tensor:
-        """Context (B, P, D) of labels (B,); label `num_classes` stands for no class."""
+        """Context (B, P, D) of labels (B,), or of prompts (B, T) or (B, T, F): see `prompts`."""
         queries = self.queries().expand(len(labels), -1, -1)
-        x = self.context(torch.cat([self.label(labels), queries], dim=1))
-        return self.context_norm(x[:, 1:])
+        x = self.context(torch.cat([self.prompt(labels), queries], dim=1))
+        return self.context_norm(x[:, self.data.prompt_tokens :])
 
     def condition(self, tokens: Tensor, context: Tensor, visible: Tensor) -> Tensor:
         """Conditioning (B, N, D) of every position.
@@ -150,7 +147,7 @@ class Lina(nn.Module):
         generators: Mapping[str, Generator],
         share: Share = WHOLE,
     ) -> Tensor:
-        """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and labels (B,).
+        """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and their labels or prompts.
 
         Of a share of a batch it is that share's; the mean over the shares is the loss of the batch.
         """
@@ -161,7 +158,8 @@ class Lina(nn.Module):
     def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
         """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""
         clean = self.patchify(latent)  # (B, N, V)
-        labels = torch.where(draws.keep_label, labels, self.data.num_classes)
+        keep = draws.keep_label.view(-1, *[1] * (labels.dim() - 1))
+        labels = torch.where(keep, labels, self.prompt.nothing(labels))
         visible, masked = draws.order.split([draws.num_visible, self.tokens - draws.num_visible], dim=1)
         tokens = self.patch(clean)
         is_masked = torch.ones_like(draws.order).scatter(1, visible, 0).unsqueeze(-1).bool()  # (B, N, 1)
@@ -183,7 +181,14 @@ class Lina(nn.Module):
         return error.sum() / (error.numel() + 1e-5)
 
 
-NORMAL = ("label.table.weight", "queries.bos", "mask_token", "head.time.fc1.weight", "head.time.fc2.weight")
+NORMAL = (
+    "label.table.weight",
+    "text.words.weight",
+    "queries.bos",
+    "mask_token",
+    "head.time.fc1.weight",
+    "head.time.fc2.weight",
+)
 ZERO = re.compile(r"head\.(patch\.bias|out\.|modulation\.|blocks\.\d+\.modulation\.)")
 
 
@@ -191,10 +196,13 @@ ZERO = re.compile(r"head\.(patch\.bias|out\.|modulation\.|blocks\.\d+\.modulatio
 def initialise(model: Lina, seed: int) -> None:
     """Draw the weights of a fresh model, each parameter from its own stream: designs share the weights they share.
 
-    Linear and convolution: uniform in ±1/√fan_in, weight and bias, with these exceptions: label table, bos, mask token
-    and the weights of the head's time projector N(0, 0.02²); the head's patch bias, all its modulations and its output
-    0, so that at the start every head block is the identity and the velocity 0. LayerNorm stays at 1 and 0, gates at 1.
+    Linear and convolution: uniform in ±1/√fan_in, weight and bias, with these exceptions: label table, words, fixed
+    text rows, bos, mask token and the weights of the head's time projector N(0, 0.02²); the head's patch bias, all its
+    modulations and its output 0, so that at the start every head block is the identity and the velocity 0. LayerNorm
+    stays at 1 and 0, gates at 1.
     """
+    if model.data.text is not None:
+        model.text.null.normal_(0, 0.02, generator=stream(seed, "init", "text.null"))
     for module_name, module in model.named_modules():
         for own_name, parameter in module.named_parameters(recurse=False):
             name = f"{module_name}.{own_name}".lstrip(".")

@@ -29,7 +29,7 @@ def sample(
     generators: Sequence[Generator],
     progress: Progress = lambda step, steps: None,
 ) -> Tensor:
-    """Latents (B, C, h, w) of labels (B,), one generator for each image; `progress(step, steps)` after each."""
+    """Latents (B, C, h, w) of labels or prompts, one generator for each image; `progress(step, steps)` after each."""
     order, noise = sampling_draws(generators, model.tokens, model.values)
     return sample_of_draws(model, labels, config, order.to(labels.device), noise.to(labels.device), progress)
 
@@ -55,7 +55,7 @@ def sample_of_draws(
     # A guided batch holds every image twice: with its label, then with none.
     copies = 2 if any(scale != 1 for scale in ramp) else 1
     if copies == 2:
-        labels = torch.cat([labels, torch.full_like(labels, model.data.num_classes)])
+        labels = torch.cat([labels, model.prompt.nothing(labels)])
     scales = torch.tensor(ramp, dtype=noise.dtype, device=noise.device)
     static = noise.is_cuda if static is None else static
     with torch.autocast(noise.device.type, torch.bfloat16, enabled=config.precision == "bf16"):

@@ -1,32 +1,27 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-
 from lina_lab import cost
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import evaluate
+from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
-from lina_lab.model.execution import accelerate
-from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.group import train_together
-from lina_lab.training.images import balanced_labels, generate, save_images
+from lina_lab.training.images import generate, save_images
 from lina_lab.training.recorder import Stopped
-from lina_lab.training.train import Trained, build_model, device, find_start, train
+from lina_lab.training.train import build_model, device, find_start, train
+from lina_lab.training.trained import Trained, keep_trained, load_trained, training_seconds
 
 
 def run_cell(
@@ -44,6 +39,8 @@ def run_cell(
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
     dataset = load_dataset(experiment.data)
     extractor = load_extractor(experiment.evaluation.extractor)
+    check_enough(dataset, extractor, experiment.evaluation.num_samples)
+    check_same_data(folder, dataset)
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if "diff_sha256" in record:
@@ -60,7 +57,7 @@ def run_cell(
             return "diverged"
 
         started = time.monotonic()
-        labels = balanced_labels(experiment)
+        labels = labels_as(dataset.heldout.labels, experiment.evaluation.num_samples)
         shows = _shows_sampling(folder, experiment, stop or threading.Event())
         images = generate(trained.model, labels, experiment.sampling, experiment.seed, shows)
     except Stopped:
@@ -80,11 +77,27 @@ def run_cell(
     return "done"
 
 
+def check_same_data(folder: Path, dataset: Dataset) -> None:
+    """Note what data a cell begins with; of a folder of images the key holds the path alone.
+
+    Raises:
+        LabError: if the cell began with other data.
+    """
+    path, found = folder / "data.sha256", fingerprint(dataset)
+    if not path.exists():
+        write_atomic(path, found)
+    elif path.read_text(encoding="utf-8") != found:
+        raise LabError(
+            f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
+            f"or give what is there now a cell of its own by data.digest: {found[:12]}"
+        )
+
+
 def _trained(
     folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event, until: int, group: Group
 ) -> Trained:
     """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
-    seconds = _training_seconds(folder)
+    seconds = training_seconds(folder)
     if seconds is not None:
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
     elif group.size == 1:
@@ -100,24 +113,6 @@ def _trained(
     return Trained(load_trained(folder)[1].to(device()), None, seconds)
 
 
-def keep_trained(folder: Path, trained: Trained) -> None:
-    """Write the averaged weights, and then what says that they are whole."""
-    weights = save({name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()})
-    record = {"seconds": trained.seconds, "sha256": hashlib.sha256(weights).hexdigest()}
-    write_atomic(folder / "ema.safetensors", weights)
-    write_atomic(folder / "trained.json", json.dumps(record))
-
-
-def _training_seconds(folder: Path) -> float | None:
-    """What the training took, if its weights are there, every byte as it was written."""
-    try:
-        record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-        whole = record["sha256"] == hashlib.sha256((folder / "ema.safetensors").read_bytes()).hexdigest()
-        return float(record["seconds"]) if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def describe(experiment: Experiment) -> dict[str, Any]:
     """What is known of a cell before it runs."""
     steps = experiment.training.steps
@@ -130,24 +125,6 @@ def describe(experiment: Experiment) -> dict[str, Any]:
         "steps": steps,
         "samples_seen": steps * experiment.training.batch_size,
     }
-
-
-def load_trained(folder: Path) -> tuple[Experiment, Lina]:
-    """The experiment and the averaged model of a trained cell.
-
-    Raises:
-        LabError: if the cell has no trained weights, or they are damaged.
-    """
-    experiment, path = read_experiment(folder), folder / "ema.safetensors"
-    if not path.exists():
-        raise LabError(f"{path}: no such file: the cell is not trained yet; lab train or lab sweep trains it")
-    model = Lina(experiment.model, experiment.data.shape)
-    try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and train the cell again") from error
-    accelerate(model, experiment.execution)
-    return experiment, model.eval()
 
 
 def _shows_sampling(folder: Path, experiment: Experiment, stop: threading.Event) -> Callable[[float], None]:

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import to_uint8
 from lina_lab.model.draws import stream
@@ -15,12 +14,6 @@ from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample
 
 SAMPLING_BATCH = 250
-
-
-def balanced_labels(experiment: Experiment) -> Tensor:
-    """(num_samples,) labels, the same number of every class."""
-    classes = experiment.data.shape.num_classes
-    return torch.arange(classes).repeat_interleave(experiment.evaluation.num_samples // classes)
 
 
 def generate(

@@ -18,10 +18,10 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_new
 from lina_lab.ledger import read_experiment
 from lina_lab.training.attempt import stop_on
-from lina_lab.training.cell import keep_trained
 from lina_lab.training.group import ENDED, POLL_SECONDS, STOP, GroupEnd
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, train
+from lina_lab.training.trained import keep_trained
 
 TAKEN_OVER = 70
 

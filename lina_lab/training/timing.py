@@ -9,7 +9,8 @@ import torch
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
-from lina_lab.training.images import SAMPLING_BATCH, balanced_labels, generate
+from lina_lab.evaluation.evaluate import labels_as
+from lina_lab.training.images import SAMPLING_BATCH, generate
 from lina_lab.training.train import build_model, train
 
 SHORT, LONG = 2, 12
@@ -30,7 +31,8 @@ def cell_seconds(experiment: Experiment) -> float:
     timed = max(1, min(batch, int(batch * FLOPS / step_flops)))
     short, long = (_training_seconds(experiment, timed, steps) for steps in (SHORT, LONG))
     training = max(long - short, 0.0) / (LONG - SHORT) * experiment.training.steps * batch / timed
-    labels = balanced_labels(experiment)
+    dataset = load_dataset(experiment.data)
+    labels = labels_as(dataset.heldout.labels, experiment.evaluation.num_samples)
     drawn = labels[:: max(1, len(labels) // SAMPLING_BATCH)][:SAMPLING_BATCH]
     model = build_model(experiment).eval()
     started = time.monotonic()
@@ -39,7 +41,7 @@ def cell_seconds(experiment: Experiment) -> float:
 
 
 def _training_seconds(experiment: Experiment, batch_size: int, steps: int) -> float:
-    training = {"steps": steps, "batch_size": batch_size, "warmup_steps": 0}
+    training = {"steps": steps, "batch_size": batch_size, "warmup_steps": 0, "init_from": None}
     logging = {"every": steps, "validate_every": steps + 1, "checkpoint_every": steps + 1}
     short = experiment.model_copy(
         update={

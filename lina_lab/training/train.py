@@ -3,6 +3,7 @@
 import logging
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,32 +11,30 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
-from lina_lab.data.datasets import Dataset
+from lina_lab.data.datasets import Dataset, Examples
+from lina_lab.data.text import conditions
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
 from lina_lab.model.draws import Share, step_streams
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
-from lina_lab.training.batches import Batches
+from lina_lab.training.batches import Batches, picker
+from lina_lab.training.carry import carried
 from lina_lab.training.images import generate
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.sharded import Sharded, whole
 from lina_lab.training.sheets import save_sheet
+from lina_lab.training.trained import Trained
 
-SHEET_COLUMNS = 8
-
-
-class Trained(NamedTuple):
-    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
-
-    model: Lina
-    diverged_at: int | None
-    seconds: float
+SHEET_ROWS, SHEET_COLUMNS = 10, 8
+HELD_OUT_LOSS = 512
+"""Held-out examples of a validation: all of a small set, so many of a larger one, evenly spread over it."""
 
 
 class Start(NamedTuple):
@@ -55,7 +54,7 @@ def build_model(experiment: Experiment) -> Lina:
 def find_start(folder: Path, experiment: Experiment) -> Start:
     """The newest whole checkpoint; what was written after it is taken back. Of a group one process does this."""
     start = Start(*(newest_checkpoint(folder) or ()))
-    rewind_metrics(folder, start.step)
+    rewind_metrics(folder, start.step if start.checkpoint else -1)
     write_state(folder, phase="starting", step=start.step, steps=experiment.training.steps)
     return start
 
@@ -78,6 +77,8 @@ def train(
     _quiet_lightning()
     start = start or find_start(folder, experiment)
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
+    if start.checkpoint is None:
+        carried(model, experiment, folder.parent)
     training, every = experiment.training, experiment.logging.validate_every
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
@@ -105,12 +106,14 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    held_out, share = (dataset.heldout.images, dataset.heldout.labels), Share(rank, group.size)
-    root = trainer.strategy.root_device  # the images are few: they stay there, and no step waits for a batch
-    images, labels = dataset.train.images.to(root), dataset.train.labels.to(root)
+    condition, share = conditions(experiment.data), Share(rank, group.size)
+    held_out = validation_batch(dataset.heldout, condition)
+    if training.init_from is not None and start.checkpoint is None:
+        validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
+    pick, count = picker(dataset, condition, trainer.strategy.root_device)
     trainer.fit(
         LinaModule(model, training, experiment.seed, validate, share),
-        Batches(images, labels, training.batch_size, experiment.seed, start.step, share),
+        Batches(pick, count, training.batch_size, experiment.seed, start.step, share),
         DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
         ckpt_path=start.checkpoint,
         weights_only=True,
@@ -138,14 +141,20 @@ def unsharded(model: Lina, experiment: Experiment) -> Lina:
     return copy.to(device())
 
 
+def validation_batch(heldout: Examples, condition: Callable[[Examples], Tensor]) -> Batch:
+    """The held-out examples that a validation sees."""
+    every = -(-len(heldout.images) // HELD_OUT_LOSS)
+    some = Examples(heldout.images[::every], heldout.labels[::every], heldout.captions[::every])
+    return some.images, condition(some)
+
+
 @torch.no_grad()
 def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
     """Held-out loss and a sheet of samples; the same draws at every step, so that only the weights differ."""
     loss = model.loss(held_out, experiment.training, step_streams(experiment.seed, -1))
     append_metrics(folder, step, {"val/loss": float(loss)})
-    classes = experiment.data.shape.num_classes
-    labels = torch.arange(min(classes, 10)).repeat_interleave(SHEET_COLUMNS)
-    images = generate(model, labels, experiment.sampling, experiment.seed)
+    shown = held_out[1].unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
+    images = generate(model, shown, experiment.sampling, experiment.seed)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 
 

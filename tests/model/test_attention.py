@@ -109,10 +109,9 @@ def test_the_convolution_touches_the_grid_alone_and_reaches_half_a_kernel(kernel
     layout = Layout(2, 9, 9)
     module = attention(layout=layout, conv_kernel=kernel)
     x = tokens(layout.tokens).requires_grad_()
-    merged = torch.zeros(2, layout.tokens, 12)
-    local = module._with_convolution(merged, x, None)
-    assert not local[:, :2].any()
-    (gradient,) = torch.autograd.grad(local[:, 2 + 4 * 9 + 4].sum(), x)
+    local = module._local(x, kernels=False)
+    assert local.shape == (2, 81, 12)
+    (gradient,) = torch.autograd.grad(local[:, 4 * 9 + 4].sum(), x)
     reached = gradient[0].abs().sum(-1) > 0
     assert not reached[:2].any()
     rows, columns = reached[2:].view(9, 9).nonzero().T

@@ -5,6 +5,7 @@ import torch
 
 from lina_lab.config.settings import ExecutionConfig, SamplingConfig
 from lina_lab.errors import LabError
+from lina_lab.kernels import linear
 from lina_lab.model import sampler
 from lina_lab.model.draws import sampling_draws, step_streams
 from lina_lab.model.execution import accelerate
@@ -132,3 +133,37 @@ def test_on_a_gpu_the_graph_gives_the_plain_samples_and_nothing_waits_for_the_de
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(graph, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "attention",
+    [DESIGN, {"normalization": "subtraction", "feature_map": "elu1", "kv_gate": "key_value_split"}, {"conv_kernel": 5}],
+)
+def test_kernels_give_the_gradients_and_samples_of_plain_torch(attention):
+    """Under Triton's interpreter where there is no GPU; the tolerance is the README's."""
+    plain, other = awake(**attention), awake(**attention)
+    accelerate(plain, ExecutionConfig(attention_backend="torch"))
+    accelerate(other, ExecutionConfig(attention_backend="triton"))
+    expected, found = gradients(plain), gradients(other)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * scale, msg=name)
+    labels = torch.arange(2)
+    short = SamplingConfig(autoregressive_steps=3, flow_steps=2, guidance_scale=2.0)
+    samples = [sample(made, labels, short, generators(2)) for made in (plain, other)]
+    torch.testing.assert_close(*samples, rtol=1e-3, atol=1e-4)
+
+
+def test_kernels_that_cannot_run_are_refused_with_the_reason(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LabError, match=r"execution\.attention_backend triton needs an NVIDIA GPU, not cpu; auto"):
+        accelerate(awake(), ExecutionConfig(attention_backend="triton"))
+    accelerate(awake(), ExecutionConfig(attention_backend="auto"))
+
+
+def test_auto_never_takes_the_interpreter(monkeypatch):
+    made = awake(**DESIGN)
+    monkeypatch.setattr(linear, "linear_core", None)
+    made.loss(batch(), TRAINING, step_streams(0, 3))

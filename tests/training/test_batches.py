@@ -2,7 +2,13 @@
 
 import torch
 
-from lina_lab.training.batches import Batches, batch_indices
+from lina_lab.data.datasets import Dataset, Examples
+from lina_lab.training.batches import Batches, batch_indices, picker
+
+
+def pick(images: torch.Tensor, labels: torch.Tensor):
+    part = Examples(images, labels)
+    return picker(Dataset(part, part), lambda examples: examples.labels, torch.device("cpu"))
 
 
 def test_every_epoch_sees_every_image_once_and_batches_run_on_over_its_end():
@@ -19,9 +25,9 @@ def test_a_batch_larger_than_the_data_takes_several_epochs():
 
 def test_batches_from_a_later_step_on_are_the_same_as_reaching_it():
     images, labels = torch.arange(23), torch.arange(23) + 100
-    from_start = iter(Batches(images, labels, 5, seed=1))
+    from_start = iter(Batches(*pick(images, labels), 5, seed=1))
     batches = [next(from_start) for _ in range(9)]
-    resumed = iter(Batches(images, labels, 5, seed=1, start=7))
+    resumed = iter(Batches(*pick(images, labels), 5, seed=1, start=7))
     for expected in batches[7:]:
         assert all(torch.equal(a, b) for a, b in zip(next(resumed), expected, strict=True))
 
@@ -32,3 +38,20 @@ def test_the_order_depends_on_the_seed_alone():
     again = tuple(batch_indices(50, 50, 0, 0).tolist())
     assert len(orders) == 3
     assert again in orders
+
+
+def test_a_set_without_end_shows_every_example_once_and_every_seed_others():
+    def draw(index: torch.Tensor) -> Examples:
+        return Examples(index.double(), index, [str(i) for i in index.tolist()])
+
+    part = Examples(torch.zeros(1), torch.zeros(1))
+    chosen = picker(Dataset(part, part, draw), lambda examples: examples.labels, torch.device("cpu"))
+    seen = []
+    for seed in (0, 1):
+        batches = iter(Batches(*chosen, 6, seed=seed, start=3))
+        for _ in range(4):
+            images, labels = next(batches)
+            assert torch.equal(images, labels.double())
+            seen += labels.tolist()
+    assert len(set(seen)) == len(seen) == 48
+    assert seen[:6] == list(range(18, 24))

@@ -12,10 +12,11 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_metrics, read_result, read_state
 from lina_lab.training import cell as cells
-from lina_lab.training.cell import load_trained, run_cell
+from lina_lab.training.cell import run_cell
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
 from lina_lab.training.train import build_model, train
+from lina_lab.training.trained import load_trained
 from lina_lab.training.weights import checkpoint_weights
 
 

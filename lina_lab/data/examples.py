@@ -1,0 +1,53 @@
+"""What a data set is: examples, in a training split and a held-out one.
+
+Shapes: n images, C channels, h x w pixels.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
+
+from torch import Tensor
+
+
+class Examples(NamedTuple):
+    """Images (n, C, h, w) float32 in [-1, 1], labels (n,) int64 and, where the set has them, n captions."""
+
+    images: Tensor
+    labels: Tensor
+    captions: Sequence[str] = ()
+
+    def where(self, mask: Tensor) -> Self:
+        """The examples that a mask (n,) keeps, in their order."""
+        captions = [caption for caption, kept in zip(self.captions, mask.tolist(), strict=False) if kept]
+        return self._replace(images=self.images[mask], labels=self.labels[mask], captions=captions or ())
+
+
+class Dataset(NamedTuple):
+    """A training split and a held-out one.
+
+    Of a set without end, `draw` gives the training examples of any indices (n,), each always the same, and `train` is
+    a sample of them for what needs one.
+    """
+
+    train: Examples
+    heldout: Examples
+    draw: Callable[[Tensor], Examples] | None = None
+    name: str = ""
+    """What its classes are classes of."""
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """(n, h, w, C) uint8 to (n, C, h, w) float32 in [-1, 1]: x / 127.5 - 1, which 8 bits give back exactly."""
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of all images, labels and captions of both splits, as hex."""
+    found = hashlib.sha256()
+    for part in (dataset.train, dataset.heldout):
+        found.update(json.dumps([*part.images.shape, *part.captions]).encode())
+        found.update(part.images.contiguous().numpy().data)
+        found.update(part.labels.numpy().data)
+    return found.hexdigest()

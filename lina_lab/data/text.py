@@ -1,0 +1,131 @@
+"""From examples to what the model is conditioned on: labels, the words of captions, or features of a frozen encoder."""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lina_lab.config.data import DataConfig, TextConfig
+from lina_lab.data.datasets import Examples
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+
+CACHE_VARIABLE = "LAB_CACHE"
+"""Environment variable that names the folder of cached features."""
+DEFAULT_CACHE = Path("~/.cache/lina-lab")
+BATCH = 64
+
+Encode = Callable[[Sequence[str]], Tensor]
+
+
+def conditions(config: DataConfig) -> Callable[[Examples], Tensor]:
+    """What stands for each of n examples: labels (n,), word numbers (n, T), or features (n, T, F)."""
+    if config.text is None:
+        return lambda examples: examples.labels
+    encode = text_encoder(config)
+    return lambda examples: encode(examples.captions)
+
+
+def text_encoder(config: DataConfig) -> Encode:
+    """From n prompts to word numbers (n, T) int64, or features (n, T, F) float32; 0 where there is no token.
+
+    Raises:
+        LabError: if the data set has no prompts, or the encoder cannot be had.
+    """
+    if config.text is None:
+        raise LabError(f"{config.name} without data.text is conditioned on labels: it has no prompts")
+    if config.text.encoder == "hf":
+        return _Frozen(config.text).encode
+    from lina_lab.data.words import encode, vocabulary
+
+    words, tokens = vocabulary(config), config.text.tokens
+    return lambda prompts: encode(prompts, words, tokens)
+
+
+class _Frozen:
+    """A frozen Hugging Face encoder, loaded when a prompt is not in the cache."""
+
+    def __init__(self, text: TextConfig) -> None:
+        self.text, self.path = text, str(text.path)
+        self.folder = _cache() / "text" / _digest(self.path)[:16] / str(text.tokens)
+        self.features: dict[str, Tensor] = {}
+        self.loaded: tuple[Any, Any] | None = None
+
+    def encode(self, prompts: Sequence[str]) -> Tensor:
+        """Last hidden states (n, T, F) of n prompts; an empty one has no token, and so is no prompt.
+
+        Raises:
+            LabError: if a prompt has more tokens than `data.text.tokens`, or the features are not as many as told.
+        """
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.features]
+        missing = [prompt for prompt in new if not self._kept(prompt).exists()]
+        for first in range(0, len(missing), BATCH):
+            chunk = missing[first : first + BATCH]
+            for prompt, features in zip(chunk, self._computed(chunk), strict=True):
+                _save(self._kept(prompt), features.numpy())
+        for prompt in new:
+            self.features[prompt] = torch.from_numpy(np.load(self._kept(prompt)))
+        return torch.stack([self.features[prompt] for prompt in prompts])
+
+    def _kept(self, prompt: str) -> Path:
+        return self.folder / f"{hashlib.sha256(prompt.encode()).hexdigest()}.npy"
+
+    @torch.no_grad()
+    def _computed(self, prompts: Sequence[str]) -> Tensor:
+        tokenizer, model = self.loaded = self.loaded or _load(self.path)
+        counts = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
+        for prompt, count in zip(prompts, counts, strict=True):
+            if count > self.text.tokens:
+                most = f"{self.text.tokens} tokens (data.text.tokens)"
+                raise LabError(f"a prompt must have at most {most}, not {count}: {prompt[:60]}")
+        inputs = tokenizer(list(prompts), padding="max_length", max_length=self.text.tokens, return_tensors="pt")
+        hidden = model(**inputs).last_hidden_state.float()  # (n, T, F)
+        if hidden.shape[-1] != self.text.features:
+            raise LabError(f"data.text.features must be {hidden.shape[-1]} for {self.path}, not {self.text.features}")
+        given = torch.tensor([bool(prompt.strip()) for prompt in prompts]).unsqueeze(-1)
+        return hidden * (inputs["attention_mask"] * given).unsqueeze(-1)
+
+
+def _load(path: str) -> tuple[Any, Any]:
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise LabError("data.text.encoder hf needs transformers: pip install 'lina-lab[text]'") from error
+    try:
+        tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModel.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise LabError(f"data.text.path {path}: cannot be loaded: {str(error).splitlines()[0]}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer, model.eval().requires_grad_(requires_grad=False)
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of an encoder: of all files of a folder, or of a hub id, whose files the hub's own cache keeps."""
+    total = hashlib.sha256(path.encode() if not Path(path).is_dir() else b"")
+    for file in _files(Path(path)):
+        total.update(file.name.encode())
+        with file.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return iter(sorted(path for path in folder.rglob("*") if path.is_file())) if folder.is_dir() else iter(())
+
+
+def _cache() -> Path:
+    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+
+
+def _save(path: Path, array: "np.ndarray[Any, Any]") -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_atomic(path, buffer.getvalue())

@@ -1,0 +1,117 @@
+"""Train an embedded extractor for RGB images: python -m lina_lab.evaluation.train_image_extractor emoji-cnn-32.
+
+The name is one of `EXTRACTORS`, which says the data set and the side. It sees the training split alone, and writes its
+weights beside the others, named by their content. One thread, some minutes.
+
+Classes alone teach little about what an image shows. Where the set has captions, a head for their words is trained
+too; it is not kept.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import Generator, Tensor, nn
+
+from lina_lab.config.data import DataConfig
+from lina_lab.config.settings import EXTRACTORS
+from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.data.words import split_words
+from lina_lab.evaluation.extractors import WEIGHTS, Embedded, new_network
+from lina_lab.files import write_named
+
+STEPS, BATCH, LEARNING_RATE = 2500, 64, 2e-3
+LARGEST_NOISE = 0.8
+LARGEST_BLUR = 1 / 16
+"""Of the side."""
+LARGEST_SHIFT = 1 / 8
+QUALITY_WEIGHT, WORDS_WEIGHT = 4.0, 1.0
+FEWEST = 5
+"""Training captions that a word must be in to be a target."""
+
+
+def corrupt(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Images (n, C, h, w) with blur and noise of random strength, and (noise, blur) (n, 2) in [0, 1].
+
+    A quarter of the images stays clean.
+    """
+    strength = torch.rand(len(images), 2, generator=generator) * (
+        torch.rand(len(images), 1, generator=generator) > 0.25
+    )
+    blurred = blur(images, strength[:, 1] * LARGEST_BLUR * images.shape[-1])
+    noise = torch.randn(images.shape, generator=generator) * strength[:, 0].view(-1, 1, 1, 1) * LARGEST_NOISE
+    return (blurred + noise).clamp(-1, 1), strength
+
+
+def blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """A Gaussian blur of sigma (n,) pixels of square images (n, C, s, s); at borders too the weights sum to 1."""
+    places = torch.arange(images.shape[-1])
+    squares = (places - places.unsqueeze(1)) ** 2  # (s, s)
+    weights = torch.softmax(-squares / (2 * sigma.clamp(min=1e-2).view(-1, 1, 1) ** 2), dim=-1).unsqueeze(1)
+    return weights @ images @ weights.mT
+
+
+def shifted(images: Tensor, generator: Generator) -> Tensor:
+    """Every image moved by up to an eighth of its side, on white."""
+    side = images.shape[-1]
+    most = int(LARGEST_SHIFT * side)
+    padded = F.pad(images, (most,) * 4, value=1.0)
+    places = torch.randint(0, 2 * most + 1, (len(images), 2), generator=generator).tolist()
+    return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, places, strict=True)])
+
+
+def word_targets(captions: Sequence[str]) -> Tensor:
+    """(n, W) 0 or 1: which of the words that at least `FEWEST` captions have, in alphabetical order, a caption has."""
+    split = [set(split_words(caption)) for caption in captions]
+    counts = Counter(word for words in split for word in words)
+    known = sorted(word for word, count in counts.items() if count >= FEWEST)
+    return torch.tensor([[float(word in words) for word in known] for words in split])
+
+
+def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
+    """The extractor of a name, trained on the training split alone."""
+    torch.set_num_threads(1)
+    generator = Generator().manual_seed(seed)
+    images, labels, captions = data.train
+    model = new_network(name)
+    targets = word_targets(captions) if captions else torch.zeros(len(images), 0)
+    words = nn.Linear(model.dim, targets.shape[1])
+    learnt = [*model.parameters(), *words.parameters()] if captions else [*model.parameters()]
+    for parameter in learnt:
+        bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
+        torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for _ in range(STEPS):
+        index = torch.randint(len(images), (BATCH,), generator=generator)
+        corrupted, quality = corrupt(shifted(images[index], generator), generator)
+        raw, logits, estimate = model(corrupted)
+        loss = F.cross_entropy(logits, labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, quality)
+        if captions:
+            found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets[index], reduction="sum")
+            loss = loss + WORDS_WEIGHT * found / BATCH
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        model.centre.copy_(torch.cat([model(part)[0] for part in images.split(BATCH)]).mean(0))
+    return model.eval()
+
+
+def main() -> None:
+    name = sys.argv[1]
+    reads = EXTRACTORS[name]
+    data = load_dataset(DataConfig.model_validate({"name": reads.data, "side": reads.side}))
+    model = train(name, data)
+    with torch.no_grad():
+        accuracy = (model(data.heldout.images)[1].argmax(-1) == data.heldout.labels).float().mean().item()
+    path = write_named(WEIGHTS, name, ".safetensors", save(model.state_dict()))
+    print(f"held-out accuracy {accuracy:.3f}, {sum(p.numel() for p in model.parameters()):,} parameters, wrote {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What an image is conditioned on, as tokens in front of the context queries: a label, or the words of a prompt.
+
+Shapes: B images, T tokens of a prompt, F features of a token, D width.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lina_lab.config.data import TextShape
+
+
+class LabelEmbedding(nn.Module):
+    """A row for each class and one for "no class" (the last), then a LayerNorm that is frozen at identity."""
+
+    def __init__(self, num_classes: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(num_classes + 1, width)
+        self.norm = nn.LayerNorm(width).requires_grad_(requires_grad=False)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """(B,) to (B, 1, D)."""
+        return self.norm(self.table(labels)).unsqueeze(1)
+
+    def nothing(self, labels: Tensor) -> Tensor:
+        """The label of "no class", in the shape of labels."""
+        return torch.full_like(labels, self.table.num_embeddings - 1)
+
+
+class TextEmbedding(nn.Module):
+    """LN(W f + b) of the features f of every token; a fixed random row of its place where there is no token.
+
+    The fixed rows fill short prompts and stand for no prompt, as published. The LayerNorm is frozen at identity.
+    Prompts are word numbers (B, T) from 1 on, 0 for no token, whose features are learnt; or, without a vocabulary, the
+    features (B, T, F) of a frozen encoder, all 0 for no token.
+    """
+
+    null: Tensor
+
+    def __init__(self, text: TextShape, width: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(text.vocabulary, text.features) if text.vocabulary else None
+        self.register_buffer("null", torch.zeros(text.tokens, text.features))
+        self.proj = nn.Linear(text.features, width)
+        self.norm = nn.LayerNorm(width).requires_grad_(requires_grad=False)
+
+    def forward(self, prompts: Tensor) -> Tensor:
+        """(B, T) or (B, T, F) to (B, T, D)."""
+        if self.words is None:
+            known, features = prompts.any(-1), prompts.to(self.null.dtype)
+        else:
+            known, features = prompts > 0, self.words((prompts - 1).clamp(min=0))
+        return self.norm(self.proj(torch.where(known.unsqueeze(-1), features, self.null)))
+
+    def nothing(self, prompts: Tensor) -> Tensor:
+        """No prompt, in the shape of prompts."""
+        return torch.zeros_like(prompts)

@@ -1,0 +1,76 @@
+"""What is profiled of one attention module: LINA, LINA with one part changed, softmax; at which lengths."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lina_lab.analysis.profile import BASE, LINA, NO_FLOAT32, SOFTMAX
+from lina_lab.config.axes import AXES
+from lina_lab.config.layout import near_square
+from lina_lab.config.load import ConfigError, Document, validate
+from lina_lab.config.model import AttentionConfig
+from lina_lab.errors import LabError
+from lina_lab.model.attention import Layout
+
+PREFIX_SHARE = 5
+"""The published models have a prefix token for every four of the grid: 64 + 16 x 16, 1024 + 64 x 64."""
+WIDEST = 4
+"""Times that the longer side of a grid may be the shorter one."""
+
+
+class Design(NamedTuple):
+    name: str
+    config: AttentionConfig
+    float32_core: bool = True
+    """Whether the core is float32 in any precision, where its normalization has that."""
+
+
+def designs(precision: str) -> tuple[list[Design], list[str]]:
+    """LINA, then LINA with every other value of every axis, one at a time, then plain softmax; and what was left out.
+
+    Designs that compute the same are one. In bf16 there is also LINA without its float32 core.
+    """
+    found, omitted = {LINA: Design(BASE, LINA)}, []
+    changes = [(name, value) for name, axis in AXES.items() for value in axis.values]
+    for axis, value in changes:
+        try:
+            config = validate(AttentionConfig, Document(LINA.model_dump() | {axis: value}, {}))
+        except ConfigError as error:
+            omitted.append(f"{axis} {value}: {error.problems[0].message}")
+        else:
+            found.setdefault(config, Design(f"{axis} {value}", config))
+    softmax = AttentionConfig(normalization="softmax")
+    found.setdefault(softmax, Design(SOFTMAX, softmax))
+    more = [Design(NO_FLOAT32, LINA, float32_core=False)] if precision == "bf16" else []
+    return [*found.values(), *more], omitted
+
+
+def layout_of(tokens: int) -> Layout:
+    """A fifth of the tokens as prefix, rounded down, and the rest as a grid as near to a square as it goes.
+
+    Raises:
+        LabError: if a side of the grid would be more than four times the other; it names the nearest lengths that fit.
+    """
+    layout = _layout(tokens)
+    if tokens < 1 or not _fits(layout):
+        near = ", ".join(str(length) for length in _nearest(tokens))
+        raise LabError(
+            f"--tokens must be a fifth of prefix and a grid that is nearly square, not {tokens}: "
+            f"{layout.prefix} + {layout.height} x {layout.width}; the nearest that are: {near}"
+        )
+    return layout
+
+
+def _layout(tokens: int) -> Layout:
+    prefix = tokens // PREFIX_SHARE
+    return Layout(prefix, *near_square(tokens - prefix)) if tokens > 0 else Layout(0, 0, 0)
+
+
+def _fits(layout: Layout) -> bool:
+    return layout.width <= WIDEST * layout.height
+
+
+def _nearest(tokens: int) -> Iterator[int]:
+    """The nearest length below that fits, and the nearest above."""
+    below = (n for n in range(tokens - 1, 0, -1) if _fits(_layout(n)))
+    above = (n for n in range(max(tokens, 0) + 1, tokens + 1000) if _fits(_layout(n)))
+    yield from filter(None, (next(below, None), next(above, None)))

@@ -1,0 +1,81 @@
+"""Bytes: what a forward keeps for its backward, and the most that is allocated at once."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the storages behind tensors, each counted once."""
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+def activation_bytes(call: Callable[[], object], weights: Iterable[Tensor]) -> int:
+    """Bytes that a call keeps for its backward: storages of saved tensors, each once, the weights' own left out.
+
+    The input counts where it is saved. Copies of the weights, as autocast makes them, count: they take room.
+    """
+    ignored = {weight.untyped_storage().data_ptr() for weight in weights}
+    saved: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.append(tensor)  # alive until the end, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = call()
+    del result
+    return storage_bytes(tensor for tensor in saved if tensor.untyped_storage().data_ptr() not in ignored)
+
+
+def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
+    """The most bytes of tensors that a call has allocated at once, beyond those that were there before.
+
+    On a GPU as its caching allocator counts them, in blocks of 512 bytes; on the processor every allocation of torch's,
+    temporary ones of its operators included, but not what libraries (oneDNN, MKL) allocate for themselves.
+    """
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    alive: set[int] = set()
+    now = peak = 0
+    for change in _allocations(call):
+        # What was made before the call and is freed during it, by the garbage collector perhaps, was not counted.
+        if change.bytes > 0 or change.address in alive:
+            now += change.bytes
+            peak = max(peak, now)
+            (alive.add if change.bytes > 0 else alive.remove)(change.address)
+    return peak
+
+
+class Change(NamedTuple):
+    """Bytes allocated (above 0) or freed (below) at an address."""
+
+    nanoseconds: int
+    address: int
+    bytes: int
+
+
+def _allocations(call: Callable[[], object]) -> list[Change]:
+    """What a call allocates and frees, in the order of time, from torch's own record."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's library tells stderr of GPUs that are not there
+    from torch._C._profiler import _EventType
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        result = call()
+        del result
+    changes, events = [], list(record.profiler.kineto_results.experimental_event_tree())
+    while events:
+        event = events.pop()
+        events += event.children
+        if event.tag == _EventType.Allocation:
+            found = event.extra_fields
+            changes.append(Change(event.start_time_ns, found.ptr, found.alloc_size))
+    return sorted(changes)

@@ -1,0 +1,215 @@
+"""A folder of images as a data set; whatever is wrong with it is named, all at once."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lina_lab.config.data import DataConfig
+from lina_lab.data import folder as module
+from lina_lab.data.datasets import load_dataset, to_uint8
+from lina_lab.data.examples import fingerprint
+from lina_lab.errors import LabError
+
+COLOURS = {"apple": (200, 10, 10), "banana": (220, 210, 40), "cherry": (120, 0, 40)}
+
+
+def config(path, num_classes: int = 3, side: int = 16, **more) -> DataConfig:
+    return DataConfig.model_validate(
+        {"name": "images", "path": str(path), "num_classes": num_classes, "side": side} | more
+    )
+
+
+def draw(path, colour=(1, 2, 3), size=(20, 24)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three classes of 40 images, each image of its own colour."""
+    for name, (red, green, blue) in COLOURS.items():
+        for number in range(40):
+            draw(tmp_path / "data" / name / f"{number:03}.png", (red, green, blue + number))
+    return tmp_path / "data"
+
+
+def refusal(path, **options) -> str:
+    with pytest.raises(LabError) as caught:
+        load_dataset(config(path, **options))
+    return str(caught.value)
+
+
+def colours(examples) -> set[tuple[int, ...]]:
+    return {tuple(image[:, 3, 3].tolist()) for image in to_uint8(examples.images)}
+
+
+def test_classes_are_the_sorted_sub_folders_and_every_image_is_in_one_part(root):
+    data = load_dataset(config(root))
+    assert data.train.images.shape[1:] == (3, 16, 16)
+    assert len(data.train.images) + len(data.heldout.images) == 120
+    for part in (data.train, data.heldout):
+        for image, label in zip(to_uint8(part.images), part.labels.tolist(), strict=True):
+            assert tuple(image[:2, 0, 0].tolist()) == list(COLOURS.values())[label][:2]
+    assert not colours(data.train) & colours(data.heldout)
+    assert len(colours(data.train) | colours(data.heldout)) == 120
+
+
+def test_about_fifteen_percent_are_held_out_and_another_file_moves_none(root):
+    before = load_dataset(config(root))
+    assert 8 <= len(before.heldout.images) <= 28
+    shares = [sum(module._is_held_out(module.Path(f"c/{n}.png")) for n in range(10_000)) / 10_000]
+    assert shares == pytest.approx([0.15], abs=0.01)
+    draw(root / "banana" / "0000.png", (9, 9, 9))
+    (root / "apple" / "039.png").unlink()
+    after = load_dataset(config(root))
+    assert colours(before.heldout) - colours(after.heldout) <= {(200, 10, 49)}
+    assert colours(after.heldout) - colours(before.heldout) <= {(9, 9, 9)}
+
+
+def test_a_flat_folder_is_one_class(tmp_path):
+    for number in range(30):
+        draw(tmp_path / f"{number}.jpg", (number, 0, 0))
+    data = load_dataset(config(tmp_path, 1))
+    assert data.train.labels.unique().tolist() == [0]
+
+
+def test_hidden_files_and_folders_are_passed_over(root):
+    (root / ".DS_Store").write_bytes(b"x")
+    (root / ".cache").mkdir()
+    (root / "apple" / ".hidden.png").write_bytes(b"no image")
+    assert len(load_dataset(config(root)).train.images) > 60
+
+
+def test_captions_go_with_their_images(root):
+    lines = [
+        json.dumps({"file_name": f"{name}/{n:03}.png", "text" if n % 2 else "caption": f"{name} {n}", "more": n})
+        for n in reversed(range(40))
+        for name in COLOURS
+    ]
+    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    data = load_dataset(config(root))
+    names = list(COLOURS)
+    for part in (data.train, data.heldout):
+        blue = to_uint8(part.images)[:, 2, 0, 0].tolist()
+        expected = [f"{names[c]} {b - COLOURS[names[c]][2]}" for c, b in zip(part.labels.tolist(), blue, strict=True)]
+        assert part.captions == expected
+
+
+def test_every_wrong_line_of_the_metadata_is_named(root):
+    good = [{"file_name": f"{name}/{n:03}.png", "text": ""} for n in range(40) for name in COLOURS]
+    lines = [json.dumps(row) for row in good[1:]]
+    bad = ["{", "[]", '{"text": "x"}', '{"file_name": "apple/001.png", "text": 3}', lines[5]]
+    (root / "metadata.jsonl").write_text("\n".join([*lines, *bad, '{"file_name": "x.png", "text": ""}']))
+    told = refusal(root).splitlines()
+    assert [line.partition("metadata.jsonl")[2][:10] for line in told[:4]] == [f":{n}: must" for n in range(120, 124)]
+    assert told[4].endswith("metadata.jsonl:124: has apple/002.png a second time")
+    assert told[5].endswith("names x.png, which is not there")
+    assert told[6].endswith("has no caption for apple/000.png")
+    assert len(told) == 7
+
+
+def test_every_unusable_image_is_named_at_once(root):
+    whole = (root / "apple" / "000.png").read_bytes()
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(root / "apple" / "cut.jpg")
+    (root / "apple" / "cut.jpg").write_bytes((root / "apple" / "cut.jpg").read_bytes()[:600])
+    (root / "apple" / "broken.png").write_bytes(whole[:60] + b"\x00" * 20 + whole[80:])
+    (root / "banana" / "empty.png").write_bytes(b"")
+    (root / "banana" / "text.png").write_text("no image")
+    draw(root / "cherry" / "tiny.png", size=(15, 80))
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(root / "cherry" / "moving.webp", save_all=True, append_images=frames[1:])
+    Image.new("F", (20, 20), 0.5).save(root / "cherry" / "float.tiff")
+    told = refusal(root).splitlines()
+    names = ["broken.png", "cut.jpg", "empty.png", "text.png", "float.tiff", "moving.webp", "tiny.png"]
+    assert len(told) == len(names)
+    assert all(name in line for name, line in zip(names, told, strict=True))
+    assert "cannot be read as an image" in told[2]
+    assert told[6].endswith("must have at least 16 x 16 pixels, not 15 x 80: nothing is enlarged")
+
+
+def test_more_problems_than_anybody_reads_are_counted(root):
+    for number in range(33):
+        draw(root / "apple" / f"tiny{number}.png", size=(3, 3))
+    told = refusal(root).splitlines()
+    assert len(told) == 21
+    assert told[-1] == "and 13 more"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: (root / "durian").mkdir(), "durian: has no images"),
+        (lambda root: (root / "apple" / "notes.txt").write_text("x"), r"notes.txt: must be an image \(.png, .jpg,"),
+        (lambda root: draw(root / "apple" / "deep" / "1.png"), r"apple/deep: must be an image"),
+        (lambda root: draw(root / "loose.png"), "must have images or a sub-folder for each class, not both: loose.png"),
+        (lambda root: (root / "loop").symlink_to(root), "loop: is a link to a folder around it"),
+        (lambda root: (root / "up").symlink_to(root.parent), "up: is a link to a folder around it"),
+        (lambda root: (root / "apple" / "gone.png").symlink_to("nowhere"), "gone.png: must be an image"),
+        (lambda root: draw(root / "durian" / "1.png"), "data.num_classes must be 4, its classes, not 3"),
+    ],
+)
+def test_a_folder_that_is_not_a_data_set_is_refused_with_the_reason(root, make, message):
+    make(root)
+    with pytest.raises(LabError, match=message):
+        load_dataset(config(root))
+
+
+def test_a_missing_an_empty_and_a_file_for_a_folder_are_refused(tmp_path):
+    assert "no such folder" in refusal(tmp_path / "nowhere")
+    assert "has no images" in refusal(tmp_path)
+    (tmp_path / "file").write_text("x")
+    assert "no such folder" in refusal(tmp_path / "file")
+
+
+def test_a_class_that_would_be_held_out_whole_is_refused(root):
+    name = next(f"{n}.png" for n in range(100) if module._is_held_out(module.Path(f"durian/{n}.png")))
+    draw(root / "durian" / name)
+    assert "durian: has too few images: none is left for training" in refusal(root, num_classes=4)
+
+
+def test_a_linked_class_folder_is_a_class(root, tmp_path):
+    (root / "cherry").rename(tmp_path / "elsewhere")
+    (root / "cherry").symlink_to(tmp_path / "elsewhere")
+    assert load_dataset(config(root)).train.labels.unique().tolist() == [0, 1, 2]
+
+
+def test_a_set_too_large_for_memory_is_refused_before_it_is_read(root, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES", 100 * 4 * 3 * 16**2)
+    assert "must have at most 100 images of side 16, not 120" in refusal(root)
+
+
+def test_content_that_is_not_what_the_digest_says_is_refused(root):
+    found = fingerprint(load_dataset(config(root)))
+    load_dataset(config(root, digest=found[:12]))
+    load_dataset(config(root, digest=found))
+    stat = (root / "apple" / "000.png").stat()
+    draw(root / "apple" / "000.png", (7, 7, 7))
+    os.utime(root / "apple" / "000.png", (stat.st_atime, stat.st_mtime))
+    told = refusal(root, digest=found[:12])
+    changed = fingerprint(load_dataset(config(root)))
+    assert f"must be {changed[:12]}, not {found[:12]}" in told
+
+
+def test_a_fingerprint_sees_pixels_labels_captions_and_the_split(root):
+    data = load_dataset(config(root))
+    train = data.train
+    pixels = train.images.clone()
+    pixels[0, 0, 0, 0] += 1 / 127.5
+    others = [
+        data._replace(train=train._replace(images=pixels)),
+        data._replace(train=train._replace(labels=train.labels.flip(0))),
+        data._replace(train=train._replace(captions=["x"] * len(train.labels))),
+        data._replace(train=data.heldout, heldout=train),
+    ]
+    assert len({fingerprint(one) for one in [data, *others]}) == 5
+    assert fingerprint(data._replace(train=train._replace(images=train.images.clone()))) == fingerprint(data)
+
+
+def test_pixels_come_back_from_eight_bits_exactly():
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
+    assert torch.equal(to_uint8(module.from_uint8(pixels))[0, 0].flatten(), pixels.flatten())
