@@ -211,6 +211,6 @@ def test_the_global_random_state_plays_no_part():
 
 
 def test_a_side_too_small_to_see_shapes_is_refused():
-    with pytest.raises(ValidationError, match="side of shapes must be 16 or more, not 15"):
+    with pytest.raises(ValidationError, match="side of shapes must be at least 16, not 15"):
         DataConfig.model_validate({"name": "shapes", "side": 15})
     assert DataConfig.model_validate({"name": "shapes", "side": 100}).shape[:3] == (3, 100, 6)
