@@ -217,6 +217,9 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
         "eval/precision/": "precision",
         "eval/recall/": "recall",
         "eval/class_accuracy/": "class accuracy",
+        "eval/composition/overall": "composition",
+        "eval/composition/overall_heldout": "composition, held out",
+        "eval/geneval/overall": "GenEval",
         "val/loss": "held-out loss",
     }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
@@ -228,7 +231,7 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
     if "parameters" in table:
         shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
     for prefix, name in short.items():
-        for column in [c for c in table.columns if c.startswith(prefix)]:
+        for column in [c for c in table.columns if c == prefix or (prefix.endswith("/") and c.startswith(prefix))]:
             shown[name] = table[column].map(lambda v: f"{v:.4g}", na_action="ignore")
     if "training_seconds" in table:
         shown["training s"] = table["training_seconds"].map(lambda v: f"{v:.0f}", na_action="ignore")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from lina_lab.analysis.table import results_table
+from lina_lab.analysis.table import readable, results_table
 from lina_lab.cli import main as cli
 from lina_lab.data.shapes_grammar import TAGS
 from lina_lab.errors import LabError
@@ -66,6 +66,7 @@ def test_official_results_reach_the_ledger_and_the_table(finished):
     assert (100, OVERALL, 0.5) in [row[:3] for row in read_metrics(made.runs / key)]
     table = results_table(made.runs, made.stored)
     assert table[OVERALL].dropna().tolist() == [0.5]
+    assert readable(table, []).loc[0, "GenEval"] == "0.5"
 
 
 def test_results_that_are_imported_again_take_the_place_of_the_old(finished):

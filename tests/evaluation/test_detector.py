@@ -39,12 +39,12 @@ def test_every_shape_in_every_colour_is_found_where_it_is(side):
 
 @pytest.mark.parametrize(
     ("side", "jpeg"),
-    [(32, 0.85), (64, 0.98)],
+    [(32, 0.9), (64, 0.99)],
 )
 def test_objects_are_found_under_noise_blur_and_jpeg(side, jpeg):
     accuracy = detector_accuracy(side)
     assert list(accuracy) == list(CORRUPTIONS)
-    for name, least in zip(CORRUPTIONS, (1, 0.98, 0.98, jpeg), strict=True):
+    for name, least in zip(CORRUPTIONS, (1, 0.99, 0.99, jpeg), strict=True):
         assert set(accuracy[name]) == {"count", "shape", "colour", "box", "scene"}
         assert accuracy[name]["scene"] >= least
         assert min(accuracy[name].values()) == accuracy[name]["scene"]
@@ -55,12 +55,22 @@ def test_the_accuracy_falls_when_nothing_can_be_seen(monkeypatch):
     """The number beside every score is measured, not promised."""
     monkeypatch.setitem(CORRUPTIONS, "none", np.zeros_like)
     monkeypatch.setitem(CORRUPTIONS, "blur, sd 1 pixel", lambda images: images[:, :, ::-1])
+    monkeypatch.setitem(CORRUPTIONS, "noise, sd 20 of 255", one_more)
     accuracy = detector_accuracy.__wrapped__(32)
     assert set(accuracy["none"].values()) == {0}
     # Upside down triangles have no name, colours stay, and objects are elsewhere.
     assert accuracy["blur, sd 1 pixel"]["count"] > 0.95
     assert accuracy["blur, sd 1 pixel"]["box"] < 0.3
+    # An object too many is no fault of the others, but of the scene.
+    assert accuracy["noise, sd 20 of 255"]["shape"] > 0.9
+    assert accuracy["noise, sd 20 of 255"]["scene"] < 0.1
     assert NUM_SCENES % 6 == 0
+
+
+def one_more(images: np.ndarray) -> np.ndarray:
+    images = images.copy()
+    images[:, :, :5, :5] = 250
+    return images
 
 
 def pieces(side: int) -> dict[str, np.ndarray]:
@@ -88,6 +98,13 @@ def test_what_is_none_of_the_shapes_is_not_taken_for_one(name, side):
     assert len(found) >= 1
     assert [one.shape for one in found] == [None] * len(found)
     assert {one.colour for one in found} == {0}
+
+
+@pytest.mark.parametrize(("radius", "named"), [(0.06, False), (0.11, True), (0.25, True), (0.32, False)])
+def test_what_is_much_smaller_or_larger_than_drawn_is_none_of_the_shapes(radius, named):
+    """Half the width of a patch of a bad generator, 4 of 32 pixels, is 0.06."""
+    found = detect(uint8(painted(coverage(1, np.array([[0.5, 0.5]]), np.array([radius]), 32)[0], 3)[None]))[0]
+    assert [one.shape for one in found] == [1 if named else None]
 
 
 def test_two_objects_that_touch_are_two_if_their_colours_differ():

@@ -16,7 +16,7 @@ from lina_lab.data.shapes_grammar import TAGS
 from lina_lab.errors import LabError
 from lina_lab.evaluation.geneval import export_images, read_manifest, read_prompts, read_results
 
-MADE_BY = {"key": "0123456789ab", "seed": 0, "sampling": {"flow_steps": 25}}
+MADE_BY = {"key": "0123456789ab", "seed": 0, "sampling": {"flow_steps": 25, "sides": (4, 5)}}
 EACH = 3
 NUM_PROMPTS = 12
 

@@ -43,6 +43,11 @@ def test_intervals_of_means_and_differences_hold_the_truth():
     assert (held.mean(0) < 0.985).all()
 
 
+def test_the_ends_of_a_difference_are_those_of_its_parts_in_squares():
+    found = difference(Share(0.9, 0.8, 0.95), Share(0.5, 0.45, 0.7))
+    assert found == pytest.approx((0.4, 0.4 - np.hypot(0.1, 0.2), 0.4 + np.hypot(0.05, 0.05)))
+
+
 def test_one_image_a_prompt_is_wilsons_interval():
     right = np.arange(2000)[:, None] < 1700
     exact = binomtest(1700, 2000).proportion_ci(0.95, method="wilson")
