@@ -223,6 +223,7 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
         "eval/class_accuracy/": "class accuracy",
         "eval/composition/overall": "composition",
         "eval/composition/overall_heldout": "composition, held out",
+        "eval/geneval/overall": "GenEval",
         "val/loss": "held-out loss",
     }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
