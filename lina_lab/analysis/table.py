@@ -17,6 +17,9 @@ SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_mi
 COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
 
+SAMPLING_PRECISION = "sampling_precision"
+"""Likewise; results that are older than this setting are fp32. (A bare "precision" is a metric.)"""
+
 
 def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger.
@@ -68,6 +71,7 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "diverged_at": result.get("diverged_at"),
         **result.get("metrics", {}),
         **{name: result.get("evaluation", {}).get(name) for name in COMPARABLE},
+        SAMPLING_PRECISION: result.get("evaluation", {}).get("precision", "fp32"),
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
@@ -99,7 +103,7 @@ def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
         LabError: naming what differs, and its values.
     """
     measured = table.dropna(subset=[metric])
-    for name in [name for name in COMPARABLE if name in measured]:
+    for name in [name for name in (*COMPARABLE, SAMPLING_PRECISION) if name in measured]:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
@@ -217,6 +221,9 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
         "eval/precision/": "precision",
         "eval/recall/": "recall",
         "eval/class_accuracy/": "class accuracy",
+        "eval/composition/overall": "composition",
+        "eval/composition/overall_heldout": "composition, held out",
+        "eval/geneval/overall": "GenEval",
         "val/loss": "held-out loss",
     }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
@@ -228,7 +235,7 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
     if "parameters" in table:
         shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
     for prefix, name in short.items():
-        for column in [c for c in table.columns if c.startswith(prefix)]:
+        for column in [c for c in table.columns if c == prefix or (prefix.endswith("/") and c.startswith(prefix))]:
             shown[name] = table[column].map(lambda v: f"{v:.4g}", na_action="ignore")
     if "training_seconds" in table:
         shown["training s"] = table["training_seconds"].map(lambda v: f"{v:.0f}", na_action="ignore")

@@ -19,25 +19,44 @@ REQUEUE = 75
 
 
 def sample_cell(
-    runs: Path, name: str, out: Path | None, labels: str, each: int, seed: int, changes: dict[str, Any]
+    runs: Path,
+    name: str,
+    out: Path | None,
+    labels: str,
+    prompts: list[str],
+    each: int,
+    seed: int,
+    changes: dict[str, Any],
 ) -> None:
-    """Write a sheet of images, a class a row, and the images as npz."""
+    """Write a sheet of images, a class or prompt a row, and the images as npz."""
     import torch
 
+    from lina_lab.data.text import text_encoder
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
     from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
-    classes = _classes(labels, experiment.data.shape)
     sampling = _changed(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
-    wanted = torch.tensor(classes).repeat_interleave(each)
-    images = generate(model, wanted, sampling, seed, ShareDone(f"drawing {len(wanted)} images"))
-    out = out or folder / "samples" / f"sample-seed{seed}-{digest([classes, each, sampling.model_dump()])[:6]}.png"
+    if experiment.data.text is not None:
+        if labels or not prompts:
+            raise LabError(f"{folder.name} follows prompts: give some with --prompt, and no --labels")
+        rows: list[str] | list[int] = prompts
+        condition = text_encoder(experiment.data)(prompts)
+    elif prompts:
+        raise LabError(f"{folder.name} is conditioned on labels: it has no prompts; use --labels")
+    else:
+        rows = _classes(labels, experiment.data.shape)
+        condition = torch.tensor(rows)
+    condition = condition.repeat_interleave(each, dim=0)
+    images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"))
+    out = out or folder / "samples" / f"sample-seed{seed}-{digest([rows, each, sampling.model_dump()])[:6]}.png"
     save_sheet(out, images, each)
-    save_images(out.with_suffix(".npz"), images, wanted)
-    print(f"wrote {out} and {out.with_suffix('.npz').name} (classes {', '.join(map(str, classes))})")
+    of_images = [prompt for prompt in prompts for _ in range(each)]
+    save_images(out.with_suffix(".npz"), images, None if prompts else condition, of_images)
+    what = f"prompts {', '.join(map(repr, prompts))}" if prompts else f"classes {', '.join(map(str, rows))}"
+    print(f"wrote {out} and {out.with_suffix('.npz').name} ({what})")
 
 
 def evaluate_cell(
@@ -50,10 +69,10 @@ def evaluate_cell(
 ) -> None:
     """Print the metrics, and keep them with their settings in the cell's folder."""
     from lina_lab.data.datasets import load_dataset
-    from lina_lab.evaluation.evaluate import evaluate, labels_as
     from lina_lab.evaluation.extractors import load_extractor
+    from lina_lab.evaluation.measure import measure
     from lina_lab.training.cell import check_same_data
-    from lina_lab.training.images import generate
+    from lina_lab.training.images import generate, requests
     from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
@@ -68,9 +87,9 @@ def evaluate_cell(
     extract = load_extractor(changed.evaluation.extractor)
     dataset = load_dataset(changed.data)
     check_same_data(folder, dataset)
-    labels = labels_as(dataset.heldout.labels, changed.evaluation.num_samples)
-    images = generate(model, labels, changed.sampling, changed.seed, ShareDone(f"drawing {len(labels)} images"))
-    found = evaluate(images, labels, dataset, extract, changed.seed)
+    request, condition = requests(changed, dataset)
+    images = generate(model, condition, changed.sampling, changed.seed, ShareDone(f"drawing {len(condition)} images"))
+    found = measure(images, request, dataset, extract, changed.seed)
     path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
     record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}
     write_atomic(path, json.dumps(record, indent=1))

@@ -8,7 +8,6 @@ import typer
 
 from lina_lab.cli.options import RUNS, CellName, Runs
 from lina_lab.errors import LabError
-from lina_lab.ledger import add_to_result, find_cell
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +29,7 @@ def export(
     In the official layout: 00000/metadata.jsonl, 00000/samples/0000.png and so on.
     """
     from lina_lab.evaluation.geneval import export_images, read_prompts
+    from lina_lab.ledger import find_cell
 
     folder, read = find_cell(runs, cell), read_prompts(prompts)
     made_by, draw = _sampler(folder, [prompt.text for prompt in read], each, seed)
@@ -38,17 +38,29 @@ def export(
 
 
 def _sampler(
-    folder: Path,
-    texts: Sequence[str],  # noqa: ARG001, for cells that have prompts
-    each: int,  # noqa: ARG001
-    seed: int,  # noqa: ARG001
+    folder: Path, texts: Sequence[str], each: int, seed: int
 ) -> "tuple[dict[str, Any], Callable[[list[int]], Tensor]]":
     """What images are drawn with, and what draws those of some prompts: `each` of the first, of the second, ...
 
     Raises:
         LabError: if the cell has no prompts.
     """
-    raise LabError(f"{folder.resolve().name} is conditioned on labels: it has no prompts")
+    from lina_lab.data.text import text_encoder
+    from lina_lab.training.images import generate
+    from lina_lab.training.trained import load_trained
+
+    experiment, model = load_trained(folder)
+    key = folder.resolve().name
+    if experiment.data.text is None:
+        raise LabError(f"{key} is conditioned on labels: it has no prompts")
+    condition = text_encoder(experiment.data)(texts)  # an unknown word is told before anything is drawn
+
+    def draw(numbers: list[int]) -> "Tensor":
+        images = [number * each + index for number in numbers for index in range(each)]
+        asked = condition[numbers].repeat_interleave(each, dim=0)
+        return generate(model, asked, experiment.sampling, seed, numbers=images)
+
+    return {"key": key, "seed": seed, "sampling": experiment.sampling.model_dump()}, draw
 
 
 @geneval_app.command("import")
@@ -65,6 +77,7 @@ def import_results(
     lab sync and lab table show them then.
     """
     from lina_lab.evaluation.geneval import PREFIX, read_results
+    from lina_lab.ledger import add_to_result, find_cell
 
     folder = find_cell(runs, cell)
     metrics, record = read_results(results, folder.resolve().name, export_folder)

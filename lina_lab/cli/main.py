@@ -160,7 +160,8 @@ def sample(
     cell: CellName,
     out: Annotated[Path | None, typer.Option(help="PNG to write; an .npz with the images is put beside it.")] = None,
     labels: Annotated[str, typer.Option(help="Classes, e.g. 0,3,7; by default all.")] = "",
-    each: Annotated[int, typer.Option(min=1, help="Images of each class.")] = 8,
+    prompt: Annotated[list[str], typer.Option(help="A prompt, again for more, of a cell that follows them.")] = [],  # noqa: B006
+    each: Annotated[int, typer.Option(min=1, help="Images of each class or prompt.")] = 8,
     guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Autoregressive steps; by default the cell's.")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps; by default the cell's.")] = None,
@@ -171,7 +172,7 @@ def sample(
     from lina_lab.cli.cells import sample_cell
 
     changes = {"guidance_scale": guidance, "autoregressive_steps": steps, "flow_steps": flow_steps}
-    sample_cell(runs, cell, out, labels, each, seed, {k: v for k, v in changes.items() if v is not None})
+    sample_cell(runs, cell, out, labels, prompt, each, seed, {k: v for k, v in changes.items() if v is not None})
 
 
 @app.command()

@@ -45,7 +45,8 @@ def profile_designs(options: Options, setting: attention.Setting, tokens: Sequen
     layouts = [layout_of(length) for length in sorted(set(tokens))]
     told = ", ".join(f"{lay.tokens} = {lay.prefix} + {lay.height} x {lay.width}" for lay in layouts)
     print(f"lengths, prefix + grid: {told}", flush=True)
-    chosen, omitted = designs(setting.precision)
+    kernels = setting.device.type == "cuda" and setting.execution.attention_backend != "torch"
+    chosen, omitted = designs(setting.precision, kernels=kernels)
     for line in omitted:
         print(f"left out: {line}")
     table = attention.profile_attention(setting, tokens, chosen, ShareDone("profiling"))

@@ -61,7 +61,7 @@ SOURCES = {
     "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0, balanced=True),
     "emoji": Source(channels=3, num_classes=10, sides=(32, 64), vocabulary=len(words_of("emoji"))),
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
-    "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes"))),
+    "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
 }
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from lina_lab.data.words import split_words
 from lina_lab.errors import LabError
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -105,12 +106,12 @@ def is_held_out(request: Request) -> bool:
 
 
 def parse(text: str) -> Request:
-    """What a prompt asks for, whatever its case and spaces.
+    """What a prompt asks for, whatever its case, spaces and punctuation.
 
     Raises:
         LabError: naming the word that is wrong, its place, and what would be right there.
     """
-    words = text.lower().split()
+    words = split_words(text)
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
     if not words:
         raise LabError("the prompt is empty; it must be as in: a red circle left of a square")

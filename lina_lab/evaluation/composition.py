@@ -96,7 +96,7 @@ def is_right(objects: Sequence[Found], request: Request) -> bool:
     if request.relation is None:
         return True
     first, second = ([one for one in objects if _fits(one, phrase)] for phrase in phrases)
-    return any(request.relation in relations(a, b) for a in first for b in second if a is not b)
+    return any(request.relation in relations(a, b) for a in first for b in second)
 
 
 def _fits(one: Found, phrase: Phrase) -> bool:

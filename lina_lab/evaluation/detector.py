@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lina_lab.data.shapes import PALETTE, Pixels, coverage
 from lina_lab.data.shapes_grammar import SHAPES
+from lina_lab.data.shapes_scenes import RADII
 
 Mask = NDArray[np.bool_]
 LEAST_AREA = 0.008
@@ -26,6 +27,8 @@ LEAST_AREA = 0.008
 LEAST_FIT = 0.9
 """Likeness below which an object is none of the shapes. Drawn ones stay above it under all of `CORRUPTIONS`; discs cut
 in half, bars, crosses on their side and open rings do not reach it."""
+RADIUS_RANGE = (0.75 * RADII[0], RADII[1] / 0.75)
+"""Smaller and larger objects are none of the shapes: single patches of a bad generator would often be squares."""
 SECOND_COLOUR = 0.3
 """Share of connected pixels from which another colour is an object of its own that touches the first."""
 LARGEST_SIDE = 64
@@ -111,7 +114,8 @@ def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
     patch, corner = _patch(cover * own, own)
     fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
     (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)
-    return Found(shape if fit >= LEAST_FIT else None, colour, (x - r, y - r, x + r, y + r), fit)
+    known = fit >= LEAST_FIT and RADIUS_RANGE[0] <= r <= RADIUS_RANGE[1]
+    return Found(shape if known else None, colour, (x - r, y - r, x + r, y + r), fit)
 
 
 def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:

@@ -122,6 +122,7 @@ def _claim(folder: Path, manifest: Mapping[str, Any]) -> None:
         write_atomic(path, json.dumps(manifest, indent=1))
         return
     old = read_manifest(folder)
+    manifest = json.loads(json.dumps(manifest))  # as it was read
     differs = [name for name in sorted(old.keys() | manifest.keys()) if old.get(name) != manifest.get(name)]
     if differs:
         raise LabError(f"{folder}: holds images made with another {', '.join(differs)}; give --out another folder")

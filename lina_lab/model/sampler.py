@@ -18,7 +18,8 @@ from lina_lab.model.attention import take
 from lina_lab.model.draws import sampling_draws
 from lina_lab.model.lina import Lina
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, Tensor], None]
+"""Called after each step with its number, the number of steps, and the latents (B, C, h, w) so far, 0 where unknown."""
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -27,9 +28,9 @@ def sample(
     labels: Tensor,
     config: SamplingConfig,
     generators: Sequence[Generator],
-    progress: Progress = lambda step, steps: None,
+    progress: Progress = lambda step, steps, latent: None,
 ) -> Tensor:
-    """Latents (B, C, h, w) of labels or prompts, one generator for each image; `progress(step, steps)` after each."""
+    """Latents (B, C, h, w) of labels or prompts, one generator for each image."""
     order, noise = sampling_draws(generators, model.tokens, model.values)
     return sample_of_draws(model, labels, config, order.to(labels.device), noise.to(labels.device), progress)
 
@@ -41,7 +42,7 @@ def sample_of_draws(
     config: SamplingConfig,
     order: Tensor,
     noise: Tensor,
-    progress: Progress = lambda step, steps: None,
+    progress: Progress = lambda step, steps, latent: None,
     *,
     static: bool | None = None,
 ) -> Tensor:
@@ -78,7 +79,7 @@ def sample_of_draws(
             projected = model.patch(predicted)
             tokens = tokens.scatter(1, _index(wanted, projected), projected.to(tokens.dtype))
             known += count
-            progress(step + 1, len(counts))
+            progress(step + 1, len(counts), model.unpatchify(latent))
     return model.unpatchify(latent)
 
 

@@ -24,10 +24,11 @@ class Design(NamedTuple):
     """Whether the core is float32 in any precision, where its normalization has that."""
 
 
-def designs(precision: str) -> tuple[list[Design], list[str]]:
+def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], list[str]]:
     """LINA, then LINA with every other value of every axis, one at a time, then plain softmax; and what was left out.
 
-    Designs that compute the same are one. In bf16 there is also LINA without its float32 core.
+    Designs that compute the same are one. In bf16 there is also LINA without its float32 core, unless it is computed by
+    `kernels`, which have no other.
     """
     found, omitted = {LINA: Design(BASE, LINA)}, []
     changes = [(name, value) for name, axis in AXES.items() for value in axis.values]
@@ -40,7 +41,9 @@ def designs(precision: str) -> tuple[list[Design], list[str]]:
             found.setdefault(config, Design(f"{axis} {value}", config))
     softmax = AttentionConfig(normalization="softmax")
     found.setdefault(softmax, Design(SOFTMAX, softmax))
-    more = [Design(NO_FLOAT32, LINA, float32_core=False)] if precision == "bf16" else []
+    if precision == "bf16" and kernels:
+        omitted.append(f"{NO_FLOAT32}: the kernels have no other core; --backend torch measures it")
+    more = [Design(NO_FLOAT32, LINA, float32_core=False)] if precision == "bf16" and not kernels else []
     return [*found.values(), *more], omitted
 
 

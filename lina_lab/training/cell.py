@@ -12,13 +12,14 @@ from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
+from lina_lab.evaluation.evaluate import check_enough
 from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.measure import measure
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.group import train_together
-from lina_lab.training.images import generate, save_images
+from lina_lab.training.images import generate, requests, save_images
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, device, find_start, train
 from lina_lab.training.trained import Trained, keep_trained, load_trained, training_seconds
@@ -57,17 +58,17 @@ def run_cell(
             return "diverged"
 
         started = time.monotonic()
-        labels = labels_as(dataset.heldout.labels, experiment.evaluation.num_samples)
+        request, condition = requests(experiment, dataset)
         shows = _shows_sampling(folder, experiment, stop or threading.Event())
-        images = generate(trained.model, labels, experiment.sampling, experiment.seed, shows)
+        images = generate(trained.model, condition, experiment.sampling, experiment.seed, shows)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
-    save_images(folder / "samples" / "generated.npz", images, labels)
+    save_images(folder / "samples" / "generated.npz", images, *request)
     seconds["sampling"] = time.monotonic() - started
 
     started = time.monotonic()
     write_state(folder, phase="evaluating", step=steps, steps=steps)
-    evaluation = evaluate(images, labels, dataset, extractor, experiment.seed)
+    evaluation = measure(images, request, dataset, extractor, experiment.seed)
     seconds["evaluation"] = time.monotonic() - started
     append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}

@@ -1,14 +1,18 @@
 """Images of a trained model: drawn, each from a generator of its own, and kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import SamplingConfig
-from lina_lab.data.datasets import to_uint8
+from lina_lab.data.datasets import Dataset, Examples, to_uint8
+from lina_lab.data.text import conditions
+from lina_lab.evaluation.measure import Request, requested
 from lina_lab.model.draws import stream
 from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample
@@ -18,27 +22,43 @@ SAMPLING_BATCH = 250
 
 def generate(
     model: Lina,
-    labels: Tensor,
+    condition: Tensor,
     sampling: SamplingConfig,
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
+    numbers: Sequence[int] | None = None,
 ) -> Tensor:
-    """Images (n, 3, H, W) uint8 of labels (n,). Image i has a generator of its own, so batches do not matter."""
+    """Images (n, 3, H, W) uint8 of n labels or prompts.
+
+    Each has a generator of its own, named by its number (0 to n - 1 by default): what is drawn beside it, and how many
+    at once, does not matter.
+    """
+    numbers = range(len(condition)) if numbers is None else numbers
     device = next(model.parameters()).device
     images = []
-    for first in range(0, len(labels), SAMPLING_BATCH):
-        chunk = labels[first : first + SAMPLING_BATCH]
-        generators = [stream(seed, "sample", first + i) for i in range(len(chunk))]
+    for first in range(0, len(condition), SAMPLING_BATCH):
+        chunk = condition[first : first + SAMPLING_BATCH]
+        generators = [stream(seed, "sample", number) for number in numbers[first : first + SAMPLING_BATCH]]
 
-        def step_done(step: int, steps: int, first: int = first, size: int = len(chunk)) -> None:
-            progress((first + size * step / steps) / len(labels))
+        def step_done(step: int, steps: int, _: Tensor, first: int = first, size: int = len(chunk)) -> None:
+            progress((first + size * step / steps) / len(condition))
 
         images.append(to_uint8(sample(model, chunk.to(device), sampling, generators, step_done).float().cpu()))
     return torch.cat(images)
 
 
-def save_images(path: Path, images: Tensor, labels: Tensor) -> None:
-    """An npz that ADM's evaluator reads: `arr_0` (n, H, W, 3) uint8; `labels` beside it."""
+def requests(experiment: Experiment, dataset: Dataset) -> tuple[Request, Tensor]:
+    """What an experiment draws to be measured, and what the model is conditioned on for it, (n,) and more."""
+    prompts = experiment.data.text is not None
+    request = requested(dataset.heldout, experiment.evaluation.num_samples, prompts=prompts)
+    asked = Examples(dataset.heldout.images, request.labels, request.prompts)
+    return request, conditions(experiment.data)(asked)
+
+
+def save_images(path: Path, images: Tensor, labels: Tensor | None, prompts: Sequence[str] = ()) -> None:
+    """An npz that ADM's evaluator reads: `arr_0` (n, H, W, 3) uint8; `labels` and `prompts` beside it."""
     part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, arr_0=images.permute(0, 2, 3, 1).numpy(), labels=labels.numpy())
+    beside = {"labels": None if labels is None else labels.numpy(), "prompts": np.array(prompts) if prompts else None}
+    known: dict[str, Any] = {name: array for name, array in beside.items() if array is not None}
+    np.savez_compressed(part, arr_0=images.permute(0, 2, 3, 1).numpy(), **known)
     part.replace(path)

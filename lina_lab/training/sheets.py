@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lina_lab.files import write_atomic
 
-SHOWN_SIDE = 40
+SHOWN_SIDE = 64
 """Small images are enlarged by a whole factor to about this many pixels, so that their pixels can be seen."""
 
 

@@ -9,8 +9,7 @@ import torch
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
-from lina_lab.evaluation.evaluate import labels_as
-from lina_lab.training.images import SAMPLING_BATCH, generate
+from lina_lab.training.images import SAMPLING_BATCH, generate, requests
 from lina_lab.training.train import build_model, train
 
 SHORT, LONG = 2, 12
@@ -31,8 +30,7 @@ def cell_seconds(experiment: Experiment) -> float:
     timed = max(1, min(batch, int(batch * FLOPS / step_flops)))
     short, long = (_training_seconds(experiment, timed, steps) for steps in (SHORT, LONG))
     training = max(long - short, 0.0) / (LONG - SHORT) * experiment.training.steps * batch / timed
-    dataset = load_dataset(experiment.data)
-    labels = labels_as(dataset.heldout.labels, experiment.evaluation.num_samples)
+    _, labels = requests(experiment, load_dataset(experiment.data))
     drawn = labels[:: max(1, len(labels) // SAMPLING_BATCH)][:SAMPLING_BATCH]
     model = build_model(experiment).eval()
     started = time.monotonic()

@@ -125,7 +125,7 @@ def test_on_a_gpu_the_graph_gives_the_plain_samples_and_nothing_waits_for_the_de
     draws = [tensor.cuda() for tensor in sampling_draws(generators(3), made.tokens, made.values)]
     plain = sample_of_draws(made, labels, GUIDED, *draws, static=False)
 
-    def strict(step: int, steps: int) -> None:
+    def strict(step: int, steps: int, latent: torch.Tensor) -> None:
         torch.cuda.set_sync_debug_mode("error" if step < steps else "default")
 
     try:

@@ -159,7 +159,7 @@ def test_guidance_below_one_at_the_start_of_the_ramp_works():
 def test_sampling_reports_every_step():
     seen = []
     made = model()
-    sample(made, torch.arange(2), SAMPLING, generators(2), lambda step, steps: seen.append((step, steps)))
+    sample(made, torch.arange(2), SAMPLING, generators(2), lambda step, steps, latent: seen.append((step, steps)))
     assert seen == [(i, 6) for i in range(1, 7)]
 
 

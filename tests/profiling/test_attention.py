@@ -51,6 +51,9 @@ def test_plain_softmax_has_nothing_beside_and_bf16_adds_the_core_without_float32
     assert softmax.config == AttentionConfig(normalization="softmax")
     assert [design.name for design in found if not design.float32_core] == ["float32 core off"]
     assert set(MAIN) <= {design.name for design in found}
+    by_kernels, omitted = designs("bf16", kernels=True)
+    assert by_kernels == designs("fp32")[0]  # the kernels know no other core
+    assert omitted[-1].startswith("float32 core off: ")
 
 
 def test_layouts_are_the_published_ones_and_others_are_nearly_square():

@@ -68,9 +68,14 @@ def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision
     assert (parts["reason"] == "").all()
     if precision == "fp32":  # each of four LayerNorms keeps its input, and a mean and a deviation of each token
         assert rows.loc["decoder: norm", "activation_bytes"] == 4 * 3 * 70 * (32 + 2) * 4
+    kept = 2 * 3 * 70 * (32 + 2 * 128) * 4  # of two MLPs: input, before and after GELU
+    mlp = rows.loc["decoder: mlp", "activation_bytes"]
+    assert mlp == kept if precision == "fp32" else mlp < kept
     assert rows.loc[WHOLE, "activation_bytes"] > rows.loc[["context", "decoder", "head"], "activation_bytes"].sum()
     assert facts.keys() == {"optimizer_ms", "step_ms", "images_per_second", "utilisation", "sampling_seconds"}
     assert all(value > 0 for value in facts.values())
+    work = 3 * 2 * rows.loc[WHOLE, "macs"]
+    assert facts["utilisation"] == pytest.approx(work / (facts["step_ms"] / 1000) / FAST.flops_per_second)
     assert shares == sorted(shares)
     assert shares[-1] == 1
 

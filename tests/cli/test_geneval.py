@@ -1,0 +1,134 @@
+"""`lab geneval`: into the ledger, the table and MLflow, and what a user is told."""
+
+import json
+import sys
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lina_lab.analysis.table import readable, results_table
+from lina_lab.cli import main as cli
+from lina_lab.data.shapes_grammar import TAGS
+from lina_lab.errors import LabError
+from lina_lab.evaluation.geneval import export_images, read_prompts
+from lina_lab.ledger import read_metrics, read_result
+
+OVERALL = "eval/geneval/overall"
+
+
+@pytest.fixture
+def finished(study, tmp_path):
+    """A finished sweep; `results(key, wrong)` writes results of an export of a cell's images."""
+    made = study()
+    prompts = tmp_path / "evaluation_metadata.jsonl"
+    lines = [{"tag": TAGS[n % 6], "include": [], "prompt": f"a photo of {n} benches"} for n in range(12)]
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def results(key: str, wrong: int):
+        out = tmp_path / f"out-{key}"
+        export_images(
+            out,
+            read_prompts(prompts),
+            1,
+            {"key": key, "seed": 0},
+            lambda n: torch.zeros(len(n), 3, 4, 4, dtype=torch.uint8),
+        )
+        path = tmp_path / "results.jsonl"
+        told = [
+            {**line, "filename": f"{out}/{n:05d}/samples/0000.png", "correct": n >= wrong}
+            for n, line in enumerate(lines)
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in told))
+        return path
+
+    return made, prompts, results
+
+
+def run(made, *words):
+    return CliRunner().invoke(cli.app, ["geneval", *map(str, words), "--runs", str(made.runs)])
+
+
+def test_official_results_reach_the_ledger_and_the_table(finished):
+    made, _, results = finished
+    key = made.plan.cells[0].key
+    before = read_result(made.runs / key)
+    done = run(made, "import", key, results(key, wrong=6))
+    assert done.exit_code == 0, done.output
+    assert f"{OVERALL}             0.5" in done.output
+    result = read_result(made.runs / key)
+    assert result["metrics"][OVERALL] == 0.5
+    assert result["geneval"]["num_prompts"] == 12
+    assert {k: v for k, v in result["metrics"].items() if "geneval" not in k} == before["metrics"]
+    assert {k: v for k, v in result.items() if k not in {"metrics", "geneval"}} == {
+        k: v for k, v in before.items() if k != "metrics"
+    }
+    assert (100, OVERALL, 0.5) in [row[:3] for row in read_metrics(made.runs / key)]
+    table = results_table(made.runs, made.stored)
+    assert table[OVERALL].dropna().tolist() == [0.5]
+    assert readable(table, []).loc[0, "GenEval"] == "0.5"
+
+
+def test_results_that_are_imported_again_take_the_place_of_the_old(finished):
+    made, _, results = finished
+    key = made.plan.cells[0].key
+    rows = len(read_metrics(made.runs / key))
+    run(made, "import", key, results(key, wrong=6))
+    done = run(made, "import", key, results(key, wrong=0))
+    assert done.exit_code == 0, done.output
+    assert read_result(made.runs / key)["metrics"][OVERALL] == 1
+    told = read_metrics(made.runs / key)
+    assert [row.value for row in told if row.metric == OVERALL] == [1.0]
+    assert len(told) == rows + 3 * 7
+
+
+def test_results_reach_mlflow_by_the_usual_sync(finished, monkeypatch):
+    from mlflow import MlflowClient
+
+    from lina_lab.tracking.shipper import sync
+    from lina_lab.tracking.store import store_uri
+
+    made, _, results = finished
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sync(made.runs, made.stored)
+    key = made.plan.cells[0].key
+    run(made, "import", key, results(key, wrong=6))
+    sync(made.runs, made.stored)
+    client = MlflowClient(store_uri(made.runs))
+    experiment = client.get_experiment_by_name("fake")
+    found = client.search_runs([experiment.experiment_id], f"tags.`lab.key` = '{key}'")
+    assert [one.data.metrics[OVERALL] for one in found] == [0.5]
+
+
+def test_results_of_another_cell_are_refused(finished):
+    made, _, results = finished
+    first, second = (cell.key for cell in made.plan.cells[:2])
+    with pytest.raises(LabError, match=f"holds results of cell {second}, not {first}"):
+        CliRunner().invoke(
+            cli.app,
+            ["geneval", "import", first, str(results(second, 0)), "--runs", str(made.runs)],
+            catch_exceptions=False,
+        )
+    assert OVERALL not in read_result(made.runs / first)["metrics"]
+
+
+def test_a_cell_that_is_not_finished_takes_no_results(finished):
+    made, _, results = finished
+    key = made.plan.cells[0].key
+    path = results(key, 0)
+    made.change(0, state="diverged")
+    assert isinstance(run(made, "import", key, path).exception, LabError)
+    made.unfinish(0, "waiting")
+    assert "the cell is not finished" in str(run(made, "import", key, path).exception)
+
+
+def test_a_cell_of_labels_has_no_prompts(finished, tmp_path, monkeypatch, capsys):
+    made, prompts, _ = finished
+    key = made.plan.cells[0].key
+    words = ["export", key, "--prompts", str(prompts), "--out", str(tmp_path / "o"), "--runs", str(made.runs)]
+    monkeypatch.setattr(sys, "argv", ["lab", "geneval", *words])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"error: {key} is conditioned on labels: it has no prompts\n"
+    assert not (tmp_path / "o").exists()
