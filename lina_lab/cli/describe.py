@@ -16,6 +16,7 @@ from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
 from lina_lab.config.load import ConfigError, Document, Problem, override, validate
 from lina_lab.config.model import ModelConfig
+from lina_lab.config.settings import EXTRACTORS
 from lina_lab.config.sizes import PUBLISHED_SIZES
 from lina_lab.config.sweep import parse_settings
 from lina_lab.errors import LabError
@@ -115,19 +116,24 @@ def _weights() -> list[tuple[str, str]]:
         INCEPTION_SOURCE,
         INCEPTION_VARIABLE,
         find_inception_weights,
-        load_extractor,
     )
 
-    try:
-        digits = load_extractor("digits-cnn").id
-    except LabError as error:
-        digits = f"DAMAGED: {error}"
     inception = find_inception_weights()
     missing = (
         f"not here, and needed for extractor inception alone: get {INCEPTION_FILE} from {INCEPTION_SOURCE} "
         f"and name its path in {INCEPTION_VARIABLE}"
     )
-    return [("extractor digits-cnn", digits), ("extractor inception", str(inception or missing))]
+    embedded = [(f"extractor {name}", _state_of_extractor(name)) for name in EXTRACTORS]
+    return [*embedded, ("extractor inception", str(inception or missing))]
+
+
+def _state_of_extractor(name: str) -> str:
+    from lina_lab.evaluation.extractors import load_extractor
+
+    try:
+        return load_extractor(name).id
+    except LabError as error:
+        return f"DAMAGED: {error}"
 
 
 def _places(runs: Path) -> list[tuple[str, str]]:

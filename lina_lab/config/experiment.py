@@ -15,6 +15,7 @@ from lina_lab.config.settings import (
     EvaluationConfig,
     ExecutionConfig,
     LoggingConfig,
+    Reads,
     SamplingConfig,
     TrainingConfig,
 )
@@ -81,12 +82,19 @@ class Experiment(Config):
         return self
 
     def _fits_extractor(self) -> None:
-        shape, name = (self.data.shape.channels, self.data.side), self.evaluation.extractor
-        fitting = [other for other, reads in EXTRACTORS.items() if reads[1:] == shape] + ["inception"]
+        data, name = self.data, self.evaluation.extractor
+        own = Reads(data.name, data.shape.channels, data.side)
+        # A folder of images has no extractor of its own: any that reads its shape may stand in, by name.
+        fitting = [
+            other
+            for other, reads in EXTRACTORS.items()
+            if reads == own or (data.name == "images" and reads[1:] == own[1:])
+        ]
+        fitting += ["inception"]
         if name not in fitting:
             raise KeyProblem(
                 "evaluation.extractor",
-                f"extractor of {self.data.name} of side {self.data.side} must be {' or '.join(fitting)}, not {name}",
+                f"extractor of {data.name} of side {data.side} must be {' or '.join(fitting)}, not {name}",
             )
 
 

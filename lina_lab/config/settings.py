@@ -80,12 +80,16 @@ EXTRACTORS = {
     "digits-cnn": Reads("digits", channels=1, side=8),
     "emoji-cnn-32": Reads("emoji", channels=3, side=32),
     "emoji-cnn-64": Reads("emoji", channels=3, side=64),
+    "shapes-cnn-32": Reads("shapes", channels=3, side=32),
+    "shapes-cnn-64": Reads("shapes", channels=3, side=64),
 }
 """The embedded ones; inception reads images of any shape."""
 
 
 class EvaluationConfig(Config):
-    extractor: Literal["digits-cnn", "emoji-cnn-32", "emoji-cnn-64", "inception"] = "digits-cnn"
+    extractor: Literal["digits-cnn", "emoji-cnn-32", "emoji-cnn-64", "shapes-cnn-32", "shapes-cnn-64", "inception"] = (
+        "digits-cnn"
+    )
     """Whose features are compared; what it was trained on must have the shape of the data set."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, the classes in the proportions of the held-out split."""

@@ -1,6 +1,6 @@
 """Train an embedded extractor for RGB images: python -m lina_lab.evaluation.train_image_extractor emoji-cnn-32.
 
-The name is one of `EXTRACTORS`, which says the data set and the side. It sees the training split alone, and writes its
+`EXTRACTORS` says the data set and the side. It sees the training split alone, and writes its
 weights beside the others, named by their content. One thread, some minutes.
 
 Classes alone teach little about what an image shows. Where the set has captions, a head for their words is trained
@@ -18,17 +18,19 @@ from torch import Generator, Tensor, nn
 
 from lina_lab.config.data import DataConfig
 from lina_lab.config.settings import EXTRACTORS
-from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.data.datasets import load_dataset
+from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.words import split_words
 from lina_lab.evaluation.extractors import WEIGHTS, Embedded, new_network
 from lina_lab.files import write_named
 
+NAMES = [name for name, reads in EXTRACTORS.items() if reads.channels == 3]
 STEPS, BATCH, LEARNING_RATE = 2500, 64, 2e-3
 LARGEST_NOISE = 0.8
 LARGEST_BLUR = 1 / 16
 """Of the side."""
 LARGEST_SHIFT = 1 / 8
-QUALITY_WEIGHT, WORDS_WEIGHT = 4.0, 1.0
+QUALITY_WEIGHT, WORDS_WEIGHT = 20.0, 1.0
 FEWEST = 5
 """Training captions that a word must be in to be a target."""
 
@@ -55,61 +57,79 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def shifted(images: Tensor, generator: Generator) -> Tensor:
-    """Every image moved by up to an eighth of its side, on white."""
+    """Every image moved by up to an eighth of its side; its border is repeated."""
     side = images.shape[-1]
     most = int(LARGEST_SHIFT * side)
-    padded = F.pad(images, (most,) * 4, value=1.0)
+    padded = F.pad(images, (most,) * 4, mode="replicate")
     places = torch.randint(0, 2 * most + 1, (len(images), 2), generator=generator).tolist()
     return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, places, strict=True)])
 
 
-def word_targets(captions: Sequence[str]) -> Tensor:
-    """(n, W) 0 or 1: which of the words that at least `FEWEST` captions have, in alphabetical order, a caption has."""
+def frequent_words(captions: Sequence[str]) -> list[str]:
+    """The words that at least `FEWEST` captions have, in alphabetical order."""
+    counts = Counter(word for caption in captions for word in set(split_words(caption)))
+    return sorted(word for word, count in counts.items() if count >= FEWEST)
+
+
+def word_targets(captions: Sequence[str], known: Sequence[str]) -> Tensor:
+    """(n, W) 0 or 1: which of the known words a caption has."""
     split = [set(split_words(caption)) for caption in captions]
-    counts = Counter(word for words in split for word in words)
-    known = sorted(word for word, count in counts.items() if count >= FEWEST)
     return torch.tensor([[float(word in words) for word in known] for words in split])
+
+
+def training_examples(data: Dataset, index: Tensor) -> Examples:
+    """The training examples of indices (n,); those of a set without end are drawn."""
+    if data.draw is not None:
+        return data.draw(index)
+    images, labels, captions = data.train
+    return Examples(images[index], labels[index], [captions[i] for i in index.tolist()] if captions else ())
 
 
 def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
     """The extractor of a name, trained on the training split alone."""
     torch.set_num_threads(1)
     generator = Generator().manual_seed(seed)
-    images, labels, captions = data.train
+    known = frequent_words(data.train.captions)
     model = new_network(name)
-    targets = word_targets(captions) if captions else torch.zeros(len(images), 0)
-    words = nn.Linear(model.dim, targets.shape[1])
-    learnt = [*model.parameters(), *words.parameters()] if captions else [*model.parameters()]
+    words = nn.Linear(model.dim, len(known)) if known else None
+    learnt = [*model.parameters(), *(words.parameters() if words else ())]
     for parameter in learnt:
         bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
         torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
     optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    count = len(data.train.images) if data.draw is None else STEPS * BATCH
     for _ in range(STEPS):
-        index = torch.randint(len(images), (BATCH,), generator=generator)
-        corrupted, quality = corrupt(shifted(images[index], generator), generator)
+        images, labels, captions = training_examples(data, torch.randint(count, (BATCH,), generator=generator))
+        corrupted, strength = corrupt(shifted(images, generator), generator)
         raw, logits, estimate = model(corrupted)
-        loss = F.cross_entropy(logits, labels[index]) + QUALITY_WEIGHT * F.mse_loss(estimate, quality)
-        if captions:
-            found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets[index], reduction="sum")
+        # Of the square root: the features then answer to weak noise as well.
+        loss = F.cross_entropy(logits, labels) + QUALITY_WEIGHT * F.mse_loss(estimate, strength.sqrt())
+        if words is not None:
+            targets = word_targets(captions, known)
+            found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets, reduction="sum")
             loss = loss + WORDS_WEIGHT * found / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():
-        model.centre.copy_(torch.cat([model(part)[0] for part in images.split(BATCH)]).mean(0))
+        model.centre.copy_(torch.cat([model(part)[0] for part in data.train.images.split(BATCH)]).mean(0))
     return model.eval()
 
 
 def main() -> None:
-    name = sys.argv[1]
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in NAMES:
+        raise SystemExit(f"the extractor must be one of {', '.join(NAMES)}, not {name!r}")
     reads = EXTRACTORS[name]
     data = load_dataset(DataConfig.model_validate({"name": reads.data, "side": reads.side}))
     model = train(name, data)
     with torch.no_grad():
         accuracy = (model(data.heldout.images)[1].argmax(-1) == data.heldout.labels).float().mean().item()
-    path = write_named(WEIGHTS, name, ".safetensors", save(model.state_dict()))
+    # Half precision halves what the package ships; loaded, they compute in single.
+    weights = {key: value.half() for key, value in model.state_dict().items()}
+    path = write_named(WEIGHTS, name, ".safetensors", save(weights))
     print(f"held-out accuracy {accuracy:.3f}, {sum(p.numel() for p in model.parameters()):,} parameters, wrote {path}")
 
 

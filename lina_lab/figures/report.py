@@ -25,6 +25,7 @@ from lina_lab.analysis.table import (
 from lina_lab.analysis.tuning import tuned_names
 from lina_lab.analysis.verdicts import Finding, findings, verdicts_table
 from lina_lab.figures import words
+from lina_lab.figures.composition import composition_figure
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.efficiency import efficiency_figure
 from lina_lab.figures.forest import forest_figure
@@ -90,6 +91,7 @@ def _study_figures(
         "scaling": scaling_figure(table, plan),
         "gap": gap_figure(found),
         "forest": forest_figure(effects, "FID"),
+        "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
         "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),

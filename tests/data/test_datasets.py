@@ -2,23 +2,44 @@
 
 import hashlib
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from lina_lab.config.data import DIGITS, SOURCES, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
 
 
-def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises():
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of images of four classes."""
+    generator = np.random.default_rng(0)
+    for label in range(4):
+        (tmp_path / f"class {label}").mkdir()
+        for number in range(30):
+            pixels = generator.integers(0, 256, (33, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"class {label}" / f"{number}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises(name, folder):
+    more = {"path": str(folder), "num_classes": 4} if name == "images" else {}
+    config = DataConfig.model_validate({"name": name} | more)
+    data, shape = load_dataset(config), config.shape
     assert set(LOADERS) == set(SOURCES)
-    for name in SOURCES:
-        config = DataConfig.model_validate({"name": name})
-        data, shape = load_dataset(config), config.shape
-        for images, labels in ((data.train.images, data.train.labels), (data.heldout.images, data.heldout.labels)):
-            assert images.shape == (len(labels), shape.channels, shape.side, shape.side)
-            assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
-            assert -1 <= images.min() < images.max() <= 1
-            assert set(labels.tolist()) == set(range(shape.num_classes))
+    assert data.name == name
+    for images, labels, captions in (data.train, data.heldout):
+        assert images.shape == (len(labels), shape.channels, shape.side, shape.side)
+        assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+        assert -1 <= images.min() < images.max() <= 1
+        assert len(captions) in {0, len(labels)}
+        assert set(labels.tolist()) <= set(range(shape.num_classes))
+    assert set(data.train.labels.tolist()) == set(range(shape.num_classes))
+    counts = data.heldout.labels.bincount(minlength=shape.num_classes)
+    assert not SOURCES[name].balanced or len(counts.unique()) == 1
 
 
 def test_the_split_is_a_balanced_partition_of_all_digits():

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import evaluate
+from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
 from lina_lab.evaluation.extractors import load_extractor
 
 
@@ -122,8 +122,63 @@ def test_the_same_images_give_the_same_numbers(data, digits, generated):
 
 def test_labels_that_are_not_balanced_are_refused(data, digits, generated):
     images, labels = generated
-    with pytest.raises(ValueError, match="every class must have the same number"):
-        evaluate(images[:-1], labels[:-1], data, digits, seed=0)
+    swapped = labels.clone()
+    swapped[0] = 1
+    with pytest.raises(
+        ValueError, match=r"labels must be as the held-out split: \[40, 40, .*\] of the classes, not \[39, 41"
+    ):
+        evaluate(images, swapped, data, digits, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "expected"),
+    [
+        ([50] * 10, 1000, [100] * 10),
+        ([50] * 10, 500, [50] * 10),
+        ([1, 1, 1], 8, [3, 3, 2]),  # equal remainders: the lower class first
+        ([3, 0, 1], 10, [8, 0, 2]),  # 7.5 and 2.5
+        ([47, 16, 16, 12, 9], 10, [5, 2, 1, 1, 1]),  # largest remainders by hand: 4.7, 1.6, 1.6, 1.2, 0.9
+        ([2, 1], 1, [1, 0]),
+    ],
+)
+def test_labels_have_the_proportions_of_the_reference_by_largest_remainders(sizes, count, expected):
+    reference = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).flip(0)
+    labels = labels_as(reference, count)
+    assert labels.bincount(minlength=len(sizes)).tolist() == expected
+    assert labels.tolist() == sorted(labels.tolist())
+
+
+def test_labels_of_digits_are_what_they_always_were(data):
+    assert torch.equal(labels_as(data.heldout.labels, 1000), torch.arange(10).repeat_interleave(100))
+
+
+def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data, digits, generated):
+    """Half of the reference's zeros are taken away, and so must be half of the generated ones."""
+    images, labels = generated
+    some = torch.ones(500, dtype=torch.bool)
+    some[(data.heldout.labels == 0).nonzero().flatten()[:25]] = False
+    uneven = data._replace(heldout=data.heldout.where(some))
+    kept = torch.ones(400, dtype=torch.bool)
+    kept[:20] = False
+    record = evaluate(images[kept], labels[kept], uneven, digits, seed=0).record
+    assert record["labels"] == "as the held-out split"
+    with pytest.raises(ValueError, match="labels must be as the held-out split"):
+        evaluate(images, labels, uneven, digits, seed=0)
+
+
+def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated):
+    names = evaluate(*generated, data._replace(name="else"), digits, seed=0).metrics
+    assert "eval/class_accuracy/digits-cnn" not in names
+    assert "eval/fid/digits-cnn" in names
+
+
+def test_too_few_images_are_refused_before_any_training(data, digits):
+    check_enough(data, digits, 33)
+    with pytest.raises(LabError, match=r"evaluation\.num_samples must be at least 33, not 32"):
+        check_enough(data, digits, 32)
+    few = torch.arange(500) < 32
+    with pytest.raises(LabError, match="held-out images must be at least 33, not 32"):
+        check_enough(data._replace(heldout=data.heldout.where(few)), digits, 1000)
 
 
 def test_too_few_images_for_a_fid_are_refused(data, digits, generated):

@@ -1,0 +1,95 @@
+"""What a config may say of its data, and what that needs elsewhere."""
+
+from typing import get_args
+
+import pytest
+
+from lina_lab.config.data import SOURCES, DataConfig
+from lina_lab.config.experiment import Experiment, canonical, cell_key
+from lina_lab.config.settings import EXTRACTORS, EvaluationConfig
+
+FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
+
+
+def experiment(data: dict, extractor: str = "emoji-cnn-32", num_samples: int = 333) -> Experiment:
+    return Experiment.model_validate(
+        {
+            "name": "x",
+            "data": data,
+            "model": {"size": "nano", "patch": 4},
+            "training": {"steps": 10, "batch_size": 4, "learning_rate": 1e-3},
+            "evaluation": {"extractor": extractor, "num_samples": num_samples},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "emoji", "side": 33}, "side of emoji must be 32 or 64, not 33"),
+        ({"name": "digits", "side": 32}, "side of digits must be 8, not 32"),
+        (FOLDER | {"side": 15}, "side of images must be at least 16, not 15"),
+        ({"name": "images", "num_classes": 7}, "path describes a folder of images: images needs it"),
+        ({"name": "images", "path": "x"}, "num_classes describes a folder of images: images needs it"),
+        ({"name": "emoji", "path": "x"}, "path describes a folder of images: images needs it, no other set has it"),
+        ({"name": "digits", "num_classes": 10}, "num_classes describes a folder"),
+        ({"name": "emoji", "digest": "0" * 12}, "digest is of a folder of images: emoji has none"),
+        (FOLDER | {"digest": "0123"}, "String should match pattern"),
+        (FOLDER | {"num_classes": 0}, "greater than 0"),
+        (FOLDER | {"text": {}}, "images has no closed vocabulary to learn: text must be null, or its encoder hf"),
+    ],
+)
+def test_data_that_cannot_be_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        DataConfig.model_validate(values)
+
+
+def test_shapes_come_from_the_source_or_from_the_config_where_only_the_files_tell():
+    assert DataConfig.model_validate({"name": "emoji"}).shape[:3] == (3, 32, 10)
+    assert DataConfig.model_validate({"name": "emoji", "side": 64}).shape[:3] == (3, 64, 10)
+    assert DataConfig.model_validate(FOLDER | {"side": 48}).shape[:3] == (3, 48, 7)
+    text = DataConfig.model_validate({"name": "emoji", "text": {"tokens": 12}}).shape.text
+    assert (text.tokens, text.vocabulary) == (12, SOURCES["emoji"].vocabulary)
+
+
+def test_extractors_are_named_in_one_table():
+    names = get_args(EvaluationConfig.model_fields["extractor"].annotation)
+    assert set(names) == {*EXTRACTORS, "inception"}
+    for reads in EXTRACTORS.values():
+        assert reads.channels == SOURCES[reads.data].channels
+        assert reads.side in (SOURCES[reads.data].sides or (32, 64))
+
+
+def test_an_extractor_must_read_the_images_of_the_data_set():
+    experiment({"name": "emoji"})
+    experiment({"name": "emoji", "side": 64}, "emoji-cnn-64")
+    experiment({"name": "emoji", "side": 64}, "inception")
+    experiment(FOLDER)
+    experiment(FOLDER, "shapes-cnn-32")
+    refused = [
+        ({"name": "emoji"}, "digits-cnn", "emoji of side 32 must be emoji-cnn-32 or inception, not digits-cnn"),
+        ({"name": "emoji", "side": 64}, "emoji-cnn-32", "must be emoji-cnn-64 or inception, not emoji-cnn-32"),
+        ({"name": "digits"}, "emoji-cnn-32", "extractor of digits of side 8 must be digits-cnn or inception"),
+        (FOLDER | {"side": 48}, "emoji-cnn-32", "extractor of images of side 48 must be inception, not"),
+    ]
+    for data, extractor, message in refused:
+        with pytest.raises(ValueError, match=message):
+            experiment(data, extractor)
+
+
+def test_the_number_of_samples_is_bound_to_the_classes_only_where_they_are_balanced():
+    experiment({"name": "emoji"}, num_samples=333)
+    with pytest.raises(ValueError, match="must be a multiple of the 10 classes of digits"):
+        Experiment.model_validate(
+            experiment({"name": "emoji"}).model_dump()
+            | {"data": {"name": "digits"}, "evaluation": {"num_samples": 333}}
+        )
+
+
+def test_side_path_classes_and_digest_enter_the_key_where_they_say_something():
+    plain = experiment(FOLDER)
+    assert set(canonical(experiment({"name": "emoji"}))["data"]) == {"name", "side"}
+    assert set(canonical(plain)["data"]) == {"name", "side", "path", "num_classes"}
+    others = [{"path": "other"}, {"num_classes": 8}, {"digest": "0" * 12}, {"digest": "1" * 12}]
+    keys = {cell_key(experiment(FOLDER | other)) for other in [{}, *others]}
+    assert len(keys) == 5
