@@ -36,7 +36,7 @@ def load_shapes(config: DataConfig) -> Dataset:
 def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
     """The images (n, 3, side, side), categories (n,) and captions of scenes (n,)."""
     drawn = scenes(indices.numpy(), split)
-    images = torch.from_numpy(render(drawn, side) / np.float32(127.5) - 1)
+    images = torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1)
     return Examples(images, torch.from_numpy(drawn.label), [caption(request) for request in requests(drawn)])
 
 

@@ -10,7 +10,8 @@ from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.model.draws import WHOLE, Share, sent, stream
 
 ENDLESS = 2**40
-"""Between the first indices of two seeds in a set without end: more than a training can see."""
+"""Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
+seeds that are 2^22 apart begin at the same."""
 
 Pick = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -58,7 +59,7 @@ def batch_indices(count: int | None, batch_size: int, seed: int, step: int) -> T
     """Which of `count` examples step `step` sees: (batch_size,); without a count every seed has new ones."""
     first = step * batch_size
     if count is None:
-        return torch.arange(first, first + batch_size) + seed * ENDLESS
+        return torch.arange(first, first + batch_size) + seed * ENDLESS % 2**62
     epochs = range(first // count, (first + batch_size - 1) // count + 1)
     order = torch.cat([_permutation(count, seed, epoch) for epoch in epochs])
     offset = first - epochs[0] * count

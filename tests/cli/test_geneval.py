@@ -9,10 +9,13 @@ from typer.testing import CliRunner
 
 from lina_lab.analysis.table import readable, results_table
 from lina_lab.cli import main as cli
-from lina_lab.data.shapes_grammar import TAGS
+from lina_lab.config.experiment import Experiment
+from lina_lab.data.shapes_grammar import COLOURS, TAGS
 from lina_lab.errors import LabError
 from lina_lab.evaluation.geneval import export_images, read_prompts
-from lina_lab.ledger import read_metrics, read_result
+from lina_lab.ledger import create_cell, read_metrics, read_result
+from lina_lab.model.lina import Lina
+from lina_lab.training.trained import Trained, keep_trained
 
 OVERALL = "eval/geneval/overall"
 
@@ -122,9 +125,59 @@ def test_a_cell_that_is_not_finished_takes_no_results(finished):
     assert "the cell is not finished" in str(run(made, "import", key, path).exception)
 
 
+def trained_cell(runs, **data):
+    """A cell with weights, of shapes 16x16."""
+    experiment = Experiment.model_validate(
+        {
+            "name": "x",
+            "data": {"name": "shapes", "side": 16, **data},
+            "model": {"size": "nano", "patch": 4},
+            "training": {"steps": 1, "batch_size": 4, "learning_rate": 1e-3},
+            "sampling": {"autoregressive_steps": 2, "flow_steps": 2},
+            "evaluation": {"extractor": "inception", "num_samples": 12},
+        }
+    )
+    folder = create_cell(runs, experiment)
+    model, generator = Lina(experiment.model, experiment.data.shape), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():  # at the start the head's last layer is 0, and every image the same
+            weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    keep_trained(folder, Trained(model, None, 1.0))
+    return folder.name
+
+
+def test_a_cell_of_prompts_draws_every_prompt_and_goes_on_where_it_was(finished, tmp_path):
+    made, prompts, _ = finished
+    key = trained_cell(made.runs, text={"encoder": "words", "tokens": 8, "features": 8})
+    lines = [{"tag": TAGS[n % 6], "include": [], "prompt": f"a {word} circle"} for n, word in enumerate(COLOURS)]
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in lines if line["tag"] in TAGS[:2]))
+    whole, begun = tmp_path / "whole", tmp_path / "begun"
+    for out, drawn in ((whole, 4), (begun, 4), (begun, 0)):
+        done = run(made, "export", key, "--prompts", prompts, "--out", out, "--each", 3)
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert f"wrote {3 * drawn} images of {drawn} prompts" in done.output
+    (begun / "00002" / "metadata.jsonl").unlink()
+    (begun / "00002" / "samples" / "0001.png").unlink()
+    run(made, "export", key, "--prompts", prompts, "--out", begun, "--each", 3)
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*.png"))
+    assert len(files) == 12
+    # An image does not depend on what is drawn beside it.
+    assert all((whole / path).read_bytes() == (begun / path).read_bytes() for path in files)
+    assert len({(whole / path).read_bytes() for path in files}) == 12
+
+
+def test_a_prompt_outside_the_vocabulary_is_told_before_anything_is_drawn(finished, tmp_path):
+    made, prompts, _ = finished
+    key = trained_cell(made.runs, text={"encoder": "words", "tokens": 8, "features": 8})
+    done = run(made, "export", key, "--prompts", prompts, "--out", tmp_path / "out")
+    assert isinstance(done.exception, LabError)
+    assert "benches" in str(done.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_cell_of_labels_has_no_prompts(finished, tmp_path, monkeypatch, capsys):
     made, prompts, _ = finished
-    key = made.plan.cells[0].key
+    key = trained_cell(made.runs)
     words = ["export", key, "--prompts", str(prompts), "--out", str(tmp_path / "o"), "--runs", str(made.runs)]
     monkeypatch.setattr(sys, "argv", ["lab", "geneval", *words])
     with pytest.raises(SystemExit) as left:

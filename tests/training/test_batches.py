@@ -55,3 +55,4 @@ def test_a_set_without_end_shows_every_example_once_and_every_seed_others():
             seen += labels.tolist()
     assert len(set(seen)) == len(seen) == 48
     assert seen[:6] == list(range(18, 24))
+    assert batch_indices(None, 3, 10**12, 5).min() >= 0  # any seed
