@@ -111,6 +111,8 @@ def _connected(mask: Mask) -> list[Mask]:
 
 def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
     own = ndimage.binary_dilation(mask, TOUCHING, iterations=REACH) & ~ndimage.binary_dilation(others, TOUCHING)
+    if not own.any():
+        own = mask  # hemmed in on all sides by other colours
     patch, corner = _patch(cover * own, own)
     fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
     (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)

@@ -8,7 +8,7 @@ from lina_lab.data.shapes import examples
 from lina_lab.data.shapes_grammar import COLOURS, RELATIONS, SHAPES, TAGS, is_held_out, parse
 from lina_lab.errors import LabError
 from lina_lab.evaluation.composition import HELD_OUT_TAGS, composition, is_right, relations
-from lina_lab.evaluation.detector import Found
+from lina_lab.evaluation.detector import Found, detect
 
 PREFIX = "eval/composition"
 
@@ -171,3 +171,14 @@ def test_metric_names_are_such_as_mlflow_takes(scenes, images):
 def test_a_caption_that_is_none_is_refused(images):
     with pytest.raises(LabError, match="did you mean circle"):
         composition(images[:2], ["a circle", "a circel"])
+
+
+def test_pictures_of_a_model_that_knows_nothing_yet_have_objects_of_no_shape():
+    """Patches of random colours: every object is hemmed in by others of other colours."""
+    generator = torch.Generator().manual_seed(0)
+    for side in (1, 2, 4):
+        patches = torch.randint(0, 256, (60, 3, 32 // side, 32 // side), generator=generator, dtype=torch.uint8)
+        images = patches.repeat_interleave(side, 2).repeat_interleave(side, 3)
+        found = detect(images)
+        named = [one for objects in found for one in objects if one.shape is not None]
+        assert len(named) < 0.2 * sum(map(len, found))
