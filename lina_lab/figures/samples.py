@@ -33,7 +33,7 @@ def samples_figure(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> Figure 
             for size, panel in zip(sizes, line, strict=True):
                 cell = cells if size is None else cells[cells[SIZE_AXIS] == size]
                 _show(panel, runs, cell)
-                if line is panels[0]:
+                if values == rows[0][0]:
                     panel.set_title(size or "")
             line[0].set_ylabel(design_label(values).replace(", ", "\n"), fontsize=8)
     return figure
