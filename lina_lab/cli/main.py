@@ -176,6 +176,22 @@ def sample(
 
 
 @app.command()
+def demo(
+    cell: CellName,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    runs: Runs = RUNS,
+) -> None:
+    """Start a page where a trained cell draws, step by step.
+
+    It listens on this machine alone.
+    """
+    from lina_lab.cli.demo import serve_demo
+
+    serve_demo(runs, cell, port, browser=browser)
+
+
+@app.command()
 def evaluate(
     cell: CellName,
     num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
