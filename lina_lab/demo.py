@@ -5,11 +5,11 @@ Shapes: n images of H x W pixels.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
 from html import escape
 from queue import SimpleQueue
 from threading import Event
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import gradio as gr
 import torch
@@ -28,8 +28,8 @@ from lina_lab.training.sheets import sheet
 
 MOST_IMAGES, COLUMNS, SHOWN_SIDE = 16, 4, 192
 NUM_EXAMPLES = 6
-END_OF_SEEDS = 2**53
-"""From here on the numbers of a browser are not exact."""
+LARGEST_SEED = 2**53 - 1
+"""Above it the numbers of a browser are not exact."""
 FONTS = ["system-ui", "sans-serif"]
 LOOK: dict[str, Any] = {
     # Plain names are the system's fonts; the theme's own would be asked for.
@@ -46,6 +46,10 @@ class Frame(NamedTuple):
     images: Tensor
 
 
+class _Stopped(Exception):
+    """Ends a drawing that nobody looks at any more."""
+
+
 class Painter:
     """Draws from a model, one drawing at a time, on a thread of its own."""
 
@@ -53,12 +57,9 @@ class Painter:
         self.model, self.closed = model, Event()
         self.worker = ThreadPoolExecutor(1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End what is being drawn, and what waits, at its next step."""
         self.closed.set()
-        self.worker.shutdown()
 
     def draw(self, condition: Tensor, sampling: SamplingConfig, seed: int) -> Iterator[Frame]:
         """A frame after every step, the last with the images of `generate`; a drawing left before its end stops."""
@@ -76,39 +77,34 @@ class Painter:
             yield from iter(frames.get, None)
         finally:
             left.set()
-        drawing.result()
+        with suppress(_Stopped):
+            drawing.result()
 
 
-class _Stopped(Exception):
-    """Ends a drawing that nobody looks at any more."""
-
-
-class Asked(NamedTuple):
-    """What a visitor asks for: a condition (1, ...) and how to draw n images of it."""
+class Wish(NamedTuple):
+    """What a visitor asks for: the condition (n, ...) of n images, and how to draw them."""
 
     condition: Tensor
     sampling: SamplingConfig
     seed: int
-    number: int
 
 
 def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
     """The page of a cell; its words and choices are those of the cell's config."""
-    ask = partial(asked, condition_of(experiment), experiment.sampling)
+    encode = encoder(experiment)
 
-    def draw(*values: Any) -> Iterator[tuple[Image.Image | None, str]]:
+    def draw(asked: Any, *values: float | None) -> Iterator[tuple[Image.Image | None, str]]:
         try:
-            wish = ask(*values)
+            wish = read_wish(encode(asked), experiment.sampling, *values)
         except LabError as error:
             yield None, _said(str(error))
             return
-        note = "" if experiment.data.text is None or wish.condition.any() else "; no prompt: nothing is asked for"
-        condition = wish.condition.repeat_interleave(wish.number, dim=0)
-        for step, steps, images in painter.draw(condition, wish.sampling, wish.seed):
+        note = "" if experiment.data.text is None or wish.condition.any() else "; no prompt, so anything may come"
+        for step, steps, images in painter.draw(*wish):
             state = "done: step" if step == steps else "step"
-            yield sheet(images, min(wish.number, COLUMNS), SHOWN_SIDE), _said(f"{state} {step} of {steps}{note}")
+            yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(f"{state} {step} of {steps}{note}")
 
-    with gr.Blocks(title=f"{experiment.name} {name}", analytics_enabled=False) as page:
+    with gr.Blocks(title=f"{experiment.name} {name}") as page:
         gr.Markdown(f"# {experiment.name}\ncell {name}")
         with gr.Row():
             with gr.Column(scale=1):
@@ -118,7 +114,9 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
                     start, stop = gr.Button("draw", variant="primary"), gr.Button("stop")
             with gr.Column(scale=2):
                 said = gr.HTML(_said("draw shows every step; grey is not known yet"), elem_id="said")
-                picture = gr.Image(format="png", interactive=False, label="images", elem_id="picture")
+                # Without gradio's button that uploads a picture to be shared.
+                shown: dict[str, Any] = {"buttons": ["download", "fullscreen"], "interactive": False}
+                picture = gr.Image(format="png", label="images", elem_id="picture", **shown)
         triggers = [start.click, *([condition.submit] if isinstance(condition, gr.Textbox) else [])]
         hidden: dict[str, Any] = {"api_visibility": "private"}
         drawing = gr.on(triggers, draw, inputs, [picture, said], concurrency_limit=1, show_progress="minimal", **hidden)
@@ -126,34 +124,39 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
     return page
 
 
-def condition_of(experiment: Experiment) -> Callable[[Any], Tensor]:
+def encoder(experiment: Experiment) -> Callable[[Any], Tensor]:
     """From a class or a prompt to the condition (1, ...) of an experiment's model."""
     if experiment.data.text is None:
-        return lambda label: torch.tensor([int(label)])
+        return lambda label: torch.tensor([label])
     encode = text_encoder(experiment.data)
     return lambda prompt: encode([prompt])
 
 
-def asked(
-    condition_of: Callable[[Any], Tensor],
+def read_wish(
+    condition: Tensor,
     sampling: SamplingConfig,
-    condition: Any,
-    guidance: float,
-    steps: float,
-    flow_steps: float,
+    guidance: float | None,
+    steps: float | None,
+    flow_steps: float | None,
     seed: float | None,
-    number: float,
-) -> Asked:
-    """The values of the page's inputs, in their order, checked.
+    number: float | None,
+) -> Wish:
+    """A condition (1, ...) and the values of the page's inputs, in their order, checked.
 
     Raises:
-        LabError: if a prompt cannot be read, or a number is none that can be drawn with.
+        LabError: if a number is missing, or none that can be drawn with.
     """
-    if seed is None or seed != int(seed) or not 0 <= seed < END_OF_SEEDS:
-        raise LabError(f"seed must be a whole number from 0 to {END_OF_SEEDS - 1}, not {seed}")
-    changes = {"guidance_scale": guidance, "autoregressive_steps": int(steps), "flow_steps": int(flow_steps)}
-    changed = validate(SamplingConfig, Document(sampling.model_dump() | changes, {}))
-    return Asked(condition_of(condition), changed, int(seed), int(number))
+    changes = {"guidance_scale": guidance, "autoregressive_steps": steps, "flow_steps": flow_steps}
+    places = {(key,): "page" for key in changes}
+    changed = validate(SamplingConfig, Document(sampling.model_dump() | changes, places))
+    images = _whole("images", number, 1, MOST_IMAGES)
+    return Wish(condition.repeat_interleave(images, dim=0), changed, _whole("seed", seed, 0, LARGEST_SEED))
+
+
+def _whole(name: str, value: float | None, least: int, most: int) -> int:
+    if value is None or not least <= value <= most or value != int(value):
+        raise LabError(f"{name} must be a whole number from {least} to {most}, not {value}")
+    return int(value)
 
 
 def example_prompts(experiment: Experiment) -> list[str]:
@@ -179,7 +182,7 @@ def _sampling_inputs(sampling: SamplingConfig, tokens: int) -> list[gr.Slider | 
     """Beginning with the cell's own values, which always fit."""
     scale, steps, flow_steps = sampling.guidance_scale, sampling.autoregressive_steps, sampling.flow_steps
     return [
-        gr.Slider(min(0.1, scale), max(10, scale), scale, step=0.1, label="guidance scale"),
+        gr.Number(scale, label="guidance scale", info="1 for none", elem_id="guidance"),
         gr.Slider(1, max(tokens, steps), steps, step=1, label="autoregressive steps"),
         gr.Slider(1, max(100, flow_steps), flow_steps, step=1, label="flow steps"),
         gr.Number(0, label="seed", elem_id="seed"),

@@ -6,14 +6,24 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lina_lab.cli.ui import free_port
 from lina_lab.errors import LabError
 from lina_lab.ledger import find_cell
 
 HOST = "127.0.0.1"
-# Nothing is reported to anyone, and a proxy is no way to this machine.
-SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "NO_PROXY": HOST, "no_proxy": HOST}
+LAUNCH: dict[str, Any] = {
+    "server_name": HOST,
+    # Said, because the environment could otherwise say another thing, and open a way out of this machine.
+    "share": False,
+    "ssr_mode": False,
+    "mcp_server": False,
+    "pwa": False,
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "footer_links": [],
+}
 
 
 def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callable[[str], None] = print) -> None:
@@ -22,40 +32,35 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
     Raises:
         LabError: if there is no such trained cell, gradio is not installed, or the port is taken.
     """
-    from lina_lab.training.trained import load_trained
+    with tempfile.TemporaryDirectory() as pictures:
+        _settle_gradio(pictures)
+        try:
+            from lina_lab.demo import LOOK, Painter, demo_page
+        except ImportError as error:
+            raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
+        from lina_lab.training.trained import load_trained
 
-    folder = find_cell(runs, name)
-    os.environ |= SETTINGS  # gradio reads them when it is imported, and later
-    try:
-        from lina_lab.demo import LOOK, Painter, demo_page
-    except ImportError as error:
-        raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
-    experiment, model = load_trained(folder)
-    port = free_port(HOST, port)
-    for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, signal.default_int_handler)
-    with tempfile.TemporaryDirectory() as pictures, Painter(model) as painter:
-        os.environ["GRADIO_TEMP_DIR"] = pictures
+        folder = find_cell(runs, name)
+        experiment, model = load_trained(folder)
+        port = free_port(HOST, port)
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, signal.default_int_handler)
+        painter = Painter(model)
         page = demo_page(folder.name, experiment, painter)
         try:
-            # Every setting that the environment could change to a way out of this machine is given.
-            page.launch(
-                server_name=HOST,
-                server_port=port,
-                share=False,
-                ssr_mode=False,
-                mcp_server=False,
-                pwa=False,
-                inbrowser=browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                footer_links=[],
-                **LOOK,
-            )
+            page.launch(server_port=port, inbrowser=browser, **LAUNCH, **LOOK)
             echo(f"{folder.name}  http://{HOST}:{port}")
             echo("Ctrl-C stops the server.")
             threading.Event().wait()
         except KeyboardInterrupt:
             return
         finally:
+            painter.close()
             page.close(verbose=False)
+
+
+def _settle_gradio(pictures: str) -> None:
+    """Before gradio is imported: it reports nothing to anyone, keeps pictures here, reaches itself by no proxy."""
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
