@@ -4,7 +4,7 @@ Shapes: n images of H x W pixels.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from html import escape
 from queue import SimpleQueue
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
@@ -50,6 +49,34 @@ class _Stopped(Exception):
     """Ends a drawing that nobody looks at any more."""
 
 
+class Drawing:
+    """The frames of one drawing, as they come; the last holds the images of `generate`."""
+
+    def __init__(self, painter: "Painter", wish: "Wish") -> None:
+        self.painter, self.stopped = painter, Event()
+        self.frames: SimpleQueue[Frame | None] = SimpleQueue()
+        self.drawn = painter.worker.submit(generate, painter.model, *wish, watch=self._show)
+        self.drawn.add_done_callback(lambda _: self.frames.put(None))
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            yield from iter(self.frames.get, None)
+        finally:
+            self.stop()
+        with suppress(_Stopped, CancelledError):
+            self.drawn.result()
+
+    def stop(self) -> None:
+        """End it at its next step, or at once where it still waits."""
+        self.stopped.set()
+        self.drawn.cancel()
+
+    def _show(self, step: int, steps: int, latent: Tensor) -> None:
+        if self.stopped.is_set() or self.painter.closed.is_set():
+            raise _Stopped
+        self.frames.put(Frame(step, steps, to_uint8(latent.float().cpu())))
+
+
 class Painter:
     """Draws from a model, one drawing at a time, on a thread of its own."""
 
@@ -57,28 +84,13 @@ class Painter:
         self.model, self.closed = model, Event()
         self.worker = ThreadPoolExecutor(1)
 
+    def draw(self, wish: "Wish") -> Drawing:
+        """Begin a drawing, or let it wait for those before it."""
+        return Drawing(self, wish)
+
     def close(self) -> None:
         """End what is being drawn, and what waits, at its next step."""
         self.closed.set()
-
-    def draw(self, condition: Tensor, sampling: SamplingConfig, seed: int) -> Iterator[Frame]:
-        """A frame after every step, the last with the images of `generate`; a drawing left before its end stops."""
-        frames: SimpleQueue[Frame | None] = SimpleQueue()
-        left = Event()
-
-        def show(step: int, steps: int, latent: Tensor) -> None:
-            if left.is_set() or self.closed.is_set():
-                raise _Stopped
-            frames.put(Frame(step, steps, to_uint8(latent.float().cpu())))
-
-        drawing = self.worker.submit(generate, self.model, condition, sampling, seed, watch=show)
-        drawing.add_done_callback(lambda _: frames.put(None))
-        try:
-            yield from iter(frames.get, None)
-        finally:
-            left.set()
-        with suppress(_Stopped):
-            drawing.result()
 
 
 class Wish(NamedTuple):
@@ -93,16 +105,27 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
     """The page of a cell; its words and choices are those of the cell's config."""
     encode = encoder(experiment)
 
-    def draw(asked: Any, *values: float | None) -> Iterator[tuple[Image.Image | None, str]]:
+    drawings: dict[str | None, Drawing] = {}  # of each visitor, the last
+
+    def draw(request: gr.Request, asked: Any, *values: float | None) -> Iterator[tuple[Any, str]]:
         try:
             wish = read_wish(encode(asked), experiment.sampling, *values)
         except LabError as error:
             yield None, _said(str(error))
             return
         note = "" if experiment.data.text is None or wish.condition.any() else "; no prompt, so anything may come"
-        for step, steps, images in painter.draw(*wish):
-            state = "done: step" if step == steps else "step"
-            yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(f"{state} {step} of {steps}{note}")
+        drawing = drawings[request.session_hash] = painter.draw(wish)
+        yield None, _said("waiting for its turn")
+        state = "stopped before its first step"
+        for step, steps, images in drawing:
+            at = f"step {step} of {steps}{note}"
+            state = f"{'done' if step == steps else 'stopped'}: {at}"
+            yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(at)
+        yield gr.skip(), _said(state)
+
+    def stop_drawing(request: gr.Request) -> None:
+        if request.session_hash in drawings:
+            drawings.pop(request.session_hash).stop()
 
     with gr.Blocks(title=f"{experiment.name} {name}") as page:
         gr.Markdown(f"# {experiment.name}\ncell {name}")
@@ -119,8 +142,10 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
                 picture = gr.Image(format="png", label="images", elem_id="picture", **shown)
         triggers = [start.click, *([condition.submit] if isinstance(condition, gr.Textbox) else [])]
         hidden: dict[str, Any] = {"api_visibility": "private"}
-        drawing = gr.on(triggers, draw, inputs, [picture, said], concurrency_limit=1, show_progress="minimal", **hidden)
-        stop.click(lambda: _said("stopped"), None, said, cancels=[drawing], queue=False, **hidden)
+        # The painter keeps the order: gradio's own queue could not say for certain that a drawing was stopped.
+        gr.on(triggers, draw, inputs, [picture, said], concurrency_limit=None, show_progress="minimal", **hidden)
+        stop.click(stop_drawing, queue=False, **hidden)
+        page.unload(stop_drawing)
     return page
 
 
@@ -147,7 +172,7 @@ def read_wish(
         LabError: if a number is missing, or none that can be drawn with.
     """
     changes = {"guidance_scale": guidance, "autoregressive_steps": steps, "flow_steps": flow_steps}
-    places = {(key,): "page" for key in changes}
+    places: dict[tuple[str, ...], str] = {(key,): "page" for key in changes}
     changed = validate(SamplingConfig, Document(sampling.model_dump() | changes, places))
     images = _whole("images", number, 1, MOST_IMAGES)
     return Wish(condition.repeat_interleave(images, dim=0), changed, _whole("seed", seed, 0, LARGEST_SEED))

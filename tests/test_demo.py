@@ -57,18 +57,18 @@ def sampled(folder, out, monkeypatch, *words):
 
 def test_the_last_frame_holds_the_images_of_lab_sample(painter, digits, shapes, tmp_path, monkeypatch):
     settings = ["--seed", "3", "--each", "2", "--guidance", "1.5", "--flow-steps", "5"]
-    *_, last = painter.draw(*wished(digits, 7, flow_steps=5))
+    *_, last = painter.draw(wished(digits, 7, flow_steps=5))
     expected = sampled(digits, tmp_path / "digits.png", monkeypatch, "--labels", "7", *settings)
     assert torch.equal(last.images, expected)
     prompt = "a red circle above a blue ring"
-    *_, last = Painter(load_trained(shapes)[1]).draw(*wished(shapes, prompt, flow_steps=5))
+    *_, last = Painter(load_trained(shapes)[1]).draw(wished(shapes, prompt, flow_steps=5))
     expected = sampled(shapes, tmp_path / "shapes.png", monkeypatch, "--prompt", prompt, *settings)
     assert torch.equal(last.images, expected)
 
 
 def test_tokens_fill_in_and_stay(shapes):
     """Every frame is the last one, but for whole tokens that are grey; with each step there are fewer of these."""
-    frames = list(Painter(load_trained(shapes)[1]).draw(*wished(shapes, "two crosses", steps=16)))
+    frames = list(Painter(load_trained(shapes)[1]).draw(wished(shapes, "two crosses", steps=16)))
     assert [frame.step for frame in frames] == list(range(1, frames[0].steps + 1))
     tokens = [frame.images.unfold(2, 4, 4).unfold(3, 4, 4) for frame in frames]  # (n, 3, 4, 4, 4, 4)
     unknown = [(token == GREY).all(-1).all(-1).all(1) for token in tokens]  # (n, 4, 4)
@@ -91,14 +91,15 @@ def test_a_drawing_that_is_left_stops_and_the_next_one_waits_for_that(painter, d
         return decode(*arguments)
 
     monkeypatch.setattr(painter.model, "decode", slow)
-    first, second = painter.draw(*wished(digits, 1)), painter.draw(*wished(digits, 2))
+    first, second = painter.draw(wished(digits, 1)), painter.draw(wished(digits, 2))
     go.release()
-    assert next(first).step == 1
+    seen = iter(first)
+    assert next(seen).step == 1
     waiting = threading.Thread(target=lambda: steps.append(len(list(second))))
     waiting.start()
     waiting.join(0.2)
     assert len(steps) == 1
-    first.close()
+    seen.close()
     go.release(100)
     waiting.join(30)
     assert steps[-1] == 7
@@ -106,8 +107,18 @@ def test_a_drawing_that_is_left_stops_and_the_next_one_waits_for_that(painter, d
     assert len(set(steps[:-1])) == 1
 
 
+def test_a_drawing_that_waits_can_be_stopped_at_once(painter, digits, monkeypatch):
+    go, decode = threading.Event(), painter.model.decode
+    monkeypatch.setattr(painter.model, "decode", lambda *arguments: go.wait(30) and decode(*arguments))
+    first, second = painter.draw(wished(digits, 1)), painter.draw(wished(digits, 2))
+    second.stop()
+    assert list(second) == []
+    go.set()
+    assert len(list(first)) == 7
+
+
 def test_a_closed_painter_ends_its_drawing_without_an_error(painter, digits):
-    drawing = painter.draw(*wished(digits, 1, flow_steps=100, number=16))
+    drawing = iter(painter.draw(wished(digits, 1, flow_steps=100, number=16)))
     next(drawing)
     painter.close()
     assert len(list(drawing)) < 6
@@ -116,7 +127,7 @@ def test_a_closed_painter_ends_its_drawing_without_an_error(painter, digits):
 def test_what_goes_wrong_while_drawing_is_not_hidden(painter, digits, monkeypatch):
     monkeypatch.setattr(painter.model, "decode", None)
     with pytest.raises(TypeError, match="NoneType"):
-        list(painter.draw(*wished(digits, 1)))
+        list(painter.draw(wished(digits, 1)))
 
 
 @pytest.mark.parametrize(

@@ -147,11 +147,11 @@ def test_a_drawing_can_be_stopped_and_another_begun(browser, shapes):
     enter_slider(browser, "images", 16)
     run(browser, STOP_AT_A_STEP)
     run(browser, PRESS, "draw")
-    browser.wait_for("stopped")
+    browser.wait_for("stopped: step")
     *_, (_, stopped) = pictures(browser)
     time.sleep(0.5)
     *_, (said, picture) = pictures(browser)
-    assert said == "stopped"
+    assert said.startswith("stopped: step")
     np.testing.assert_array_equal(picture, stopped)
     assert (picture == GREY).all(-1).any()
     enter_slider(browser, "flow steps", 1)
@@ -162,11 +162,11 @@ def test_a_drawing_can_be_stopped_and_another_begun(browser, shapes):
 
 def test_a_second_visitor_waits_until_the_first_has_gone_and_ctrl_c_ends_a_drawing(browser, tmp_path):
     (tmp_path / "tmp").mkdir()
-    slow = DIGITS | {"sampling": {"autoregressive_steps": 16, "flow_steps": 3000}}
+    slow = DIGITS | {"sampling": {"autoregressive_steps": 16, "flow_steps": 2000}}
     with served(trained_cell(tmp_path / "runs", slow), tmp_path / "tmp") as address:
         visit(browser, address)
         run(browser, PRESS, "draw")
-        browser.wait_for("of 13")
+        browser.wait_for("step", "of 13")
         with urlopen(f"{browser.session}/window", timeout=30) as answer:  # noqa: S310, our own
             first = json.load(answer)["value"]
         second = browser.ask("window/new", type="tab")["handle"]
@@ -174,11 +174,11 @@ def test_a_second_visitor_waits_until_the_first_has_gone_and_ctrl_c_ends_a_drawi
         visit(browser, address)
         enter_slider(browser, "flow steps", 3)
         run(browser, PRESS, "draw")
-        browser.wait_for("queue: 1/1")
+        browser.wait_for("waiting for its turn")
         browser.ask("window", handle=first)
         browser.ask("url", url="about:blank")
         browser.ask("window", handle=second)
         browser.wait_for("done: step 13 of 13")
-        enter_slider(browser, "flow steps", 3000)
+        enter_slider(browser, "flow steps", 2000)
         run(browser, PRESS, "draw")
         browser.wait_for("step 1 of 13")
