@@ -50,6 +50,9 @@ def served(cell: Path, tmp_path: Path, **environment: str) -> Iterator[str]:
             yield address
         finally:
             process.send_signal(signal.SIGINT)
-            out, errors = process.communicate(timeout=30)
+            try:
+                out, errors = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert (process.returncode, out, errors) == (0, "", "")
     assert not list(tmp_path.iterdir())

@@ -6,8 +6,11 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from lina_lab.cli.options import RUNS, CellName, Runs
 from lina_lab.cli.ui import free_port
 from lina_lab.errors import LabError
 from lina_lab.ledger import find_cell
@@ -24,6 +27,19 @@ LAUNCH: dict[str, Any] = {
     "quiet": True,
     "footer_links": [],
 }
+
+
+def demo(
+    cell: CellName,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    runs: Runs = RUNS,
+) -> None:
+    """Start a page where a trained cell draws, step by step.
+
+    It listens on this machine alone.
+    """
+    serve_demo(runs, cell, port, browser=browser)
 
 
 def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callable[[str], None] = print) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lina_lab.cli.demo import demo
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.options import RUNS, CellName, Runs, Setting, SweepName
@@ -176,22 +177,6 @@ def sample(
 
 
 @app.command()
-def demo(
-    cell: CellName,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 0,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
-    runs: Runs = RUNS,
-) -> None:
-    """Start a page where a trained cell draws, step by step.
-
-    It listens on this machine alone.
-    """
-    from lina_lab.cli.demo import serve_demo
-
-    serve_demo(runs, cell, port, browser=browser)
-
-
-@app.command()
 def evaluate(
     cell: CellName,
     num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
@@ -218,7 +203,7 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile):
+for command in (table, report, notebook, fit, compare, profile, demo):
     app.command()(command)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
