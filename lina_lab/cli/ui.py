@@ -67,7 +67,7 @@ def server(runs: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
     """
     from lina_lab.tracking.store import SETTINGS, artifacts_uri, connect, locked, store_uri
 
-    _check_port(host, port)
+    free_port(host, port)
     with locked(runs):
         connect(runs)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
@@ -111,11 +111,17 @@ def show_links(runs: Path, plan: StoredPlan | None, address: str, echo: Callable
         echo(f"{name:8} {link}")
 
 
-def _check_port(host: str, port: int) -> None:
+def free_port(host: str, port: int) -> int:
+    """The port, or for 0 one that nobody has.
+
+    Raises:
+        LabError: if the port is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+            return int(probe.getsockname()[1])
         except OSError as error:
             raise LabError(
                 f"port {port} on {host} must be free, but: {error.strerror}; choose one with --port"

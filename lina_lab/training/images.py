@@ -15,7 +15,7 @@ from lina_lab.data.text import conditions
 from lina_lab.evaluation.measure import Request, requested
 from lina_lab.model.draws import stream
 from lina_lab.model.lina import Lina
-from lina_lab.model.sampler import sample
+from lina_lab.model.sampler import Progress, sample
 
 SAMPLING_BATCH = 250
 
@@ -27,8 +27,9 @@ def generate(
     seed: int,
     progress: Callable[[float], None] = lambda share: None,
     numbers: Sequence[int] | None = None,
+    watch: Progress = lambda step, steps, latent: None,
 ) -> Tensor:
-    """Images (n, 3, H, W) uint8 of n labels or prompts.
+    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every `SAMPLING_BATCH` of them.
 
     Each has a generator of its own, named by its number (0 to n - 1 by default): what is drawn beside it, and how many
     at once, does not matter.
@@ -40,8 +41,9 @@ def generate(
         chunk = condition[first : first + SAMPLING_BATCH]
         generators = [stream(seed, "sample", number) for number in numbers[first : first + SAMPLING_BATCH]]
 
-        def step_done(step: int, steps: int, _: Tensor, first: int = first, size: int = len(chunk)) -> None:
+        def step_done(step: int, steps: int, latent: Tensor, first: int = first, size: int = len(chunk)) -> None:
             progress((first + size * step / steps) / len(condition))
+            watch(step, steps, latent)
 
         images.append(to_uint8(sample(model, chunk.to(device), sampling, generators, step_done).float().cpu()))
     return torch.cat(images)

@@ -13,15 +13,20 @@ SHOWN_SIDE = 64
 
 
 def save_sheet(path: Path, images: Tensor, columns: int) -> None:
-    """Images (n, 3, H, W) uint8, row by row, with a gap of one pixel, as PNG."""
+    """Write the `sheet` of images (n, 3, H, W) uint8 as PNG."""
+    buffer = io.BytesIO()
+    sheet(images, columns).save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())
+
+
+def sheet(images: Tensor, columns: int, shown_side: int = SHOWN_SIDE) -> Image.Image:
+    """Images (n, 3, H, W) uint8, row by row, with a gap of one pixel."""
     height, width = images.shape[-2:]
-    factor = max(1, SHOWN_SIDE // width)
+    factor = max(1, shown_side // width)
     rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (width * factor + 1) + 1, rows * (height * factor + 1) + 1), "white")
+    whole = Image.new("RGB", (columns * (width * factor + 1) + 1, rows * (height * factor + 1) + 1), "white")
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
         tile = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width * factor, height * factor), 0)
-        sheet.paste(tile, (column * (width * factor + 1) + 1, row * (height * factor + 1) + 1))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+        whole.paste(tile, (column * (width * factor + 1) + 1, row * (height * factor + 1) + 1))
+    return whole

@@ -1,0 +1,82 @@
+"""`lab demo`: the page of a trained cell, served on loopback."""
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lina_lab.cli.options import RUNS, CellName, Runs
+from lina_lab.cli.ui import free_port
+from lina_lab.errors import LabError
+from lina_lab.ledger import find_cell
+
+HOST = "127.0.0.1"
+LAUNCH: dict[str, Any] = {
+    "server_name": HOST,
+    # Said, because the environment could otherwise say another thing, and open a way out of this machine.
+    "share": False,
+    "ssr_mode": False,
+    "mcp_server": False,
+    "pwa": False,
+    "prevent_thread_lock": True,
+    "quiet": True,
+    "footer_links": [],
+}
+
+
+def demo(
+    cell: CellName,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 0,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    runs: Runs = RUNS,
+) -> None:
+    """Start a page where a trained cell draws, step by step.
+
+    It listens on this machine alone.
+    """
+    serve_demo(runs, cell, port, browser=browser)
+
+
+def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callable[[str], None] = print) -> None:
+    """Serve the page of a cell until Ctrl-C, on a free port if `port` is 0.
+
+    Raises:
+        LabError: if there is no such trained cell, gradio is not installed, or the port is taken.
+    """
+    with tempfile.TemporaryDirectory() as pictures:
+        _settle_gradio(pictures)
+        try:
+            from lina_lab.demo import LOOK, Painter, demo_page
+        except ImportError as error:
+            raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
+        from lina_lab.training.trained import load_trained
+
+        folder = find_cell(runs, name)
+        experiment, model = load_trained(folder)
+        port = free_port(HOST, port)
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, signal.default_int_handler)
+        painter = Painter(model)
+        page = demo_page(folder.name, experiment, painter)
+        try:
+            page.launch(server_port=port, inbrowser=browser, **LAUNCH, **LOOK)
+            echo(f"{folder.name}  http://{HOST}:{port}")
+            echo("Ctrl-C stops the server.")
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
+        finally:
+            painter.close()
+            page.close(verbose=False)
+
+
+def _settle_gradio(pictures: str) -> None:
+    """Before gradio is imported: it reports nothing to anyone, keeps pictures here, reaches itself by no proxy."""
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": pictures}
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST)))
