@@ -117,6 +117,7 @@ def test_a_cell_without_samples_says_its_state(study):
     figure = samples_figure(made.runs, table, made.stored)
     assert sum(bool(panel.images) for panel in figure.axes) == 1
     assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["done"] * 7
+    assert [panel.get_title() for panel in figure.axes] == ["nano", "micro"] + [""] * 6
 
 
 @pytest.mark.parametrize(("count", "text"), [(111_364, "111k"), (1_526_788, "1.53M"), (2e9, "2B"), (12, "12")])
