@@ -19,7 +19,7 @@ SHAPES = {
     "name": "shapes",
     "data": {"name": "shapes", "side": 16, "text": {"tokens": 12}},
     "model": {"size": "nano", "patch": 4},
-    "evaluation": {"extractor": "inception"},
+    "evaluation": {"extractor": "inception", "num_samples": 12},
 }
 
 
