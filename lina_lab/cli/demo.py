@@ -11,9 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from lina_lab.cli.options import RUNS, CellName, Runs
-from lina_lab.cli.ui import free_port
 from lina_lab.errors import LabError
-from lina_lab.ledger import find_cell
 
 HOST = "127.0.0.1"
 LAUNCH: dict[str, Any] = {
@@ -54,6 +52,8 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
             from lina_lab.demo import LOOK, Painter, demo_page
         except ImportError as error:
             raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
+        from lina_lab.cli.ui import free_port
+        from lina_lab.ledger import find_cell
         from lina_lab.training.trained import load_trained
 
         folder = find_cell(runs, name)
