@@ -13,12 +13,11 @@ from lina_lab.ledger import read_result, read_state
 from lina_lab.plans import PlannedCell, StoredPlan
 
 SIZE_AXIS = "size"
-SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min")
+SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min", "sampling_precision")
 COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
-
-SAMPLING_PRECISION = "sampling_precision"
-"""Likewise; results that are older than this setting are fp32. (A bare "precision" is a metric.)"""
+OLDER = {"sampling_precision": "fp32"}
+"""What results mean that are older than a setting."""
 
 
 def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
@@ -70,8 +69,7 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "samples_seen": result["samples_seen"],
         "diverged_at": result.get("diverged_at"),
         **result.get("metrics", {}),
-        **{name: result.get("evaluation", {}).get(name) for name in COMPARABLE},
-        SAMPLING_PRECISION: result.get("evaluation", {}).get("precision", "fp32"),
+        **{name: (OLDER | result.get("evaluation", {})).get(name) for name in COMPARABLE},
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
@@ -103,7 +101,7 @@ def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
         LabError: naming what differs, and its values.
     """
     measured = table.dropna(subset=[metric])
-    for name in [name for name in (*COMPARABLE, SAMPLING_PRECISION) if name in measured]:
+    for name in [name for name in COMPARABLE if name in measured]:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")

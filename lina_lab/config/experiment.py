@@ -25,6 +25,7 @@ SCHEMA = 1
 
 LATER: dict[tuple[str, str], Any] = {
     ("sampling", "precision"): "fp32",
+    ("data", "side"): 8,  # of digits, which have no other, and no other set has it
     ("data", "text"): None,
     ("training", "init_from"): None,
     ("data", "path"): None,
@@ -107,8 +108,6 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """The part of an experiment that determines its result, fully resolved, as JSON values."""
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
-    if experiment.data.name == "digits":
-        del values["data"]["side"]  # of the one size, and older than this field
     for (section, field), value in LATER.items():
         if values[section][field] == value:
             del values[section][field]

@@ -85,9 +85,14 @@ KV_GATES: dict[str, tuple[str, ...]] = {
 """The gates of each value: `key` scales the keys, in the normaliser too unless `mass` gates those."""
 
 
+def rows_at(positions: Tensor, like: Tensor) -> Tensor:
+    """Positions (B, n) as the index (B, n, C) that gathers from, or scatters to, rows of C channels as `like` has."""
+    return positions.unsqueeze(-1).expand(-1, -1, like.shape[-1])
+
+
 def take(x: Tensor, positions: Tensor) -> Tensor:
     """Rows (B, n, C) of x (B, N, C) at positions (B, n)."""
-    return x.gather(1, positions.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    return x.gather(1, rows_at(positions, x))
 
 
 class Attention(nn.Module):

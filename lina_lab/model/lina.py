@@ -21,7 +21,7 @@ from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
 from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.settings import TrainingConfig
-from lina_lab.model.attention import Layout, take
+from lina_lab.model.attention import Layout, rows_at, take
 from lina_lab.model.blocks import Block, sincos_table
 from lina_lab.model.draws import WHOLE, Share, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
@@ -111,9 +111,8 @@ class Lina(nn.Module):
         """What the decoder reads, (B, P + N, D): context and grid, the visible tokens of it encoded."""
         num_context = context.shape[1]
         tokens = tokens + self.position.to(tokens.dtype)
-        index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])  # (B, n, D)
-        x = self.encoder(torch.cat([context, tokens.gather(1, index)], dim=1))
-        grid = tokens.scatter(1, index, x[:, num_context:].to(tokens.dtype))  # (B, N, D)
+        x = self.encoder(torch.cat([context, take(tokens, visible)], dim=1))
+        grid = tokens.scatter(1, rows_at(visible, tokens), x[:, num_context:].to(tokens.dtype))  # (B, N, D)
         return torch.cat([x[:, :num_context], grid], dim=1)
 
     def decode(self, x: Tensor, wanted: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.config.settings import SamplingConfig
-from lina_lab.model.attention import take
+from lina_lab.model.attention import rows_at, take
 from lina_lab.model.draws import sampling_draws
 from lina_lab.model.lina import Lina
 
@@ -75,9 +75,9 @@ def sample_of_draws(
                 predict = graphed(predict, *inputs)
             new = slice(known - first, known - first + count)
             predicted, wanted = predict(*inputs)[:, new], wanted[:, new]  # (B, n, V), (B, n)
-            latent = latent.scatter(1, _index(wanted, predicted), predicted)
+            latent = latent.scatter(1, rows_at(wanted, latent), predicted)
             projected = model.patch(predicted)
-            tokens = tokens.scatter(1, _index(wanted, projected), projected.to(tokens.dtype))
+            tokens = tokens.scatter(1, rows_at(wanted, tokens), projected.to(tokens.dtype))
             known += count
             progress(step + 1, len(counts), model.unpatchify(latent))
     return model.unpatchify(latent)
@@ -131,7 +131,3 @@ def graphed(predict: Predict, *example: Tensor) -> Predict:
         return output
 
     return replay
-
-
-def _index(positions: Tensor, like: Tensor) -> Tensor:
-    return positions.unsqueeze(-1).expand(-1, -1, like.shape[-1])

@@ -72,7 +72,9 @@ def run_cell(
     seconds["evaluation"] = time.monotonic() - started
     append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}
-    record_of_samples = evaluation.record | experiment.sampling.model_dump() | {"weights": "ema"}
+    sampling = experiment.sampling.model_dump()
+    sampling["sampling_precision"] = sampling.pop("precision")  # a bare "precision" is a metric
+    record_of_samples = evaluation.record | sampling | {"weights": "ema"}
     write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
     write_state(folder, step=steps, steps=steps)
     return "done"
