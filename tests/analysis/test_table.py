@@ -54,7 +54,13 @@ def test_a_damaged_result_is_a_failed_row_and_the_others_stay(study):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("num_generated", 500), ("extractor", "digits-cnn-other"), ("guidance_scale", 2.0)]
+    ("name", "value"),
+    [
+        ("num_generated", 500),
+        ("extractor", "digits-cnn-other"),
+        ("guidance_scale", 2.0),
+        ("sampling_precision", "bf16"),
+    ],
 )
 def test_values_measured_differently_are_refused_by_name(study, name, value):
     made = study()

@@ -150,7 +150,7 @@ def test_a_column_that_does_not_exist_has_a_suggestion(lab_fit):
     assert "--x parameter: table.csv has no such column; did you mean parameters?" in err
 
 
-@pytest.mark.parametrize("name", ["extractor", "num_generated", "guidance_scale", "flow_steps"])
+@pytest.mark.parametrize("name", ["extractor", "num_generated", "guidance_scale", "flow_steps", "sampling_precision"])
 def test_values_measured_differently_are_refused_unless_fitted_apart(lab_fit, name):
     table = results(**{name: [1, 2] * 15})
     code, _, err = lab_fit(table, "--by", "normalization")
