@@ -11,11 +11,10 @@ Shapes: B images, P context tokens, N image tokens, n tokens in question, D widt
 """
 
 import re
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
@@ -23,7 +22,7 @@ from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.attention import Layout, rows_at, take
 from lina_lab.model.blocks import Block, sincos_table
-from lina_lab.model.draws import WHOLE, Share, TrainingDraws, stream, training_draws
+from lina_lab.model.draws import WHOLE, Share, Streams, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 from lina_lab.model.prompts import LabelEmbedding, TextEmbedding
 
@@ -143,7 +142,7 @@ class Lina(nn.Module):
         self,
         batch: tuple[Tensor, Tensor],
         training: TrainingConfig,
-        generators: Mapping[str, Generator],
+        streams: Streams,
         share: Share = WHOLE,
     ) -> Tensor:
         """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and their labels or prompts.
@@ -151,8 +150,9 @@ class Lina(nn.Module):
         Of a share of a batch it is that share's; the mean over the shares is the loss of the batch.
         """
         latent, labels = batch
-        draws = training_draws(training, len(latent) * share.num_shares, self.tokens, self.values, generators)
-        return self.loss_of_draws(latent, labels, draws.share(share).to(latent.device))
+        images = len(latent) * share.num_shares
+        draws = training_draws(training, images, self.tokens, self.values, streams, share)
+        return self.loss_of_draws(latent, labels, draws.to(latent.device))
 
     def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
         """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""
