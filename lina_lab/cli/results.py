@@ -52,18 +52,22 @@ def print_table(table: Table) -> None:
 
 def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float = GPU_TFLOPS) -> None:
     """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
-    headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "")
+    todo = to_do(runs, plan)
+    on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
+    tell_gpu = on_gpu > LEAST_GPU_HOURS
+    headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
     table = text_table("key", *plan.axes, *headings, numbers=len(headings))
     for cell in plan.cells:
         experiment = cell.experiment
-        costs = cost.training_flops(experiment), cost.sampling_flops(experiment)
         done = (runs / cell.key).exists() and is_done(runs / cell.key)
         table.add_row(
             cell.key,
             *map(str, (*cell.values.values(), cell.seed)),
             f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
-            *(f"{flops:.3g}" for flops in costs),
+            f"{cost.training_flops(experiment):.3g}",
+            f"{cost.sampling_flops(experiment):.3g}",
             f"{experiment.evaluation.num_samples:,}",
+            f"{gpu_hours(experiment, tflops):,.1f}" if tell_gpu else "",
             "done" if done else "",
         )
     _console().print(table)
@@ -71,11 +75,9 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: floa
         print(line)
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""
-    todo = to_do(runs, plan)
     total = sum(cost.training_flops(experiment) for experiment in todo)
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
-    on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
-    if on_gpu > LEAST_GPU_HOURS:
+    if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
     if timing and todo:
         print(_timed(todo, slots))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
-from lina_lab.config.data import DIGITS, SOURCES, DataConfig
+from lina_lab.config.data import DIGITS, HELD_OUT, SOURCES, DataConfig
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
@@ -31,6 +31,8 @@ LATER: dict[tuple[str, str], Any] = {
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,
+    ("data", "held_out"): HELD_OUT,
+    ("data", "autoencoder"): None,
 }
 """Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
 canonical form, so that old keys still name the same results."""
@@ -56,7 +58,7 @@ class Experiment(Config):
             return values
         model, data = values["model"], values.get("data", {})
         try:
-            side = DataConfig.model_validate(data).side
+            side = DataConfig.model_validate(data).shape.side
         except ValueError:  # told of the data itself
             return values
         patch = model.get("patch", 1)
@@ -68,9 +70,10 @@ class Experiment(Config):
     def _fits(self) -> Self:
         side, patch = self.data.shape.side, self.model.patch
         if side % patch:
+            latent = " through its autoencoder" if self.data.autoencoder else ""
             raise KeyProblem(
                 "model.patch",
-                f"patch must divide the side of {self.data.name}: {patch} does not divide {side}",
+                f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
             )
         self._fits_extractor()
         source = SOURCES[self.data.name]
@@ -84,7 +87,7 @@ class Experiment(Config):
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor
-        own = Reads(data.name, data.shape.channels, data.side)
+        own = Reads(data.name, SOURCES[data.name].channels, data.side)
         # A folder of images has no extractor of its own: any that reads its shape may stand in, by name.
         fitting = [
             other
