@@ -60,7 +60,7 @@ class PlainQueries(nn.Module):
         self.tokens = grid[0] * grid[1]
 
     def forward(self) -> Tensor:
-        return self.bos.expand(self.tokens, -1)  # (P, D)
+        return self.bos.repeat(self.tokens, 1)  # (P, D)
 
 
 QUERIES: dict[str, type[ContextQueries | PlainQueries]] = {"table": ContextQueries, "rotary": PlainQueries}
