@@ -186,7 +186,8 @@ def _facts_words(facts: Mapping[str, float | None], experiment: Experiment, batc
             f"{facts['utilisation']:.0%} of the FLOP/s of a large matrix product"
         )
     sampling = experiment.sampling
-    steps = f"{sampling.autoregressive_steps} autoregressive, {sampling.flow_steps} Euler steps"
+    last = f" to {sampling.flow_steps_last}" if sampling.flow_steps_last else ""
+    steps = f"{sampling.autoregressive_steps} autoregressive, {sampling.flow_steps}{last} Euler steps"
     if facts["sampling_seconds"] is None:
         words.append(f"sampling ({steps}) was not measured: it would take more than ten times --limit")
     else:

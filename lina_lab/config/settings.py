@@ -1,6 +1,6 @@
 """How a model is trained, sampled, evaluated, logged and executed."""
 
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -60,12 +60,33 @@ class SamplingConfig(Config):
     """Steps S of the cosine count schedule; steps that would predict no token are left out."""
     flow_steps: Count = 25
     """Euler steps of the head for each token."""
+    flow_steps_last: Count | None = None
+    """Euler steps of the last autoregressive step, reached linearly from flow_steps; null for no change."""
     guidance_scale: PositiveFloat = 1.0
     """Classifier-free guidance at the last autoregressive step; 1 for none."""
     guidance_min: PositiveFloat = 1.0
     """Where the linear ramp of the guidance starts."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 computes in bfloat16; norms, the sums of residuals and the linear core stay float32."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, values: Any) -> Any:
+        """A change that changes nothing is none, so that equal samplers have equal keys."""
+        if not isinstance(values, dict) or values.get("flow_steps_last") is None:
+            return values
+        default = cls.model_fields["flow_steps"].default
+        same = values["flow_steps_last"] == values.get("flow_steps", default)
+        return values | {"flow_steps_last": None} if same or values.get("autoregressive_steps") == 1 else values
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.flow_steps_last or 0) > self.flow_steps:
+            raise KeyProblem(
+                "flow_steps_last",
+                f"flow_steps_last must be at most flow_steps ({self.flow_steps}), not {self.flow_steps_last}",
+            )
+        return self
 
 
 class Reads(NamedTuple):
