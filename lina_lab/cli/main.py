@@ -11,6 +11,7 @@ from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.options import RUNS, CellName, Runs, Setting, SweepName
 from lina_lab.cli.profiling import profile
+from lina_lab.cli.published import export, import_weights
 from lina_lab.cli.studying import compare, fit, notebook, report, table
 from lina_lab.errors import LabError
 
@@ -203,8 +204,9 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile, demo):
+for command in (table, report, notebook, fit, compare, profile, demo, export):
     app.command()(command)
+app.command("import")(import_weights)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")

@@ -100,7 +100,7 @@ def to_published(state: Mapping[str, Tensor], model: ModelConfig) -> dict[str, T
     unnamed = [name for name in state if not published_names(name, model)]
     if unnamed:
         raise LabError(f"these tensors have no name in the published code: {some(unnamed)}")
-    published = {}
+    published: dict[str, Tensor] = {}
     for name, tensor in state.items():
         names, q_kv = published_names(name, model), [model.width, 2 * model.width]
         parts = tensor.split(q_kv) if len(names) == 2 else (_to_shape(name, tensor, model),)
@@ -131,11 +131,11 @@ def published_like(model: ModelConfig, data: DataShape) -> tuple[dict[str, Tenso
 
 
 def unpublished(model: ModelConfig, data: DataShape) -> list[str]:
-    """What the published code lacks of a design, as 'model.decoder.feature_map elu1': its weights mean nothing there."""
-    lacks = []
+    """Values of a design that the published code lacks, as 'model.decoder.feature_map elu1'."""
+    lacks: list[str] = []
     for segment in SEGMENTS:
         attention: AttentionConfig = getattr(model, segment)
-        known = {
+        known: dict[str, set[Any]] = {
             "normalization": {"division", "subtraction", "softmax"},
             "feature_map": {"identity"} if attention.normalization == "softmax" else {"relu"},
             "kv_gate": {"none", "key", "value", "key_value"},

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
@@ -22,22 +25,29 @@ class Trained(NamedTuple):
     model: Lina
     diverged_at: int | None
     seconds: float
+    """NaN where nobody measured it: of imported weights."""
 
 
 def keep_trained(folder: Path, trained: Trained) -> None:
     """Write the averaged weights, and then what says that they are whole."""
-    weights = save({name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()})
-    record = {"seconds": trained.seconds, "sha256": hashlib.sha256(weights).hexdigest()}
+    keep_weights(folder, trained.model.state_dict(), trained.seconds)
+
+
+def keep_weights(folder: Path, state: Mapping[str, Tensor], seconds: float) -> None:
+    """Write weights as a cell's averaged ones, and then what says that they are whole."""
+    weights = save({name: value.cpu().contiguous() for name, value in state.items()})
+    record = {"seconds": None if math.isnan(seconds) else seconds, "sha256": hashlib.sha256(weights).hexdigest()}
     write_atomic(folder / "ema.safetensors", weights)
     write_atomic(folder / "trained.json", json.dumps(record))
 
 
 def training_seconds(folder: Path) -> float | None:
-    """What the training took, if its weights are there, every byte as it was written."""
+    """What the training took, NaN if nobody knows; None unless its weights are there, every byte as it was written."""
     try:
         record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
         whole = record["sha256"] == hashlib.sha256((folder / "ema.safetensors").read_bytes()).hexdigest()
-        return float(record["seconds"]) if whole else None
+        seconds = record["seconds"]
+        return (math.nan if seconds is None else float(seconds)) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -50,11 +60,19 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
     """
     experiment, path = read_experiment(folder), folder / "ema.safetensors"
     if not path.exists():
-        raise LabError(f"{path}: no such file: the cell is not trained yet; lab train or lab sweep trains it")
+        raise LabError(f"{path}: no such file: {remedy(experiment)}")
     model = Lina(experiment.model, experiment.data.shape)
     try:
         model.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and train the cell again") from error
+        again = "train the cell again" if experiment.training.imported is None else remedy(experiment)
+        raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and {again}") from error
     accelerate(model, experiment.execution)
     return experiment, model.eval()
+
+
+def remedy(experiment: Experiment) -> str:
+    """What to do where a cell's weights are missing."""
+    if experiment.training.imported is None:
+        return "the cell is not trained yet; lab train or lab sweep trains it"
+    return "the cell's weights were imported, not trained; lab import their checkpoint again"
