@@ -32,8 +32,8 @@ def misfits(tensors: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
         for name, tensor in expected.items()
         if name in tensors and not _fits(name, tensors[name], tensor)
     ]
-    lists = {"missing": missing, "unknown": unknown, "of another shape": wrong}
-    return [f"{len(names)} tensors are {what}: {some(names)}" for what, names in lists.items() if names]
+    lists = {"missing tensors": missing, "unknown tensors": unknown, "tensors of another shape": wrong}
+    return [f"{what} ({len(names)}): {some(names)}" for what, names in lists.items() if names]
 
 
 def _fits(name: str, found: Tensor, expected: Tensor) -> bool:
@@ -107,7 +107,7 @@ def _attention(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, str]:
         conv = block.get("attn.dw_conv.weight")
         values = {
             "normalization": MAPS["attn.kv.weight" in block],
-            "conv_kernel": "0" if conv is None else str(conv.shape[-1]),
+            "conv_kernel": "0" if conv is None else f"{conv.shape[-1] if conv.dim() == 4 else tuple(conv.shape)}",
             "kv_gate": "_".join(GATES[name] for name in gates) or "none",
         }
         if gates:

@@ -5,13 +5,13 @@ A pipeline's folder holds other models too (an autoencoder, a text encoder): the
 
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -124,15 +124,21 @@ def _read(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix in PICKLED:
-            # Only tensors and plain containers: nothing in the file is run.
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about pickle's protocols; what cannot be read is an error
+                # Only tensors and plain containers: nothing in the file is run.
+                loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
             return _only_tensors(path, loaded)
     except pickle.UnpicklingError as error:
         raise NotTensors(
             f"{path}: holds more than tensors, or is damaged; it was refused and nothing of it run"
         ) from error
-    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}") from error
+    except NotTensors:
+        raise
+    except Exception as error:
+        # A damaged archive fails in many ways, and each has the same remedy.
+        reason = [*str(error).splitlines(), type(error).__name__][0]
+        raise LabError(f"{path}: damaged: {reason}") from error
     raise LabError(f"{path}: must be a folder, .safetensors, .bin, .pt, .pth or *{INDEX}, not {path.suffix or 'this'}")
 
 
