@@ -1,12 +1,11 @@
 """A cell's weights as a published checkpoint: the way back."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from lina_lab.config.data import DataShape
@@ -15,7 +14,7 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.model.published import TEXT_ROWS, some, to_published, unpublished
 from lina_lab.training.imported import EXACT, RECORD, REST
-from lina_lab.training.trained import load_trained
+from lina_lab.training.trained import load_trained, save_tensors
 
 WEIGHTS = Path("transformer", "diffusion_pytorch_model.safetensors")
 TEXT_TABLE = 512
@@ -35,9 +34,8 @@ def export_cell(folder: Path, out: Path, dtype: str = "fp32") -> int:
     if lacks := unpublished(experiment.model, experiment.data.shape):
         raise LabError(f"{folder.name}: the published code has no {', '.join(lacks)}")
     tensors = _as_imported(folder, to_published(model.state_dict(), experiment.model), experiment.data.shape)
-    weights = save(_narrowed(tensors, dtype), metadata={"format": "pt"})
-    write_atomic(out / WEIGHTS, weights)
-    config = _config(folder, experiment, dtype) | {"sha256": hashlib.sha256(weights).hexdigest()}
+    sha256 = save_tensors(out / WEIGHTS, _narrowed(tensors, dtype), {"format": "pt"})
+    config = _config(folder, experiment, dtype) | {"sha256": sha256}
     write_atomic(out / "config.json", json.dumps(config, indent=1))
     return len(tensors)
 

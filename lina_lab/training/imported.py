@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import load_experiment
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
+from lina_lab.files import sha256_of, write_atomic
 from lina_lab.ledger import create_cell
 from lina_lab.model.published import TEXT_ROWS, from_published, published_like, some
 from lina_lab.model.published_design import misfits
 from lina_lab.provenance import provenance
 from lina_lab.training.published_files import Checkpoint
-from lina_lab.training.trained import keep_weights
+from lina_lab.training.trained import keep_weights, save_tensors
 
 RECORD, REST = "imported.json", "imported.safetensors"
 EXACT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -51,7 +50,7 @@ def import_cell(runs: Path, checkpoint: Checkpoint, experiment: Experiment) -> P
     folder = create_cell(runs, cell)
     new = not (folder / RECORD).exists()
     try:
-        write_atomic(folder / REST, save(_rest(tensors, published)))
+        save_tensors(folder / REST, _rest(tensors, published))
         write_atomic(folder / RECORD, json.dumps(_record(checkpoint, cell, published), indent=1))
         keep_weights(folder, from_published(tensors, like, cell.model), math.nan)
     except BaseException:
@@ -133,14 +132,10 @@ def _rest(tensors: dict[str, Tensor], published: dict[str, Tensor]) -> dict[str,
 
 def _record(checkpoint: Checkpoint, cell: Experiment, published: dict[str, Tensor]) -> dict[str, Any]:
     tensors = checkpoint.tensors
-    files = {}
-    for path in checkpoint.files:
-        with path.open("rb") as file:
-            files[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     facts = {name: fact for name, fact in provenance().items() if name != "command"}  # it may name a private folder
     return {
         "source": _source(checkpoint),
-        "files": files,
+        "files": {path.name: sha256_of(path) for path in checkpoint.files},
         "sha256": cell.training.imported,
         "prefix": checkpoint.prefix,
         "as_stated": STATED,

@@ -1,6 +1,6 @@
 """What a training leaves: the averaged weights of a cell, and the record that they are whole."""
 
-import hashlib
+import errno
 import json
 import math
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
+from lina_lab.files import replacing, sha256_of, write_atomic
 from lina_lab.ledger import read_experiment
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
@@ -35,17 +35,27 @@ def keep_trained(folder: Path, trained: Trained) -> None:
 
 def keep_weights(folder: Path, state: Mapping[str, Tensor], seconds: float) -> None:
     """Write weights as a cell's averaged ones, and then what says that they are whole."""
-    weights = save({name: value.cpu().contiguous() for name, value in state.items()})
-    record = {"seconds": None if math.isnan(seconds) else seconds, "sha256": hashlib.sha256(weights).hexdigest()}
-    write_atomic(folder / "ema.safetensors", weights)
+    sha256 = save_tensors(folder / "ema.safetensors", state)
+    record = {"seconds": None if math.isnan(seconds) else seconds, "sha256": sha256}
     write_atomic(folder / "trained.json", json.dumps(record))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write a safetensors file whole: its SHA-256. No second copy of the tensors is made in memory."""
+    ready = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as part:
+        try:
+            save_file(ready, part, metadata)
+        except SafetensorError as error:  # what a full disk is to its writer
+            raise OSError(errno.EIO, str(error), str(path)) from error
+        return sha256_of(part)
 
 
 def training_seconds(folder: Path) -> float | None:
     """What the training took, NaN if nobody knows; None unless its weights are there, every byte as it was written."""
     try:
         record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-        whole = record["sha256"] == hashlib.sha256((folder / "ema.safetensors").read_bytes()).hexdigest()
+        whole = record["sha256"] == sha256_of(folder / "ema.safetensors")
         seconds = record["seconds"]
         return (math.nan if seconds is None else float(seconds)) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
