@@ -71,6 +71,8 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "steps": result["steps"],
         "samples_seen": result["samples_seen"],
         "diverged_at": result.get("diverged_at"),
+        # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
+        **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
         **result.get("metrics", {}),
         **_measured(result.get("evaluation", {})),
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},

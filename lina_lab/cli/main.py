@@ -32,6 +32,7 @@ from lina_lab.cli.options import (
     Workers,
 )
 from lina_lab.cli.profiling import profile
+from lina_lab.cli.published import export, import_weights
 from lina_lab.cli.studying import compare, fit, notebook, report, table
 from lina_lab.errors import LabError
 
@@ -219,8 +220,9 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile, demo, axes, size, doctor):
+for command in (table, report, notebook, fit, compare, profile, demo, export, axes, size, doctor):
     app.command()(command)
+app.command("import")(import_weights)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")

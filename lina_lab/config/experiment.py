@@ -31,6 +31,7 @@ LATER: dict[tuple[str, ...], Any] = {
     ("data", "side"): 8,  # of digits, which have no other, and no other set has it
     ("data", "text"): None,
     ("training", "init_from"): None,
+    ("training", "imported"): None,
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,

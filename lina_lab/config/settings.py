@@ -45,6 +45,9 @@ class TrainingConfig(Config):
     mask_ratio_std: PositiveFloat = 0.25
     init_from: InitConfig | None = None
     """Null: fresh weights, drawn from the seed."""
+    imported: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of published weights that `lab import` gave the cell. Nothing is trained then: the other values here are
+    the recipe that the experiment states for them, and nobody measured."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -52,6 +55,8 @@ class TrainingConfig(Config):
             raise KeyProblem(
                 "warmup_steps", f"warmup_steps must be at most steps ({self.steps}), not {self.warmup_steps}"
             )
+        if self.imported is not None and self.init_from is not None:
+            raise KeyProblem("init_from", "init_from must be null where weights are imported: nothing is trained")
         return self
 
 
