@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lina_lab.cli.caching import cache
 from lina_lab.cli.demo import demo
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
@@ -203,7 +204,7 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile, demo):
+for command in (table, report, notebook, fit, compare, profile, demo, cache):
     app.command()(command)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)

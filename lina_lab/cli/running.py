@@ -31,8 +31,21 @@ def launch(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracki
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
+    refuse_uncached(plan)
     where = engine_slots(engine)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+
+
+def refuse_uncached(plan: Plan) -> None:
+    """Refuse cells whose latents are not there, before any is started.
+
+    Raises:
+        LabError: if a cache is not finished.
+    """
+    for data in {cell.experiment.data for cell in plan.cells if cell.experiment.data.autoencoder is not None}:
+        from lina_lab.data.cache import read_manifest
+
+        read_manifest(data)
 
 
 def engine_slots(engine: EngineConfig) -> list[Slot]:
