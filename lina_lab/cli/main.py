@@ -101,7 +101,8 @@ def train(
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
-    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking))
+    caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
+    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
 
 
 @app.command()

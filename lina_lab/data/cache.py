@@ -35,6 +35,7 @@ SHARD_BYTES = 64 * 2**20
 """Of a shard's moments: 4,096 images of the published 16 x 16 x 16 latents."""
 MANIFEST, RECORD, REFUSED = "manifest.json", "shard.json", "refused.json"
 MOMENTS, TEXT = "moments.bin", "text.bin"
+COMMAND = "lab cache EXPERIMENT, with the same --set; of a cell that is there lab cache CELL"
 PICTURES: dict[str, Callable[[DataConfig], Pictures]] = {"emoji": emoji.pictures, "images": folder.pictures}
 
 
@@ -141,8 +142,8 @@ def manifest_of(records: list[dict[str, Any]], made_with: dict[str, Any]) -> dic
     }
 
 
-def read_manifest(config: DataConfig) -> dict[str, Any]:
-    """The manifest of a finished cache.
+def read_manifest(config: DataConfig, command: str = COMMAND) -> dict[str, Any]:
+    """The manifest of a finished cache; `command` is what would make it.
 
     Raises:
         LabError: if there is none.
@@ -150,8 +151,5 @@ def read_manifest(config: DataConfig) -> dict[str, Any]:
     manifest = read_json(place(config) / MANIFEST)
     if manifest is None:
         what = config.path or config.name
-        raise LabError(
-            f"{place(config)}: has no finished cache of the latents of {what}: make it, or go on with it, by "
-            "lab cache EXPERIMENT (with the same --set), of a cell that is there by lab cache CELL"
-        )
+        raise LabError(f"{place(config)}: has no finished cache of the latents of {what}: run {command}")
     return manifest

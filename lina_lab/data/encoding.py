@@ -284,15 +284,15 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
             return error, stamp, checksum
 
     images = ahead(read, rows, depth=2 * size, threads=job.threads)
-    for first in rows[::size]:
-        batch, stamps, checksums = zip(*islice(images, size), strict=True)
+    for own in (rows[at : at + size] for at in range(0, len(rows), size)):
+        batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
         made.stamps += stamps
         made.sha256 += checksums
         made.problems += [str(image) for image in batch if isinstance(image, LabError)]
         if not made.problems:
             pixels = from_uint8(torch.from_numpy(np.stack(batch)))
             half = job.coder.encode(pixels).cpu().half()
-            made.refuse_infinite(half, job.pictures.names[first : first + size])
+            made.refuse_infinite(half, job.pictures.names[own.start : own.stop])
             yield half.numpy().tobytes()
         tick()
 
