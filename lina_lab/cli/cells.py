@@ -31,6 +31,7 @@ def sample_cell(
     """Write a sheet of images, a class or prompt a row, and the images as npz."""
     import torch
 
+    from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
@@ -50,7 +51,8 @@ def sample_cell(
         rows = _classes(labels, experiment.data.shape)
         condition = torch.tensor(rows)
     condition = condition.repeat_interleave(each, dim=0)
-    images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"))
+    decode = decoder(experiment.data, next(model.parameters()).device)
+    images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"), decode=decode)
     out = out or folder / "samples" / f"sample-seed{seed}-{digest([rows, each, sampling.model_dump()])[:6]}.png"
     save_sheet(out, images, each)
     of_images = [prompt for prompt in prompts for _ in range(each)]
@@ -68,6 +70,7 @@ def evaluate_cell(
     seed: int | None,
 ) -> None:
     """Print the metrics, and keep them with their settings in the cell's folder."""
+    from lina_lab.data.autoencoder import decoder
     from lina_lab.data.datasets import load_dataset
     from lina_lab.evaluation.extractors import load_extractor
     from lina_lab.evaluation.measure import measure
@@ -88,7 +91,11 @@ def evaluate_cell(
     dataset = load_dataset(changed.data)
     check_same_data(folder, dataset)
     request, condition = requests(changed, dataset)
-    images = generate(model, condition, changed.sampling, changed.seed, ShareDone(f"drawing {len(condition)} images"))
+    shows, decode = (
+        ShareDone(f"drawing {len(condition)} images"),
+        decoder(changed.data, next(model.parameters()).device),
+    )
+    images = generate(model, condition, changed.sampling, changed.seed, shows, decode=decode)
     found = measure(images, request, dataset, extract, changed.seed)
     path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
     record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}

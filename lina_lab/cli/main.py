@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lina_lab.cli.about import axes, doctor, size
+from lina_lab.cli.caching import cache
 from lina_lab.cli.demo import demo
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
@@ -117,7 +118,8 @@ def train(
         print_plan(plan, runs, slots=1, timing=timing, tflops=tflops)
         return
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
-    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking))
+    caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
+    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
 
 
 @app.command()
@@ -220,7 +222,7 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile, demo, export, axes, size, doctor):
+for command in (table, report, notebook, fit, compare, profile, demo, cache, export, axes, size, doctor):
     app.command()(command)
 app.command("import")(import_weights)
 

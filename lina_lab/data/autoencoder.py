@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lina_lab.config.data import AutoencoderConfig, DataConfig
+from lina_lab.data.cache import MANIFEST, place, read_json
 from lina_lab.errors import LabError
 
 PIXELS_AT_ONCE = 2**20
@@ -34,9 +35,18 @@ def decoder(config: DataConfig, device: torch.device) -> Decode:
     """What turns a model's samples into images: nothing to do for a model of pixels.
 
     Raises:
-        LabError: if the autoencoder cannot be had, or is not the one that the config describes.
+        LabError: if the autoencoder cannot be had, is not the one that the config describes, or not the one that the
+            cache of this config on this machine was made with.
     """
-    return pixels if config.autoencoder is None else load_autoencoder(config.autoencoder, device).decode
+    if config.autoencoder is None:
+        return pixels
+    loaded, manifest = load_autoencoder(config.autoencoder, device), read_json(place(config) / MANIFEST)
+    if manifest is not None and manifest["autoencoder_sha256"] != loaded.sha256:
+        raise LabError(
+            f"data.autoencoder.path {config.autoencoder.path}: has other weights than latents were encoded with: must "
+            f"be {manifest['autoencoder_sha256'][:12]}, not {loaded.sha256[:12]}; lab cache encodes them again"
+        )
+    return loaded.decode
 
 
 class Autoencoder:

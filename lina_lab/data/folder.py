@@ -6,12 +6,13 @@ Hidden files and folders are passed over; nothing else is: what cannot be used i
 import hashlib
 import json
 import warnings
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lina_lab.config.data import HELD_OUT, DataConfig
 from lina_lab.data.examples import Dataset, fingerprint
@@ -50,8 +51,7 @@ def images(config: DataConfig) -> Dataset:
 def pictures(config: DataConfig) -> Pictures:
     """The images of a folder, cut to their centre square and made smaller: see `pixels`.
 
-    The class is the sub-folder, in alphabetical order. An image is held out if the SHA-256 of its path within the
-    folder falls into the first `held_out` of all values, so that adding or removing files moves no other.
+    The class is the sub-folder, in alphabetical order.
 
     Raises:
         LabError: if a file is no image or without a caption where others have one; if a sub-folder holds none; if the
@@ -62,20 +62,33 @@ def pictures(config: DataConfig) -> Pictures:
     classes = {parent: label for label, parent in enumerate(sorted({file.parent for file in files}))}
     if len(classes) != config.num_classes:
         raise LabError(f"{root}: data.num_classes must be {len(classes)}, its classes, not {config.num_classes}")
-    labels = torch.tensor([classes[file.parent] for file in files])
-    outside = torch.tensor([is_held_out(file.as_posix(), config.held_out) for file in files])
-    left = labels[~outside].bincount(minlength=len(classes))
-    for name, label in classes.items():
-        if not left[label]:
-            raise LabError(f"{root / name}: has too few images: none is left for training")
+    names, labels = [file.as_posix() for file in files], torch.tensor([classes[file.parent] for file in files])
+    return named(config, names, labels, _texts(root, names))
+
+
+def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Sequence[Sequence[str]]) -> Pictures:
+    """The images of these names within the folder.
+
+    An image is held out if the SHA-256 of its name falls into the first `held_out` of all values, so that adding or
+    removing files moves no other.
+
+    Raises:
+        LabError: if a class is held out whole.
+    """
+    root = Path(config.path or "")
+    outside = torch.tensor([is_held_out(name, config.held_out) for name in names])
+    missing = labels.bincount().bool() & ~labels[~outside].bincount(minlength=int(labels.max()) + 1).bool()
+    for label in missing.nonzero().flatten():
+        first = root / names[int((labels == label).nonzero()[0])]
+        raise LabError(f"{first.parent}: has too few images: none is left for training")
     return Pictures(
-        names=[file.as_posix() for file in files],
+        names=names,
         labels=labels,
-        texts=_texts(root, files),
+        texts=texts,
         heldout=outside,
-        read=partial(_read, root, files, config.side),
-        checksum=lambda number: hashlib.sha256((root / files[number]).read_bytes()).hexdigest(),
-        stamp=lambda number: ((state := (root / files[number]).stat()).st_size, state.st_mtime_ns),
+        read=lambda number: _read(root / names[number], config.side),
+        checksum=lambda number: hashlib.sha256((root / names[number]).read_bytes()).hexdigest(),
+        stamp=lambda number: ((state := (root / names[number]).stat()).st_size, state.st_mtime_ns),
     )
 
 
@@ -117,8 +130,7 @@ def is_held_out(name: str, share: float = HELD_OUT) -> bool:
     return int.from_bytes(digest[:8]) < share * 2**64
 
 
-def _read(root: Path, files: list[Path], side: int, number: int) -> Pixels:
-    path = root / files[number]
+def _read(path: Path, side: int) -> Pixels:
     try:
         # What Pillow warns of (palettes with bytes, odd EXIF) is read rightly; of sizes it warns and then refuses.
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
@@ -131,8 +143,8 @@ def _reason(error: Exception) -> str:
     return str(error) if type(error) is ValueError else f"cannot be read as an image: {error}"
 
 
-def _texts(root: Path, files: list[Path]) -> list[tuple[str, ...]]:
-    """The texts of every file; none at all without metadata.jsonl."""
+def _texts(root: Path, names: list[str]) -> list[tuple[str, ...]]:
+    """The texts of every name; none at all without metadata.jsonl."""
     path = root / METADATA
     if not path.exists():
         return []
@@ -147,8 +159,7 @@ def _texts(root: Path, files: list[Path]) -> list[tuple[str, ...]]:
             problems.append(f"{path}:{number}: has {row[0]} a second time")
         else:
             found[row[0]] = row[1]
-    names = [file.as_posix() for file in files]
-    problems += [f"{path}: names {name}, which is not there" for name in sorted(set(found) - set(names))]
+    problems += [f"{path}: names {name}, which is not there" for name in sorted(found.keys() - set(names))]
     problems += [f"{path}: has no caption for {name}" for name in names if name not in found]
     refuse(problems)
     return [found[name] for name in names]

@@ -1,19 +1,35 @@
 """The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lina_lab.data.ahead import ahead
 from lina_lab.data.datasets import Dataset, Examples
-from lina_lab.model.draws import WHOLE, Share, sent, stream
+from lina_lab.data.examples import Latents
+from lina_lab.model.draws import WHOLE, Share, drawn, sent, stream
 
 ENDLESS = 2**40
 """Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
 seeds that are 2^22 apart begin at the same."""
 
-Pick = Callable[[Tensor], tuple[Tensor, Tensor]]
+AHEAD = 2
+"""Batches that a thread reads and draws while a step computes, where they come from a disk."""
+
+
+class Place(NamedTuple):
+    """Where in which training a batch stands; this is a `share` of it."""
+
+    seed: int
+    step: int
+    share: Share
+
+
+Pick = Callable[[Tensor, Place], tuple[Tensor, Tensor]]
 
 
 class Batches:
@@ -23,36 +39,71 @@ class Batches:
     """
 
     def __init__(
-        self, pick: Pick, count: int | None, batch_size: int, seed: int, start: int = 0, share: Share = WHOLE
+        self,
+        pick: Pick,
+        count: int | None,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        share: Share = WHOLE,
+        depth: int = 0,
     ) -> None:
-        """`batch_size` counts the images of all shares; this one gets its part of every batch."""
+        """`batch_size` counts the images of all shares; this one gets its part of each, `depth` of them ahead."""
         self.pick, self.count, self.batch_size = pick, count, batch_size
-        self.seed, self.start, self.share = seed, start, share
+        self.seed, self.start, self.share, self.depth = seed, start, share, depth
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        step = self.start
-        while True:
-            yield self.pick(self.share.of(batch_indices(self.count, self.batch_size, self.seed, step)))
-            step += 1
+        steps = itertools.count(self.start)
+        return ahead(self._of_step, steps, self.depth) if self.depth else map(self._of_step, steps)
+
+    def _of_step(self, step: int) -> tuple[Tensor, Tensor]:
+        indices = batch_indices(self.count, self.batch_size, self.seed, step)
+        return self.pick(self.share.of(indices), Place(self.seed, step, self.share))
 
 
 def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: torch.device) -> tuple[Pick, int | None]:
-    """What gives training examples by index, and how many there are; a set with an end stays on the device."""
+    """What gives training examples by index, and how many there are; a set with an end stays on the device.
+
+    Latents stay on the disk.
+    """
     draw = dataset.draw
+    if dataset.latents is not None:
+        return _posterior(dataset.latents, device), dataset.latents.num_train
     if draw is None:
         images, labels = dataset.train.images.to(device), condition(dataset.train).to(device)
 
-        def kept(index: Tensor) -> tuple[Tensor, Tensor]:
+        def kept(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
             index = sent(index, device)
             return images[index], labels[index]
 
         return kept, len(images)
 
-    def drawn(index: Tensor) -> tuple[Tensor, Tensor]:
+    def endless(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
         examples = draw(index)
         return sent(examples.images, device), sent(condition(examples), device)
 
-    return drawn, None
+    return endless, None
+
+
+def _posterior(latents: Latents, device: torch.device) -> Pick:
+    """Samples of the posterior, whose draws are a function of seed and step, however many shares there are."""
+
+    def sampled(index: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # a thread begins on the first one
+        seed, step, share = place
+        batch = len(index) * share.num_shares
+
+        def noise(block: int, rows: int) -> Tensor:
+            return torch.randn(rows, *latents.shape, generator=stream(seed, "posterior", step, block))
+
+        def choice(block: int, rows: int) -> Tensor:
+            return torch.rand(rows, generator=stream(seed, "text", step, block))
+
+        images, labels = latents.take(index, drawn(batch, share, noise), drawn(batch, share, choice))
+        return sent(images, device), sent(labels, device)
+
+    return sampled
 
 
 def batch_indices(count: int | None, batch_size: int, seed: int, step: int) -> Tensor:

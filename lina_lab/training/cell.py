@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lina_lab import cost
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
@@ -62,7 +63,8 @@ def run_cell(
         started = time.monotonic()
         request, condition = requests(experiment, dataset)
         shows = _shows_sampling(folder, experiment, stop or threading.Event())
-        images = generate(trained.model, condition, experiment.sampling, experiment.seed, shows)
+        decode = decoder(experiment.data, device())
+        images = generate(trained.model, condition, experiment.sampling, experiment.seed, shows, decode=decode)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
     save_images(folder / "samples" / "generated.npz", images, *request)

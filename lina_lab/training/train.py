@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
@@ -23,7 +24,7 @@ from lina_lab.model.draws import Share, step_streams
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
-from lina_lab.training.batches import Batches, picker
+from lina_lab.training.batches import AHEAD, Batches, picker
 from lina_lab.training.carry import carried
 from lina_lab.training.images import generate
 from lina_lab.training.module import Batch, LinaModule
@@ -107,13 +108,13 @@ def train(
         enable_model_summary=False,
     )
     condition, share = conditions(experiment.data), Share(rank, group.size)
-    held_out = validation_batch(dataset.heldout, condition)
+    held_out = validation_batch(dataset, condition)
     if training.init_from is not None and start.checkpoint is None:
         validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
     trainer.fit(
         LinaModule(model, training, experiment.seed, validate, share),
-        Batches(pick, count, training.batch_size, experiment.seed, start.step, share),
+        Batches(pick, count, training.batch_size, experiment.seed, start.step, share, AHEAD if dataset.latents else 0),
         DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
         ckpt_path=start.checkpoint,
         weights_only=True,
@@ -141,8 +142,11 @@ def unsharded(model: Lina, experiment: Experiment) -> Lina:
     return copy.to(device())
 
 
-def validation_batch(heldout: Examples, condition: Callable[[Examples], Tensor]) -> Batch:
-    """The held-out examples that a validation sees."""
+def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) -> Batch:
+    """The held-out examples that a validation sees; of latents the means of their posterior."""
+    if dataset.latents is not None:
+        return dataset.latents.heldout(HELD_OUT_LOSS)
+    heldout = dataset.heldout
     every = -(-len(heldout.images) // HELD_OUT_LOSS)
     some = Examples(heldout.images[::every], heldout.labels[::every], heldout.captions[::every])
     return some.images, condition(some)
@@ -154,7 +158,8 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     loss = model.loss(held_out, experiment.training, step_streams(experiment.seed, -1))
     append_metrics(folder, step, {"val/loss": float(loss)})
     shown = held_out[1].unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
-    images = generate(model, shown, experiment.sampling, experiment.seed)
+    decode = decoder(experiment.data, device())
+    images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 
 
