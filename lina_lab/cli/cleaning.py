@@ -1,6 +1,5 @@
 """`lab clean`: what is not needed for any result."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import typer
 
 from lina_lab.claims import Watch, last_attempt
 from lina_lab.errors import LabError
+from lina_lab.files import remove
 from lina_lab.ledger import read_result
 from lina_lab.plans import load_plan
 
@@ -23,7 +23,7 @@ def clean_up(runs: Path, names: list[str], *, sure: bool) -> None:
     total = sum(size for _, size in found) / 2**20
     if sure or typer.confirm(f"remove these {len(found)} ({total:.1f} MiB)?"):
         for path, _ in found:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
         print(f"removed {len(found)}, {total:.1f} MiB")
 
 

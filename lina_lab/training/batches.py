@@ -1,6 +1,6 @@
 """The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -23,16 +23,23 @@ class Batches:
     """
 
     def __init__(
-        self, pick: Pick, count: int | None, batch_size: int, seed: int, start: int = 0, share: Share = WHOLE
+        self,
+        pick: Pick,
+        count: int | None,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        shares: Sequence[Share] = (WHOLE,),
     ) -> None:
-        """`batch_size` counts the images of all shares; this one gets its part of every batch."""
+        """`batch_size` counts the images of all processes; of every batch come the `shares`, one after the other."""
         self.pick, self.count, self.batch_size = pick, count, batch_size
-        self.seed, self.start, self.share = seed, start, share
+        self.seed, self.start, self.shares = seed, start, shares
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         step = self.start
         while True:
-            yield self.pick(self.share.of(batch_indices(self.count, self.batch_size, self.seed, step)))
+            index = batch_indices(self.count, self.batch_size, self.seed, step)
+            yield from (self.pick(share.of(index)) for share in self.shares)
             step += 1
 
 

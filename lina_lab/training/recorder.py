@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ import torch
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
+from lina_lab.files import remove
 from lina_lab.ledger import append_metrics, write_state
+from lina_lab.training.parts import undamaged_step
 
 KEPT_CHECKPOINTS = 2
 
@@ -31,8 +32,9 @@ class Recorder(pl.Callback):
             experiment.logging.checkpoint_every,
         )
         self.steps = experiment.training.steps
-        self.batch_size = experiment.training.batch_size
         self.loss_sum: Tensor | float = 0.0
+        self.loss: Tensor | float = 0.0
+        """Of the parts of a batch that were seen so far."""
         self.first_bad = torch.tensor(-1)
         """The first step with a loss that is not finite; -1 while there is none. Kept on the device: no waiting."""
         self.diverged_at: int | None = None
@@ -58,10 +60,14 @@ class Recorder(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: Any,
         batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
+        self.loss = self.loss + outputs["loss"].detach()  # Lightning has divided it by the number of parts
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
         # Of a group, the mean over its processes: the loss of the whole batch, the same number for all of them.
-        step, loss = trainer.global_step, trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
+        step, loss = trainer.global_step, trainer.strategy.reduce(self.loss, reduce_op="mean")
+        self.loss = 0.0
         new = ~torch.isfinite(loss) & (self.first_bad < 0)
         self.first_bad = torch.where(new, step, self.first_bad)
         self.loss_sum = self.loss_sum + loss
@@ -127,20 +133,25 @@ class Recorder(pl.Callback):
 
 
 def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
-    """Write a checkpoint whole or not at all, and keep the newest few."""
+    """Write a checkpoint whole or not at all, and keep the newest few. All processes of a group do this together."""
     path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_name("next.part")  # one name: what a killed process left of it is overwritten
+    # A name of its own: another node may still take a name that was there for what it stood for.
+    part = path.with_suffix(".part")
+    if trainer.is_global_zero:
+        path.parent.mkdir(exist_ok=True)
+        for left in path.parent.glob("*.part"):  # by a killed process
+            remove(left)
+    trainer.strategy.barrier()
     try:
-        trainer.save_checkpoint(part)  # all processes of a group together; the first one writes
+        trainer.save_checkpoint(part)  # returns when all have written
         if trainer.is_global_zero:
             part.replace(path)
     finally:
         if trainer.is_global_zero:
-            part.unlink(missing_ok=True)
+            remove(part)
     if trainer.is_global_zero:
         for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
-            old.unlink()
+            remove(old)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -151,20 +162,10 @@ def checkpoints(folder: Path) -> list[Path]:
 def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
     """The newest whole checkpoint and its step; a damaged one is set aside, and the one before taken."""
     for path in checkpoints(folder):
-        step = _step(path)
+        step = undamaged_step(path)
         if step is not None:
             return path, step
-        path.replace(path.with_suffix(".ckpt.damaged"))
+        aside = path.with_suffix(".ckpt.damaged")
+        remove(aside)
+        path.replace(aside)
     return None
-
-
-def _step(path: Path) -> int | None:
-    """The step of a checkpoint, None of a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch.load would take a tensor with a flipped bit as it is
-                return None
-        # Only tensors and plain values: nothing in a checkpoint is executed.
-        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
-    except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
-        return None
