@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.optim import Optimizer
 
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.blocks import Block
@@ -51,6 +52,12 @@ class LinaModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         share = self.shares[batch_idx % len(self.shares)]
         return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), share)
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        """Lightning's own refuses a fused optimizer in bf16, where it need not: nothing scales these gradients."""
+        if self.training_config.gradient_clip is not None:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.training_config.gradient_clip)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning counts batches; a cell may go on with another number of them a step."""

@@ -95,7 +95,6 @@ def train(
         plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment(), EitherKind()],
         use_distributed_sampler=False,  # each process takes its share of a batch itself
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
-        gradient_clip_val=training.gradient_clip,
         callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
         accumulate_grad_batches=parts,
         val_check_interval=every * parts,  # of batches: each is a part of one
