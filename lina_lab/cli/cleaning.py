@@ -37,9 +37,9 @@ def removable(runs: Path, names: list[str]) -> Iterator[Path]:
         if not Watch().is_over(last_attempt(folder)):
             continue
         if folder.name in keys:
-            if _has_result(folder) and (folder / "checkpoints").exists():
-                yield folder / "checkpoints"
-            yield from sorted(folder.rglob("*.damaged"))
+            gone = [folder / "checkpoints"] if _has_result(folder) and (folder / "checkpoints").exists() else []
+            yield from gone
+            yield from sorted(path for path in folder.rglob("*.damaged") if path.parent not in gone)
         elif not names and folder.name not in planned:
             yield folder
 

@@ -16,6 +16,9 @@ from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, find_start, train
 from lina_lab.training.trained import keep_trained
 
+COUNTED = ("barrier", "broadcast", "reduce_scatter")
+"""Starts of names of functions whose calls in a training are counted, into a file of the cell."""
+
 
 def together(size: int, *jobs: tuple[Path, str, int]) -> None:
     """Train cells by `size` processes: (folder, strategy, step to pause at or 0)."""
@@ -51,12 +54,30 @@ def run(folder: Path, until: int, group: Group, rank: int) -> None:
     experiment = read_experiment(folder)
     start = [find_start(folder, experiment) if rank == 0 else Start()]
     torch.distributed.broadcast_object_list(start)
+    counts = {name: counted(name) for name in COUNTED}
     try:
         trained = train(folder, experiment, load_dataset(experiment.data), None, until, start[0], group, rank)
         if rank == 0:
             keep_trained(folder, trained)
     except Stopped:
         pass
+    (folder / f"calls-{rank}-{start[0].step}.json").write_text(json.dumps({k: len(v) for k, v in counts.items()}))
+
+
+def counted(start: str) -> list[str]:
+    """Grows by one with every call of a function of torch.distributed whose name starts so."""
+    calls: list[str] = []
+    for name in [name for name in dir(torch.distributed) if name.startswith(start)]:
+        function = getattr(torch.distributed, name)
+        original = getattr(function, "original", function)
+
+        def call(*arguments, name=name, original=original, **options):
+            calls.append(name)
+            return original(*arguments, **options)
+
+        call.original = original
+        setattr(torch.distributed, name, call)
+    return calls
 
 
 if __name__ == "__main__":
