@@ -84,6 +84,9 @@ class Experiment(Config):
                 f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
             )
         self._fits_extractor()
+        batch, parts = self.training.batch_size, self.execution.accumulate
+        if batch % parts:
+            raise KeyProblem("execution.accumulate", f"accumulate must divide batch_size ({batch}), not {parts}")
         source = SOURCES[self.data.name]
         if source.balanced and self.evaluation.num_samples % source.num_classes:
             raise KeyProblem(

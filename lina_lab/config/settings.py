@@ -141,3 +141,5 @@ class ExecutionConfig(Config):
     activation_checkpointing: Literal["none", "mlp", "block"] = "none"
     """What is computed again in the backward pass instead of kept: nothing, every MLP (as published for 512 px and
     up), or every block."""
+    accumulate: Count = 1
+    """Parts of a batch that a process takes one after the other, for one step of the optimizer: the memory of one."""
