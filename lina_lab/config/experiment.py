@@ -31,6 +31,7 @@ LATER: dict[tuple[str, str], Any] = {
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,
+    ("evaluation", "reference"): None,
 }
 """Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
 canonical form, so that old keys still name the same results."""
@@ -73,14 +74,19 @@ class Experiment(Config):
                 f"patch must divide the side of {self.data.name}: {patch} does not divide {side}",
             )
         self._fits_extractor()
-        source = SOURCES[self.data.name]
-        if source.balanced and self.evaluation.num_samples % source.num_classes:
+        self._fits_classes()
+        return self
+
+    def _fits_classes(self) -> None:
+        classes, count = self.data.shape.num_classes, self.evaluation.num_samples
+        balanced = SOURCES[self.data.name].balanced or (self.evaluation.reference and self.data.text is None)
+        if balanced and count % classes:
+            below = count // classes * classes
             raise KeyProblem(
                 "evaluation.num_samples",
-                f"num_samples must be a multiple of the {source.num_classes} classes of {self.data.name}, "
-                f"so that labels are balanced, not {self.evaluation.num_samples}",
+                f"num_samples must be a multiple of the {classes} classes of {self.data.name}, so that labels are "
+                f"balanced, as {f'{below:,} or ' if below else ''}{below + classes:,}, not {count:,}",
             )
-        return self
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor

@@ -92,7 +92,9 @@ class EvaluationConfig(Config):
     )
     """Whose features are compared; what it was trained on must have the shape of the data set."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
-    """Generated images, the classes in the proportions of the held-out split."""
+    """Generated images, the classes in the proportions of the held-out split; with a `reference`, equally many."""
+    reference: str | None = None
+    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null: the held-out split is the reference."""
 
 
 class LoggingConfig(Config):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
@@ -52,9 +53,17 @@ def generate(
 def requests(experiment: Experiment, dataset: Dataset) -> tuple[Request, Tensor]:
     """What an experiment draws to be measured, and what the model is conditioned on for it, (n,) and more."""
     prompts = experiment.data.text is not None
-    request = requested(dataset.heldout, experiment.evaluation.num_samples, prompts=prompts)
+    classes = experiment.data.shape.num_classes if experiment.evaluation.reference else None
+    count = experiment.evaluation.num_samples
+    request = requested(dataset.heldout, count, prompts=prompts, num_classes=classes)
     asked = Examples(dataset.heldout.images, request.labels, request.prompts)
     return request, conditions(experiment.data)(asked)
+
+
+def beside(request: Request) -> dict[str, NDArray[Any]]:
+    """What is kept beside images: their labels, and their prompts where they have any."""
+    known = {"labels": request.labels.numpy()}
+    return known | ({"prompts": np.array(request.prompts)} if request.prompts else {})
 
 
 def save_images(path: Path, images: Tensor, labels: Tensor | None, prompts: Sequence[str] = ()) -> None:

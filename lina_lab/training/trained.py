@@ -49,8 +49,7 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
         LabError: if the cell has no trained weights, or they are damaged.
     """
     experiment, path = read_experiment(folder), folder / "ema.safetensors"
-    if not path.exists():
-        raise LabError(f"{path}: no such file: the cell is not trained yet; lab train or lab sweep trains it")
+    _check_there(path)
     model = Lina(experiment.model, experiment.data.shape)
     try:
         model.load_state_dict(load_file(path))
@@ -58,3 +57,20 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
         raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and train the cell again") from error
     accelerate(model, experiment.execution)
     return experiment, model.eval()
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the averaged weights of a trained cell, as hex.
+
+    Raises:
+        LabError: if the cell has none.
+    """
+    path = folder / "ema.safetensors"
+    _check_there(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise LabError(f"{path}: no such file: the cell is not trained yet; lab train or lab sweep trains it")
