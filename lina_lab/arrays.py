@@ -20,7 +20,7 @@ LEVEL = 1
 def write_npz(
     path: Path, name: str, shape: tuple[int, ...], rows: Iterable[NDArray[Any]], beside: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write the array `name` of a shape (n, ...) uint8 from its n rows, and small arrays beside it, whole or not at all.
+    """Write the array `name` of a shape (n, ...) uint8 row by row, and small arrays beside it; whole or not at all.
 
     Raises:
         ValueError: if the rows are not what the shape says.

@@ -94,7 +94,7 @@ class EvaluationConfig(Config):
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, the classes in the proportions of the held-out split; with a `reference`, equally many."""
     reference: str | None = None
-    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null: the held-out split is the reference."""
+    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
 
 
 class LoggingConfig(Config):

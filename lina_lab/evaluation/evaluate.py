@@ -12,7 +12,7 @@ from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import Extractor
-from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
+from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_halved, kid, precision_recall
 from lina_lab.evaluation.reference import Reference, extract_all, reference_of
 
 
@@ -99,10 +99,12 @@ def evaluate(
 
 def _compared(generated: Tensor, reference: Reference, seed: int) -> dict[str, float | None]:
     real = reference.statistics
+    halved, sd = fid_halved(generated, real, _generator(seed)), fid_bootstrap_sd(generated, real, _generator(seed))
     found = {
         "fid": fid(generated, real),
-        "fid_jackknife": fid_jackknife(generated, real, _generator(seed)),
-        "fid_bootstrap_sd": fid_bootstrap_sd(generated, real, _generator(seed)),
+        "fid_jackknife": halved and halved.jackknife,
+        "fid_bootstrap_sd": sd,
+        "fid_halves_sd": halved.sd if halved and sd is None else None,  # where a bootstrap takes too long
     }
     if reference.features is not None:
         found["kid"] = kid(generated, reference.features, seed)

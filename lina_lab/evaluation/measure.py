@@ -1,12 +1,13 @@
 """What is drawn from a trained model to measure it, and every metric of that."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.evaluation.composition import composition
 from lina_lab.evaluation.evaluate import Evaluation, evaluate, labels_as
@@ -61,3 +62,10 @@ def measure(
     if composed is None:
         return found
     return Evaluation(found.metrics | composed.metrics, found.record | {"composition": composed.record})
+
+
+def with_sampling(record: Mapping[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
+    """What numbers were measured with, and how the images were drawn."""
+    drawn = sampling.model_dump()
+    drawn["sampling_precision"] = drawn.pop("precision")  # a bare "precision" is a metric
+    return {**record, **drawn, "weights": "ema"}

@@ -14,7 +14,7 @@ from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import check_enough
 from lina_lab.evaluation.extractors import load_extractor
-from lina_lab.evaluation.measure import measure
+from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
@@ -75,9 +75,7 @@ def run_cell(
     seconds["evaluation"] = time.monotonic() - started
     append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}
-    sampling = experiment.sampling.model_dump()
-    sampling["sampling_precision"] = sampling.pop("precision")  # a bare "precision" is a metric
-    record_of_samples = evaluation.record | sampling | {"weights": "ema"}
+    record_of_samples = with_sampling(evaluation.record, experiment.sampling)
     write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
     write_state(folder, step=steps, steps=steps)
     shutil.rmtree(drawn.folder)
@@ -146,8 +144,8 @@ def _draw(
             raise Stopped
 
     def tell(at: Progress) -> None:
-        share = at.images / at.count
-        told = {"images": at.images, "num_images": at.count, "share": share, "seconds_left": at.seconds_left}
+        share = at.images / at.num_images
+        told = {"images": at.images, "num_images": at.num_images, "share": share, "seconds_left": at.seconds_left}
         write_state(folder, phase="sampling", step=steps, steps=steps, **told)
 
     draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check), tell, group.devices)

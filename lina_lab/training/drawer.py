@@ -29,9 +29,7 @@ GRACE_SECONDS = 10.0
 """That a process may take to end when it is told to."""
 
 
-def drawer(
-    experiment: Experiment, model: Lina, dataset: Dataset, check: Callable[[], None] = lambda: None
-) -> Draw:
+def drawer(experiment: Experiment, model: Lina, dataset: Dataset, check: Callable[[], None] = lambda: None) -> Draw:
     """What draws the images of an experiment; `check` is called after every autoregressive step, and may raise."""
     _, condition = requests(experiment, dataset)
 

@@ -35,12 +35,12 @@ class Progress(NamedTuple):
     """How many images of a set are there, and the seconds until all are, where that can be told."""
 
     images: int
-    count: int
+    num_images: int
     seconds_left: float | None
 
     def __str__(self) -> str:
         left = "" if self.seconds_left is None else f", about {self.seconds_left:.0f} s left"
-        return f"{self.images:,} of {self.count:,} images{left}"
+        return f"{self.images:,} of {self.num_images:,} images{left}"
 
 
 Tell = Callable[[Progress], None]
@@ -50,11 +50,11 @@ class DrawnSet(NamedTuple):
     """A folder, and how many images it is to hold."""
 
     folder: Path
-    count: int
+    num_images: int
 
     def size(self, first: int) -> int:
         """Images of the chunk that begins with the image `first`."""
-        return min(SAMPLING_BATCH, self.count - first)
+        return min(SAMPLING_BATCH, self.num_images - first)
 
     def found(self) -> dict[int, Path]:
         """The chunks that are there, by their first image; of two of one place (from other hardware) the first."""
@@ -64,7 +64,7 @@ class DrawnSet(NamedTuple):
     def missing(self) -> list[int]:
         """The first images of the chunks that are not there."""
         found = self.found()
-        return [first for first in range(0, self.count, SAMPLING_BATCH) if first not in found]
+        return [first for first in range(0, self.num_images, SAMPLING_BATCH) if first not in found]
 
     def chunks(self) -> Iterator[Tensor]:
         """All images (k, 3, h, w) uint8, k = `SAMPLING_BATCH` at a time, in the order of their numbers."""
@@ -76,7 +76,7 @@ class DrawnSet(NamedTuple):
         """All images (h, w, 3), one by one in the `shuffled` order, read from disk as they are wanted."""
         found = self.found()
         chunks = [np.load(found[first], mmap_mode="r") for first in sorted(found)]
-        for number in shuffled(self.count):
+        for number in shuffled(self.num_images):
             yield chunks[number // SAMPLING_BATCH][number % SAMPLING_BATCH]
 
     def seconds(self) -> float:
@@ -132,7 +132,7 @@ def _write_chunk(folder: Path, first: int, images: Tensor, seconds: float) -> No
 def _pace(drawn: DrawnSet, tell: Tell) -> Callable[[float], None]:
     """Tells of the whole set, all processes together, now and then; it hears of the images of the chunk at work."""
     started = told = time.monotonic()
-    before: float = drawn.count - sum(map(drawn.size, drawn.missing()))
+    before: float = drawn.num_images - sum(map(drawn.size, drawn.missing()))
 
     def show(at_work: float) -> None:
         nonlocal told
@@ -140,9 +140,9 @@ def _pace(drawn: DrawnSet, tell: Tell) -> Callable[[float], None]:
         if now - told < TELL_SECONDS:
             return
         told = now
-        images = drawn.count - sum(map(drawn.size, drawn.missing())) + at_work
-        left = None if images <= before else (now - started) / (images - before) * max(0.0, drawn.count - images)
-        tell(Progress(min(drawn.count, int(images)), drawn.count, left))
+        images = drawn.num_images - sum(map(drawn.size, drawn.missing())) + at_work
+        left = None if images <= before else (now - started) / (images - before) * max(0.0, drawn.num_images - images)
+        tell(Progress(min(drawn.num_images, int(images)), drawn.num_images, left))
 
     return show
 
@@ -152,10 +152,10 @@ def write_set(drawn: DrawnSet, path: Path, beside: dict[str, NDArray[Any]]) -> N
 
     `numbers` (n,) are the numbers of the images, which tell their seeds.
     """
-    order = shuffled(drawn.count)
+    order = shuffled(drawn.num_images)
     image = next(drawn.images()).shape
     others = {"numbers": order} | {name: array[order] for name, array in beside.items()}
-    write_npz(path, "arr_0", (drawn.count, *image), drawn.images(), others)
+    write_npz(path, "arr_0", (drawn.num_images, *image), drawn.images(), others)
 
 
 def write_pngs(drawn: DrawnSet, folder: Path) -> None:
@@ -166,7 +166,7 @@ def write_pngs(drawn: DrawnSet, folder: Path) -> None:
     """
     from PIL import Image
 
-    names = [f"{number:06d}.png" for number in range(drawn.count)]
+    names = [f"{number:06d}.png" for number in range(drawn.num_images)]
     others = sorted({path.name for path in folder.iterdir()} - set(names)) if folder.exists() else []
     if others:
         raise LabError(f"{folder}: must hold images of this set alone, not {others[0]} ({len(others)} files)")
@@ -176,4 +176,3 @@ def write_pngs(drawn: DrawnSet, folder: Path) -> None:
             file = io.BytesIO()
             Image.fromarray(image).save(file, "PNG")
             write_atomic(folder / next(numbers), file.getvalue())
-
