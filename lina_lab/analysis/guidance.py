@@ -45,13 +45,18 @@ class Point(NamedTuple):
     """To sample one image."""
     fid: float
     fid_jackknife: float | None
-    fid_sd: float | None
-    """Sampling noise of the FID, by a bootstrap, or by halves where there are many features."""
     kid: float | None
     precision: float | None
     recall: float | None
     seconds: float
     """Of drawing, summed over processes, and measuring."""
+    fid_deviations: tuple[float, ...]
+    """Their root mean square is the standard deviation of the FID; those of one seed are paired. None: not known."""
+
+    @property
+    def fid_sd(self) -> float | None:
+        """Sampling noise of the FID, by a bootstrap, or by halves where there are many features."""
+        return _root_mean_square(self.fid_deviations) if self.fid_deviations else None
 
     @property
     def setting(self) -> tuple[Any, ...]:
@@ -61,7 +66,7 @@ class Point(NamedTuple):
 
 WORDS = ("sampling_precision", "extractor", "reference", "weights")
 COUNTS = ("autoregressive_steps", "flow_steps", "seed", "num_samples")
-OPTIONAL = ("fid_jackknife", "fid_sd", "kid", "precision", "recall")
+OPTIONAL = ("fid_jackknife", "kid", "precision", "recall")
 OVER = ("guidance_scale", "autoregressive_steps", "flow_steps")
 """What FID can be drawn against."""
 
@@ -91,6 +96,8 @@ def read_points(path: Path) -> list[Point]:
 def _value(name: str, text: str) -> Any:
     if name in WORDS:
         return text
+    if name == "fid_deviations":
+        return tuple(float(word) for word in text.split())
     if not text and name in OPTIONAL:
         return None
     return int(text) if name in COUNTS else float(text)
@@ -102,8 +109,14 @@ def add_point(path: Path, point: Point) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Point._fields)
-    writer.writerows([[repr(v) if isinstance(v, float) else v for v in row] for row in (*points, point)])
+    writer.writerows([[_text(value) for value in row] for row in (*points, point)])
     write_atomic(path, text.getvalue())
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(f"{deviation:.6g}" for deviation in value)
+    return repr(value) if isinstance(value, float) else value
 
 
 def points_table(points: Sequence[Point]) -> pd.DataFrame:
@@ -168,21 +181,26 @@ def verdict(points: Sequence[Point], over: str = "guidance_scale") -> list[str]:
     ordered = sorted(points, key=lambda point: float(getattr(point, over)))
     best = min(ordered, key=lambda point: point.fid)
     at, values = getattr(best, over), [getattr(point, over) for point in ordered]
-    words = [f"best {over} of {len(points)} measured: {at:g}, FID {best.fid:.4g}{_plus_minus(best.fid_sd)}"]
+    sd = "" if best.fid_sd is None else f" ± {best.fid_sd:.2g}"
+    words = [f"best {over} of {len(points)} measured: {at:g}, FID {best.fid:.4g}{sd}"]
     if best.fid_sd is None:
-        words.append("the sampling noise of these FIDs is not known: how far they are told apart is not either")
+        words.append("the sampling noise of these FIDs is not known, nor how far they are told apart")
     else:
-        near = [getattr(point, over) for point in ordered if _is_near(point, best)]
-        told = ", ".join(f"{value:g}" for value in near if value != at)
-        # The same seeds serve every point, so differences are less noisy than this.
-        words.append(
-            f"within {SDS:g} standard deviations of a difference of independent sets: {told}"
-            if told
-            else f"every other is more than {SDS:g} standard deviations of a difference worse"
-        )
+        near = ", ".join(f"{getattr(p, over):g}" for p in ordered if p is not best and not is_worse(p, best))
+        words.append(f"not told from it by {SDS:g} standard deviations of the paired difference: {near or 'none'}")
     if at in {values[0], values[-1]} and len(values) > 1:
         words.append(_edge(over, at, lowest=at == values[0]))
     return words
+
+
+def is_worse(point: Point, best: Point) -> bool:
+    """Whether a FID is above another by more than `SDS` standard deviations of their difference, of the same seeds."""
+    pairs = zip(point.fid_deviations, best.fid_deviations, strict=True)
+    return point.fid - best.fid > SDS * _root_mean_square([mine - others for mine, others in pairs])
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(sum(value * value for value in values) / len(values))
 
 
 def _edge(over: str, at: float, *, lowest: bool) -> str:
@@ -190,12 +208,3 @@ def _edge(over: str, at: float, *, lowest: bool) -> str:
         return "the best is without guidance: no scale that was tried helps"
     side = "lowest" if lowest else "highest"
     return f"the best is at the {side} edge of what was tried: a better one may lie beyond {at:g}"
-
-
-def _plus_minus(sd: float | None) -> str:
-    return "" if sd is None else f" ± {sd:.2g}"
-
-
-def _is_near(point: Point, best: Point) -> bool:
-    sd = math.hypot(point.fid_sd or 0.0, best.fid_sd or 0.0)
-    return point.fid - best.fid <= SDS * sd

@@ -12,7 +12,7 @@ from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import Extractor
-from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_halved, kid, precision_recall
+from lina_lab.evaluation.metrics import Noise, fid, fid_bootstrap, fid_halved, kid, precision_recall
 from lina_lab.evaluation.reference import Reference, extract_all, reference_of
 
 
@@ -21,6 +21,8 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]
     record: dict[str, Any]
+    fid_deviations: tuple[float, ...] = ()
+    """Their root mean square is the standard deviation of the FID: see metrics.py."""
 
 
 def labels_as(reference: Tensor, count: int) -> Tensor:
@@ -76,7 +78,7 @@ def evaluate(
             )
         reference = reference_of(dataset.heldout, extractor)
     generated, classes = extract_all(extractor, chunks)
-    found = _compared(generated, reference, seed)
+    found, noise = _compared(generated, reference, seed)
     if not given:
         train = extractor.extract(to_uint8(dataset.train.images)).features
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
@@ -94,22 +96,23 @@ def evaluate(
         "eight_bit_rule": EIGHT_BIT_RULE,
     }
     metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}
-    return Evaluation(metrics, {name: value for name, value in record.items() if value is not None})
+    known = {name: value for name, value in record.items() if value is not None}
+    return Evaluation(metrics, known, noise.deviations if noise else ())
 
 
-def _compared(generated: Tensor, reference: Reference, seed: int) -> dict[str, float | None]:
+def _compared(generated: Tensor, reference: Reference, seed: int) -> tuple[dict[str, float | None], Noise | None]:
     real = reference.statistics
-    halved, sd = fid_halved(generated, real, _generator(seed)), fid_bootstrap_sd(generated, real, _generator(seed))
+    halved, noise = fid_halved(generated, real, _generator(seed)), fid_bootstrap(generated, real, _generator(seed))
     found = {
         "fid": fid(generated, real),
         "fid_jackknife": halved and halved.jackknife,
-        "fid_bootstrap_sd": sd,
-        "fid_halves_sd": halved.sd if halved and sd is None else None,  # where a bootstrap takes too long
+        "fid_bootstrap_sd": noise and noise.sd,
+        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # where a bootstrap takes too long
     }
     if reference.features is not None:
         found["kid"] = kid(generated, reference.features, seed)
         found["precision"], found["recall"] = precision_recall(generated, reference.features)
-    return found
+    return found, noise or (halved and halved.noise)
 
 
 def _generator(seed: int) -> torch.Generator:

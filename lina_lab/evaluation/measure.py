@@ -61,7 +61,9 @@ def measure(
     found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
     if composed is None:
         return found
-    return Evaluation(found.metrics | composed.metrics, found.record | {"composition": composed.record})
+    return found._replace(
+        metrics=found.metrics | composed.metrics, record=found.record | {"composition": composed.record}
+    )
 
 
 def with_sampling(record: Mapping[str, Any], sampling: SamplingConfig) -> dict[str, Any]:

@@ -51,15 +51,29 @@ def fid(generated: Tensor, real: Tensor | Statistics) -> float:
     return float(fid_statistics_to_metric(*both, verbose=False)["frechet_inception_distance"])
 
 
+class Noise(NamedTuple):
+    """Deviations of a FID whose root mean square is its standard deviation.
+
+    Two sets of as many images under one generator seed have theirs from the same choices of images: where image i of
+    both was drawn from the same noise, the root mean square of their differences is that of the two FIDs' difference.
+    """
+
+    deviations: tuple[float, ...]
+
+    @property
+    def sd(self) -> float:
+        return float(np.mean(np.square(self.deviations))) ** 0.5
+
+
 class Halved(NamedTuple):
-    """A FID without most of its bias in n, and the standard deviation of the plain one."""
+    """A FID without most of its bias in n, and the noise of the plain one."""
 
     jackknife: float
-    sd: float
+    noise: Noise
 
 
 def fid_halved(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Halved | None:
-    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set, and sd = √(mean difference² of halves) / 2.
+    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set; deviations are half the halves' difference.
 
     Two halves are independent, and each has twice the variance of the whole: their difference has four times that.
     None if a half has no more images than features.
@@ -72,18 +86,19 @@ def fid_halved(generated: Tensor, real: Tensor | Statistics, generator: Generato
         order = torch.randperm(len(generated), generator=generator)
         pairs.append((fid(generated[order[:half]], real), fid(generated[order[half : 2 * half]], real)))
     jackknife = 2 * fid(generated, real) - float(np.mean(pairs))
-    return Halved(jackknife, float(np.mean(np.diff(pairs) ** 2)) ** 0.5 / 2)
+    return Halved(jackknife, Noise(tuple((first - second) / 2 for first, second in pairs)))
 
 
-def fid_bootstrap_sd(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> float | None:
-    """Standard deviation of the FID when generated images are resampled: the sampling noise of one model's FID.
+def fid_bootstrap(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Noise | None:
+    """The sampling noise of one model's FID, from resampling the generated images.
 
-    Only the deviation is meant: resampling with replacement moves the FID itself upward. None for many features.
+    Only the deviations are meant: resampling with replacement moves the FID itself upward. None for many features.
     """
     if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
         return None
     draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
-    return float(np.std([fid(generated[index], real) for index in draws], ddof=1))
+    found = np.array([fid(generated[index], real) for index in draws])
+    return Noise(tuple((found - found.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
 
 
 def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:

@@ -22,7 +22,6 @@ from lina_lab.ledger import read_experiment
 from lina_lab.model.lina import Lina
 from lina_lab.training.drawn import Draw, DrawnSet, Tell, draw_missing, drop_damaged
 from lina_lab.training.images import generate, requests
-from lina_lab.training.train import device
 from lina_lab.training.trained import load_trained
 
 GRACE_SECONDS = 10.0
@@ -126,7 +125,8 @@ def main() -> None:
         torch.set_num_threads(1)
     experiment = with_sections(read_experiment(Path(cell)), json.loads(sections))
     drawn = DrawnSet(Path(folder), experiment.evaluation.num_samples)
-    model = load_trained(Path(cell))[1].to(device())
+    # `device` of train.py says the same, and would bring Lightning, which takes seconds to import.
+    model = load_trained(Path(cell))[1].to("cuda" if torch.cuda.is_available() else "cpu")
     draw = drawer(experiment, model, load_dataset(experiment.data))
     draw_missing(drawn, draw, lambda progress: None, float(first))
 

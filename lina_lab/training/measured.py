@@ -68,6 +68,7 @@ class Measured(NamedTuple):
 
     path: Path
     metrics: Mapping[str, float]
+    fid_deviations: tuple[float, ...]
     seconds: float
     """Of drawing, over all processes together, and of measuring."""
 
@@ -97,7 +98,7 @@ def measure_subject(subject: Subject, tell: Tell, num_processes: int = 1, export
         _draw_and_measure(subject, path, before, tell, num_processes, exports or Exports())
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Measured(path, kept["metrics"], sum(kept["seconds"].values()))
+        return Measured(path, kept["metrics"], tuple(kept["fid_deviations"]), sum(kept["seconds"].values()))
     except (ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and it will be measured again") from error
 
@@ -149,6 +150,7 @@ def _measure(subject: Subject, drawn: DrawnSet, path: Path, exports: Exports) ->
     settings = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     record = {
         "metrics": found.metrics,
+        "fid_deviations": found.fid_deviations,
         "evaluation": with_sampling(found.record, experiment.sampling),
         "settings": settings | {"seed": experiment.seed},
         "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},

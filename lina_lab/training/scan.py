@@ -68,12 +68,11 @@ def _results(subject: Subject, measured: Measured) -> dict[str, Any]:
     def metric(name: str) -> float | None:
         return measured.metrics.get(f"eval/{name}/{subject.extractor.name}")
 
-    sd = metric("fid_bootstrap_sd")
     return {
         "flops": cost.sampling_flops(subject.experiment),
         "fid": metric("fid"),
         "fid_jackknife": metric("fid_jackknife"),
-        "fid_sd": metric("fid_halves_sd") if sd is None else sd,
         **{name: metric(name) for name in ("kid", "precision", "recall")},
         "seconds": measured.seconds,
+        "fid_deviations": measured.fid_deviations,
     }
