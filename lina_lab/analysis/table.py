@@ -17,7 +17,7 @@ SAMPLING = (
     *("autoregressive_steps", "flow_steps", "flow_steps_last"),
     *("guidance_scale", "guidance_min", "sampling_precision"),
 )
-COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", *SAMPLING)
+COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", "reference_sha256", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
 OLDER = {"sampling_precision": "fp32"}
 """What results mean that are older than a setting."""

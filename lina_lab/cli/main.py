@@ -9,6 +9,7 @@ import typer
 from lina_lab.cli.about import axes, doctor, size
 from lina_lab.cli.caching import cache
 from lina_lab.cli.demo import demo
+from lina_lab.cli.evaluating import evaluate, guidance, reference
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.options import (
@@ -196,24 +197,6 @@ def sample(
 
 
 @app.command()
-def evaluate(
-    cell: CellName,
-    num_samples: Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")] = None,
-    extractor: Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")] = None,
-    runs: Runs = RUNS,
-) -> None:
-    """Generate from a trained cell and measure it.
-
-    With options, in another way than it was measured; its result stays as it is.
-    """
-    from lina_lab.cli.cells import evaluate_cell
-
-    evaluate_cell(runs, cell, num_samples, extractor, guidance, seed)
-
-
-@app.command()
 def status(name: SweepName, runs: Runs = RUNS) -> None:
     """Show the state of every cell of a sweep."""
     from lina_lab.cli.results import print_status
@@ -222,7 +205,23 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (table, report, notebook, fit, compare, profile, demo, cache, export, axes, size, doctor):
+for command in (
+    evaluate,
+    guidance,
+    reference,
+    table,
+    report,
+    notebook,
+    fit,
+    compare,
+    profile,
+    demo,
+    cache,
+    export,
+    axes,
+    size,
+    doctor,
+):
     app.command()(command)
 app.command("import")(import_weights)
 

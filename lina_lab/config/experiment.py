@@ -41,6 +41,7 @@ LATER: dict[tuple[str, ...], Any] = {
     ("model", "softmax_every"): None,
     ("sampling", "flow_steps_last"): None,
     **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
+    ("evaluation", "reference"): None,
 }
 """Fields that are younger than the schema, by path, with the value that older cells mean: at that value they stay out
 of the canonical form, so that old keys still name the same results."""
@@ -87,14 +88,19 @@ class Experiment(Config):
         batch, parts = self.training.batch_size, self.execution.accumulate
         if batch % parts:
             raise KeyProblem("execution.accumulate", f"accumulate must divide batch_size ({batch}), not {parts}")
-        source = SOURCES[self.data.name]
-        if source.balanced and self.evaluation.num_samples % source.num_classes:
+        self._fits_classes()
+        return self
+
+    def _fits_classes(self) -> None:
+        classes, count = self.data.shape.num_classes, self.evaluation.num_samples
+        balanced = SOURCES[self.data.name].balanced or (self.evaluation.reference and self.data.text is None)
+        if balanced and count % classes:
+            below = count // classes * classes
             raise KeyProblem(
                 "evaluation.num_samples",
-                f"num_samples must be a multiple of the {source.num_classes} classes of {self.data.name}, "
-                f"so that labels are balanced, not {self.evaluation.num_samples}",
+                f"num_samples must be a multiple of the {classes} classes of {self.data.name}, so that labels are "
+                f"balanced, as {f'{below:,} or ' if below else ''}{below + classes:,}, not {count:,}",
             )
-        return self
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor

@@ -118,7 +118,9 @@ class EvaluationConfig(Config):
     )
     """Whose features are compared; what it was trained on must have the shape of the data set."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
-    """Generated images, the classes in the proportions of the held-out split."""
+    """Generated images, the classes in the proportions of the held-out split; with a `reference`, equally many."""
+    reference: str | None = None
+    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
 
 
 class LoggingConfig(Config):

@@ -68,9 +68,8 @@ def load_trained(folder: Path) -> tuple[Experiment, Lina]:
     Raises:
         LabError: if the cell has no trained weights, or they are damaged.
     """
-    experiment, path = read_experiment(folder), folder / "ema.safetensors"
-    if not path.exists():
-        raise LabError(f"{path}: no such file: {remedy(experiment)}")
+    experiment = read_experiment(folder)
+    path = _weights(folder, experiment)
     model = Lina(experiment.model, experiment.data.shape)
     try:
         model.load_state_dict(load_file(path))
@@ -86,3 +85,19 @@ def remedy(experiment: Experiment) -> str:
     if experiment.training.imported is None:
         return "the cell is not trained yet; lab train or lab sweep trains it"
     return "the cell's weights were imported, not trained; lab import their checkpoint again"
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the averaged weights of a trained cell, as hex.
+
+    Raises:
+        LabError: if the cell has none.
+    """
+    return sha256_of(_weights(folder, read_experiment(folder)))
+
+
+def _weights(folder: Path, experiment: Experiment) -> Path:
+    path = folder / "ema.safetensors"
+    if not path.exists():
+        raise LabError(f"{path}: no such file: {remedy(experiment)}")
+    return path
