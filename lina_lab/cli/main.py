@@ -205,23 +205,9 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (
-    evaluate,
-    guidance,
-    reference,
-    table,
-    report,
-    notebook,
-    fit,
-    compare,
-    profile,
-    demo,
-    cache,
-    export,
-    axes,
-    size,
-    doctor,
-):
+CELLS = (evaluate, guidance, reference, profile, demo, export)
+STUDIES = (table, report, notebook, fit, compare, cache, axes, size, doctor)
+for command in (*CELLS, *STUDIES):
     app.command()(command)
 app.command("import")(import_weights)
 
