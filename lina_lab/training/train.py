@@ -20,7 +20,7 @@ from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
-from lina_lab.model.draws import Share, step_streams
+from lina_lab.model.draws import WHOLE, Share, step_streams
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
@@ -36,6 +36,8 @@ from lina_lab.training.trained import Trained
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
 """Held-out examples of a validation: all of a small set, so many of a larger one, evenly spread over it."""
+VALIDATION_TOKENS = HELD_OUT_LOSS * 320
+"""Tokens in the decoder's sequences of one forward of a validation: longer sequences are seen in equal parts."""
 
 
 class Start(NamedTuple):
@@ -167,9 +169,15 @@ def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) 
 @torch.no_grad()
 def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
     """Held-out loss and a sheet of samples; the same draws at every step, so that only the weights differ."""
-    loss = model.loss(held_out, experiment.training, step_streams(experiment.seed, -1))
-    append_metrics(folder, step, {"val/loss": float(loss)})
-    shown = held_out[1].unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
+    images, labels = held_out
+    at_once = max(1, VALIDATION_TOKENS // (model.config.context_tokens + model.tokens))
+    parts = next(n for n in range(1, len(images) + 1) if len(images) % n == 0 and len(images) // n <= at_once)
+    losses = [
+        model.loss((share.of(images), share.of(labels)), experiment.training, step_streams(experiment.seed, -1), share)
+        for share in WHOLE.split(parts)
+    ]
+    append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
+    shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
     decode = decoder(experiment.data, device())
     images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
