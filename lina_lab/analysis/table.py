@@ -75,6 +75,7 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
         **result.get("metrics", {}),
         **_measured(result.get("evaluation", {})),
+        **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
