@@ -22,7 +22,10 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         yield part
+        part.chmod(mode)  # as every new file, whatever made it
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)

@@ -100,6 +100,12 @@ def test_the_record_accounts_for_every_tensor(golden, tmp_path, four_channels):
     assert training_seconds(folder) != training_seconds(folder), "must be NaN: nobody measured it"
 
 
+def test_weights_can_be_read_by_whom_every_new_file_can(golden, tmp_path, four_channels):
+    folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
+    modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
+    assert modes["ema.safetensors"] == modes["imported.safetensors"] == modes["config.yaml"]
+
+
 def test_what_comes_out_is_what_went_in_byte_by_byte(golden, tmp_path, four_channels):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     export_cell(folder, tmp_path / "out")
