@@ -1,15 +1,17 @@
 """Several processes that train cells together, one cell after the other, so that a test file starts them once."""
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
+from multiprocessing import connection
 from pathlib import Path
 
 import torch
 
-from lina_lab.config.engine import Group
+from lina_lab.config.engine import Group, Strategy
 from lina_lab.data.datasets import load_dataset
 from lina_lab.ledger import read_experiment
 from lina_lab.training.recorder import Stopped
@@ -20,32 +22,39 @@ COUNTED = ("barrier", "broadcast", "reduce_scatter")
 """Starts of names of functions whose calls in a training are counted, into a file of the cell."""
 
 
-def together(size: int, *jobs: tuple[Path, str, int]) -> None:
-    """Train cells by `size` processes: (folder, strategy, step to pause at or 0)."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    shared |= {"GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
-    words = json.dumps([[str(folder), strategy, until] for folder, strategy, until in jobs])
-    processes = []
-    for rank in range(size):
-        own = {name: str(value) for name, value in (shared | {"RANK": rank, "LOCAL_RANK": rank}).items()}
-        command = [sys.executable, __file__, words]
-        processes.append(subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True))
-    try:
-        errors = [process.communicate(timeout=200)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert not any(process.returncode for process in processes), "\n".join(errors)
+def together(*groups: tuple[int, list[tuple[Path, str, int]]]) -> None:
+    """Train cells by groups, one after the other: of each the size, and for each cell folder, strategy, pause or 0."""
+    words = json.dumps([[size, [[str(folder), *how] for folder, *how in jobs]] for size, jobs in groups])
+    subprocess.run([sys.executable, __file__, words], check=True, timeout=200)
 
 
 def main() -> None:
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    """Torch is imported once, and each process forks before it is used."""
+    context = multiprocessing.get_context("fork")
+    for size, jobs in json.loads(sys.argv[1]):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        processes = [context.Process(target=work, args=(rank, size, port, jobs)) for rank in range(size)]
+        for process in processes:
+            process.start()
+        running = list(processes)
+        while running and not any(process.exitcode for process in processes):
+            connection.wait([process.sentinel for process in running])
+            running = [process for process in running if process.is_alive()]
+        for process in running:
+            process.kill()  # they would wait for one that failed
+        if any(process.exitcode for process in processes):
+            sys.exit(1)
+
+
+def work(rank: int, size: int, port: int, jobs: list[tuple[str, Strategy, int]]) -> None:
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    own = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({name: str(value) for name, value in (shared | own).items()})
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
-    for folder, strategy, until in json.loads(sys.argv[1]):
+    for folder, strategy, until in jobs:
         run(Path(folder), until, Group(size, strategy=strategy), rank)
     torch.distributed.destroy_process_group()
 

@@ -1,6 +1,6 @@
 """Groups of processes: sharded checkpoints, and what they are to another number of processes; parts of a batch; bf16.
 
-All cells of two processes are trained by one start of them, all of three by another.
+All cells of a group are trained by one start of it.
 """
 
 import json
@@ -62,8 +62,7 @@ def cells(tmp_path_factory):
     (cells("from one") / "checkpoints" / "step-0000006.part").mkdir()  # as killed groups leave them
     (cells("from one") / "checkpoints" / "step-0000008.part").write_bytes(b"half")
     cells.alone("one bf16", **BF16)
-    together(
-        2,
+    two = [
         (cells("sharded"), "fsdp", 0),
         (cells("paused"), "fsdp", 9),
         (cells("to one"), "fsdp", 5),
@@ -78,9 +77,9 @@ def cells(tmp_path_factory):
         (cells("parts ddp", **PARTS), "ddp", 0),
         (cells("bf16 sharded", **BF16), "fsdp", 0),
         (cells("bf16 ddp", **BF16), "ddp", 0),
-    )
+    ]
+    together((2, two), (3, [(cells("to three"), "fsdp", 9)]))
     cells.alone("to one")
-    together(3, (cells("to three"), "fsdp", 9))
     cells.alone("to three")
     return cells
 
