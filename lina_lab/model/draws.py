@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 from lina_lab.config.settings import TrainingConfig
 
 BLOCK = 64
-"""Rows of a batch that are drawn together, from a stream of their own."""
+"""Rows of a batch that are drawn together, from a stream of their own; fewer where an image has many tokens."""
+BLOCK_TOKENS = BLOCK * 256
 
 Streams = Callable[[str, int], Generator]
 """The generators of one training step, by purpose and block of the batch."""
@@ -70,17 +71,17 @@ class Share(NamedTuple):
 WHOLE = Share()
 
 
-def drawn(batch: int, share: Share, draw: Callable[[int, int], Tensor], dim: int = 0) -> Tensor:
-    """What `draw(block, rows)` draws for the rows of a share of a batch; rows lie along `dim`.
+def drawn(batch: int, share: Share, draw: Callable[[int, int], Tensor], dim: int = 0, size: int = BLOCK) -> Tensor:
+    """What `draw(block, rows)` draws for the rows of a share of a batch in blocks of a size; rows lie along `dim`.
 
     A block of the batch has a stream of its own and is always drawn whole: the rows do not depend on the number of
     shares, and a share draws little more than its own.
     """
     rows = share.rows(batch)
-    blocks = range(rows.start // BLOCK, -(-rows.stop // BLOCK))
-    parts = [draw(block, min(BLOCK, batch - block * BLOCK)) for block in blocks]
+    blocks = range(rows.start // size, -(-rows.stop // size))
+    parts = [draw(block, min(size, batch - block * size)) for block in blocks]
     whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-    return whole.narrow(dim, rows.start - blocks.start * BLOCK, len(rows))
+    return whole.narrow(dim, rows.start - blocks.start * size, len(rows))
 
 
 class TrainingDraws(NamedTuple):
@@ -105,16 +106,19 @@ def training_draws(
 
     (Published: one for each GPU's part of it.)
     """
-    repeats = config.loss_repeat
+    repeats, size = config.loss_repeat, max(1, min(BLOCK, BLOCK_TOKENS // tokens))
 
     def uniform(purpose: str, *shape: int) -> Tensor:
-        return drawn(batch, share, lambda block, rows: torch.rand(rows, *shape, generator=streams(purpose, block)))
+        def one(block: int, rows: int) -> Tensor:
+            return torch.rand(rows, *shape, generator=streams(purpose, block))
+
+        return drawn(batch, share, one, size=size)
 
     def normal(purpose: str, *shape: int) -> Tensor:  # (R B, ...)
         def repeated(block: int, rows: int) -> Tensor:
             return torch.randn(repeats, rows, *shape, generator=streams(purpose, block))
 
-        return drawn(batch, share, repeated, dim=1).flatten(0, 1)
+        return drawn(batch, share, repeated, dim=1, size=size).flatten(0, 1)
 
     return TrainingDraws(
         keep_label=uniform("label_dropout") > config.label_dropout,

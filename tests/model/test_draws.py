@@ -30,6 +30,13 @@ def test_a_small_batch_has_one_stream_a_purpose():
     assert torch.equal(draws(batch=BLOCK).noise, noise)
 
 
+def test_images_of_many_tokens_are_drawn_in_small_blocks():
+    tokens = 4096  # 1024 px: four images a block
+    draws = training_draws(CONFIG, 6, tokens, 1, step_streams(0, 3))
+    second = torch.randn(REPEATS, 2, tokens, 1, generator=stream(0, "noise", 3, 1))
+    assert torch.equal(draws.noise.unflatten(0, (REPEATS, -1))[:, 4:], second)
+
+
 def test_no_two_blocks_are_alike():
     rows = draws().noise.unflatten(0, (REPEATS, -1))[0]
     assert len(rows.flatten(1).unique(dim=0)) == BATCH
