@@ -143,8 +143,9 @@ class _Stored:
         chosen = [0.0] * len(rows) if choice is None else choice.tolist()
         if self.condition is None:
             return latents, self._features(where, chosen)
-        captions = [(own := self.texts[row])[int(at * len(own))] for row, at in zip(rows.tolist(), chosen, strict=True)]
-        return latents, self.condition(Examples(latents, self.labels[rows], captions if self.texts else ()))
+        texts = [self.texts[row] for row in rows.tolist()] if self.texts else []
+        captions = [own[int(at * len(own))] for own, at in zip(texts, chosen, strict=False)]
+        return latents, self.condition(Examples(latents, self.labels[rows], captions))
 
     def _features(self, where: list[tuple[int, int]], chosen: list[float]) -> Tensor:
         """Features (n, T, F) float16, 0 where there is no token."""
