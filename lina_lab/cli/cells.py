@@ -1,17 +1,15 @@
-"""Commands on one trained cell: draw from it, measure it again."""
+"""Commands on cells: draw from a trained one, run some."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.data import DataShape
 from lina_lab.config.engine import Group
-from lina_lab.config.experiment import Experiment, digest
-from lina_lab.config.load import Document, build
+from lina_lab.config.experiment import digest
+from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
 from lina_lab.ledger import find_cell
 
 REQUEUE = 75
@@ -39,7 +37,7 @@ def sample_cell(
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
-    sampling = _changed(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
+    sampling = with_sections(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
     if experiment.data.text is not None:
         if labels or not prompts:
             raise LabError(f"{folder.name} follows prompts: give some with --prompt, and no --labels")
@@ -59,51 +57,6 @@ def sample_cell(
     save_images(out.with_suffix(".npz"), images, None if prompts else condition, of_images)
     what = f"prompts {', '.join(map(repr, prompts))}" if prompts else f"classes {', '.join(map(str, rows))}"
     print(f"wrote {out} and {out.with_suffix('.npz').name} ({what})")
-
-
-def evaluate_cell(
-    runs: Path,
-    name: str,
-    num_samples: int | None,
-    extractor: str | None,
-    guidance: float | None,
-    seed: int | None,
-) -> None:
-    """Print the metrics, and keep them with their settings in the cell's folder."""
-    from lina_lab.data.autoencoder import decoder
-    from lina_lab.data.datasets import load_dataset
-    from lina_lab.evaluation.extractors import load_extractor
-    from lina_lab.evaluation.measure import measure
-    from lina_lab.training.cell import check_same_data
-    from lina_lab.training.images import generate, requests
-    from lina_lab.training.trained import load_trained
-
-    folder = find_cell(runs, name)
-    experiment, model = load_trained(folder)
-    evaluation = {"num_samples": num_samples, "extractor": extractor}
-    changes: dict[str, Any] = {
-        "evaluation": experiment.evaluation.model_dump() | {k: v for k, v in evaluation.items() if v is not None},
-        "sampling": experiment.sampling.model_dump() | ({} if guidance is None else {"guidance_scale": guidance}),
-        "seed": experiment.seed if seed is None else seed,
-    }
-    changed = _changed(experiment, changes)
-    extract = load_extractor(changed.evaluation.extractor)
-    dataset = load_dataset(changed.data)
-    check_same_data(folder, dataset)
-    request, condition = requests(changed, dataset)
-    shows, decode = (
-        ShareDone(f"drawing {len(condition)} images"),
-        decoder(changed.data, next(model.parameters()).device),
-    )
-    images = generate(model, condition, changed.sampling, changed.seed, shows, decode=decode)
-    found = measure(images, request, dataset, extract, changed.seed)
-    path = folder / "evaluations" / f"{digest(changes)[:12]}.json"
-    record = {"metrics": found.metrics, "evaluation": found.record, "settings": changes}
-    write_atomic(path, json.dumps(record, indent=1))
-    width = max(map(len, found.metrics))
-    for metric, value in found.metrics.items():
-        print(f"{metric:<{width}}  {value:.6g}")
-    print(f"wrote {path}")
 
 
 def run_cells(
@@ -146,11 +99,6 @@ def run_cells(
     if sweep is not None and shipper.behind:
         print(shipper.behind)
     return 1 if failed else 0
-
-
-def _changed(experiment: Experiment, changes: dict[str, Any]) -> Experiment:
-    """The experiment with sections changed by options, validated again."""
-    return build(Document(experiment.model_dump() | changes, {("options",): "options:1"}))
 
 
 def _classes(text: str, shape: DataShape) -> list[int]:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
 from lina_lab.config.data import DIGITS, HELD_OUT, SOURCES, DataConfig
-from lina_lab.config.model import ModelConfig
+from lina_lab.config.model import SEGMENTS, ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
     EvaluationConfig,
@@ -23,19 +25,26 @@ from lina_lab.config.settings import (
 SCHEMA = 1
 """Version of the canonical form. It changes when an old config would mean something else today."""
 
-LATER: dict[tuple[str, str], Any] = {
+LATER_OF_ATTENTION = {"conv_weights": "fixed", "sequence_conv": "none", "memory_groups": 1, "output_gate": "none"}
+LATER: dict[tuple[str, ...], Any] = {
     ("sampling", "precision"): "fp32",
     ("data", "side"): 8,  # of digits, which have no other, and no other set has it
     ("data", "text"): None,
     ("training", "init_from"): None,
+    ("training", "imported"): None,
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,
     ("data", "held_out"): HELD_OUT,
     ("data", "autoencoder"): None,
+    ("model", "position"): "table",
+    ("model", "softmax_every"): None,
+    ("sampling", "flow_steps_last"): None,
+    **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
+    ("evaluation", "reference"): None,
 }
-"""Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
-canonical form, so that old keys still name the same results."""
+"""Fields that are younger than the schema, by path, with the value that older cells mean: at that value they stay out
+of the canonical form, so that old keys still name the same results."""
 
 
 class Experiment(Config):
@@ -76,14 +85,22 @@ class Experiment(Config):
                 f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
             )
         self._fits_extractor()
-        source = SOURCES[self.data.name]
-        if source.balanced and self.evaluation.num_samples % source.num_classes:
+        batch, parts = self.training.batch_size, self.execution.accumulate
+        if batch % parts:
+            raise KeyProblem("execution.accumulate", f"accumulate must divide batch_size ({batch}), not {parts}")
+        self._fits_classes()
+        return self
+
+    def _fits_classes(self) -> None:
+        classes, count = self.data.shape.num_classes, self.evaluation.num_samples
+        balanced = SOURCES[self.data.name].balanced or (self.evaluation.reference and self.data.text is None)
+        if balanced and count % classes:
+            below = count // classes * classes
             raise KeyProblem(
                 "evaluation.num_samples",
-                f"num_samples must be a multiple of the {source.num_classes} classes of {self.data.name}, "
-                f"so that labels are balanced, not {self.evaluation.num_samples}",
+                f"num_samples must be a multiple of the {classes} classes of {self.data.name}, so that labels are "
+                f"balanced, as {f'{below:,} or ' if below else ''}{below + classes:,}, not {count:,}",
             )
-        return self
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor
@@ -111,9 +128,10 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """The part of an experiment that determines its result, fully resolved, as JSON values."""
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
-    for (section, field), value in LATER.items():
-        if values[section][field] == value:
-            del values[section][field]
+    for (*sections, field), value in LATER.items():
+        holder = reduce(getitem, sections, values)
+        if holder[field] == value:
+            del holder[field]
     if not seed:
         del values["seed"]
     return {"schema": SCHEMA} | values

@@ -149,6 +149,15 @@ def build(document: Document) -> Experiment:
     return validate(Experiment, document)
 
 
+def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experiment:
+    """The experiment with whole sections, or the seed, changed by options, validated again.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    return build(Document(experiment.model_dump() | dict(sections), {("options",): "options:1"}))
+
+
 def validate(model: type[Model], document: Document) -> Model:
     """A document as a validated config; problems carry the document's places.
 

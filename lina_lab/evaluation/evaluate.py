@@ -1,17 +1,19 @@
 """The evaluation of generated images: every metric, and the record without which a number means nothing."""
 
-import hashlib
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import Extractor
-from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
+from lina_lab.evaluation.metrics import Noise, fid, fid_bootstrap, fid_halved, kid, precision_recall
+from lina_lab.evaluation.reference import Reference, extract_all, reference_of
 
 
 class Evaluation(NamedTuple):
@@ -19,6 +21,8 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]
     record: dict[str, Any]
+    fid_deviations: tuple[float, ...] = ()
+    """Their root mean square is the standard deviation of the FID: see metrics.py."""
 
 
 def labels_as(reference: Tensor, count: int) -> Tensor:
@@ -33,13 +37,14 @@ def labels_as(reference: Tensor, count: int) -> Tensor:
     return torch.arange(len(quotas)).repeat_interleave(quotas)
 
 
-def check_enough(dataset: Dataset, extractor: Extractor, num_samples: int) -> None:
+def check_enough(dataset: Dataset, extractor: Extractor, config: EvaluationConfig) -> None:
     """Refuse before hours of training what `evaluate` would refuse after them.
 
     Raises:
-        LabError: if there are not more held-out images, or samples, than features.
+        LabError: if there are not more samples, or, where they are the reference, held-out images, than features.
     """
-    for what, count in (("held-out images", len(dataset.heldout.images)), ("evaluation.num_samples", num_samples)):
+    counts = {"held-out images": len(dataset.heldout.images)} if config.reference is None else {}
+    for what, count in (counts | {"evaluation.num_samples": config.num_samples}).items():
         if count <= extractor.dim:
             raise LabError(
                 f"FID with {extractor.name} needs more images than its {extractor.dim} features: {what} must be at "
@@ -47,52 +52,67 @@ def check_enough(dataset: Dataset, extractor: Extractor, num_samples: int) -> No
             )
 
 
-def evaluate(images: Tensor, labels: Tensor, dataset: Dataset, extractor: Extractor, seed: int) -> Evaluation:
-    """Measure images (n, 3, h, w) uint8 that were generated for labels (n,).
+def evaluate(
+    chunks: Iterable[Tensor],
+    labels: Tensor,
+    dataset: Dataset,
+    extractor: Extractor,
+    seed: int,
+    reference: Reference | None = None,
+) -> Evaluation:
+    """Measure images that were generated for labels (n,); they come in chunks (k, 3, h, w) uint8, k of them at a time.
 
-    The reference is the held-out split; metrics with `_train` in their name refer to the training split.
+    Without another reference it is the held-out split; metrics with `_train` in their name, which there are only then,
+    refer to the training split. What a reference cannot tell is missing.
 
     Raises:
         LabError: if there are too few images for a FID.
-        ValueError: if the classes are not in the proportions of the held-out split.
+        ValueError: if the classes are not in the proportions of the held-out split, where that is the reference.
     """
-    counts, wanted = labels.bincount(), labels_as(dataset.heldout.labels, len(labels)).bincount()
-    if not torch.equal(counts, wanted):
-        raise ValueError(
-            f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
-        )
-    real, train = to_uint8(dataset.heldout.images), to_uint8(dataset.train.images)
-    generated, classes = extractor.extract(images)
-    reference, train_reference = extractor.extract(real).features, extractor.extract(train).features
-    precision, recall = precision_recall(generated, reference)
-    found = {
-        "fid": fid(generated, reference),
-        "fid_jackknife": fid_jackknife(generated, reference, _generator(seed)),
-        "fid_bootstrap_sd": fid_bootstrap_sd(generated, reference, _generator(seed)),
-        "kid": kid(generated, reference, seed),
-        "precision": precision,
-        "recall": recall,
-        "fid_train": fid(generated, train_reference),
-        "kid_train": kid(generated, train_reference, seed),
-        "class_accuracy": _accuracy(classes, labels) if extractor.data == dataset.name else None,
-    }
+    given, counts = reference is not None, labels.bincount()
+    if reference is None:
+        wanted = labels_as(dataset.heldout.labels, len(labels)).bincount()
+        if not torch.equal(counts, wanted):
+            raise ValueError(
+                f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
+            )
+        reference = reference_of(dataset.heldout, extractor)
+    generated, classes = extract_all(extractor, chunks)
+    found, noise = _compared(generated, reference, seed)
+    if not given:
+        train = extractor.extract(to_uint8(dataset.train.images)).features
+        found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
+    if extractor.data == dataset.name and classes is not None:
+        found["class_accuracy"] = (classes == labels).double().mean().item()
     record = {
         "extractor": extractor.id,
         "torch_fidelity": metadata.version("torch-fidelity"),
-        "num_generated": len(images),
-        "num_reference": len(real),
-        "num_reference_train": len(train),
+        "num_generated": len(generated),
+        "num_reference": reference.num_images,
+        "num_reference_train": None if given else len(dataset.train.images),
         "data_sha256": fingerprint(dataset),
-        "reference_sha256": hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest(),
+        "reference_sha256": reference.sha256,
         "labels": "exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
         "eight_bit_rule": EIGHT_BIT_RULE,
     }
     metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}
-    return Evaluation(metrics, record)
+    known = {name: value for name, value in record.items() if value is not None}
+    return Evaluation(metrics, known, noise.deviations if noise else ())
 
 
-def _accuracy(classes: Tensor | None, labels: Tensor) -> float | None:
-    return None if classes is None else (classes == labels).double().mean().item()
+def _compared(generated: Tensor, reference: Reference, seed: int) -> tuple[dict[str, float | None], Noise | None]:
+    real = reference.statistics
+    halved, noise = fid_halved(generated, real, _generator(seed)), fid_bootstrap(generated, real, _generator(seed))
+    found = {
+        "fid": fid(generated, real),
+        "fid_jackknife": halved and halved.jackknife,
+        "fid_bootstrap_sd": noise and noise.sd,
+        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # where a bootstrap takes too long
+    }
+    if reference.features is not None:
+        found["kid"] = kid(generated, reference.features, seed)
+        found["precision"], found["recall"] = precision_recall(generated, reference.features)
+    return found, noise or (halved and halved.noise)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -1,15 +1,18 @@
 """What is drawn from a trained model to measure it, and every metric of that."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.evaluation.composition import composition
 from lina_lab.evaluation.evaluate import Evaluation, evaluate, labels_as
 from lina_lab.evaluation.extractors import Extractor
+from lina_lab.evaluation.reference import Reference
 
 
 class Request(NamedTuple):
@@ -19,11 +22,14 @@ class Request(NamedTuple):
     prompts: Sequence[str] = ()
 
 
-def requested(heldout: Examples, count: int, *, prompts: bool) -> Request:
-    """`count` labels in the class proportions of the held-out split, with captions of that class from it, in turn."""
-    labels = labels_as(heldout.labels, count)
+def requested(heldout: Examples, count: int, *, prompts: bool, num_classes: int | None = None) -> Request:
+    """`count` labels in the class proportions of the held-out split, with captions of that class from it, in turn.
+
+    Of labels alone `num_classes` asks for equally many of each class.
+    """
     if not prompts:
-        return Request(labels)
+        return Request(labels_as(heldout.labels if num_classes is None else torch.arange(num_classes), count))
+    labels = labels_as(heldout.labels, count)
     places = {label: (heldout.labels == label).nonzero().flatten().tolist() for label in set(labels.tolist())}
     used: Counter[int] = Counter()
     captions = []
@@ -33,14 +39,35 @@ def requested(heldout: Examples, count: int, *, prompts: bool) -> Request:
     return Request(labels, captions)
 
 
-def measure(images: Tensor, request: Request, dataset: Dataset, extractor: Extractor, seed: int) -> Evaluation:
-    """Every metric of images (n, 3, h, w) uint8 drawn for a request; of prompts on shapes the composition too.
+def measure(
+    chunks: Iterable[Tensor],
+    request: Request,
+    dataset: Dataset,
+    extractor: Extractor,
+    seed: int,
+    reference: Reference | None = None,
+) -> Evaluation:
+    """Every metric of images drawn for a request, which come in chunks (k, 3, h, w) uint8 in the order of the request.
+
+    Of prompts on shapes there is the composition too.
 
     Raises:
         LabError: if there are too few images for a FID.
     """
-    found = evaluate(images, request.labels, dataset, extractor, seed)
-    if not request.prompts or dataset.name != "shapes":
+    composed = None
+    if request.prompts and dataset.name == "shapes":
+        images = torch.cat(list(chunks))  # they are small
+        composed, chunks = composition(images, request.prompts), [images]
+    found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
+    if composed is None:
         return found
-    composed = composition(images, request.prompts)
-    return Evaluation(found.metrics | composed.metrics, found.record | {"composition": composed.record})
+    return found._replace(
+        metrics=found.metrics | composed.metrics, record=found.record | {"composition": composed.record}
+    )
+
+
+def with_sampling(record: Mapping[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
+    """What numbers were measured with, and how the images were drawn."""
+    drawn = sampling.model_dump()
+    drawn["sampling_precision"] = drawn.pop("precision")  # a bare "precision" is a metric
+    return {**record, **drawn, "weights": "ema"}

@@ -3,8 +3,11 @@
 Shapes: n generated and m real images, d features. Every function leaves all global random states as they were.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from lina_lab.errors import LabError
@@ -14,45 +17,88 @@ HALVINGS = 8
 RESAMPLES = 30
 BOOTSTRAP_MOST_FEATURES = 256
 """With 2,048 features one FID takes seconds, and a bootstrap minutes."""
+WHOLE_DISTANCES = 10_000
+"""Up to so many images the distances between all of them are one array; beyond, they are taken part by part."""
 
 
-def fid(generated: Tensor, real: Tensor) -> float:
+class Statistics(NamedTuple):
+    """The Gaussian fitted to features: mean (d,) and covariance (d, d), float64."""
+
+    mu: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+
+
+def statistics_of(features: Tensor) -> Statistics:
+    """Mean and covariance (with n - 1) of features (n, d), in float64."""
+    from torch_fidelity.metric_fid import fid_features_to_statistics
+
+    return Statistics(**fid_features_to_statistics(features.double()))
+
+
+def fid(generated: Tensor, real: Tensor | Statistics) -> float:
     """Fréchet distance of the Gaussians fitted to (n, d) and (m, d): |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½).
 
     Raises:
         LabError: if either set has no more images than features: its covariance would be singular.
     """
-    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
 
-    _check(generated, real)
-    statistics = [fid_features_to_statistics(features.double()) for features in (generated, real)]
-    return float(fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"])
+    check_features("generated", generated)
+    if isinstance(real, Tensor):
+        check_features("real", real)
+        real = statistics_of(real)
+    both = (statistics_of(generated)._asdict(), real._asdict())
+    return float(fid_statistics_to_metric(*both, verbose=False)["frechet_inception_distance"])
 
 
-def fid_jackknife(generated: Tensor, real: Tensor, generator: Generator) -> float | None:
-    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set: most of the bias in n is gone.
+class Noise(NamedTuple):
+    """Deviations of a FID whose root mean square is its standard deviation.
 
+    Two sets of as many images under one generator seed have theirs from the same choices of images: where image i of
+    both was drawn from the same noise, the root mean square of their differences is that of the two FIDs' difference.
+    """
+
+    deviations: tuple[float, ...]
+
+    @property
+    def sd(self) -> float:
+        return float(np.mean(np.square(self.deviations))) ** 0.5
+
+
+class Halved(NamedTuple):
+    """A FID without most of its bias in n, and the noise of the plain one."""
+
+    jackknife: float
+    noise: Noise
+
+
+def fid_halved(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Halved | None:
+    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set; deviations are half the halves' difference.
+
+    Two halves are independent, and each has twice the variance of the whole: their difference has four times that.
     None if a half has no more images than features.
     """
     half = len(generated) // 2
     if half <= generated.shape[1]:
         return None
-    halves = []
+    pairs = []
     for _ in range(HALVINGS):
         order = torch.randperm(len(generated), generator=generator)
-        halves += [fid(generated[order[:half]], real), fid(generated[order[half : 2 * half]], real)]
-    return 2 * fid(generated, real) - float(np.mean(halves))
+        pairs.append((fid(generated[order[:half]], real), fid(generated[order[half : 2 * half]], real)))
+    jackknife = 2 * fid(generated, real) - float(np.mean(pairs))
+    return Halved(jackknife, Noise(tuple((first - second) / 2 for first, second in pairs)))
 
 
-def fid_bootstrap_sd(generated: Tensor, real: Tensor, generator: Generator) -> float | None:
-    """Standard deviation of the FID when generated images are resampled: the sampling noise of one model's FID.
+def fid_bootstrap(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Noise | None:
+    """The sampling noise of one model's FID, from resampling the generated images.
 
-    Only the deviation is meant: resampling with replacement moves the FID itself upward. None for many features.
+    Only the deviations are meant: resampling with replacement moves the FID itself upward. None for many features.
     """
     if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
         return None
     draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
-    return float(np.std([fid(generated[index], real) for index in draws], ddof=1))
+    found = np.array([fid(generated[index], real) for index in draws])
+    return Noise(tuple((found - found.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
 
 
 def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:
@@ -71,15 +117,18 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """Share of generated images near real ones, and of real images near generated ones (3 neighbours)."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
-    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=False)
+    parts = max(len(generated), len(real)) > WHOLE_DISTANCES
+    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=parts)
     return float(values["precision"]), float(values["recall"])
 
 
-def _check(generated: Tensor, real: Tensor) -> None:
-    for name, features in (("generated", generated), ("real", real)):
-        count, dim = features.shape
-        if count <= dim:
-            raise LabError(
-                f"FID needs more images than features: {count} {name} images have {dim} features each; "
-                "raise evaluation.num_samples or take a smaller extractor"
-            )
+def check_features(name: str, features: Tensor) -> None:
+    """Raises:
+    LabError: if there are no more images than features: their covariance would be singular.
+    """
+    count, dim = features.shape
+    if count <= dim:
+        raise LabError(
+            f"FID needs more images than features: {count} {name} images have {dim} features each; "
+            "raise evaluation.num_samples or take a smaller extractor"
+        )

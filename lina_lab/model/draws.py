@@ -57,6 +57,10 @@ class Share(NamedTuple):
         size = batch // self.num_shares
         return range(self.rank * size, (self.rank + 1) * size)
 
+    def split(self, parts: int) -> list["Share"]:
+        """The equal parts of this share, each a share of the batch."""
+        return [Share(self.rank * parts + part, self.num_shares * parts) for part in range(parts)]
+
     def of(self, rows: Tensor) -> Tensor:
         """The rows (B / num_shares, ...) of (B, ...) that belong to this share."""
         own = self.rows(len(rows))

@@ -1,7 +1,7 @@
 """The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,20 +45,20 @@ class Batches:
         batch_size: int,
         seed: int,
         start: int = 0,
-        share: Share = WHOLE,
+        shares: Sequence[Share] = (WHOLE,),
         depth: int = 0,
     ) -> None:
-        """`batch_size` counts the images of all shares; this one gets its part of each, `depth` of them ahead."""
+        """`batch_size` counts the images of all processes; of every batch come the `shares`, `depth` of them ahead."""
         self.pick, self.count, self.batch_size = pick, count, batch_size
-        self.seed, self.start, self.share, self.depth = seed, start, share, depth
+        self.seed, self.start, self.shares, self.depth = seed, start, shares, depth
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        steps = itertools.count(self.start)
-        return ahead(self._of_step, steps, self.depth) if self.depth else map(self._of_step, steps)
+        places = (Place(self.seed, step, share) for step in itertools.count(self.start) for share in self.shares)
+        return ahead(self._of, places, self.depth) if self.depth else map(self._of, places)
 
-    def _of_step(self, step: int) -> tuple[Tensor, Tensor]:
-        indices = batch_indices(self.count, self.batch_size, self.seed, step)
-        return self.pick(self.share.of(indices), Place(self.seed, step, self.share))
+    def _of(self, place: Place) -> tuple[Tensor, Tensor]:
+        indices = batch_indices(self.count, self.batch_size, self.seed, place.step)
+        return self.pick(place.share.of(indices), place)
 
 
 def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: torch.device) -> tuple[Pick, int | None]:

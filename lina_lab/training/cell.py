@@ -1,29 +1,34 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import math
+import shutil
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from lina_lab import cost
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment, cell_key
-from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import check_enough
 from lina_lab.evaluation.extractors import load_extractor
-from lina_lab.evaluation.measure import measure
+from lina_lab.evaluation.measure import measure, with_sampling
+from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
+from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
+from lina_lab.training.drawer import draw_set, drawer
+from lina_lab.training.drawn import DrawnSet, Progress, write_set
 from lina_lab.training.group import train_together
-from lina_lab.training.images import generate, requests, save_images
+from lina_lab.training.images import beside, requests
+from lina_lab.training.imported import imported_from
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, device, find_start, train
-from lina_lab.training.trained import Trained, keep_trained, load_trained, training_seconds
+from lina_lab.training.trained import Trained, keep_trained, load_trained, remedy, training_seconds, weights_digest
 
 
 def run_cell(
@@ -41,7 +46,8 @@ def run_cell(
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
     dataset = load_dataset(experiment.data)
     extractor = load_extractor(experiment.evaluation.extractor)
-    check_enough(dataset, extractor, experiment.evaluation.num_samples)
+    check_enough(dataset, extractor, experiment.evaluation)
+    reference = load_reference(experiment.evaluation, extractor)
     check_same_data(folder, dataset)
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
@@ -49,8 +55,8 @@ def run_cell(
         write_atomic(folder / "diff.patch", uncommitted_diff())
     try:
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
-        seconds = {"training": trained.seconds}
-        result = describe(experiment) | {"seconds": seconds, "provenance": record}
+        seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
+        result = describe(experiment) | imported_from(folder) | {"seconds": seconds, "provenance": record}
         if trained.diverged_at is not None:
             at = trained.diverged_at
             seen = at * experiment.training.batch_size
@@ -58,27 +64,23 @@ def run_cell(
             write_state(folder, step=at, steps=steps)
             return "diverged"
 
-        started = time.monotonic()
-        request, condition = requests(experiment, dataset)
-        shows = _shows_sampling(folder, experiment, stop or threading.Event())
-        decode = decoder(experiment.data, device())
-        images = generate(trained.model, condition, experiment.sampling, experiment.seed, shows, decode=decode)
+        drawn = _draw(folder, experiment, dataset, trained.model, stop or threading.Event(), group)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
-    save_images(folder / "samples" / "generated.npz", images, *request)
-    seconds["sampling"] = time.monotonic() - started
+    request, _ = requests(experiment, dataset)
+    write_set(drawn, folder / "samples" / "generated.npz", beside(request))
+    seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()
     write_state(folder, phase="evaluating", step=steps, steps=steps)
-    evaluation = measure(images, request, dataset, extractor, experiment.seed)
+    evaluation = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
     seconds["evaluation"] = time.monotonic() - started
     append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}
-    sampling = experiment.sampling.model_dump()
-    sampling["sampling_precision"] = sampling.pop("precision")  # a bare "precision" is a metric
-    record_of_samples = evaluation.record | sampling | {"weights": "ema"}
+    record_of_samples = with_sampling(evaluation.record, experiment.sampling)
     write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
     write_state(folder, step=steps, steps=steps)
+    shutil.rmtree(drawn.folder)
     return "done"
 
 
@@ -101,10 +103,12 @@ def check_same_data(folder: Path, dataset: Dataset) -> None:
 def _trained(
     folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event, until: int, group: Group
 ) -> Trained:
-    """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
+    """Train, unless an earlier attempt or an import has: then its weights, and its metrics without an evaluation's."""
     seconds = training_seconds(folder)
     if seconds is not None:
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
+    elif experiment.training.imported is not None:
+        raise LabError(f"{folder}: has no whole weights: {remedy(experiment)}")
     elif group.size == 1:
         trained = train(folder, experiment, dataset, stop, until)
         if trained.diverged_at is None:
@@ -132,18 +136,21 @@ def describe(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _shows_sampling(folder: Path, experiment: Experiment, stop: threading.Event) -> Callable[[float], None]:
-    started, written = time.monotonic(), 0.0
-    steps = experiment.training.steps
+def _draw(
+    folder: Path, experiment: Experiment, dataset: Dataset, model: Lina, stop: threading.Event, group: Group
+) -> DrawnSet:
+    """The images that are evaluated, drawn by a process on each GPU of the group on this node."""
+    name, steps = f"drawn-{weights_digest(folder)[:12]}", experiment.training.steps
+    drawn = DrawnSet(folder / "samples" / name, experiment.evaluation.num_samples)
 
-    def show(share: float) -> None:
-        nonlocal written
+    def check() -> None:
         if stop.is_set():
             raise Stopped
-        now = time.monotonic()
-        if now - written > 1:
-            left = (now - started) / share * (1 - share)
-            write_state(folder, phase="sampling", step=steps, steps=steps, share=share, seconds_left=left)
-            written = now
 
-    return show
+    def tell(at: Progress) -> None:
+        share = at.images / at.num_images
+        told = {"images": at.images, "num_images": at.num_images, "share": share, "seconds_left": at.seconds_left}
+        write_state(folder, phase="sampling", step=steps, steps=steps, **told)
+
+    draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check), tell, group.devices)
+    return drawn

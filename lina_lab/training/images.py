@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
@@ -19,6 +20,9 @@ from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import Progress, sample
 
 SAMPLING_BATCH = 250
+"""Images that are drawn together at most."""
+SAMPLING_TOKENS = SAMPLING_BATCH * 320
+"""Tokens in the decoder's sequences of a batch at most: 250 images of 256 px, 15 of 1024 px."""
 
 
 def generate(
@@ -31,7 +35,7 @@ def generate(
     watch: Progress = lambda step, steps, latent: None,
     decode: Decode = pixels,
 ) -> Tensor:
-    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every `SAMPLING_BATCH` of them.
+    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every batch of them.
 
     Each has a generator of its own, named by its number (0 to n - 1 by default): what is drawn beside it, and how many
     at once, does not matter. `decode` turns latents into images: see `decoder`.
@@ -41,10 +45,11 @@ def generate(
     """
     numbers = range(len(condition)) if numbers is None else numbers
     device = next(model.parameters()).device
+    batch = max(1, min(SAMPLING_BATCH, SAMPLING_TOKENS // (model.config.context_tokens + model.tokens)))
     images = []
-    for first in range(0, len(condition), SAMPLING_BATCH):
-        chunk = condition[first : first + SAMPLING_BATCH]
-        generators = [stream(seed, "sample", number) for number in numbers[first : first + SAMPLING_BATCH]]
+    for first in range(0, len(condition), batch):
+        chunk = condition[first : first + batch]
+        generators = [stream(seed, "sample", number) for number in numbers[first : first + batch]]
 
         def step_done(step: int, steps: int, latent: Tensor, first: int = first, size: int = len(chunk)) -> None:
             progress((first + size * step / steps) / len(condition))
@@ -61,9 +66,17 @@ def generate(
 def requests(experiment: Experiment, dataset: Dataset) -> tuple[Request, Tensor]:
     """What an experiment draws to be measured, and what the model is conditioned on for it, (n,) and more."""
     prompts = experiment.data.text is not None
-    request = requested(dataset.heldout, experiment.evaluation.num_samples, prompts=prompts)
+    classes = experiment.data.shape.num_classes if experiment.evaluation.reference else None
+    count = experiment.evaluation.num_samples
+    request = requested(dataset.heldout, count, prompts=prompts, num_classes=classes)
     asked = Examples(dataset.heldout.images, request.labels, request.prompts)
     return request, conditions(experiment.data)(asked)
+
+
+def beside(request: Request) -> dict[str, NDArray[Any]]:
+    """What is kept beside images: their labels, and their prompts where they have any."""
+    known = {"labels": request.labels.numpy()}
+    return known | ({"prompts": np.array(request.prompts)} if request.prompts else {})
 
 
 def save_images(path: Path, images: Tensor, labels: Tensor | None, prompts: Sequence[str] = ()) -> None:

@@ -27,8 +27,9 @@ def cell_seconds(experiment: Experiment) -> float:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # as the workers
     batch = experiment.training.batch_size
+    part = batch // experiment.execution.accumulate
     step_flops = cost.training_flops(experiment) / experiment.training.steps
-    timed = max(1, min(batch, int(batch * FLOPS / step_flops)))
+    timed = max(1, min(part, int(batch * FLOPS / step_flops)))
     short, long = (_training_seconds(experiment, timed, steps) for steps in (SHORT, LONG))
     training = max(long - short, 0.0) / (LONG - SHORT) * experiment.training.steps * batch / timed
     _, labels = requests(experiment, load_dataset(experiment.data, pixels=False))
@@ -46,6 +47,7 @@ def _training_seconds(experiment: Experiment, batch_size: int, steps: int) -> fl
         update={
             "training": experiment.training.model_copy(update=training),
             "logging": experiment.logging.model_copy(update=logging),
+            "execution": experiment.execution.model_copy(update={"accumulate": 1}),
         }
     )
     with tempfile.TemporaryDirectory() as folder:

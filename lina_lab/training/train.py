@@ -29,7 +29,7 @@ from lina_lab.training.carry import carried
 from lina_lab.training.images import generate
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
-from lina_lab.training.sharded import Sharded, whole
+from lina_lab.training.sharded import EitherKind, Sharded, is_sharded, whole
 from lina_lab.training.sheets import save_sheet
 from lina_lab.training.trained import Trained
 
@@ -80,10 +80,9 @@ def train(
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
     if start.checkpoint is None:
         carried(model, experiment, folder.parent)
-    training, every = experiment.training, experiment.logging.validate_every
+    training, every, parts = experiment.training, experiment.logging.validate_every, experiment.execution.accumulate
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
-        model = unsharded(model, experiment)
         if recorder.diverged_at is None and rank == 0:
             _validate(folder, experiment, model, held_out, step)
 
@@ -94,12 +93,12 @@ def train(
         num_nodes=group.num_nodes,
         strategy=_strategy(group),
         # Under SLURM Lightning would requeue the job by its own lights; the ledger does.
-        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment()],
+        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment(), EitherKind()],
         use_distributed_sampler=False,  # each process takes its share of a batch itself
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
-        gradient_clip_val=training.gradient_clip,
         callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
-        val_check_interval=every,
+        accumulate_grad_batches=parts,
+        val_check_interval=every * parts,  # of batches: each is a part of one
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         logger=False,
@@ -107,19 +106,25 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    condition, share = conditions(experiment.data), Share(rank, group.size)
+    # Before every batch Lightning would wait for all the GPU's work, to hear of a signal; the recorder agrees on stops.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
+    condition, shares = conditions(experiment.data), Share(rank, group.size).split(parts)
     held_out = validation_batch(dataset, condition)
     if training.init_from is not None and start.checkpoint is None:
         validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
+
+    def validate_whole(model: Lina, held_out: Batch, step: int) -> None:
+        validate(unsharded(model, experiment, rank), held_out, step)
+
     trainer.fit(
-        LinaModule(model, training, experiment.seed, validate, share),
-        Batches(pick, count, training.batch_size, experiment.seed, start.step, share, AHEAD if dataset.latents else 0),
+        LinaModule(model, training, experiment.seed, validate_whole, shares),
+        Batches(pick, count, training.batch_size, experiment.seed, start.step, shares, AHEAD if dataset.latents else 0),
         DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
         ckpt_path=start.checkpoint,
         weights_only=True,
     )
-    model = unsharded(model, experiment).to(device()).eval()  # Lightning leaves it on the processor
+    model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
     if training.steps % every:
         validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
     return Trained(model, recorder.diverged_at, recorder.seconds)
@@ -131,15 +136,22 @@ def _strategy(group: Group) -> str | Sharded:
     return "ddp" if group.strategy == "ddp" else Sharded(group.size)
 
 
-def unsharded(model: Lina, experiment: Experiment) -> Lina:
-    """The model itself, or, of a sharded one, a whole copy on this process; all processes must ask together."""
-    state = model.state_dict()
-    full = {name: whole(tensor) for name, tensor in state.items()}
-    if all(full[name] is state[name] for name in state):
+@torch.no_grad()
+def unsharded(model: Lina, experiment: Experiment, rank: int) -> Lina:
+    """The model itself, or, of a sharded one, a whole copy on the first process. All processes must ask together."""
+    sharded = model.state_dict()
+    if not any(map(is_sharded, sharded.values())):
         return model
-    copy = Lina(experiment.model, experiment.data.shape)
-    copy.load_state_dict(full)
-    return copy.to(device())
+    copy = Lina(experiment.model, experiment.data.shape).to(device()) if rank == 0 else None
+    own = {} if copy is None else copy.state_dict()
+    for name, tensor in sharded.items():
+        full = whole(tensor)  # one at a time: no other process ever has the whole model
+        if name in own:
+            own[name].copy_(full)
+    if copy is None:
+        return model
+    accelerate(copy, experiment.execution.model_copy(update={"compile": False}))  # for one use
+    return copy
 
 
 def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) -> Batch:

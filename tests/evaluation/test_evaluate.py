@@ -7,6 +7,7 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from lina_lab.config.data import DIGITS
+from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
@@ -25,11 +26,11 @@ def digits():
 
 @pytest.fixture(scope="module")
 def generated(data):
-    """40 blurred images of every class, and their labels."""
+    """40 blurred images of every class, in one chunk, and their labels."""
     index = torch.cat([(data.train.labels == c).nonzero().flatten()[:40] for c in range(10)])
     images = data.train.images[index]
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
-    return to_uint8((images + 0.2 * noise).clamp(-1, 1)), data.train.labels[index]
+    return [to_uint8((images + 0.2 * noise).clamp(-1, 1))], data.train.labels[index]
 
 
 class Images(TorchDataset):
@@ -66,8 +67,8 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
             return (digits.extract(images).features,)
 
     torch_fidelity.register_feature_extractor("digits-cnn-test", Registered)
-    images, labels = generated
-    ours = evaluate(images, labels, data, digits, seed=0).metrics
+    (images,), labels = generated
+    ours = evaluate([images], labels, data, digits, seed=0).metrics
     with torch.random.fork_rng():
         theirs = torch_fidelity.calculate_metrics(
             input1=Images(images),
@@ -154,16 +155,16 @@ def test_labels_of_digits_are_what_they_always_were(data):
 
 def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data, digits, generated):
     """Half of the reference's zeros are taken away, and so must be half of the generated ones."""
-    images, labels = generated
+    (images,), labels = generated
     some = torch.ones(500, dtype=torch.bool)
     some[(data.heldout.labels == 0).nonzero().flatten()[:25]] = False
     uneven = data._replace(heldout=data.heldout.where(some))
     kept = torch.ones(400, dtype=torch.bool)
     kept[:20] = False
-    record = evaluate(images[kept], labels[kept], uneven, digits, seed=0).record
+    record = evaluate([images[kept]], labels[kept], uneven, digits, seed=0).record
     assert record["labels"] == "as the held-out split"
     with pytest.raises(ValueError, match="labels must be as the held-out split"):
-        evaluate(images, labels, uneven, digits, seed=0)
+        evaluate([images], labels, uneven, digits, seed=0)
 
 
 def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated):
@@ -173,16 +174,19 @@ def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated)
 
 
 def test_too_few_images_are_refused_before_any_training(data, digits):
-    check_enough(data, digits, 33)
+    enough = EvaluationConfig(num_samples=33)
+    check_enough(data, digits, enough)
     with pytest.raises(LabError, match=r"evaluation\.num_samples must be at least 33, not 32"):
-        check_enough(data, digits, 32)
+        check_enough(data, digits, EvaluationConfig(num_samples=32))
     few = torch.arange(500) < 32
     with pytest.raises(LabError, match="held-out images must be at least 33, not 32"):
-        check_enough(data._replace(heldout=data.heldout.where(few)), digits, 1000)
+        check_enough(data._replace(heldout=data.heldout.where(few)), digits, enough)
+    with_file = enough.model_copy(update={"reference": "adm.npz"})
+    check_enough(data._replace(heldout=data.heldout.where(few)), digits, with_file)
 
 
 def test_too_few_images_for_a_fid_are_refused(data, digits, generated):
-    images, labels = generated
+    (images,), labels = generated
     few = torch.cat([(labels == c).nonzero().flatten()[:3] for c in range(10)])
     with pytest.raises(LabError, match=r"30 generated images have 32 features each; raise evaluation\.num_samples"):
-        evaluate(images[few], labels[few], data, digits, seed=0)
+        evaluate([images[few]], labels[few], data, digits, seed=0)

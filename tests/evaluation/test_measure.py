@@ -32,8 +32,8 @@ def test_held_out_scenes_are_right_and_shuffled_ones_are_not(shapes):
     place = {caption: number for number, caption in enumerate(shapes.heldout.captions)}
     own = torch.tensor([place[prompt] for prompt in request.prompts])
     images = to_uint8(shapes.heldout.images)[own]
-    right = measure(images, request, shapes, extractor, 0)
-    wrong = measure(images.roll(7, 0), request, shapes, extractor, 0)
+    right = measure([images], request, shapes, extractor, 0)
+    wrong = measure(images.roll(7, 0).split(50), request, shapes, extractor, 0)
     assert right.metrics["eval/composition/overall"] > 0.9
     assert wrong.metrics["eval/composition/overall"] < 0.5
     assert right.metrics["eval/fid/shapes-cnn-32"] == pytest.approx(wrong.metrics["eval/fid/shapes-cnn-32"], rel=1e-6)
@@ -43,5 +43,5 @@ def test_held_out_scenes_are_right_and_shuffled_ones_are_not(shapes):
 def test_labels_alone_have_no_composition(shapes):
     request = requested(shapes.heldout, 120, prompts=False)
     images = to_uint8(shapes.heldout.images)[:120]
-    found = measure(images, request, shapes, load_extractor("shapes-cnn-32"), 0)
+    found = measure([images], request, shapes, load_extractor("shapes-cnn-32"), 0)
     assert not [name for name in found.metrics if "composition" in name]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lina_lab.errors import LabError
-from lina_lab.evaluation.metrics import fid, fid_bootstrap_sd, fid_jackknife, kid, precision_recall
+from lina_lab.evaluation.metrics import fid, fid_bootstrap, fid_halved, kid, precision_recall
 
 
 def normal(count: int, dim: int, seed: int) -> Tensor:
@@ -57,22 +57,41 @@ def test_the_jackknife_removes_most_of_the_bias():
     for seed in range(12):
         generated = normal(250, 16, seed)
         plain.append(fid(generated, real))
-        jackknifed.append(fid_jackknife(generated, real, generator(seed)))
+        jackknifed.append(fid_halved(generated, real, generator(seed)).jackknife)
     assert np.mean(plain) > 0.2
     assert abs(np.mean(jackknifed)) < 0.25 * np.mean(plain)
 
 
 def test_a_jackknife_without_enough_images_is_missing_and_not_invented():
-    assert fid_jackknife(normal(64, 32, 0), normal(100, 32, 1), generator()) is None
-    assert fid_jackknife(normal(66, 32, 0), normal(100, 32, 1), generator()) is not None
+    assert fid_halved(normal(64, 32, 0), normal(100, 32, 1), generator()) is None
+    assert fid_halved(normal(66, 32, 0), normal(100, 32, 1), generator()) is not None
 
 
-def test_the_bootstrap_deviation_is_the_spread_of_fresh_samples():
+def test_the_noise_by_bootstrap_and_by_halves_is_the_spread_of_fresh_samples():
     real = normal(5_000, 8, 99)
     fresh = np.std([fid(normal(500, 8, seed) + 0.3, real) for seed in range(60)], ddof=1)
-    estimated = fid_bootstrap_sd(normal(500, 8, 77) + 0.3, real, generator())
-    assert 0.6 * fresh < estimated < 1.7 * fresh
-    assert fid_bootstrap_sd(normal(400, 300, 0), normal(400, 300, 1), generator()) is None
+    one = normal(500, 8, 77) + 0.3
+    assert 0.6 * fresh < fid_bootstrap(one, real, generator()).sd < 1.7 * fresh
+    halves = [fid_halved(normal(500, 8, seed) + 0.3, real, generator(seed)).noise.sd for seed in range(100, 110)]
+    assert 0.8 * fresh < np.mean(halves) < 1.25 * fresh
+    assert fid_bootstrap(normal(400, 300, 0), normal(400, 300, 1), generator()) is None
+
+
+@pytest.mark.parametrize("by", ["bootstrap", "halves"])
+def test_paired_noise_is_the_spread_of_the_difference_of_sets_from_the_same_seeds(by):
+    """The second set is the first, a little wider: their FIDs move together, and their difference hardly moves."""
+    real = normal(5_000, 8, 99)
+
+    def noise(x):
+        found = fid_bootstrap(x, real, generator()) if by == "bootstrap" else fid_halved(x, real, generator()).noise
+        return np.array(found.deviations)
+
+    pairs = [(x := normal(500, 8, seed) + 0.3, 1.1 * x) for seed in range(60)]
+    fresh = np.std([fid(wide, real) - fid(x, real) for x, wide in pairs], ddof=1)
+    estimated = np.mean([np.sqrt(np.mean((noise(wide) - noise(x)) ** 2)) for x, wide in pairs[:8]])
+    alone = np.mean([np.sqrt(np.mean(noise(x) ** 2)) for x, _ in pairs[:8]])
+    assert 0.7 * fresh < estimated < 1.4 * fresh
+    assert estimated < 0.6 * alone
 
 
 def test_kid_is_unbiased_and_sees_a_shift():
@@ -113,8 +132,8 @@ def test_no_metric_touches_a_global_random_state():
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002, the global state is what is tested
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    found = [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_jackknife(x, y, generator())]
+    found = [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_halved(x, y, generator())]
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     torch.manual_seed(6)
-    assert found == [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_jackknife(x, y, generator())]
+    assert found == [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_halved(x, y, generator())]

@@ -31,7 +31,7 @@ def experiment(**changes: object) -> Experiment:
     }
     for path, value in changes.items():
         section, _, key = path.partition("__")
-        values[section] = values[section] | {key: value}
+        values[section] = values.get(section, {}) | {key: value}
     return Experiment.model_validate(values)
 
 

@@ -1,0 +1,210 @@
+"""FID of one trained cell against how it is sampled: the points in `<cell>/guidance.csv`, and the search for the best.
+
+Every design is given the same grid and the same number of refinements, so that none is tuned longer than another.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+
+FILE = "guidance.csv"
+GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+REFINEMENTS = 4
+GOLDEN = (3 - math.sqrt(5)) / 2
+NEAREST = 0.15
+"""A refinement is no nearer to the best scale than this share of the wider gap beside it: there noise decides."""
+SDS = 2.0
+"""Two FIDs nearer than so many standard deviations of their difference are not told apart."""
+
+
+class Point(NamedTuple):
+    """One row: how images were drawn, with what they were measured, and the result; what is missing is None."""
+
+    guidance_scale: float
+    autoregressive_steps: int
+    flow_steps: int
+    guidance_min: float
+    sampling_precision: str
+    seed: int
+    num_samples: int
+    extractor: str
+    """The id of the extractor, with its weights."""
+    reference: str
+    """The start of the SHA-256 of what was compared with."""
+    weights: str
+    """The start of the SHA-256 of the model's weights."""
+    flops: float
+    """To sample one image."""
+    fid: float
+    fid_jackknife: float | None
+    kid: float | None
+    precision: float | None
+    recall: float | None
+    seconds: float
+    """Of drawing, summed over processes, and measuring."""
+    fid_deviations: tuple[float, ...]
+    """Their root mean square is the standard deviation of the FID; those of one seed are paired. None: not known."""
+
+    @property
+    def fid_sd(self) -> float | None:
+        """Sampling noise of the FID, by a bootstrap, or by halves where there are many features."""
+        return _root_mean_square(self.fid_deviations) if self.fid_deviations else None
+
+    @property
+    def setting(self) -> tuple[Any, ...]:
+        """What tells one point from another."""
+        return self[: Point._fields.index("flops")]
+
+
+WORDS = ("sampling_precision", "extractor", "reference", "weights")
+COUNTS = ("autoregressive_steps", "flow_steps", "seed", "num_samples")
+OPTIONAL = ("fid_jackknife", "kid", "precision", "recall")
+OVER = ("guidance_scale", "autoregressive_steps", "flow_steps")
+"""What FID can be drawn against."""
+
+
+def read_points(path: Path) -> list[Point]:
+    """All points of a file; none if it is not there.
+
+    Raises:
+        LabError: naming the line that is no point.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    if not rows or tuple(rows[0]) != Point._fields:
+        raise LabError(f"{path}:1: must have the columns {', '.join(Point._fields)}")
+    points = []
+    for line, row in enumerate(rows[1:], start=2):
+        try:
+            values = {name: _value(name, text) for name, text in zip(Point._fields, row, strict=True)}
+            points.append(Point(**values))
+        except (ValueError, TypeError) as error:
+            raise LabError(f"{path}:{line}: must be a point with {len(Point._fields)} values: {error}") from error
+    return points
+
+
+def _value(name: str, text: str) -> Any:
+    if name in WORDS:
+        return text
+    if name == "fid_deviations":
+        return tuple(float(word) for word in text.split())
+    if not text and name in OPTIONAL:
+        return None
+    return int(text) if name in COUNTS else float(text)
+
+
+def add_point(path: Path, point: Point) -> None:
+    """Write a point into the file, instead of the one of its setting if there is one; the file is whole at any time."""
+    points = [other for other in read_points(path) if other.setting != point.setting]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Point._fields)
+    writer.writerows([[_text(value) for value in row] for row in (*points, point)])
+    write_atomic(path, text.getvalue())
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(f"{deviation:.6g}" for deviation in value)
+    return repr(value) if isinstance(value, float) else value
+
+
+def points_table(points: Sequence[Point]) -> pd.DataFrame:
+    """The points as a table, with their columns also where there are none."""
+    return pd.DataFrame(points, columns=Point._fields)
+
+
+def search(measure: Callable[[float], float], grid: Sequence[float], refinements: int) -> dict[float, float]:
+    """FID at every scale of the grid, and then at `refinements` scales about the best so far: len(grid) + refinements.
+
+    Raises:
+        ValueError: if the grid has no scale.
+    """
+    if not grid:
+        raise ValueError("a search needs a grid of at least one scale")
+    found = {scale: measure(scale) for scale in dict.fromkeys(grid)}
+    for _ in range(refinements if len(found) > 1 else 0):
+        scale = next_scale(found)
+        found[scale] = measure(scale)
+    return found
+
+
+def next_scale(found: Mapping[float, float]) -> float:
+    """Where to look next, given FIDs at two scales or more: within the two gaps beside the best, in log scale.
+
+    The lowest point of the parabola through the best and its neighbours, unless that is too near to the best; then, as
+    at an edge, the golden section of the wider gap.
+    """
+    scales = sorted(found)
+    place = scales.index(best_scale(found))
+    x = [math.log(scale) for scale in scales[max(0, place - 1) : place + 2]]
+    middle = math.log(scales[place])
+    gaps = {side: abs(side - middle) for side in (x[0], x[-1]) if side != middle}
+    side, width = max(gaps.items(), key=lambda item: item[1])
+    if len(x) == 3:
+        vertex = _vertex(x, [found[scale] for scale in scales[place - 1 : place + 2]])
+        if abs(vertex - middle) >= NEAREST * width and all(abs(vertex - end) >= NEAREST * width for end in gaps):
+            return _rounded(vertex)
+    return _rounded(middle + GOLDEN * (side - middle))
+
+
+def _vertex(x: Sequence[float], y: Sequence[float]) -> float:
+    """Where the parabola through three points, the middle one the lowest, is lowest."""
+    left, right = x[1] - x[0], x[1] - x[2]
+    up, down = left * (y[1] - y[2]), right * (y[1] - y[0])
+    if up == down:
+        return x[1]
+    return x[1] - (left * up - right * down) / (2 * (up - down))
+
+
+def _rounded(log_scale: float) -> float:
+    return float(f"{math.exp(log_scale):.4g}")
+
+
+def best_scale(found: Mapping[float, float]) -> float:
+    """The scale with the lowest FID; of equal ones the lowest."""
+    return min(sorted(found), key=lambda scale: found[scale])
+
+
+def verdict(points: Sequence[Point], over: str = "guidance_scale") -> list[str]:
+    """Sentences on the best of the points: what it is, what is not told from it, and whether it is at an edge."""
+    ordered = sorted(points, key=lambda point: float(getattr(point, over)))
+    best = min(ordered, key=lambda point: point.fid)
+    at, values = getattr(best, over), [getattr(point, over) for point in ordered]
+    sd = "" if best.fid_sd is None else f" ± {best.fid_sd:.2g}"
+    words = [f"best {over} of {len(points)} measured: {at:g}, FID {best.fid:.4g}{sd}"]
+    if best.fid_sd is None:
+        words.append("the sampling noise of these FIDs is not known, nor how far they are told apart")
+    else:
+        near = ", ".join(f"{getattr(p, over):g}" for p in ordered if p is not best and not is_worse(p, best))
+        words.append(f"not told from it by {SDS:g} standard deviations of the paired difference: {near or 'none'}")
+    if at in {values[0], values[-1]} and len(values) > 1:
+        words.append(_edge(over, at, lowest=at == values[0]))
+    return words
+
+
+def is_worse(point: Point, best: Point) -> bool:
+    """Whether a FID is above another by more than `SDS` standard deviations of their difference, of the same seeds."""
+    pairs = zip(point.fid_deviations, best.fid_deviations, strict=True)
+    return point.fid - best.fid > SDS * _root_mean_square([mine - others for mine, others in pairs])
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(sum(value * value for value in values) / len(values))
+
+
+def _edge(over: str, at: float, *, lowest: bool) -> str:
+    if over == "guidance_scale" and lowest and at == 1:
+        return "the best is without guidance: no scale that was tried helps"
+    side = "lowest" if lowest else "highest"
+    return f"the best is at the {side} edge of what was tried: a better one may lie beyond {at:g}"

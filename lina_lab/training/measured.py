@@ -1,0 +1,159 @@
+"""A trained cell measured in other ways than its result says: with other samples, guidance, steps or reference.
+
+    <cell>/evaluations/<id>.json   metrics, what they were measured with, settings, seconds, provenance
+                       <id>/       the images, while they are drawn: see drawn.py
+
+The id is of everything that a measurement depends on, so that one that is there need not be made again. Several
+machines that are asked for the same one draw its images together; one of them then measures, and the others wait.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lina_lab.claims import Watch, claim
+from lina_lab.config.experiment import Experiment, digest
+from lina_lab.config.load import with_sections
+from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.data.examples import fingerprint
+from lina_lab.errors import LabError
+from lina_lab.evaluation.evaluate import check_enough
+from lina_lab.evaluation.extractors import Extractor, load_extractor
+from lina_lab.evaluation.measure import measure, with_sampling
+from lina_lab.evaluation.reference import Reference, load_reference
+from lina_lab.files import write_atomic
+from lina_lab.model.lina import Lina
+from lina_lab.provenance import provenance
+from lina_lab.training.cell import check_same_data
+from lina_lab.training.drawer import draw_set, drawer
+from lina_lab.training.drawn import DrawnSet, Tell, write_pngs, write_set
+from lina_lab.training.images import beside, requests
+from lina_lab.training.train import device
+from lina_lab.training.trained import load_trained, weights_digest
+
+WAIT_SECONDS = 1.0
+
+
+class Subject(NamedTuple):
+    """A trained cell, and what it is measured with."""
+
+    folder: Path
+    experiment: Experiment
+    """With what was asked for instead of its own values."""
+    model: Lina
+    weights: str
+    """SHA-256 of the averaged weights."""
+    dataset: Dataset
+    extractor: Extractor
+    reference: Reference | None
+
+    def sampled(self, **sampling: Any) -> "Subject":
+        """With other fields of its `sampling`."""
+        section = self.experiment.sampling.model_dump() | sampling
+        return self._replace(experiment=with_sections(self.experiment, {"sampling": section}))
+
+
+class Exports(NamedTuple):
+    """Where the images go, besides being measured."""
+
+    npz: Path | None = None
+    png: Path | None = None
+
+
+class Measured(NamedTuple):
+    """Where a measurement is kept, and what it holds."""
+
+    path: Path
+    metrics: Mapping[str, float]
+    fid_deviations: tuple[float, ...]
+    seconds: float
+    """Of drawing, over all processes together, and of measuring."""
+
+
+def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: int | None) -> Subject:
+    """A trained cell with fields of its sections, and the seed of its samples, changed.
+
+    Raises:
+        LabError: if it is not trained, cannot be measured so, or its data are not those that it was trained on.
+    """
+    own, model = load_trained(folder)
+    changes = {name: getattr(own, name).model_dump() | dict(values) for name, values in sections.items()}
+    experiment = with_sections(own, changes | ({} if seed is None else {"seed": seed}))
+    extractor = load_extractor(experiment.evaluation.extractor)
+    reference = load_reference(experiment.evaluation, extractor)
+    dataset = load_dataset(experiment.data)
+    check_same_data(folder, dataset)
+    check_enough(dataset, extractor, experiment.evaluation)
+    return Subject(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)
+
+
+def measure_subject(subject: Subject, tell: Tell, num_processes: int = 1, exports: Exports | None = None) -> Measured:
+    """Draw and measure; a measurement that is there is read, unless its images are to be exported."""
+    path = subject.folder / "evaluations" / f"{_identity(subject)}.json"
+    before = _written(path)
+    if before is None or exports is not None:
+        _draw_and_measure(subject, path, before, tell, num_processes, exports or Exports())
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Measured(path, kept["metrics"], tuple(kept["fid_deviations"]), sum(kept["seconds"].values()))
+    except (ValueError, KeyError) as error:
+        raise LabError(f"{path}: damaged: {error}; delete it, and it will be measured again") from error
+
+
+def _identity(subject: Subject) -> str:
+    experiment, reference = subject.experiment, subject.reference
+    evaluation = experiment.evaluation.model_dump() | {"reference": reference.sha256 if reference else None}
+    found = [subject.weights, subject.extractor.id, fingerprint(subject.dataset), evaluation]
+    return digest([*found, experiment.sampling.model_dump(), experiment.seed])[:12]
+
+
+def _written(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _draw_and_measure(
+    subject: Subject, path: Path, before: int | None, tell: Tell, num_processes: int, exports: Exports
+) -> None:
+    experiment = subject.experiment
+    drawn = DrawnSet(path.with_suffix(""), experiment.evaluation.num_samples)
+    sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
+    draw = drawer(experiment, subject.model, subject.dataset)
+
+    def over() -> bool:
+        return _written(path) != before
+
+    draw_set(subject.folder, sections | {"seed": experiment.seed}, drawn, draw, tell, num_processes, over)
+    watch = Watch()
+    while not over():
+        claimed = claim(drawn.folder, watch)
+        if claimed is None:
+            time.sleep(WAIT_SECONDS)
+            continue
+        with claimed:
+            if not over():
+                _measure(subject, drawn, path, exports)
+            claimed.end("done")
+    shutil.rmtree(drawn.folder, ignore_errors=True)  # another machine may do so too
+
+
+def _measure(subject: Subject, drawn: DrawnSet, path: Path, exports: Exports) -> None:
+    experiment, started = subject.experiment, time.monotonic()
+    request, _ = requests(experiment, subject.dataset)
+    if exports.npz is not None:
+        write_set(drawn, exports.npz, beside(request))
+    if exports.png is not None:
+        write_pngs(drawn, exports.png)
+    found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)
+    settings = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
+    record = {
+        "metrics": found.metrics,
+        "fid_deviations": found.fid_deviations,
+        "evaluation": with_sampling(found.record, experiment.sampling),
+        "settings": settings | {"seed": experiment.seed},
+        "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},
+        "provenance": provenance(),
+    }
+    write_atomic(path, json.dumps(record, indent=1))
