@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from lina_lab.config.data import DataConfig
-from lina_lab.data import cache, folder
+from lina_lab.data import cache
+from lina_lab.data import latents as module
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.encoding import make_cache
 from lina_lab.data.examples import fingerprint
@@ -90,14 +91,18 @@ def test_images_for_evaluation_are_the_files_themselves_as_many_as_memory_may_ho
     plain = load_dataset(config.model_copy(update={"autoencoder": None}))
     data = load_dataset(config)
     for part, own in ((data.train, plain.train), (data.heldout, plain.heldout)):
-        assert torch.equal(part.images, own.images)
+        assert torch.equal(to_uint8(part.images), to_uint8(own.images))
         assert torch.equal(part.labels, own.labels)
-    monkeypatch.setattr(folder, "MOST_BYTES", 20 * 4 * 3 * 16**2)  # ten of each split
-    capped = load_dataset(config)
+    capped = {}
+    for limit, value in (("REFERENCE_IMAGES", 10), ("REFERENCE_BYTES", 11 * 3 * 16**2 - 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, value)
+            capped[limit], without = load_dataset(config), load_dataset(config, pixels=False)
+    capped, few = capped.values()
     every = -(-len(plain.train.images) // 10)
-    assert torch.equal(capped.train.images, plain.train.images[::every])
-    assert len(capped.heldout.images) <= 10
-    without = load_dataset(config, pixels=False)
+    for part in (capped, few):
+        assert torch.equal(to_uint8(part.train.images), to_uint8(plain.train.images[::every]))
+        assert len(part.heldout.images) <= 10
     assert len(without.train.images) == 0
     assert torch.equal(without.heldout.labels, capped.heldout.labels)
     assert fingerprint(without) == fingerprint(capped) == fingerprint(data)
