@@ -44,7 +44,7 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     names = [name for record in records for name in record["names"]]
     texts = [own for record in records for own in record["texts"]]
     pictures = _pictures(config, names, labels, texts)
-    stored = _Stored(config, root, records, labels, texts)
+    stored = Stored(config, root, records, labels, texts)
     train, heldout = (~pictures.heldout).nonzero().flatten(), pictures.heldout.nonzero().flatten()
     latents = Latents(
         num_train=len(train),
@@ -106,7 +106,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
     return Examples(images, pictures.labels[rows], captions)
 
 
-class _Stored:
+class Stored:
     """What lies in the files of a cache, by row."""
 
     def __init__(
