@@ -8,6 +8,8 @@
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images
                ema.safetensors the averaged weights, once training is over
                trained.json    the seconds that it took, and the checksum of those weights
+               imported.json   of a cell that `lab import` made: where its weights come from; beside it
+                               imported.safetensors, tensors of the checkpoint that the model has no place for
                data.sha256     of the data that it is trained on
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json

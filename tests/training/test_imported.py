@@ -9,17 +9,18 @@ from safetensors.torch import load_file, save_file
 
 from lina_lab.config.data import SOURCES
 from lina_lab.config.experiment import Experiment, cell_key
+from lina_lab.config.load import load_experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_experiment, read_result
 from lina_lab.model.blocks import sincos_table
 from lina_lab.model.lina import Lina
-from lina_lab.model.published import to_published
+from lina_lab.model.published import published_like, to_published
 from lina_lab.model.sampler import sample_of_draws
 from lina_lab.training import imported
 from lina_lab.training.cell import run_cell
 from lina_lab.training.exported import WEIGHTS, export_cell
 from lina_lab.training.imported import digest, find_experiment, import_cell
-from lina_lab.training.published_files import read_checkpoint
+from lina_lab.training.published_files import Checkpoint, read_checkpoint
 from lina_lab.training.trained import keep_weights, load_trained, training_seconds
 from tests.cells import DIGITS, trained_cell
 
@@ -260,6 +261,19 @@ def test_the_shipped_experiment_that_fits_is_found(tmp_path):
         find_experiment(checkpoint, tmp_path / "elsewhere")
 
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.mark.parametrize(
+    "name", [f"imagenet256-{size}" for size in "BLH"] + [f"t2i-{side}" for side in (256, 512, 1024)]
+)
+def test_a_checkpoint_of_every_published_model_finds_its_shipped_experiment(name):
+    path = EXPERIMENTS / f"{name}.yaml"
+    made_for = load_experiment(path)
+    tensors = published_like(made_for.model, made_for.data.shape)[1]
+    assert find_experiment(Checkpoint((Path("model.safetensors"),), tensors, "", []), EXPERIMENTS) == path
+
+
 def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_path, four_channels):
     wanted = experiment(prompts(16), {"patch": 4})
     folder = create_cell(tmp_path, wanted)
@@ -274,7 +288,10 @@ def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_pa
 @pytest.mark.parametrize(
     ("attention", "message"),
     [
-        ({"kv_gate": "key_value_split"}, r"the published code has no model\.decoder\.kv_gate key_value_split"),
+        (
+            {"kv_gate": "key_value_split"},
+            r"no published names are known of a design with model\.decoder\.kv_gate key_value_split",
+        ),
         ({"feature_map": "elu1"}, r"model\.context\.feature_map elu1"),
     ],
 )
