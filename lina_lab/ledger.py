@@ -5,12 +5,15 @@
                state.json      how far the cell is (for people; nothing is decided from it)
                attempts/       who worked on it, and how that ended: see claims.py
                checkpoints/    to continue from
-               samples/        step-000600.png: sample grids; generated.npz: the evaluated images
+               samples/        step-000600.png: sample grids; generated.npz: the evaluated images, in a fixed random
+                               order, with their numbers; drawn-*/: those images while they are drawn, see drawn.py
                ema.safetensors the averaged weights, once training is over
                trained.json    the seconds that it took, and the checksum of those weights
                imported.json   of a cell that `lab import` made: where its weights come from; beside it
                                imported.safetensors, tensors of the checkpoint that the model has no place for
                data.sha256     of the data that it is trained on
+               evaluations/    what lab evaluate measured: see training/measured.py
+               guidance.csv    what lab guidance measured: see analysis/guidance.py
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran: see plans.py

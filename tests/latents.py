@@ -1,5 +1,6 @@
 """A tiny autoencoder with random weights, and data that stand behind it, for tests of latents."""
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,20 @@ import torch
 from PIL import Image
 
 from lina_lab.config.data import DataConfig
+from lina_lab.data.encoding import PRELOADED
+from lina_lab.data.text import CACHE_VARIABLE
 
 CHANNELS = 16
+SMALL = 7 * 2 * 2 * CHANNELS * 4 * 4
+"""Bytes of a shard of seven images of side 16 behind `coder`."""
+SCRIPT = f"""
+import os
+from lina_lab.config.data import DataConfig
+from lina_lab.data import cache, encoding
+os.environ["{CACHE_VARIABLE}"] = where
+cache.SHARD_BYTES = {SMALL}
+encoding.make_cache(DataConfig.model_validate_json(said))
+"""
 
 
 def save_autoencoder(path: Path, channels: int = CHANNELS, stride: int = 4, seed: int = 0) -> Path:
@@ -49,3 +62,13 @@ def draw_folder(path: Path, each: int = 30, side: int = 20) -> Path:
             pixels = generator.integers(0, 256, (side, side, 3), np.uint8)
             Image.fromarray(pixels).save(path / name / f"{number:03}.png", compress_level=0)
     return path
+
+
+def maker(config: DataConfig, where: Path) -> multiprocessing.Process:
+    """Another process that makes a cache in small shards, started; all of a session come from one that has imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    # A script, because the other process may know no package of this name.
+    process = context.Process(target=exec, args=(SCRIPT, {"said": config.model_dump_json(), "where": str(where)}))
+    process.start()
+    return process

@@ -17,6 +17,8 @@ LIGHT = [
     "lina_lab.figures.report",
     "lina_lab.figures.gates",
     "lina_lab.figures.paper",
+    "lina_lab.figures.sampling",
+    "lina_lab.arrays",
 ]
 HEAVY = ["torch", "torchvision", "pytorch_lightning", "torch_fidelity", "mlflow"]
 

@@ -120,8 +120,10 @@ def _text(value: Any) -> Any:
 
 
 def points_table(points: Sequence[Point]) -> pd.DataFrame:
-    """The points as a table, with their columns also where there are none."""
-    return pd.DataFrame(points, columns=Point._fields)
+    """The points as a table, with the standard deviation of the FID instead of deviations."""
+    table = pd.DataFrame(points, columns=Point._fields).drop(columns="fid_deviations")
+    table.insert(list(table).index("fid") + 1, "fid_sd", [point.fid_sd for point in points])
+    return table
 
 
 def search(measure: Callable[[float], float], grid: Sequence[float], refinements: int) -> dict[float, float]:

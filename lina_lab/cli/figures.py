@@ -53,3 +53,28 @@ def profile(
     from lina_lab.figures.efficiency import write_profile
 
     print(f"wrote {write_profile(file, out)}")
+
+
+@figures_app.command()
+def sampling(
+    cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells that lab guidance has measured.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/guidance"),
+    only: Annotated[
+        list[str], typer.Option(metavar="FIELD=VALUE", help="Only such points, as num_samples=50000.")
+    ] = [],  # noqa: B006
+    runs: Runs = RUNS,
+) -> None:
+    """Draw FID against guidance and against steps.
+
+    PNG, PDF and SVG for each that was measured, and all points as sampling.csv.
+    """
+    from lina_lab.errors import LabError
+    from lina_lab.figures.sampling import write_sampling
+    from lina_lab.ledger import find_cell
+
+    pairs = [word.partition("=") for word in only]
+    wrong = [word for word, (name, sign, value) in zip(only, pairs, strict=True) if not (name and sign and value)]
+    if wrong:
+        raise LabError(f"--only {wrong[0]}: must be FIELD=VALUE")
+    paths = write_sampling([find_cell(runs, cell) for cell in cells], out, {name: value for name, _, value in pairs})
+    print(f"wrote {', '.join(path.name for path in paths)} to {out}")

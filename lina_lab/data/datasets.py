@@ -64,5 +64,10 @@ LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three."""
+    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three.
+
+    What is uint8 stays as it is.
+    """
+    if images.dtype == torch.uint8:
+        return images
     return (127.5 * images + 127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)

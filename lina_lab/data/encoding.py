@@ -34,6 +34,7 @@ from lina_lab.provenance import commit, versions
 
 POLL_SECONDS = 0.5
 SHOW_SECONDS = 2.0
+PRELOADED = ["lina_lab.data.encoding", "diffusers.models.autoencoders.autoencoder_kl"]
 Show = Callable[[float, int], None]
 """Called now and then with the share that is done, and the number of images."""
 
@@ -109,11 +110,11 @@ def make_cache(
     Raises:
         LabError: if an image cannot be used (all are named), or a worker failed.
     """
-    job = _job(config, device, workers)
+    job = _job(config, cache.place(config), device, workers)
     made_with, numbers = job.made_with(), range(len(job.shards))
     if job.reads_text and not job.pictures.texts:
         raise LabError(f"{config.path}: has no captions for data.text: write them into metadata.jsonl")
-    tell(f"{len(job.pictures.names):,} images in {len(numbers)} shards; {job.root}")
+    tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
     if not _sorted_out(job, made_with, verify=verify, tell=tell):
         (job.root / cache.MANIFEST).unlink(missing_ok=True)
         missing = sum(not job.is_made(number) for number in numbers)
@@ -134,12 +135,12 @@ def make_cache(
     return manifest
 
 
-def _job(config: DataConfig, device: str, workers: int) -> Job:
+def _job(config: DataConfig, root: Path, device: str, workers: int) -> Job:
     if device == "cpu":
         torch.set_num_threads(1)  # more would change the bits
     pictures = cache.PICTURES[config.name](config)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    return Job(config, cache.place(config), pictures, torch.device(device), threads)
+    return Job(config, root, pictures, torch.device(device), threads)
 
 
 def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Callable[[str], None]) -> bool:
@@ -168,9 +169,11 @@ def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Call
 
 
 def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
-    context = multiprocessing.get_context("spawn")
+    # A process that has imported and done nothing else is forked: imports take longer than many a shard.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
     devices = [f"cuda:{n % torch.cuda.device_count()}" if device == "cuda" else device for n in range(workers)]
-    processes = [context.Process(target=_worker, args=(job.config, name, workers)) for name in devices]
+    processes = [context.Process(target=_worker, args=(job.config, job.root, name, workers)) for name in devices]
     tick = _now_and_then(job, show)
     try:
         for process in processes:
@@ -187,12 +190,12 @@ def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
         raise LabError(f"{len(failed)} of {workers} workers failed ({failed}); what they made is kept: start again")
 
 
-def _worker(config: DataConfig, device: str, workers: int) -> None:
+def _worker(config: DataConfig, root: Path, device: str, workers: int) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     parent = multiprocessing.parent_process()
-    job = _job(config, device, workers)
+    job = _job(config, root, device, workers)
     threading.Thread(target=_ends_with, args=(parent,), daemon=True).start()
     _work(job, job.made_with(), lambda: None)
 

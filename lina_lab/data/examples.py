@@ -12,7 +12,10 @@ from torch import Tensor
 
 
 class Examples(NamedTuple):
-    """Images (n, C, h, w) float32 in [-1, 1], labels (n,) int64 and, where the set has them, n captions."""
+    """Images (n, C, h, w), labels (n,) int64 and, where the set has them, n captions.
+
+    Images are float32 in [-1, 1]; beside latents, where only evaluation looks at them, uint8.
+    """
 
     images: Tensor
     labels: Tensor

@@ -3,6 +3,7 @@
 Shapes: n images, C channels of latents of h x w, T tokens of a prompt, F features of a token.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,21 @@ from torch import Tensor
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache, emoji, folder
 from lina_lab.data.examples import Dataset, Examples, Latents
-from lina_lab.data.pictures import Pictures, in_memory
+from lina_lab.data.pictures import Pictures, Pixels, read_all
 from lina_lab.data.text import conditions
 from lina_lab.errors import LabError
 
 Half = NDArray[np.float16]
+REFERENCE_IMAGES = 10_000
+REFERENCE_BYTES = 8 * 2**30
+"""Of the images of a split: 2,730 of 1024 x 1024, more than Inception's 2,048 features."""
 
 
 def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
-    """The latents of a config's cache, and the images that evaluation compares with, up to `folder.MOST_BYTES`.
+    """The latents of a config's cache, and of each split the images that evaluation compares with.
 
-    Those are read from their files, evenly spaced over each split; without `pixels` none is.
+    Those are at most `REFERENCE_IMAGES` and `REFERENCE_BYTES`, evenly spaced over the split, as uint8 from their files;
+    without `pixels` none is read.
 
     Raises:
         LabError: if the cache is not finished or damaged, its classes are not `num_classes`, the content is not what
@@ -39,7 +44,7 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     names = [name for record in records for name in record["names"]]
     texts = [own for record in records for own in record["texts"]]
     pictures = _pictures(config, names, labels, texts)
-    stored = _Stored(config, root, records, labels, texts)
+    stored = Stored(config, root, records, labels, texts)
     train, heldout = (~pictures.heldout).nonzero().flatten(), pictures.heldout.nonzero().flatten()
     latents = Latents(
         num_train=len(train),
@@ -48,13 +53,9 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
         heldout=lambda most: stored.take(spaced(heldout, most), None, None),
         sha256=manifest["sha256"],
     )
-    most = folder.MOST_BYTES // (2 * 4 * 3 * config.side**2)
-    if pixels:
-        checksums = [known for record in records for known in record["sha256"]]
-        shown = [_images(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
-    else:
-        nothing = torch.empty(0, 3, config.side, config.side)
-        shown = [_described(pictures, spaced(part, most), nothing) for part in (train, heldout)]
+    most = max(1, min(REFERENCE_IMAGES, REFERENCE_BYTES // (3 * config.side**2)))
+    checksums = [known for record in records for known in record["sha256"]] if pixels else None
+    shown = [_shown(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
     return Dataset(shown[0], shown[1], latents=latents)
 
 
@@ -91,19 +92,21 @@ def _pictures(config: DataConfig, names: list[str], labels: Tensor, texts: list[
     return found
 
 
-def _described(pictures: Pictures, rows: Tensor, images: Tensor) -> Examples:
+def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequence[str] | None) -> Examples:
+    """Images (n, 3, side, side) uint8, or, without checksums to hold them against, none, with labels and captions."""
+
+    def read(row: int) -> Pixels:
+        if checksums is not None and pictures.checksum(row) != checksums[row]:
+            raise LabError(f"{pictures.names[row]} has changed since it was encoded: lab cache encodes it again")
+        return pictures.read(row)
+
+    wanted = [] if checksums is None else rows.tolist()
+    images = read_all(read, wanted, config.side, os.cpu_count() or 1).permute(0, 3, 1, 2)
     captions = [pictures.texts[row][0] for row in rows.tolist()] if pictures.texts else ()
     return Examples(images, pictures.labels[rows], captions)
 
 
-def _images(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequence[str]) -> Examples:
-    for row in rows.tolist():
-        if pictures.checksum(row) != checksums[row]:
-            raise LabError(f"{pictures.names[row]} has changed since it was encoded: lab cache encodes it again")
-    return in_memory(pictures, config.side, rows.tolist())
-
-
-class _Stored:
+class Stored:
     """What lies in the files of a cache, by row."""
 
     def __init__(
@@ -143,8 +146,9 @@ class _Stored:
         chosen = [0.0] * len(rows) if choice is None else choice.tolist()
         if self.condition is None:
             return latents, self._features(where, chosen)
-        captions = [(own := self.texts[row])[int(at * len(own))] for row, at in zip(rows.tolist(), chosen, strict=True)]
-        return latents, self.condition(Examples(latents, self.labels[rows], captions if self.texts else ()))
+        texts = [self.texts[row] for row in rows.tolist()] if self.texts else []
+        captions = [own[int(at * len(own))] for own, at in zip(texts, chosen, strict=False)]
+        return latents, self.condition(Examples(latents, self.labels[rows], captions))
 
     def _features(self, where: list[tuple[int, int]], chosen: list[float]) -> Tensor:
         """Features (n, T, F) float16, 0 where there is no token."""

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lina_lab.data.ahead import ahead
 from lina_lab.data.examples import Dataset, Examples, from_uint8
 from lina_lab.errors import LabError
 
@@ -37,28 +38,38 @@ class Pictures(NamedTuple):
     """Bytes and time of change in ns: while both stay, the content is taken to stay."""
 
 
-def in_memory(pictures: Pictures, side: int, rows: Sequence[int] | None = None) -> Examples:
-    """The images as examples, all or those of `rows`; of several texts the first is the caption.
+def split(pictures: Pictures, side: int) -> Dataset:
+    """Both splits in memory; of several texts the first is the caption.
 
     Raises:
         LabError: naming every image that cannot be used.
     """
-    rows = range(len(pictures.names)) if rows is None else rows
-    pixels, problems = np.empty((len(rows), side, side, 3), np.uint8), []
-    for place, row in enumerate(rows):
-        try:
-            pixels[place] = pictures.read(row)
-        except LabError as error:
-            problems.append(str(error))
-    refuse(problems)
-    captions = [pictures.texts[row][0] for row in rows] if pictures.texts else ()
-    return Examples(from_uint8(torch.from_numpy(pixels)), pictures.labels[list(rows)], captions)
-
-
-def split(pictures: Pictures, side: int) -> Dataset:
-    """Both splits in memory."""
-    everything = in_memory(pictures, side)
+    images = from_uint8(read_all(pictures.read, range(len(pictures.names)), side))
+    everything = Examples(images, pictures.labels, [texts[0] for texts in pictures.texts])
     return Dataset(everything.where(~pictures.heldout), everything.where(pictures.heldout))
+
+
+def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, threads: int = 1) -> Tensor:
+    """The images of some rows, (n, side, side, 3) uint8.
+
+    Raises:
+        LabError: naming every image that cannot be used.
+    """
+    pixels, problems = np.empty((len(rows), side, side, 3), np.uint8), []
+
+    def read_one(row: int) -> Pixels | LabError:
+        try:
+            return read(row)
+        except LabError as error:
+            return error
+
+    for place, found in enumerate(ahead(read_one, rows, 4 * threads, threads)):
+        if isinstance(found, LabError):
+            problems.append(str(found))
+        else:
+            pixels[place] = found
+    refuse(problems)
+    return torch.from_numpy(pixels)
 
 
 def refuse(problems: Sequence[str]) -> None:

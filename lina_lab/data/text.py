@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ def text_encoder(config: DataConfig) -> Encode:
     return lambda prompts: encode(prompts, words, tokens)
 
 
+@cache
 def frozen_features(text: TextConfig, device: torch.device) -> Callable[[Sequence[str]], Iterator[Tensor]]:
     """From prompts to the features (t, F) of the tokens that each has, computed on a device and kept nowhere.
+
+    The encoder is loaded once a process.
 
     Raises:
         LabError: as `text_encoder`, when the features are asked for.

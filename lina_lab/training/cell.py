@@ -44,7 +44,7 @@ def run_cell(
     experiment = read_experiment(folder)
     group.check(experiment)
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
-    dataset = load_dataset(experiment.data)
+    dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
     check_enough(dataset, extractor, experiment.evaluation)
     reference = load_reference(experiment.evaluation, extractor)

@@ -129,7 +129,7 @@ def main() -> None:
     drawn = DrawnSet(Path(folder), experiment.evaluation.num_samples)
     # `device` of train.py says the same, and would bring Lightning, which takes seconds to import.
     model = load_trained(Path(cell))[1].to("cuda" if torch.cuda.is_available() else "cpu")
-    draw = drawer(experiment, model, load_dataset(experiment.data))
+    draw = drawer(experiment, model, load_dataset(experiment.data, pixels=False))
     draw_missing(drawn, draw, lambda progress: None, float(first))
 
 

@@ -84,7 +84,7 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     experiment = with_sections(own, changes | ({} if seed is None else {"seed": seed}))
     extractor = load_extractor(experiment.evaluation.extractor)
     reference = load_reference(experiment.evaluation, extractor)
-    dataset = load_dataset(experiment.data)
+    dataset = load_dataset(experiment.data, pixels=reference is None)
     check_same_data(folder, dataset)
     check_enough(dataset, extractor, experiment.evaluation)
     return Subject(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,18 +19,7 @@ from lina_lab.data.encoding import make_cache
 from lina_lab.data.text import CACHE_VARIABLE
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from tests.latents import coder, draw_folder, folder_data, save_autoencoder
-
-IMAGE_BYTES = 2 * 2 * 16 * 4 * 4
-SMALL = 7 * IMAGE_BYTES
-"""Of a shard in these tests: seven images, so that 60 make nine shards."""
-SCRIPT = f"""
-import sys
-from lina_lab.config.data import DataConfig
-from lina_lab.data import cache, encoding
-cache.SHARD_BYTES = {SMALL}
-encoding.make_cache(DataConfig.model_validate_json(sys.argv[1]))
-"""
+from tests.latents import SMALL, coder, draw_folder, folder_data, maker, save_autoencoder
 
 
 @pytest.fixture
@@ -47,11 +33,6 @@ def config(path, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "SHARD_BYTES", SMALL)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return folder_data(draw_folder(tmp_path / "pictures"), coder(path))
-
-
-def started(config: DataConfig, where: Path) -> subprocess.Popen:
-    environment = os.environ | {CACHE_VARIABLE: str(where)}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, config.model_dump_json()], env=environment)
 
 
 def content(config: DataConfig) -> dict[str, bytes]:
@@ -98,17 +79,17 @@ def test_a_killed_maker_is_continued_to_the_same_bytes(config, tmp_path, monkeyp
     make_cache(config)
     whole = content(config)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "killed"))
-    process = started(config, tmp_path / "killed")
+    process = maker(config, tmp_path / "killed")
     while not (cache.place(config) / "00002" / "shard.json").exists():
         time.sleep(0.001)
-        assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        assert process.is_alive()
+    process.kill()
+    process.join()
     assert not (cache.place(config) / "manifest.json").exists()
     half = cache.place(config) / "00008" / "moments.bin.part"  # as if it had been killed in the middle of one
     half.parent.mkdir(exist_ok=True)
     half.write_bytes(b"x" * 100)
-    with pytest.raises(LabError, match="has no finished cache of the latents of .*: run lab cache EXPERIMENT"):
+    with pytest.raises(LabError, match=r"has no finished cache of the latents of .*: run lab cache EXPERIMENT"):
         load_dataset(config)
     made = {path: path.stat().st_mtime_ns for path in cache.place(config).rglob("moments.bin")}
     assert told(config) == []
@@ -120,8 +101,10 @@ def test_two_makers_at_once_share_the_shards_and_make_the_same_bytes(config, tmp
     make_cache(config)
     whole = content(config)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "shared"))
-    both = [started(config, tmp_path / "shared") for _ in range(2)]
-    assert [process.wait(60) for process in both] == [0, 0]
+    both = [maker(config, tmp_path / "shared") for _ in range(2)]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
     assert content(config) == whole
     makers = [attempts(cache.place(config) / f"{number:05}") for number in range(9)]
     assert all(sum(attempt.ended == "done" for attempt in own) >= 1 for own in makers)

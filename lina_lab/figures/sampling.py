@@ -1,0 +1,211 @@
+"""FID of trained cells against how they are sampled: guidance scale, autoregressive steps, flow steps; and its cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lina_lab.analysis.guidance import FILE, OVER, Point, points_table, read_points
+from lina_lab.analysis.table import design_label, write_table
+from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
+from lina_lab.figures.style import OTHER_COLOURS, design_style, new_figure, save, style
+from lina_lab.figures.ticks import log_axis, si
+from lina_lab.ledger import read_experiment
+
+SAME = ("extractor", "reference", "num_samples", "seed")
+"""Points of one figure agree in these: other FIDs are not comparable, and other seeds not paired."""
+SAMPLED = ("guidance_scale", "guidance_min", "autoregressive_steps", "flow_steps", "sampling_precision")
+NAMES = {
+    "guidance_scale": "guidance scale",
+    "autoregressive_steps": "autoregressive steps",
+    "flow_steps": "flow steps",
+}
+NOTE = "bars: one SD of sampling noise, most of it common to all points (same seeds); ringed: the lowest"
+
+
+class Scanned(NamedTuple):
+    """A cell with its points."""
+
+    key: str
+    design: Mapping[str, Scalar]
+    """Axis values of its decoder, where the whole grid is."""
+    size: str
+    seed: int
+    points: Sequence[Point]
+
+
+class Curve(NamedTuple):
+    """Points that differ in one field alone, in its order."""
+
+    label: str
+    look: Mapping[str, Any]
+    points: Sequence[Point]
+
+
+def read_scanned(folder: Path) -> Scanned:
+    """A cell and the points of its guidance.csv.
+
+    Raises:
+        LabError: if it is no cell, or has no points yet.
+    """
+    experiment, points = read_experiment(folder), read_points(folder / FILE)
+    if not points:
+        raise LabError(f"{folder / FILE}: no points yet; lab guidance {folder.name} measures some")
+    segment = experiment.model.decoder
+    design: dict[str, Scalar] = {name: getattr(segment, name) for name in ("normalization", "conv_kernel", "kv_gate")}
+    return Scanned(folder.resolve().name, design, str(experiment.model.size), experiment.seed, points)
+
+
+def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
+    """The cells with only those points whose fields have the values, as text.
+
+    Raises:
+        LabError: if a field is unknown.
+    """
+    for name in only:
+        if name not in Point._fields:
+            raise LabError(f"--only {name}: points have {', '.join(Point._fields[: len(SAMPLED) + len(SAME) + 1])}")
+
+    def fits(point: Point) -> bool:
+        return all(_plain(getattr(point, name)) == value for name, value in only.items())
+
+    return [cell._replace(points=[point for point in cell.points if fits(point)]) for cell in cells]
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
+    """The curves of two points or more against a field, with a label that tells each from the others.
+
+    Raises:
+        LabError: if their points were not measured in one way.
+    """
+    place = Point._fields.index(over)
+    found: list[tuple[Scanned, list[Point]]] = []
+    for cell in cells:
+        groups: dict[tuple[Any, ...], list[Point]] = {}
+        for point in cell.points:
+            groups.setdefault(point.setting[:place] + point.setting[place + 1 :], []).append(point)
+        found += [
+            (cell, sorted(group, key=lambda point: float(getattr(point, over))))
+            for group in groups.values()
+            if len(group) > 1
+        ]
+    for name in SAME:
+        values = [_plain(value) for value in sorted({getattr(points[0], name) for _, points in found})]
+        if len(values) > 1:
+            raise LabError(
+                f"FIDs over {over} with different {name} cannot be compared: {', '.join(values)}; choose one by "
+                f"--only {name}={values[0]}"
+            )
+    facts = [_facts(cell, points[0], over) for cell, points in found]
+    telling = [name for name in dict.fromkeys(name for fact in facts for name in fact) if _differs(facts, name)]
+    looks: list[Mapping[str, Any]] = []
+    for cell, _ in found:
+        looks.append(_look(cell.design, looks))
+    return [
+        Curve(", ".join([design_label(cell.design), *(f"{name} {fact[name]}" for name in telling)]), look, points)
+        for (cell, points), fact, look in zip(found, facts, looks, strict=True)
+    ]
+
+
+def _facts(cell: Scanned, point: Point, over: str) -> dict[str, str]:
+    """What may tell two curves of one design apart."""
+    sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
+    return {"size": cell.size, "training seed": str(cell.seed), **sampled}
+
+
+def _differs(facts: Sequence[Mapping[str, str]], name: str) -> bool:
+    return len({fact[name] for fact in facts}) > 1
+
+
+def _look(design: Mapping[str, Scalar], others: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The design's own look; of a second curve of one design, the next of the other colours."""
+    look = design_style(design)
+    for colour in OTHER_COLOURS:
+        if look not in others:
+            break
+        look = look | {"color": colour, "markerfacecolor": colour}
+    return look
+
+
+def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
+    """FID with bars against a field, and beside it what that costs; None where no cell has two points.
+
+    Beside guidance stand precision and recall, beside numbers of steps FID against the FLOPs of an image.
+    """
+    found = curves(cells, over)
+    if not found:
+        return None
+    guidance = over == "guidance_scale"
+    with style():
+        figure = new_figure(7.0, 3.5 + 0.18 * len(found))
+        left, right = figure.subplots(1, 2)
+        for curve in found:
+            _draw_fid(left, curve, over)
+            if guidance:
+                _draw_shares(right, curve)
+            else:
+                _draw_fid(right, curve, "flops")
+        _name_fid(left, NAMES[over], found[0].points[0])
+        log_axis(left.xaxis, most=5)
+        if guidance:
+            right.set(xlabel="recall", ylabel="precision")
+        else:
+            _name_fid(right, "FLOPs an image", found[0].points[0])
+            right.set_ylabel("")
+            log_axis(right.xaxis, si, most=4)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=NOTE, title_fontsize=8)
+    return figure
+
+
+def _draw_fid(axes: Axes, curve: Curve, over: str) -> None:
+    x, y = ([float(getattr(point, name)) for point in curve.points] for name in (over, "fid"))
+    bars = [point.fid_sd for point in curve.points]
+    known = None if any(bar is None for bar in bars) else [bar or 0.0 for bar in bars]
+    axes.errorbar(x, y, yerr=known, label=curve.label, capsize=2, elinewidth=0.9, **curve.look)
+    best = y.index(min(y))
+    axes.plot(x[best], y[best], "o", color=curve.look["color"], markersize=11, markerfacecolor="none")
+
+
+def _draw_shares(axes: Axes, curve: Curve) -> None:
+    """Recall and precision from point to point; the scale is written at both ends and at the lowest FID."""
+    known = [(p.recall, p.precision, p) for p in curve.points if p.recall is not None and p.precision is not None]
+    axes.plot([recall for recall, _, _ in known], [precision for _, precision, _ in known], **curve.look)
+    told = {curve.points[0], curve.points[-1], min(curve.points, key=lambda point: point.fid)}
+    for recall, precision, point in known:
+        if point in told:
+            text = f"{point.guidance_scale:g}"
+            axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
+
+
+def _name_fid(axes: Axes, x_label: str, point: Point) -> None:
+    axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
+    log_axis(axes.yaxis)
+
+
+def write_sampling(folders: Sequence[Path], out: Path, only: Mapping[str, str]) -> list[Path]:
+    """Write a figure for every field that was scanned (PNG, PDF, SVG) and sampling.csv, all points: their paths.
+
+    Raises:
+        LabError: if no cell was scanned, or their points cannot be compared.
+    """
+    cells = chosen([read_scanned(folder) for folder in folders], only)
+    figures = {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
+    if not figures:
+        told = f" with {', '.join(f'{name} {value}' for name, value in only.items())}" if only else ""
+        raise LabError(f"no cell has two points{told} that differ in {', '.join(OVER[:-1])} or {OVER[-1]} alone")
+    for over, figure in figures.items():
+        save(figure, out / f"{over}.png", ("png", "pdf", "svg"))
+    tables = [
+        points_table(cell.points).assign(key=cell.key, size=cell.size, training_seed=cell.seed, **cell.design)
+        for cell in cells
+    ]
+    write_table(pd.concat(tables, ignore_index=True), out / "sampling.csv")
+    return [out / f"{over}.png" for over in figures] + [out / "sampling.csv"]
