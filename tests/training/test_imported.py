@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lina_lab.config.experiment import Experiment, cell_key
@@ -15,7 +16,7 @@ from lina_lab.model.blocks import sincos_table
 from lina_lab.model.lina import Lina
 from lina_lab.model.published import published_like, to_published
 from lina_lab.model.sampler import sample_of_draws
-from lina_lab.training import imported
+from lina_lab.training import trained
 from lina_lab.training.cell import run_cell
 from lina_lab.training.exported import WEIGHTS, export_cell
 from lina_lab.training.imported import digest, find_experiment, import_cell
@@ -213,20 +214,28 @@ def test_what_does_not_fit_leaves_nothing_in_the_ledger(golden, tmp_path, break_
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_full_disk_leaves_nothing_in_the_ledger(golden, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("written", ["ema.safetensors", "imported.safetensors"])
+def test_a_full_disk_is_told_of_its_file_and_leaves_nothing_in_the_ledger(golden, tmp_path, monkeypatch, written):
+    def full(tensors, path, metadata):
+        if written in path.name:
+            raise SafetensorError("No space left on device")  # as its writer says it
+        save_file(tensors, path, metadata)
 
-    monkeypatch.setattr(imported, "keep_weights", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(trained, "save_file", full)
+    with pytest.raises(OSError, match="No space left") as told:
         import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
+    assert Path(told.value.filename).name == written
     assert not list((tmp_path / "runs").iterdir())
 
 
 def test_weights_that_are_imported_start_from_no_other_cell(golden, tmp_path):
-    started = experiment(latents(), training=FEW | {"init_from": {"cell": "0" * 12}})
-    with pytest.raises(LabError, match=r"training\.init_from must be null"):
-        import_cell(tmp_path / "runs", read_checkpoint(golden), started)
+    plain, started = experiment(latents()), experiment(latents(), training=FEW | {"init_from": {"cell": "0" * 12}})
+    folders = {import_cell(tmp_path / "runs", read_checkpoint(golden), each) for each in (plain, started)}
+    assert len(folders) == 1
+    written = read_experiment(folders.pop()).model_dump()
+    written["training"] |= {"init_from": {"cell": "0" * 12}}
+    with pytest.raises(ValueError, match="init_from must be null where weights are imported"):
+        Experiment.model_validate(written)
 
 
 YAML = """
