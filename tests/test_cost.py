@@ -208,6 +208,7 @@ def test_falling_euler_steps_are_the_published_ones():
     falling = flow_schedule(25, 5, len(counts))
     assert falling == [int(20 * (61 - 1 - k) / (61 - 1) + 5) for k in range(61)]
     assert (falling[0], falling[-1], sum(falling), 25 * len(counts)) == (25, 5, 895, 1525)
+    assert flow_schedule(9, 2, 3) == [9, 5, 2]
     assert flow_schedule(25, None, 3) == [25, 25, 25]
     assert flow_schedule(25, 5, 1) == [25]
 

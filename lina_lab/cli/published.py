@@ -39,6 +39,8 @@ def import_weights(
     if known is None:
         experiment = find_experiment(checkpoint, Path("experiments"))
         known = load_experiment(experiment, changes)
+    if known.training.init_from is not None:
+        print(f"left out: training.init_from of {experiment}: imported weights do not start from a cell here")
     folder = import_cell(runs, checkpoint, known)
     cell = read_experiment(folder)
     # A cell of no sweep would be lab clean's to remove.

@@ -65,8 +65,8 @@ PATCH_SIDES = {"patch.weight": 1, "context_patch.weight": 2, "head.patch.weight"
 TOKENS = {"queries.bos": "mask_embed.bos_token", "mask_token": "mask_embed.mask_token"}
 TEXT_ROWS = "text_embed.weight"
 BLOCK_OF = re.compile(rf"({'|'.join(re.escape(stack) for stack in STACKS)})\.(\d+)\.(.+)")
-KNOWN_FIELDS = {"size", "mlp_ratio", "patch"}
-"""Fields of a model that have a default, and any value of which the published code has a place for."""
+KNOWN_FIELDS = {"size", "mlp_ratio", "patch", "position"}
+"""Fields of a model that have a default, and any value of which has its published names."""
 
 
 def published_names(name: str, model: ModelConfig) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def to_published(state: Mapping[str, Tensor], model: ModelConfig) -> dict[str, T
     """
     unnamed = [name for name in state if not published_names(name, model)]
     if unnamed:
-        raise LabError(f"these tensors have no name in the published code: {some(unnamed)}")
+        raise LabError(f"these tensors have no published name that is known: {some(unnamed)}")
     published: dict[str, Tensor] = {}
     for name, tensor in state.items():
         names, q_kv = published_names(name, model), [model.width, 2 * model.width]
@@ -131,7 +131,10 @@ def published_like(model: ModelConfig, data: DataShape) -> tuple[dict[str, Tenso
 
 
 def unpublished(model: ModelConfig, data: DataShape) -> list[str]:
-    """Values of a design that the published code lacks, as 'model.decoder.feature_map elu1'."""
+    """Values of a design whose published names, or place in the published code, are not known.
+
+    As 'model.decoder.feature_map elu1'.
+    """
     lacks: list[str] = []
     for segment in SEGMENTS:
         attention: AttentionConfig = getattr(model, segment)

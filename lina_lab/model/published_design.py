@@ -20,7 +20,7 @@ GATES = {"key_scale": "key", "value_scale": "value"}
 def misfits(tensors: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
     """Why a checkpoint is not of a design, each reason a line; none if every tensor has its place and its shape."""
     if lacks := unpublished(model, data):
-        return [f"the published code has no {', '.join(lacks)}"]
+        return [f"published weights are not known of a design with {', '.join(lacks)}"]
     expected = published_like(model, data)[1]
     told, wanted = design(tensors, model.encoder_depth), design(expected, model.encoder_depth)
     differ = [key for key in wanted if key in told and told[key] != wanted[key]]

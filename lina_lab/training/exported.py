@@ -32,7 +32,7 @@ def export_cell(folder: Path, out: Path, dtype: str = "fp32") -> int:
         raise LabError(f"{out}: must be a new or an empty folder")
     experiment, model = load_trained(folder)
     if lacks := unpublished(experiment.model, experiment.data.shape):
-        raise LabError(f"{folder.name}: the published code has no {', '.join(lacks)}")
+        raise LabError(f"{folder.name}: no published names are known of a design with {', '.join(lacks)}")
     tensors = _as_imported(folder, to_published(model.state_dict(), experiment.model), experiment.data.shape)
     sha256 = save_tensors(out / WEIGHTS, _narrowed(tensors, dtype), {"format": "pt"})
     config = _config(folder, experiment, dtype) | {"sha256": sha256}

@@ -61,14 +61,8 @@ def import_cell(runs: Path, checkpoint: Checkpoint, experiment: Experiment) -> P
 
 
 def as_imported(experiment: Experiment, sha256: str) -> Experiment:
-    """The experiment of imported weights, named after both.
-
-    Raises:
-        LabError: if it says that training starts from another cell.
-    """
-    if experiment.training.init_from is not None:
-        raise LabError(f"{experiment.name}: training.init_from must be null where weights are imported (--set)")
-    training = experiment.training.model_copy(update={"imported": sha256})
+    """The experiment of imported weights, named after both; it starts from no cell here, as they did not."""
+    training = experiment.training.model_copy(update={"imported": sha256, "init_from": None})
     name = f"{experiment.name.partition('-imported-')[0]}-imported-{sha256[:8]}"
     return experiment.model_copy(update={"training": training, "name": name})
 

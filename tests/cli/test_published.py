@@ -84,7 +84,10 @@ def test_a_cell_is_profiled_like_its_experiment(lab, exported, tmp_path):
 def test_the_experiment_is_found_beside_the_current_folder(lab, exported, tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "digits.yaml").rename(tmp_path / "experiments" / "imagenet256-B.yaml")
-    assert "as experiments/imagenet256-B.yaml" in lab("import", "out", "--set", "sampling.guidance_scale=3")
+    changes = ("--set", "sampling.guidance_scale=3", "--set", "training.init_from.cell=abcdef012345")
+    said = lab("import", "out", *changes)
+    assert "as experiments/imagenet256-B.yaml" in said
+    assert "left out: training.init_from of experiments/imagenet256-B.yaml" in said
     cells = [read_experiment(path.parent) for path in (tmp_path / "runs").glob("*/imported.json")]
     assert [cell.sampling.guidance_scale for cell in cells] == [3]
 

@@ -101,6 +101,12 @@ def test_the_published_sizes_map_one_to_one(size, data, context_tokens, tensors,
     [
         ({"feature_map": "elu1"}, "model.context.feature_map elu1"),
         ({"kv_gate": "key_value_split"}, "model.decoder.kv_gate key_value_split"),
+        ({"kv_gate": "key_value_data"}, "model.decoder.kv_gate key_value_data"),
+        ({"normalization": "mediator"}, "model.encoder.normalization mediator"),
+        ({"memory_groups": 4}, "model.decoder.memory_groups 4"),
+        ({"output_gate": "sigmoid"}, "model.context.output_gate sigmoid"),
+        ({"sequence_conv": "fixed_5"}, "model.context.sequence_conv fixed_5"),
+        ({"conv_kernel": 3, "conv_weights": "generated"}, "model.decoder.conv_weights generated"),
         ({"normalization": "subtraction", "feature_map": "identity"}, "model.decoder.feature_map identity"),
     ],
 )
@@ -110,10 +116,25 @@ def test_what_the_published_code_lacks_is_named(attention, lacks):
     assert lacks in misfits({}, config, LABELS)[0]
 
 
+def test_a_hybrid_has_published_gates_of_another_length_and_is_refused():
+    assert unpublished(model(LINA, decoder_depth=3, softmax_every=2), LABELS) == ["model.softmax_every 2"]
+
+
+def test_rotary_positions_need_no_tensors():
+    """Of the context queries bos alone is left, and D² + 260 D parameters are gone."""
+    rotary, table = (published_like(model(width=56, position=position), LABELS)[1] for position in ("rotary", "table"))
+    gone = table.keys() - rotary.keys()
+    assert all(name.startswith("video_pos_embed.") for name in gone)
+    assert sum(table[name].numel() for name in gone) == 56**2 + 260 * 56
+    assert not misfits(rotary, model(width=56, position="rotary"), LABELS)
+    assert misfits(table, model(width=56, position="rotary"), LABELS)
+    assert misfits(rotary, model(width=56), LABELS)
+
+
 def test_learnt_words_have_no_published_name():
     words = DataShape(5, 12, 0, TextShape(3, 7, 20))
     assert unpublished(model(), words) == ["data.text.encoder words"]
-    with pytest.raises(LabError, match=r"no name in the published code: text\.words\.weight"):
+    with pytest.raises(LabError, match=r"no published name that is known: text\.words\.weight"):
         to_published(Lina(model(), words).state_dict(), model())
 
 

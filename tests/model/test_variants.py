@@ -164,6 +164,19 @@ def test_with_rotary_positions_the_order_of_visible_tokens_means_nothing_but_the
     assert (made.encode(tokens, context, visible)[:, :6] - moved[:, :6]).abs().max() > 1e-3
 
 
+def test_each_visible_token_turns_by_its_own_place_and_context_in_front_by_none():
+    """With all tokens visible, in any order, the encoder's sequence is the grid that the decoder has."""
+    made = awake("linear3")
+    tokens, context = (torch.randn(2, n, 32, generator=stream(0, n)) for n in (25, 6))
+    order = torch.rand(2, 25, generator=stream(0, "order")).argsort(1)
+    expected = made.encoder(torch.cat([context, tokens], dim=1), turns=made.turns)
+    torch.testing.assert_close(made.encode(tokens, context, order), expected, rtol=1e-4, atol=1e-5)
+    cosine, sine = made.turns
+    assert torch.equal(cosine[:7], torch.ones(7, 8))  # the context, and the grid's first token at (0, 0)
+    assert not sine[:7].any()
+    assert sine[7].any()
+
+
 def test_rotary_tells_context_tokens_apart_and_without_positions_they_would_be_one():
     made = awake("linear3")
     context = made.context_tokens(torch.arange(2))
@@ -202,6 +215,15 @@ def test_a_fresh_model_starts_its_gates_where_they_change_nothing():
     }
     for parameter, fan_in in bounds.items():
         assert 0.7 * fan_in**-0.5 < parameter.abs().max() <= fan_in**-0.5
+
+
+@pytest.mark.parametrize("variant", NANO)
+def test_the_initial_weights_of_a_variant_are_the_seeds_alone(variant):
+    made = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        made.append(fresh(variant).state_dict())
+    assert all(torch.equal(tensor, made[1][name]) for name, tensor in made[0].items())
 
 
 def test_variants_share_the_initial_weights_of_what_they_share():

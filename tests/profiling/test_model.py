@@ -11,7 +11,7 @@ from lina_lab.model.lina import Lina
 from lina_lab.profiling import measure, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.counting import ALL
-from lina_lab.profiling.model import WHOLE, Setting, Step, profile_model, prompts_of, visible_tokens
+from lina_lab.profiling.model import WHOLE, Part, Setting, Step, profile_model, prompts_of, visible_tokens
 
 CPU = torch.device("cpu")
 SLOW, FAST = Ceilings(1e6, 1e9), Ceilings(1e12, 1e9)
@@ -166,3 +166,13 @@ def test_a_hybrid_with_rotary_positions_is_profiled_by_kind_of_block(ceilings):
     parts = [label for label in rows.index if label.startswith("decoder") and ":" in label]
     assert rows.loc["decoder", "macs"] == rows.loc[parts, "macs"].sum()
     assert not any(label.startswith(("context, softmax", "encoder, softmax")) for label in rows.index)
+
+
+def test_a_part_of_a_model_with_rotary_positions_is_measured_with_them():
+    chosen = experiment()
+    chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"position": "rotary"})})
+    step = Step(chosen, Setting(3, CPU, 100.0))
+    subject = step.part_subjects([Part("it", "decoder.0.attention", 1)])["it"]()
+    module, (x,) = step.model.decoder[0].attention, subject.inputs
+    assert torch.equal(subject.forward(), module(x, turns=step.model.turns))
+    assert not torch.allclose(subject.forward(), module(x))

@@ -5,21 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lina_lab.config.data import SOURCES
 from lina_lab.config.experiment import Experiment, cell_key
+from lina_lab.config.load import load_experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_experiment, read_result
 from lina_lab.model.blocks import sincos_table
 from lina_lab.model.lina import Lina
-from lina_lab.model.published import to_published
+from lina_lab.model.published import published_like, to_published
 from lina_lab.model.sampler import sample_of_draws
-from lina_lab.training import imported
+from lina_lab.training import trained
 from lina_lab.training.cell import run_cell
 from lina_lab.training.exported import WEIGHTS, export_cell
 from lina_lab.training.imported import digest, find_experiment, import_cell
-from lina_lab.training.published_files import read_checkpoint
+from lina_lab.training.published_files import Checkpoint, read_checkpoint
 from lina_lab.training.trained import keep_weights, load_trained, training_seconds
 from tests.cells import DIGITS, trained_cell
 
@@ -37,14 +38,10 @@ def experiment(data: dict, model: dict | None = None, **changes: object) -> Expe
     return Experiment.model_validate(values | changes)
 
 
-@pytest.fixture
-def four_channels(monkeypatch):
-    """Images with the channels of an autoencoder's latents."""
-    monkeypatch.setitem(SOURCES, "images", SOURCES["images"]._replace(channels=4))
-
-
 def latents(side: int = 16, **more: object) -> dict:
-    return {"name": "images", "side": side, "path": "images", "num_classes": 1000} | more
+    autoencoder = {"path": "autoencoder", "channels": 4, "stride": 8, "scaling_factor": 0.5}
+    images = {"name": "images", "side": 8 * side, "path": "images", "num_classes": 1000}
+    return images | {"autoencoder": autoencoder} | more
 
 
 def prompts(side: int) -> dict:
@@ -75,7 +72,7 @@ def golden(tmp_path):
     return tmp_path / "published"
 
 
-def test_the_published_tiny_model_samples_its_golden_latent(golden, tmp_path, four_channels):
+def test_the_published_tiny_model_samples_its_golden_latent(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     model = load_trained(folder)[1]
     fixture = load_file(GOLDEN / "generate_cfg.safetensors")
@@ -89,7 +86,7 @@ def test_the_published_tiny_model_samples_its_golden_latent(golden, tmp_path, fo
     assert error < 1e-4
 
 
-def test_the_record_accounts_for_every_tensor(golden, tmp_path, four_channels):
+def test_the_record_accounts_for_every_tensor(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     record = json.loads((folder / "imported.json").read_text())
     weights = load_file(golden / WEIGHTS)
@@ -100,13 +97,13 @@ def test_the_record_accounts_for_every_tensor(golden, tmp_path, four_channels):
     assert training_seconds(folder) != training_seconds(folder), "must be NaN: nobody measured it"
 
 
-def test_weights_can_be_read_by_whom_every_new_file_can(golden, tmp_path, four_channels):
+def test_weights_can_be_read_by_whom_every_new_file_can(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     modes = {path.name: path.stat().st_mode for path in folder.iterdir()}
     assert modes["ema.safetensors"] == modes["imported.safetensors"] == modes["config.yaml"]
 
 
-def test_what_comes_out_is_what_went_in_byte_by_byte(golden, tmp_path, four_channels):
+def test_what_comes_out_is_what_went_in_byte_by_byte(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     export_cell(folder, tmp_path / "out")
     assert_same(load_file(tmp_path / "out" / WEIGHTS), load_file(golden / WEIGHTS))
@@ -123,9 +120,7 @@ def assert_same(found: dict, expected: dict) -> None:
 @pytest.mark.parametrize(
     ("dtype", "name"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float16, "fp16")]
 )
-def test_prompts_at_any_resolution_and_type_come_back_with_rows_that_nothing_reads(
-    tmp_path, four_channels, side, dtype, name
-):
+def test_prompts_at_any_resolution_and_type_come_back_with_rows_that_nothing_reads(tmp_path, side, dtype, name):
     """As published at 512 and 1024 px, smaller: gates follow the grid, 5/4 of its tokens."""
     wanted = experiment(prompts(side), {"patch": 4})
     path = random_checkpoint(tmp_path, wanted, dtype)
@@ -138,7 +133,7 @@ def test_prompts_at_any_resolution_and_type_come_back_with_rows_that_nothing_rea
     assert_same(load_file(tmp_path / "out" / WEIGHTS), whole)
 
 
-def test_tables_and_wrapped_tokens_come_back_as_they_were(golden, tmp_path, four_channels):
+def test_tables_and_wrapped_tokens_come_back_as_they_were(golden, tmp_path):
     path = golden / WEIGHTS
     tensors = load_file(path)
     tensors["mask_embed.mask_token"] = tensors["mask_embed.mask_token"].unsqueeze(0)
@@ -151,7 +146,7 @@ def test_tables_and_wrapped_tokens_come_back_as_they_were(golden, tmp_path, four
     assert_same(load_file(tmp_path / "out" / WEIGHTS), tensors)
 
 
-def test_a_checkpoint_has_one_key_whatever_its_format_and_type(tmp_path, four_channels):
+def test_a_checkpoint_has_one_key_whatever_its_format_and_type(tmp_path):
     wanted = experiment(latents())
     path = random_checkpoint(tmp_path / "a", wanted, torch.bfloat16)
     tensors = load_file(path)
@@ -210,7 +205,7 @@ def test_a_cell_whose_import_is_lost_is_never_trained_instead(tmp_path):
         (lambda t: t.update({"label_embed.norm.bias": torch.zeros(32).double()}), r"not: label.*\(torch\.float64\)"),
     ],
 )
-def test_what_does_not_fit_leaves_nothing_in_the_ledger(golden, tmp_path, four_channels, break_it, message):
+def test_what_does_not_fit_leaves_nothing_in_the_ledger(golden, tmp_path, break_it, message):
     tensors = load_file(golden / WEIGHTS)
     break_it(tensors)
     save_file(tensors, golden / WEIGHTS)
@@ -219,20 +214,28 @@ def test_what_does_not_fit_leaves_nothing_in_the_ledger(golden, tmp_path, four_c
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_full_disk_leaves_nothing_in_the_ledger(golden, tmp_path, four_channels, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("written", ["ema.safetensors", "imported.safetensors"])
+def test_a_full_disk_is_told_of_its_file_and_leaves_nothing_in_the_ledger(golden, tmp_path, monkeypatch, written):
+    def full(tensors, path, metadata):
+        if written in path.name:
+            raise SafetensorError("No space left on device")  # as its writer says it
+        save_file(tensors, path, metadata)
 
-    monkeypatch.setattr(imported, "keep_weights", full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(trained, "save_file", full)
+    with pytest.raises(OSError, match="No space left") as told:
         import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
+    assert Path(told.value.filename).name == written
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_weights_that_are_imported_start_from_no_other_cell(golden, tmp_path, four_channels):
-    started = experiment(latents(), training=FEW | {"init_from": {"cell": "0" * 12}})
-    with pytest.raises(LabError, match=r"training\.init_from must be null"):
-        import_cell(tmp_path / "runs", read_checkpoint(golden), started)
+def test_weights_that_are_imported_start_from_no_other_cell(golden, tmp_path):
+    plain, started = experiment(latents()), experiment(latents(), training=FEW | {"init_from": {"cell": "0" * 12}})
+    folders = {import_cell(tmp_path / "runs", read_checkpoint(golden), each) for each in (plain, started)}
+    assert len(folders) == 1
+    written = read_experiment(folders.pop()).model_dump()
+    written["training"] |= {"init_from": {"cell": "0" * 12}}
+    with pytest.raises(ValueError, match="init_from must be null where weights are imported"):
+        Experiment.model_validate(written)
 
 
 YAML = """
@@ -260,7 +263,20 @@ def test_the_shipped_experiment_that_fits_is_found(tmp_path):
         find_experiment(checkpoint, tmp_path / "elsewhere")
 
 
-def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_path, four_channels):
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+
+
+@pytest.mark.parametrize(
+    "name", [f"imagenet256-{size}" for size in "BLH"] + [f"t2i-{side}" for side in (256, 512, 1024)]
+)
+def test_a_checkpoint_of_every_published_model_finds_its_shipped_experiment(name):
+    path = EXPERIMENTS / f"{name}.yaml"
+    made_for = load_experiment(path)
+    tensors = published_like(made_for.model, made_for.data.shape)[1]
+    assert find_experiment(Checkpoint((Path("model.safetensors"),), tensors, "", []), EXPERIMENTS) == path
+
+
+def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_path):
     wanted = experiment(prompts(16), {"patch": 4})
     folder = create_cell(tmp_path, wanted)
     keep_weights(folder, Lina(wanted.model, wanted.data.shape, seed=1).state_dict(), 1.0)
@@ -274,7 +290,10 @@ def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_pa
 @pytest.mark.parametrize(
     ("attention", "message"),
     [
-        ({"kv_gate": "key_value_split"}, r"the published code has no model\.decoder\.kv_gate key_value_split"),
+        (
+            {"kv_gate": "key_value_split"},
+            r"no published names are known of a design with model\.decoder\.kv_gate key_value_split",
+        ),
         ({"feature_map": "elu1"}, r"model\.context\.feature_map elu1"),
     ],
 )
