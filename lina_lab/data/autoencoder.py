@@ -18,7 +18,8 @@ from lina_lab.data.cache import MANIFEST, place, read_json
 from lina_lab.errors import LabError
 
 PIXELS_AT_ONCE = 2**20
-"""Of a batch, encoded or decoded: 16 images of 256 x 256, one of 1024 x 1024. SDXL's takes about 4 KB a pixel."""
+"""Of a batch, encoded or decoded: 16 images of 256 x 256, one of 1024 x 1024. Of SDXL's shape that takes 4 GB: on a
+processor 4.0 KB a pixel were measured to decode and 2.6 KB to encode."""
 TILED_ABOVE = 1024
 """Larger sides are decoded in overlapping tiles (diffusers' own), whose seams are blended. That changes pixels, and is
 done only where memory asks for it."""

@@ -9,9 +9,11 @@
               attempts/         who works on it: see claims.py
         00001/ ...
 
-Files of raw numbers, mapped into memory: random reads cost a page each, any process opens them, and a copy to a disk of
-the node is a copy of files. On object storage: `aws s3 sync` (or rclone, gsutil) the folder to such a disk before
-training, and let LAB_CACHE name it; random reads over a network would leave a GPU waiting.
+Files of raw numbers, mapped into memory: any process opens them, and a copy to a disk of the node is a copy of files.
+One file for all would be read 1.3 times as fast, safetensors 0.9 times (benchmarks/latents.py), where a GPU takes less
+than a fortieth; a file a shard is whole or not there, and is made by one process. On object storage: `aws s3 sync` (or
+rclone, gsutil) the folder to a disk of the node before training, and let LAB_CACHE name it; random reads over a network
+would leave a GPU waiting.
 
 Shapes: n images of a shard, C channels of latents of h x w, F features of a token.
 """

@@ -194,9 +194,8 @@ def _worker(config: DataConfig, root: Path, device: str, workers: int) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
-    parent = multiprocessing.parent_process()
+    threading.Thread(target=_ends_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     job = _job(config, root, device, workers)
-    threading.Thread(target=_ends_with, args=(parent,), daemon=True).start()
     _work(job, job.made_with(), lambda: None)
 
 

@@ -1,6 +1,7 @@
 """The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from torch import Tensor
 from lina_lab.data.ahead import ahead
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.examples import Latents
-from lina_lab.model.draws import WHOLE, Share, drawn, sent, stream
+from lina_lab.model.draws import BLOCK, WHOLE, Share, drawn, sent, stream
 
 ENDLESS = 2**40
 """Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
@@ -19,6 +20,10 @@ seeds that are 2^22 apart begin at the same."""
 
 AHEAD = 2
 """Batches that a thread reads and draws while a step computes, where they come from a disk."""
+
+
+BLOCK_VALUES = BLOCK * 16**3
+"""Of a block of posterior draws at most: 64 images of the published 256 px latents, 4 of 1024 px."""
 
 
 class Place(NamedTuple):
@@ -87,6 +92,7 @@ def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: to
 
 def _posterior(latents: Latents, device: torch.device) -> Pick:
     """Samples of the posterior, whose draws are a function of seed and step, however many shares there are."""
+    size = max(1, min(BLOCK, BLOCK_VALUES // math.prod(latents.shape)))
 
     def sampled(index: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         if device.type == "cuda":
@@ -100,7 +106,7 @@ def _posterior(latents: Latents, device: torch.device) -> Pick:
         def choice(block: int, rows: int) -> Tensor:
             return torch.rand(rows, generator=stream(seed, "text", step, block))
 
-        images, labels = latents.take(index, drawn(batch, share, noise), drawn(batch, share, choice))
+        images, labels = latents.take(index, drawn(batch, share, noise, size=size), drawn(batch, share, choice))
         return sent(images, device), sent(labels, device)
 
     return sampled

@@ -6,6 +6,7 @@ import torch
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.examples import Latents
 from lina_lab.model.draws import WHOLE, Share
+from lina_lab.training import batches as module
 from lina_lab.training.batches import Batches, batch_indices, picker
 
 
@@ -74,7 +75,7 @@ def posterior_batches(share: Share = WHOLE, start: int = 0, depth: int = 0, seed
     part = Examples(torch.zeros(1), torch.zeros(1))
     data = Dataset(part, part, latents=latents())
     pick, count = picker(data, lambda examples: examples.labels, torch.device("cpu"))
-    return iter(Batches(pick, count, 300, seed, start, share, depth))
+    return iter(Batches(pick, count, 300, seed, start, (share,), depth))
 
 
 @pytest.mark.parametrize("shares", [2, 3, 10])
@@ -99,6 +100,18 @@ def test_every_step_samples_anew_and_a_resumed_run_samples_the_same():
     assert abs(drawn.std() - 1) < 5 / (2 * len(drawn)) ** 0.5
     assert abs(chosen.mean() - 0.5) < 5 / (12 * len(chosen)) ** 0.5
     assert not torch.equal(next(posterior_batches(seed=1))[1], seen[0][1])
+
+
+def test_large_latents_are_drawn_in_small_blocks_and_a_share_draws_little_more_than_its_own(monkeypatch):
+    drawn, randn = [], torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *shape, **more: (drawn.append(shape), randn(*shape, **more))[1])
+    next(posterior_batches(Share(2, 60)))
+    assert drawn == [(64, 3, 2, 2)]
+    drawn.clear()
+    monkeypatch.setattr(module, "BLOCK_VALUES", 4 * 3 * 2 * 2)
+    whole, part = next(posterior_batches()), next(posterior_batches(Share(2, 60)))
+    assert drawn == [(4, 3, 2, 2)] * (75 + 2)
+    assert all(torch.equal(own, one[10:15]) for own, one in zip(part, whole, strict=True))
 
 
 def test_batches_made_ahead_are_the_same():
