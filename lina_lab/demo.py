@@ -174,7 +174,7 @@ def read_wish(
     """
     changes = {"guidance_scale": guidance, "autoregressive_steps": steps, "flow_steps": flow_steps}
     places: dict[tuple[str, ...], str] = {(key,): "page" for key in changes}
-    changed = validate(SamplingConfig, Document(sampling.model_dump() | changes, places))
+    changed = validate(SamplingConfig, Document(sampling.changed(changes), places))
     images = _whole("images", number, 1, MOST_IMAGES)
     return Wish(condition.repeat_interleave(images, dim=0), changed, _whole("seed", seed, 0, LARGEST_SEED))
 

@@ -37,7 +37,7 @@ def sample_cell(
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
-    sampling = with_sections(experiment, {"sampling": experiment.sampling.model_dump() | changes}).sampling
+    sampling = with_sections(experiment, {"sampling": experiment.sampling.changed(changes)}).sampling
     if experiment.data.text is not None:
         if labels or not prompts:
             raise LabError(f"{folder.name} follows prompts: give some with --prompt, and no --labels")

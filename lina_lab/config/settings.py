@@ -93,6 +93,13 @@ class SamplingConfig(Config):
             )
         return self
 
+    def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields, some of them changed; a guidance that is constant stays so at another scale."""
+        constant = self.guidance_min == self.guidance_scale != 1
+        scale = changes.get("guidance_scale")
+        least = {} if scale is None or not constant else {"guidance_min": scale}
+        return self.model_dump() | least | dict(changes)
+
 
 class Reads(NamedTuple):
     """What an embedded extractor was trained on, and the images that it reads: of any set with that shape."""

@@ -52,7 +52,7 @@ class Subject(NamedTuple):
 
     def sampled(self, **sampling: Any) -> "Subject":
         """With other fields of its `sampling`."""
-        section = self.experiment.sampling.model_dump() | sampling
+        section = self.experiment.sampling.changed(sampling)
         return self._replace(experiment=with_sections(self.experiment, {"sampling": section}))
 
 
@@ -81,6 +81,7 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     """
     own, model = load_trained(folder)
     changes = {name: getattr(own, name).model_dump() | dict(values) for name, values in sections.items()}
+    changes["sampling"] = own.sampling.changed(sections.get("sampling", {}))
     experiment = with_sections(own, changes | ({} if seed is None else {"seed": seed}))
     extractor = load_extractor(experiment.evaluation.extractor)
     reference = load_reference(experiment.evaluation, extractor)

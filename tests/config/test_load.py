@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lina_lab.config.load import ConfigError, load_experiment, parse_value, read_yaml
+from lina_lab.config.settings import SamplingConfig
 from lina_lab.errors import LabError
 
 GOOD = """\
@@ -183,3 +184,13 @@ def test_a_setting_on_the_command_line_wins_and_is_named_when_wrong(write):
 def test_a_value_on_the_command_line_reads_as_yaml(text, value):
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "least"),
+    [({}, 1.0), ({"guidance_scale": 2.0}, 1.0), ({"guidance_scale": 7.0, "guidance_min": 7.0}, 3.0)],
+)
+def test_a_constant_guidance_stays_constant_at_another_scale_and_a_ramp_a_ramp(sampling, least):
+    changed = SamplingConfig(**sampling).changed({"guidance_scale": 3.0})
+    assert (changed["guidance_scale"], changed["guidance_min"]) == (3.0, least)
+    assert SamplingConfig(**sampling).changed({"flow_steps": 3})["guidance_min"] == sampling.get("guidance_min", 1.0)
