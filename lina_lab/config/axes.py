@@ -123,7 +123,7 @@ AXES: dict[str, Axis] = {
             "value": Value("v_n ← b_n v_n", "reference code, variant kvscale4"),
             "key_value": Value("k'_n ← a_n k'_n in M and in k̄, v_n ← b_n v_n", "LINA (variant kvscale1)"),
             "key_value_split": Value(
-                "a_n k'_n in M, c_n k'_n in k̄, v_n ← b_n v_n; refused with softmax, which has no k̄",
+                "a_n k'_n in M, c_n k'_n in k̄, v_n ← b_n v_n; refused with softmax and mediator, which have no k̄",
                 "reference code, variant kvscale5",
             ),
             "key_value_data": Value(

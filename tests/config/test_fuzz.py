@@ -24,13 +24,16 @@ values = st.recursive(
     | st.integers(-5, 5000)
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from(["relu", "softmax", "division", "identity", "nano", "key_value_split", "shared", "digits"]),
+    | st.sampled_from(
+        "relu softmax division identity nano key_value_split shared digits mediator rotary generated sigmoid".split()
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
     max_leaves=5,
 )
 keys = st.sampled_from(
     "name seed data model training sampling size patch attention context encoder decoder normalization feature_map "
-    "conv_kernel kv_gate kv_gate_heads width num_heads steps batch_size warmup_steps axes seeds exclude set".split()
+    "conv_kernel conv_weights sequence_conv kv_gate kv_gate_heads memory_groups output_gate position softmax_every "
+    "flow_steps flow_steps_last width num_heads steps batch_size warmup_steps axes seeds exclude set".split()
 )
 
 
