@@ -151,4 +151,5 @@ class ExecutionConfig(Config):
     """What is computed again in the backward pass instead of kept: nothing, every MLP (as published for 512 px and
     up), or every block."""
     accumulate: Count = 1
-    """Parts of a batch that a process takes one after the other, for one step of the optimizer: the memory of one."""
+    """Parts of a batch that a process takes one after the other, for one step of the optimizer: activations of one at a
+    time. Gradients are exchanged once a step, so with fsdp more than one part keeps them whole on every process."""
