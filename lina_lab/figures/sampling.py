@@ -145,7 +145,7 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
         return None
     guidance = over == "guidance_scale"
     with style():
-        figure = new_figure(7.0, 3.5 + 0.18 * len(found))
+        figure = new_figure(7.0, 3.7 + 0.18 * len(found))
         left, right = figure.subplots(1, 2)
         for curve in found:
             _draw_fid(left, curve, over)
@@ -161,8 +161,15 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
             _name_fid(right, "FLOPs an image", found[0].points[0])
             right.set_ylabel("")
             log_axis(right.xaxis, si, most=4)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=NOTE, title_fontsize=8)
+        title = f"{_common(found, over)}\n{NOTE}"
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=title, title_fontsize=8)
     return figure
+
+
+def _common(found: Sequence[Curve], over: str) -> str:
+    """How all points of all curves were drawn, besides what is at the axis."""
+    drawn = {name: {getattr(curve.points[0], name) for curve in found} for name in NAMES if name != over}
+    return ", ".join(f"{NAMES[name]} {_plain(*values)}" for name, values in drawn.items() if len(values) == 1)
 
 
 def _draw_fid(axes: Axes, curve: Curve, over: str) -> None:

@@ -56,6 +56,10 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
         (("size: nano", "size: nanno"), "x.yaml:3: model.size: must be one of nano, micro,"),
         (("steps: 10", "warmup_steps: 1"), "x.yaml:5: training.steps: is missing"),
         (("steps: 10", "steps: 10\n  warmup_steps: 11"), "x.yaml:7: training.warmup_steps: warmup_steps must be at"),
+        (
+            ("steps: 10", "steps: 10\n  init_from: {cell: 123456789012}"),
+            "x.yaml:7: training.init_from.cell: must be text, which YAML reads as the number 123456789012: write it in",
+        ),
         (("1e-3", "-1e-3"), "x.yaml:8: training.learning_rate: must be greater than 0, not -0.001"),
         (("1e-3", ".inf"), "x.yaml:8: training.learning_rate: must be a finite number, not inf"),
         (("1e-3", ".nan"), "x.yaml:8: training.learning_rate: must be"),
