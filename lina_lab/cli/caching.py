@@ -10,6 +10,7 @@ import typer
 
 from lina_lab.cli.options import Setting
 from lina_lab.cli.show import PLAIN_EVERY_SECONDS, duration
+from lina_lab.errors import LabError
 
 
 def cache(
@@ -35,6 +36,8 @@ def cache(
     in_cell = (experiment / "config.yaml").exists()
     described = read_experiment(experiment) if in_cell else load_experiment(experiment, parse_settings(settings))
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if where == "cuda" and not torch.cuda.is_available():
+        raise LabError("--device cuda: torch sees no GPU here")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manifest = make_cache(

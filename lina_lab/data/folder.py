@@ -73,10 +73,12 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
     removing files moves no other.
 
     Raises:
-        LabError: if a class is held out whole.
+        LabError: if a class is held out whole, or no image is.
     """
     root = Path(config.path or "")
     outside = torch.tensor([is_held_out(name, config.held_out) for name in names])
+    if not outside.any():
+        raise LabError(f"{root}: data.held_out {config.held_out:g} holds out none of its {len(names)} images")
     missing = labels.bincount().bool() & ~labels[~outside].bincount(minlength=int(labels.max()) + 1).bool()
     for label in missing.nonzero().flatten():
         first = root / names[int((labels == label).nonzero()[0])]

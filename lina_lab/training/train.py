@@ -178,7 +178,7 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     ]
     append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
     shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
-    decode = decoder(experiment.data, device())
+    decode = decoder(experiment.data, next(model.parameters()).device)
     images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 

@@ -134,3 +134,9 @@ def test_what_is_wrong_is_named(place):
         lab("cache", file, "--device", "cpu")
     with pytest.raises(LabError, match="a model of pixels needs no cache"):
         lab("cache", Path(__file__).parents[2] / "experiments" / "digits.yaml")
+
+
+def test_a_gpu_that_is_not_there_is_named(place, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(LabError, match="--device cuda: torch sees no GPU here"):
+        lab("cache", place / "x.yaml", "--device", "cuda")

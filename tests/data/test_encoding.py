@@ -188,6 +188,20 @@ def test_other_weights_in_the_same_place_encode_everything_again(config, path):
     load_autoencoder.cache_clear()
 
 
+def test_another_decoder_is_another_cache_to_a_cell_although_the_moments_are_the_same(config, path):
+    from lina_lab.data.autoencoder import load_autoencoder
+
+    before, moments = make_cache(config), (cache.place(config) / "00003" / "moments.bin").read_bytes()
+    model = AutoencoderKL.from_pretrained(path, low_cpu_mem_usage=False)
+    model.decoder.conv_out.bias.data += 0.1
+    model.save_pretrained(path)
+    load_autoencoder.cache_clear()
+    after = make_cache(config)
+    assert (cache.place(config) / "00003" / "moments.bin").read_bytes() == moments
+    assert after["sha256"] != before["sha256"]
+    load_autoencoder.cache_clear()
+
+
 def test_every_image_that_cannot_be_used_is_named_at_once_and_the_rest_is_kept(config):
     pictures = Path(config.path)
     whole = (pictures / "cat" / "001.png").read_bytes()

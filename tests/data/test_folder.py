@@ -176,6 +176,10 @@ def test_a_class_that_would_be_held_out_whole_is_refused(root):
     assert "durian: has too few images: none is left for training" in refusal(root, num_classes=4)
 
 
+def test_a_share_that_holds_out_no_image_is_refused(root):
+    assert refusal(root, held_out=1e-6).endswith("data.held_out 1e-06 holds out none of its 120 images")
+
+
 def test_a_linked_class_folder_is_a_class(root, tmp_path):
     (root / "cherry").rename(tmp_path / "elsewhere")
     (root / "cherry").symlink_to(tmp_path / "elsewhere")
