@@ -1,5 +1,6 @@
 """How a model is trained, sampled, evaluated, logged and executed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
