@@ -71,6 +71,15 @@ def test_values_measured_differently_are_refused_by_name(study, name, value):
         refuse_mixtures(table, FID)
 
 
+def test_values_against_another_reference_are_refused(study):
+    made = study()
+    table = results_table(made.runs, made.stored).assign(reference_sha256="c0ffee")
+    refuse_mixtures(table, FID)
+    table.loc[1, "reference_sha256"] = "0ther"
+    with pytest.raises(LabError, match="different reference_sha256 cannot be compared: 0ther, c0ffee"):
+        refuse_mixtures(table, FID)
+
+
 def test_two_extractors_are_refused_and_none_is_said(study):
     made = study()
     made.change(1, metrics={"eval/fid/inception": 9.0})
