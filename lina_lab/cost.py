@@ -13,11 +13,13 @@ from typing import NamedTuple
 from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.model import AttentionConfig, ModelConfig
-from lina_lab.config.schedule import count_schedule
+from lina_lab.config.schedule import count_schedule, flow_schedule
 
 TIME_FEATURES = 256
 TRAINING_TIMES = 1000
-GATE_VECTORS = {"none": 0, "key": 1, "value": 1, "key_value": 2, "key_value_split": 3}
+NUM_MEDIATORS = 64
+GATE_VECTORS = {"none": 0, "key": 1, "value": 1, "key_value": 2, "key_value_split": 3, "key_value_data": 2}
+TAPS = {"none": 0, "generated_3": 3, "generated_5": 5, "fixed_5": 5}
 
 
 class Parameters(NamedTuple):
@@ -55,16 +57,17 @@ def parameters(model: ModelConfig, data: DataShape) -> Parameters:
     """Parameters by part, as the model of `lina_lab/model/lina.py` has them."""
     D, t = model.width, tokens(model, data)
     norm = 2 * D
-    offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm  # the constant time embedding of the context queries
+    # The constant time embedding of the context queries; rotary positions have none.
+    offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm if model.position == "table" else 0
     context_patch = _linear(4 * t.values, D)
     parts = {
         **_prompt(model, data),
         "context_queries": D + offset,
         "context_patch": context_patch,
-        "context": model.context_depth * _block(model, model.context, data.prompt_tokens + t.context) + norm,
+        "context": _stack(model, "context", data.prompt_tokens + t.context) + norm,
         "patch": _linear(t.values, D) + D,  # and the mask token
-        "encoder": model.encoder_depth * _block(model, model.encoder, 0),
-        "decoder": model.decoder_depth * _block(model, model.decoder, t.context + t.image) + norm,
+        "encoder": _stack(model, "encoder", 0),
+        "decoder": _stack(model, "decoder", t.context + t.image) + norm,
         "head": _head(model, t.values),
     }
     return Parameters(parts, frozen=norm + offset + context_patch)
@@ -82,18 +85,38 @@ def _linear(inputs: int, outputs: int) -> int:
     return inputs * outputs + outputs
 
 
-def _block(model: ModelConfig, attention: AttentionConfig, length: int) -> int:
-    """12 D² + 13 D at an MLP ratio of 4, and what convolution and gates add. `length` is what gates are laid along."""
+def _stack(model: ModelConfig, segment: str, length: int) -> int:
+    """12 D² + 13 D a block at an MLP ratio of 4, and what its attention adds. `length` is what gates are laid along."""
     D, hidden = model.width, model.mlp_ratio * model.width
-    return attention_parameters(attention, D, model.num_heads, length) + _linear(D, hidden) + _linear(hidden, D) + 4 * D
+    mlp_and_norms = _linear(D, hidden) + _linear(hidden, D) + 4 * D
+    blocks = model.blocks(segment)
+    return sum(attention_parameters(block, D, model.num_heads, length) + mlp_and_norms for block in blocks)
 
 
 def attention_parameters(attention: AttentionConfig, width: int, num_heads: int, length: int) -> int:
-    """4 D² + 4 D, (k² + 1) D for a convolution, and a number a gate, head (unless they share it) and position."""
-    conv = (attention.conv_kernel**2 + 1) * width if attention.conv_kernel else 0
-    gate_heads = num_heads if attention.kv_gate_heads == "per_head" else 1
-    gates = GATE_VECTORS[attention.kv_gate] * gate_heads * length
-    return _linear(width, 3 * width) + _linear(width, width) + conv + gates
+    """4 D² + 4 D, and for what there is: fixed convolutions of K taps (K + 1) D, generated ones (K + 1) (D d + D).
+
+    Gates: one number a gate, head (unless they share it) and position; from data D + 1 a gate and head; H for each of
+    several memory groups; D² + 2 D for an output gate.
+    """
+    D, H = width, num_heads
+    gates = _gate_rows(attention, H)
+    each = D + 1 if attention.kv_gate == "key_value_data" else length
+    groups = H * attention.memory_groups if attention.memory_groups > 1 else 0
+    output_gate = D * D + 2 * D if attention.output_gate == "sigmoid" else 0
+    convolutions = sum((taps + 1) * (D * D // H + D if made else D) for taps, made in _convolutions(attention))
+    return _linear(D, 3 * D) + _linear(D, D) + convolutions + gates * each + groups + output_gate
+
+
+def _gate_rows(attention: AttentionConfig, num_heads: int) -> int:
+    return GATE_VECTORS[attention.kv_gate] * (num_heads if attention.kv_gate_heads == "per_head" else 1)
+
+
+def _convolutions(attention: AttentionConfig) -> list[tuple[int, bool]]:
+    """Taps of each convolution there is, of the grid and of the sequence, and whether they are generated."""
+    grid = (attention.conv_kernel**2, attention.conv_weights == "generated")
+    sequence = (TAPS[attention.sequence_conv], attention.sequence_conv != "fixed_5")
+    return [(taps, generated) for taps, generated in (grid, sequence) if taps]
 
 
 def _head(model: ModelConfig, values: int) -> int:
@@ -104,20 +127,43 @@ def _head(model: ModelConfig, values: int) -> int:
 
 
 def attention_macs(
-    attention: AttentionConfig, width: int, num_heads: int, length: float, grid: float, rows: float | None = None
+    attention: AttentionConfig,
+    width: int,
+    num_heads: int,
+    length: float,
+    grid: float,
+    rows: float | None = None,
+    context: float | None = None,
 ) -> float:
     """Multiply-adds of one attention module on `length` tokens, of which `grid` are under its convolution.
 
-    Linear: N D (4 D + 2 d + 1) and k² D for each grid token; softmax: N D (4 D + 2 N). Of `rows` tokens of the result
-    alone: q, read-out and output projection are theirs, k, v and the memory are of all tokens.
+    Linear: N D (4 D + 2 d + 1); softmax: N D (4 D + 2 N); m = min(64, N) mediators: N D (4 D + 4 m). Gates from data
+    N D for each of two and each head, an output gate N D². K taps of a convolution K D for each token under it, of
+    which a fixed one along the sequence has `context` (by default all that are not on the grid), and (K + 1) D d to
+    generate them. Of `rows` tokens of the result alone: q (but not where it makes mediators), read-out, output gate
+    and projection are theirs, k, v, the memory and convolutions are of all tokens.
     """
-    rows, head = length if rows is None else rows, width // num_heads
-    if attention.normalization == "softmax":
-        memory, read = 0.0, 2 * length
-    else:
-        memory, read = head, head + 1
-    kept = length * width * (2 * width + memory) + rows * width * (2 * width + read)
-    return kept + attention.conv_kernel**2 * grid * width
+    rows = length if rows is None else rows
+    queries = length if attention.normalization == "mediator" else rows
+    memory, read = _core(attention.normalization, length, width // num_heads)
+    projections = 2 if attention.output_gate == "sigmoid" else 1
+    core = length * width * (2 * width + memory) + queries * width * (width + read) + rows * width**2 * projections
+    gates = _gate_rows(attention, num_heads) if attention.kv_gate == "key_value_data" else 0
+    along = TAPS[attention.sequence_conv] * (
+        length if attention.sequence_conv != "fixed_5" else length - grid if context is None else context
+    )
+    taken = attention.conv_kernel**2 * grid + along
+    generated = sum((taps + 1) * (width // num_heads) for taps, made in _convolutions(attention) if made)
+    return core + width * (gates * length + taken + generated)
+
+
+def _core(normalization: str, length: float, head: int) -> tuple[float, float]:
+    """Multiply-adds a channel: of every token for what queries read, and of every query to read it."""
+    if normalization == "softmax":
+        return 0, 2 * length
+    if normalization == "mediator":
+        return (both := 2 * min(NUM_MEDIATORS, length)), both
+    return head, head + 1
 
 
 class Traffic(NamedTuple):
@@ -136,31 +182,42 @@ def attention_bytes(
     written and read (1 + 1), the output written (1), and with a convolution the grid of the input read again. Backward,
     15 B N D + 2 B G D + 2 w: the output's gradient, merged output and input read (3), the merged output's gradient
     written and read (2), q, k, v read, their gradients written and read (3 + 6), the input's gradient written (1); with
-    a convolution its gradient and its input read again; weights read and their gradients written. Assumed: between the
-    projections one kernel does everything (feature map, gates, normalization, casts, convolution), sums, scores and
-    d x d memories never leave the chip, and nothing that was written is still there when it is read.
+    a convolution its gradient and its input read again; weights read and their gradients written. A fixed convolution
+    along the sequence reads the N - G tokens in front again, a generated one v, which is there. Gates from the input,
+    2 H a token for keys and values and D for the output, are written and read (2), and backward read, their gradients
+    written and read (3). Assumed: between the projections one kernel does everything (feature map, gates,
+    normalization, casts, convolution), the mean that filters are generated from is summed where the input is projected,
+    sums, scores and d x d memories never leave the chip, and nothing that was written is still there when it is read.
     """
     weights = attention_parameters(attention, width, num_heads, length)
-    tokens, local = batch * length * width, batch * grid * width if attention.conv_kernel else 0
+    again = (grid if attention.conv_kernel else 0) + (length - grid if attention.sequence_conv == "fixed_5" else 0)
+    of_keys = _gate_rows(attention, num_heads) if attention.kv_gate == "key_value_data" else 0
+    of_output = width if attention.output_gate == "sigmoid" else 0
+    tokens, local, gates = batch * length * width, batch * again * width, batch * length * (of_keys + of_output)
     return Traffic(
-        forward=value_bytes * (10 * tokens + local + weights),
-        backward=value_bytes * (15 * tokens + 2 * local + 2 * weights),
+        forward=value_bytes * (10 * tokens + local + 2 * gates + weights),
+        backward=value_bytes * (15 * tokens + 2 * local + 3 * gates + 2 * weights),
     )
 
 
-def _block_macs(
-    model: ModelConfig, attention: AttentionConfig, length: float, grid: float, rows: float | None = None
-) -> float:
-    mlp = 2 * model.mlp_ratio * model.width**2 * (length if rows is None else rows)
-    return attention_macs(attention, model.width, model.num_heads, length, grid, rows) + mlp
+def _stack_macs(model: ModelConfig, segment: str, length: float, grid: float, wanted: float | None = None) -> float:
+    """Multiply-adds of the blocks of a segment; of the last, of the `wanted` tokens of its result alone."""
+    blocks = model.blocks(segment)
+    rows = [*[None] * (len(blocks) - 1), wanted]
+    context = model.context_tokens
+    attention = sum(
+        attention_macs(block, model.width, model.num_heads, length, grid, of_block, context)
+        for block, of_block in zip(blocks, rows, strict=True)
+    )
+    mlp = sum(2 * model.mlp_ratio * model.width**2 * (length if r is None else r) for r in rows)
+    return attention + mlp
 
 
 def context_macs(model: ModelConfig, data: DataShape) -> float:
     """The context stack and what projects a prompt for it, once for each image."""
     t = tokens(model, data)
     text = 0 if data.text is None else data.text.tokens * data.text.features * model.width
-    length = data.prompt_tokens + t.context
-    return text + model.context_depth * _block_macs(model, model.context, length, t.context)
+    return text + _stack_macs(model, "context", data.prompt_tokens + t.context, t.context)
 
 
 def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: float | None = None) -> float:
@@ -169,10 +226,8 @@ def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: floa
     In sampling the last block of the decoder computes the `wanted` tokens alone.
     """
     t = tokens(model, data)
-    encoder = model.encoder_depth * _block_macs(model, model.encoder, t.context + visible, 0)
-    length, grid = t.context + t.image, t.image
-    decoder = (model.decoder_depth - 1) * _block_macs(model, model.decoder, length, grid)
-    return encoder + decoder + _block_macs(model, model.decoder, length, grid, wanted)
+    encoder = _stack_macs(model, "encoder", t.context + visible, 0)
+    return encoder + _stack_macs(model, "decoder", t.context + t.image, t.image, wanted)
 
 
 def head_macs(model: ModelConfig, values: int) -> float:
@@ -207,7 +262,7 @@ def forward_macs(experiment: Experiment, visible: float | None = None) -> float:
 
 def query_macs(model: ModelConfig) -> float:
     """The constant offset of the context queries, once a forward: `forward_macs` leaves it out."""
-    return TIME_FEATURES * model.width + model.width**2
+    return TIME_FEATURES * model.width + model.width**2 if model.position == "table" else 0
 
 
 def training_flops(experiment: Experiment) -> float:
@@ -226,6 +281,8 @@ def sampling_flops(experiment: Experiment) -> float:
     stacks = context_macs(model, data) + sum(
         image_macs(model, data, visible, count) for visible, count in zip(known, counts, strict=True)
     )
-    head = t.image * (_condition_macs(model) + sampling.flow_steps * head_macs(model, t.values))
+    flow_steps = flow_schedule(sampling.flow_steps, sampling.flow_steps_last, len(counts))
+    evaluations = sum(count * steps for count, steps in zip(counts, flow_steps, strict=True))
+    head = t.image * _condition_macs(model) + evaluations * head_macs(model, t.values)
     patch = t.image * t.values * model.width
     return 2 * (copies * (stacks + head) + patch)

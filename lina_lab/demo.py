@@ -18,6 +18,7 @@ from torch import Tensor
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import Document, validate
 from lina_lab.config.settings import SamplingConfig
+from lina_lab.data.autoencoder import Decode, pixels
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.text import text_encoder
 from lina_lab.errors import LabError
@@ -38,7 +39,7 @@ LOOK: dict[str, Any] = {
 
 
 class Frame(NamedTuple):
-    """Images (n, 3, H, W) uint8 after a step, grey where no token is known yet."""
+    """Images (n, 3, H, W) uint8 after a step; what is not known yet is grey, or what zeros decode to."""
 
     step: int
     steps: int
@@ -55,7 +56,7 @@ class Drawing:
     def __init__(self, painter: "Painter", wish: "Wish") -> None:
         self.painter, self.stopped = painter, Event()
         self.frames: SimpleQueue[Frame | None] = SimpleQueue()
-        self.drawn = painter.worker.submit(generate, painter.model, *wish, watch=self._show)
+        self.drawn = painter.worker.submit(generate, painter.model, *wish, watch=self._show, decode=painter.decode)
         self.drawn.add_done_callback(lambda _: self.frames.put(None))
 
     def __iter__(self) -> Iterator[Frame]:
@@ -74,14 +75,14 @@ class Drawing:
     def _show(self, step: int, steps: int, latent: Tensor) -> None:
         if self.stopped.is_set() or self.painter.closed.is_set():
             raise _Stopped
-        self.frames.put(Frame(step, steps, to_uint8(latent.float().cpu())))
+        self.frames.put(Frame(step, steps, to_uint8(self.painter.decode(latent.float()).cpu())))
 
 
 class Painter:
     """Draws from a model, one drawing at a time, on a thread of its own."""
 
-    def __init__(self, model: Lina) -> None:
-        self.model, self.closed = model, Event()
+    def __init__(self, model: Lina, decode: Decode = pixels) -> None:
+        self.model, self.decode, self.closed = model, decode, Event()
         self.worker = ThreadPoolExecutor(1)
 
     def draw(self, wish: "Wish") -> Drawing:
@@ -187,7 +188,7 @@ def _whole(name: str, value: float | None, least: int, most: int) -> int:
 def example_prompts(experiment: Experiment) -> list[str]:
     """Held-out captions, from all over the split; none where the data are not on this machine."""
     try:
-        captions = list(dict.fromkeys(load_dataset(experiment.data).heldout.captions))
+        captions = list(dict.fromkeys(load_dataset(experiment.data, pixels=False).heldout.captions))
     except LabError:
         return []
     return captions[:: max(1, len(captions) // NUM_EXAMPLES)][:NUM_EXAMPLES]

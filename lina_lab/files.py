@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lina_lab.errors import LabError
@@ -9,16 +12,31 @@ from lina_lab.errors import LabError
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write a file whole, or leave the old one."""
+    with replacing(path) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new path to write to: at the end it is on the disk and takes the place of the old file; not after an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
+        part.touch()
+        mode = part.stat().st_mode
+        yield part
+        part.chmod(mode)  # as every new file, whatever made it
+        with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex, without holding them."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_new(path: Path, data: str) -> bool:
@@ -35,6 +53,11 @@ def write_new(path: Path, data: str) -> bool:
         path.unlink(missing_ok=True)
         raise
     return True
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all in it, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_named(folder: Path, stem: str, suffix: str, content: bytes) -> Path:

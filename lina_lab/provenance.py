@@ -20,6 +20,8 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "mlflow",
+    "diffusers",
+    "transformers",
 )
 
 

@@ -9,36 +9,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lina_lab import cost
 from lina_lab.config.data import PUBLISHED_DATA, DataShape
-from lina_lab.config.experiment import Experiment
+from lina_lab.config.experiment import Experiment, set_path
 from lina_lab.config.model import AttentionConfig, ModelConfig
+from lina_lab.config.schedule import count_schedule, flow_schedule
+from lina_lab.config.variants import VARIANTS
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.draws import step_streams, training_draws
 from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample
-
-# Trainable parameters of the published class-conditional models at widths 768, 1024 and 1536.
-PUBLISHED = {
-    "base": ({}, (361_906_960, 642_712_592, 1_444_578_832)),
-    "decouple1": ({"conv_kernel": 5}, (362_226_448, 643_138_576, 1_445_217_808)),
-    "kvscale1": ({"conv_kernel": 5, "kv_gate": "key_value"}, (362_349_328, 643_302_416, 1_445_381_648)),
-    "kvscale2": (
-        {"conv_kernel": 5, "kv_gate": "key_value", "kv_gate_heads": "shared"},
-        (362_236_688, 643_148_816, 1_445_228_048),
-    ),
-    "kvscale3": ({"conv_kernel": 5, "kv_gate": "key"}, (362_287_888, 643_220_496, 1_445_299_728)),
-    "kvscale5": ({"conv_kernel": 5, "kv_gate": "key_value_split"}, (362_410_768, 643_384_336, 1_445_463_568)),
-}
+from lina_lab.profiling.counting import ALL, counted_macs
+from tests.model.pairs import PAIRS, name
 
 
 def published(size: str, attention: dict) -> ModelConfig:
     return ModelConfig.model_validate({"size": size, "patch": 1, "context_tokens": 64, "attention": attention})
-
-
-@pytest.mark.parametrize("variant", PUBLISHED)
-@pytest.mark.parametrize(("index", "size"), list(enumerate("BLH")))
-def test_trainable_parameters_are_the_published_ones_to_the_last_digit(variant, index, size):
-    attention, counts = PUBLISHED[variant]
-    assert cost.parameters(published(size, attention), PUBLISHED_DATA).trainable == counts[index]
 
 
 @pytest.mark.parametrize(("size", "width"), [("B", 768), ("L", 1024), ("H", 1536)])
@@ -83,12 +67,26 @@ def test_one_attention_module_costs_what_was_published():
     assert cost.attention_macs(softmax, 1536, 16, 5120, 4096) == 128_849_018_880
 
 
-@pytest.mark.parametrize("gate", [("none", "per_head"), ("value", "per_head"), ("key_value_split", "shared")])
-@pytest.mark.parametrize("kernel", [0, 3])
-def test_one_attention_module_has_these_parameters(gate, kernel):
-    config = AttentionConfig(conv_kernel=kernel, kv_gate=gate[0], kv_gate_heads=gate[1])
+@pytest.mark.parametrize("config", PAIRS, ids=name)
+def test_one_attention_module_has_these_parameters(config):
     module = Attention(config, 24, 3, Layout(2, 5, 7))
     assert cost.attention_parameters(config, 24, 3, 37) == sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("config", PAIRS, ids=name)
+def test_torch_counts_the_multiply_adds_of_one_attention_module_and_of_some_rows_of_it(config):
+    """On 90 tokens there are fewer mediators than tokens; a fixed convolution along the sequence has 11 of them."""
+
+    def counted(rows: torch.Tensor | None) -> float:
+        def build():
+            module, x = Attention(config, 24, 3, Layout(10, 8, 10), 11), torch.empty(2, 90, 24)
+            return lambda: module(x, rows=rows)
+
+        return counted_macs(build)[ALL]
+
+    assert counted(None) == 2 * cost.attention_macs(config, 24, 3, 90, 80, context=11)
+    rows = torch.tensor([[10, 20, 89], [15, 14, 13]])
+    assert counted(rows) == 2 * cost.attention_macs(config, 24, 3, 90, 80, rows=3, context=11)
 
 
 def test_one_attention_module_moves_at_least_these_tensors():
@@ -105,6 +103,28 @@ def test_one_attention_module_moves_at_least_these_tensors():
     assert moved.backward == 4 * (2 * weights + sum(map(math.prod, backward)))
     plain, half = (cost.attention_bytes(AttentionConfig(), 24, 3, 37, 35, 2, size) for size in (4, 2))
     assert plain.forward == 2 * half.forward == 4 * (4 * 24**2 + 4 * 24 + 10 * 2 * 37 * 24)
+
+
+def test_what_gates_and_convolutions_move_beside_is_these_tensors():
+    """B 2, N 37 (2 + 5 x 7), D 24, H 3: what each adds to the tensors of a module without it, weights left out."""
+    x, front, heads = 2 * 37 * 24, 2 * 2 * 24, 2 * 37 * 3
+
+    def moved(**values: object) -> tuple[float, float]:
+        config = AttentionConfig.model_validate(values)
+        weights = cost.attention_parameters(config, 24, 3, 37)
+        found = cost.attention_bytes(config, 24, 3, 37, 35, 2, 4)
+        return found.forward / 4 - weights, found.backward / 4 - 2 * weights
+
+    plain = moved()
+    for values, forward, backward in (
+        ({"output_gate": "sigmoid"}, 2 * x, 3 * x),  # the gate out and in; in, its gradient out and in
+        ({"kv_gate": "key_value_data"}, 2 * 2 * heads, 3 * 2 * heads),  # the same, of two gates
+        ({"sequence_conv": "fixed_5"}, front, 2 * front),  # the input in; its input and its gradient in
+        ({"sequence_conv": "generated_5"}, 0, 0),  # of v, which is there
+        ({"memory_groups": 4}, 0, 0),
+        ({"normalization": "mediator"}, 0, 0),
+    ):
+        assert moved(**values) == (plain[0] + forward, plain[1] + backward), values
 
 
 def test_training_flops_are_what_the_flop_counter_counts():
@@ -147,6 +167,50 @@ def test_sampling_flops_are_what_the_flop_counter_counts():
     times = 2 * 3 * (256 * 64 + 64 * 64)  # the flow steps' times, once for the batch
     offset = 2 * (256 * 64 + 64 * 64)
     assert 5 * cost.sampling_flops(experiment) == pytest.approx(counter.get_total_flops() - times - offset, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    ["linear3", "linear4", "linear7", "decouple2", "decouple5", "decouple8", "kvscale6", "disa", "hybrid"],
+)
+def test_flops_of_a_variant_are_what_the_flop_counter_counts(variant):
+    """One training forward with 9 visible tokens, and one sample with guidance, of a small model."""
+    values = {"name": "x", "model": {"size": "nano", "patch": 1, "context_tokens": 9}, "seed": 0}
+    values["training"] = {"steps": 1, "batch_size": 2, "learning_rate": 1e-3}
+    values["sampling"] = {"autoregressive_steps": 4, "flow_steps": 6, "guidance_scale": 2.0}
+    changes = VARIANTS["kvscale1"] | {"model.softmax_every": 3} if variant == "hybrid" else VARIANTS[variant]
+    for path, value in changes.items():
+        values = set_path(values, path, value)
+    experiment = Experiment.model_validate(values)
+    model, query = experiment.model, cost.query_macs(experiment.model)
+    draws = training_draws(experiment.training, 2, 64, 1, step_streams(0, 0))._replace(num_visible=9)
+    labels, generators = torch.arange(2), [torch.Generator().manual_seed(i) for i in range(2)]
+
+    def training():
+        lina, images = Lina(model, experiment.data.shape), torch.empty(2, 1, 8, 8)
+        return lambda: lina.loss_of_draws(images, labels, draws)
+
+    def sampling():
+        lina = Lina(model, experiment.data.shape)
+        return lambda: sample(lina, labels, experiment.sampling, generators)
+
+    assert counted_macs(training)[ALL] == pytest.approx(2 * cost.forward_macs(experiment, 9) + query, rel=1e-9)
+    # Beside this there are the times of the flow steps, once for each number of them.
+    steps = set(flow_schedule(6, experiment.sampling.flow_steps_last, len(count_schedule(64, 4))))
+    times = sum(steps) * (256 * 32 + 32 * 32)
+    expected = cost.sampling_flops(experiment) + times + query  # two images, 2 FLOPs a multiply-add
+    assert counted_macs(sampling)[ALL] == pytest.approx(expected, rel=1e-9)
+
+
+def test_falling_euler_steps_are_the_published_ones():
+    """895 evaluations of the head in 61 steps, from 25 to 5, instead of 1,525."""
+    counts = count_schedule(256, 64)
+    falling = flow_schedule(25, 5, len(counts))
+    assert falling == [int(20 * (61 - 1 - k) / (61 - 1) + 5) for k in range(61)]
+    assert (falling[0], falling[-1], sum(falling), 25 * len(counts)) == (25, 5, 895, 1525)
+    assert flow_schedule(9, 2, 3) == [9, 5, 2]
+    assert flow_schedule(25, None, 3) == [25, 25, 25]
+    assert flow_schedule(25, 5, 1) == [25]
 
 
 def test_the_mean_number_of_visible_tokens_is_the_simulated_one():

@@ -160,7 +160,7 @@ def test_example_prompts_are_different_and_can_be_read(shapes):
 
 
 def test_without_the_data_there_are_no_examples(shapes, monkeypatch):
-    def away(config):
+    def away(config, *, pixels):
         raise LabError("no such folder")
 
     monkeypatch.setattr("lina_lab.demo.load_dataset", away)

@@ -315,6 +315,17 @@ def test_a_waiting_cell_has_no_run(study):
     assert read_facts(runs / plan.cells[0].key, plan.cells[0], plan).state == "waiting"
 
 
+def test_a_single_cell_without_axes_is_called_after_its_plan(study):
+    runs, plan = study
+    finish(runs / plan.cells[0].key)
+    assert sync(runs, plan._replace(cells=[plan.cells[0]._replace(values={})])).cells == 1
+    assert held(runs).keys() == {plan.cells[0].key}
+    with locked(runs):
+        client = connect(runs)
+    found = client.search_runs([client.get_experiment_by_name("two-designs").experiment_id])
+    assert "two-designs" in {run.info.run_name for run in found}
+
+
 def test_a_new_store_that_two_processes_open_at_once_works(bare):
     runs, plan = bare
     whole_study(runs, plan)

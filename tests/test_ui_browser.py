@@ -19,6 +19,8 @@ from lina_lab.ledger import append_metrics, create_cell, write_result
 from lina_lab.plans import store_plan
 from tests.browser import answers, free_port
 
+pytestmark = pytest.mark.xdist_group("ui_browser")  # one server serves all
+
 SWEEP = f"""
 name: two-designs
 question: Does a convolution help at every size?

@@ -61,11 +61,11 @@ def gates_table(weights: Weights, model: ModelConfig, data: DataShape) -> pd.Dat
 
 def no_gates(model: ModelConfig) -> str:
     """Why a model has no gates, and which axis would give it some."""
-    values = ", ".join(str(v) for v in AXES["kv_gate"].values if v != "none")
+    values = ", ".join(str(v) for v in AXES["kv_gate"].values if v not in {"none", "key_value_data"})
     return (
-        f"there are no gates: model.decoder.kv_gate is {model.decoder.kv_gate} and model.context.kv_gate is "
-        f"{model.context.kv_gate}; the axis model.attention.kv_gate gives them to the decoder, "
-        f"model.context.kv_gate to the context stack (values: {values})"
+        f"there are no gates of positions: model.decoder.kv_gate is {model.decoder.kv_gate} and "
+        f"model.context.kv_gate is {model.context.kv_gate}; the axis model.attention.kv_gate gives them to the "
+        f"decoder, model.context.kv_gate to the context stack (values: {values})"
     )
 
 

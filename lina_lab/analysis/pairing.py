@@ -21,7 +21,7 @@ DESIGN, AT, SHARE, MEAN = "_design", "_at", "_share", "_mean"
 MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
-    r"(eval|train|val)/.*|.*_seconds|key|state|reason|commit|diff_sha256|cpu|(parameters|flops|tune)_.*"
+    r"(eval|train|val)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|(parameters|flops|tune)_.*"
 )
 """Columns that say what came out, not what a cell is."""
 

@@ -13,7 +13,10 @@ from lina_lab.ledger import read_result, read_state
 from lina_lab.plans import PlannedCell, StoredPlan
 
 SIZE_AXIS = "size"
-SAMPLING = ("autoregressive_steps", "flow_steps", "guidance_scale", "guidance_min", "sampling_precision")
+SAMPLING = (
+    *("autoregressive_steps", "flow_steps", "flow_steps_last"),
+    *("guidance_scale", "guidance_min", "sampling_precision"),
+)
 COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", "reference_sha256", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
 OLDER = {"sampling_precision": "fp32"}
@@ -68,8 +71,11 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "steps": result["steps"],
         "samples_seen": result["samples_seen"],
         "diverged_at": result.get("diverged_at"),
+        # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
+        **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
         **result.get("metrics", {}),
-        **{name: (OLDER | result.get("evaluation", {})).get(name) for name in COMPARABLE},
+        **_measured(result.get("evaluation", {})),
+        **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
@@ -78,6 +84,13 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "command": provenance["command"],
         "started": provenance["started"],
     }
+
+
+def _measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What values were measured with; Euler steps that do not change end as they begin."""
+    found = {"flow_steps_last": None, **OLDER, **evaluation}
+    found["flow_steps_last"] = found["flow_steps_last"] or found.get("flow_steps")
+    return {name: found.get(name) for name in COMPARABLE}
 
 
 def main_metric(table: pd.DataFrame) -> str:

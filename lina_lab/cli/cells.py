@@ -29,6 +29,7 @@ def sample_cell(
     """Write a sheet of images, a class or prompt a row, and the images as npz."""
     import torch
 
+    from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
@@ -48,7 +49,8 @@ def sample_cell(
         rows = _classes(labels, experiment.data.shape)
         condition = torch.tensor(rows)
     condition = condition.repeat_interleave(each, dim=0)
-    images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"))
+    decode = decoder(experiment.data, next(model.parameters()).device)
+    images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"), decode=decode)
     out = out or folder / "samples" / f"sample-seed{seed}-{digest([rows, each, sampling.model_dump()])[:6]}.png"
     save_sheet(out, images, each)
     of_images = [prompt for prompt in prompts for _ in range(each)]

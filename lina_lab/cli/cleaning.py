@@ -1,6 +1,5 @@
 """`lab clean`: what is not needed for any result."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import typer
 
 from lina_lab.claims import Watch, last_attempt
 from lina_lab.errors import LabError
+from lina_lab.files import remove
 from lina_lab.ledger import read_result
 from lina_lab.plans import load_plan
 
@@ -23,7 +23,7 @@ def clean_up(runs: Path, names: list[str], *, sure: bool) -> None:
     total = sum(size for _, size in found) / 2**20
     if sure or typer.confirm(f"remove these {len(found)} ({total:.1f} MiB)?"):
         for path, _ in found:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
         print(f"removed {len(found)}, {total:.1f} MiB")
 
 
@@ -37,9 +37,9 @@ def removable(runs: Path, names: list[str]) -> Iterator[Path]:
         if not Watch().is_over(last_attempt(folder)):
             continue
         if folder.name in keys:
-            if _has_result(folder) and (folder / "checkpoints").exists():
-                yield folder / "checkpoints"
-            yield from sorted(folder.rglob("*.damaged"))
+            gone = [folder / "checkpoints"] if _has_result(folder) and (folder / "checkpoints").exists() else []
+            yield from gone
+            yield from sorted(path for path in folder.rglob("*.damaged") if path.parent not in gone)
         elif not names and folder.name not in planned:
             yield folder
 

@@ -53,6 +53,7 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
         except ImportError as error:
             raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
         from lina_lab.cli.ui import free_port
+        from lina_lab.data.autoencoder import decoder
         from lina_lab.ledger import find_cell
         from lina_lab.training.trained import load_trained
 
@@ -61,7 +62,7 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
         port = free_port(HOST, port)
         for sign in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sign, signal.default_int_handler)
-        painter = Painter(model)
+        painter = Painter(model, decoder(experiment.data, next(model.parameters()).device))
         page = demo_page(folder.name, experiment, painter)
         try:
             page.launch(server_port=port, inbrowser=browser, **LAUNCH, **LOOK)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lina_lab import cost
 from lina_lab.cli.results import text_table
-from lina_lab.config.axes import AXES
+from lina_lab.config.axes import AXES, OTHER_AXES
 from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
 from lina_lab.config.load import ConfigError, Document, Problem, override, validate
@@ -19,6 +19,7 @@ from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.config.sizes import PUBLISHED_SIZES
 from lina_lab.config.sweep import parse_settings
+from lina_lab.config.variants import VARIANTS
 from lina_lab.errors import LabError
 
 REQUIRED = (
@@ -28,15 +29,22 @@ REQUIRED = (
 
 
 def print_axes() -> None:
-    """Every axis with its question, and its values with formula and source."""
+    """Every axis with its question, its values with formula and source, and the published variants."""
     console = Console(soft_wrap=True)
-    for name, axis in AXES.items():
-        console.print(Text(f"model.attention.{name}", style="bold"), Text(axis.question))
+    for path, axis in ({f"model.attention.{name}": axis for name, axis in AXES.items()} | OTHER_AXES).items():
+        console.print(Text(path, style="bold"), Text(axis.question))
         for value, meaning in axis.values.items():
             console.print(Text(f"  {value!s:<16} {meaning.formula}"))
             console.print(Text(f"  {'':<16} {meaning.source}", style="dim"))
         console.print()
-    print("A segment takes another value with model.context.NAME, model.encoder.NAME or model.decoder.NAME.")
+    console.print(
+        "A segment takes another value of an attention axis with model.context.NAME, model.encoder.NAME or "
+        "model.decoder.NAME.\n"
+    )
+    console.print(Text("Published variants", style="bold"), Text("as values; everything else is the default."))
+    for variant, values in VARIANTS.items():
+        words = " ".join(f"{key}={value}" for key, value in values.items())
+        console.print(Text(f"  {variant:<16} {words or 'the default'}"))
 
 
 def print_size(name: str, settings: list[str]) -> None:
@@ -49,6 +57,7 @@ def print_size(name: str, settings: list[str]) -> None:
     count = cost.parameters(model, data)
     what = "256 px ImageNet latents" if data == PUBLISHED_DATA else "digits"
     design = ", ".join(f"{k} {v}" for k, v in model.decoder.model_dump().items())
+    design += f"; position {model.position}" + (f", softmax_every {e}" if (e := model.softmax_every) else "")
     print(f"{name} on {what}: {data.channels} channels of {data.side} x {data.side}, patch {model.patch}; {design}\n")
     table = text_table("part", "parameters", numbers=1)
     for part, number in count.parts.items():

@@ -45,6 +45,7 @@ def _sampler(
     Raises:
         LabError: if the cell has no prompts.
     """
+    from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
     from lina_lab.training.images import generate
     from lina_lab.training.trained import load_trained
@@ -53,12 +54,13 @@ def _sampler(
     key = folder.resolve().name
     if experiment.data.text is None:
         raise LabError(f"{key} is conditioned on labels: it has no prompts")
+    decode = decoder(experiment.data, next(model.parameters()).device)
     condition = text_encoder(experiment.data)(texts)  # an unknown word is told before anything is drawn
 
     def draw(numbers: list[int]) -> "Tensor":
         images = [number * each + index for number in numbers for index in range(each)]
         asked = condition[numbers].repeat_interleave(each, dim=0)
-        return generate(model, asked, experiment.sampling, seed, numbers=images)
+        return generate(model, asked, experiment.sampling, seed, numbers=images, decode=decode)
 
     return {"key": key, "seed": seed, "sampling": experiment.sampling.model_dump()}, draw
 

@@ -2,16 +2,39 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from lina_lab.cli.about import axes, doctor, size
+from lina_lab.cli.caching import cache
 from lina_lab.cli.demo import demo
 from lina_lab.cli.evaluating import evaluate, guidance, reference
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
-from lina_lab.cli.options import RUNS, CellName, Runs, Setting, SweepName
+from lina_lab.cli.options import (
+    RETRIES,
+    RUNS,
+    CellName,
+    Devices,
+    DryRun,
+    EngineName,
+    OptionalDevices,
+    OptionalNodes,
+    OptionalPerGpu,
+    OptionalWorkers,
+    PerGpu,
+    Retries,
+    Runs,
+    Setting,
+    StrategyName,
+    SweepName,
+    Tflops,
+    Timing,
+    Workers,
+)
 from lina_lab.cli.profiling import profile
+from lina_lab.cli.published import export, import_weights
 from lina_lab.cli.studying import compare, fit, notebook, report, table
 from lina_lab.errors import LabError
 
@@ -23,20 +46,6 @@ app = typer.Typer(
     help="Ablation and scaling studies of linear-attention image generators.\n\n"
     "Start with lab sweep sweeps/digits-quick.yaml",
 )
-
-Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one a core, or --per-gpu on every GPU.")]
-PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
-EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
-OptionalWorkers = Annotated[int | None, typer.Option(min=0, help="Worker processes; by default one a core or GPU.")]
-Devices = Annotated[int, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
-OptionalDevices = Annotated[int | None, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
-OptionalNodes = Annotated[int | None, typer.Option(min=1, help="Nodes that train one cell together, with SLURM.")]
-StrategyName = Annotated[
-    Literal["ddp", "fsdp"] | None, typer.Option(help="Each with the whole model, or a share of it.")
-]
-OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
-Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
-RETRIES = 2
 
 
 @app.command()
@@ -50,8 +59,9 @@ def sweep(
     num_nodes: OptionalNodes = None,
     strategy: StrategyName = None,
     retries: Retries = RETRIES,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")] = False,
-    timing: Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size, for the hours.")] = True,
+    dry_run: DryRun = False,
+    timing: Timing = True,
+    tflops: Tflops = 400.0,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -75,7 +85,7 @@ def sweep(
         from lina_lab.cli.results import print_plan
         from lina_lab.cli.running import engine_slots
 
-        print_plan(plan, runs, len(engine_slots(chosen)), timing=timing)
+        print_plan(plan, runs, len(engine_slots(chosen)), timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -89,6 +99,9 @@ def train(
     settings: Setting = [],  # noqa: B006
     devices: Devices = 1,
     strategy: StrategyName = "ddp",
+    dry_run: DryRun = False,
+    timing: Timing = True,
+    tflops: Tflops = 400.0,
     tracking: Annotated[bool, typer.Option(help="Show the run in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -100,8 +113,14 @@ def train(
     from lina_lab.sweep.run import single
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
+    if dry_run:
+        from lina_lab.cli.results import print_plan
+
+        print_plan(plan, runs, slots=1, timing=timing, tflops=tflops)
+        return
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
-    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking))
+    caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
+    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
 
 
 @app.command()
@@ -186,8 +205,11 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-for command in (evaluate, guidance, reference, table, report, notebook, fit, compare, profile, demo):
+CELLS = (evaluate, guidance, reference, profile, demo, export)
+STUDIES = (table, report, notebook, fit, compare, cache, axes, size, doctor)
+for command in (*CELLS, *STUDIES):
     app.command()(command)
+app.command("import")(import_weights)
 
 cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
 app.add_typer(cell_app, name="cell")
@@ -217,33 +239,6 @@ def cell_run(
 
     group = Group(devices, num_nodes, strategy or "ddp")
     raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until, group))
-
-
-@app.command()
-def axes() -> None:
-    """List every design axis, its values and formulas."""
-    from lina_lab.cli.describe import print_axes
-
-    print_axes()
-
-
-@app.command()
-def size(
-    name: Annotated[str, typer.Argument(metavar="SIZE", help="nano, micro, tiny, small, base, B, L or H.")],
-    settings: Setting = [],  # noqa: B006
-) -> None:
-    """Print exact parameters and FLOPs of a size."""
-    from lina_lab.cli.describe import print_size
-
-    print_size(name, settings)
-
-
-@app.command()
-def doctor(runs: Runs = RUNS) -> None:
-    """Say what is here, what is missing, how to get it."""
-    from lina_lab.cli.describe import print_doctor
-
-    print_doctor(runs)
 
 
 @app.command()

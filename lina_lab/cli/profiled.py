@@ -13,11 +13,12 @@ from lina_lab.analysis.table import write_table
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.load import load_experiment
+from lina_lab.config.load import Document, build, load_experiment, override
 from lina_lab.figures.efficiency import write_profile
 from lina_lab.figures.parts import parts_figure
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
+from lina_lab.ledger import read_experiment
 from lina_lab.profiling import attention, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.designs import designs, layout_of
@@ -63,9 +64,16 @@ def profile_designs(options: Options, setting: attention.Setting, tokens: Sequen
     _finish(options, Profile("attention", table, {}, params, files))
 
 
+def _experiment_of(file: Path, changes: Mapping[str, Any]) -> Experiment:
+    """Of a YAML file, or of a cell's folder."""
+    if not (file / "config.yaml").exists():
+        return load_experiment(file, changes)
+    return build(override(Document(read_experiment(file).model_dump(mode="json"), {}), changes, "--set"))
+
+
 def profile_experiment(options: Options, file: Path, changes: Mapping[str, Any], batch: int | None) -> None:
     """Measure a whole model; print, write and track it."""
-    experiment = load_experiment(file, changes)
+    experiment = _experiment_of(file, changes)
     setting = model.Setting(batch or experiment.training.batch_size, options.device, options.limit)
     visible = model.visible_tokens(experiment)
     print(
@@ -186,7 +194,8 @@ def _facts_words(facts: Mapping[str, float | None], experiment: Experiment, batc
             f"{facts['utilisation']:.0%} of the FLOP/s of a large matrix product"
         )
     sampling = experiment.sampling
-    steps = f"{sampling.autoregressive_steps} autoregressive, {sampling.flow_steps} Euler steps"
+    last = f" to {sampling.flow_steps_last}" if sampling.flow_steps_last else ""
+    steps = f"{sampling.autoregressive_steps} autoregressive, {sampling.flow_steps}{last} Euler steps"
     if facts["sampling_seconds"] is None:
         words.append(f"sampling ({steps}) was not measured: it would take more than ten times --limit")
     else:

@@ -14,7 +14,9 @@ LENGTHS = [64, 320, 1280, 5120, 16384]
 
 
 def profile(
-    experiment: Annotated[Path | None, typer.Argument(help="An experiment: its whole model, part by part.")] = None,
+    experiment: Annotated[
+        Path | None, typer.Argument(help="An experiment, or a cell's folder: the whole model.")
+    ] = None,
     attention: Annotated[bool, typer.Option("--attention", help="One attention module, every design.")] = False,
     settings: Settings = [],  # noqa: B006
     tokens: Annotated[

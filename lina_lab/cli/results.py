@@ -10,13 +10,18 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
+from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_result, read_state
 from lina_lab.plans import StoredPlan
-from lina_lab.sweep.budget import hours, to_do
+from lina_lab.sweep.budget import GPU_TFLOPS, gpu_hours, hours, to_do
 from lina_lab.sweep.tune import num_trials
 
+MOST_TIMED_FLOPS = 1e18
+"""Of a cell's training: on a processor that is months, and timing a few of its steps takes long by itself."""
+LEAST_GPU_HOURS = 0.1
+"""Cells of seconds do not fill a GPU: FLOPs say nothing of their time."""
 SHOWN_METRICS = (
     "eval/fid/",
     "eval/fid_jackknife/",
@@ -45,31 +50,53 @@ def print_table(table: Table) -> None:
     _console().print(table)
 
 
-def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool) -> None:
-    """Every cell with its key, parameters and training FLOPs, what was left out and why, and the hours it will take."""
-    table = text_table("key", *plan.axes, "seed", "parameters", "training FLOPs", "", numbers=4)
+def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float = GPU_TFLOPS) -> None:
+    """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
+    todo = to_do(runs, plan)
+    on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
+    tell_gpu = on_gpu > LEAST_GPU_HOURS
+    headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
+    table = text_table("key", *plan.axes, *headings, numbers=len(headings))
     for cell in plan.cells:
-        parameters = cost.parameters(cell.experiment.model, cell.experiment.data.shape).total
-        flops = cost.training_flops(cell.experiment)
+        experiment = cell.experiment
         done = (runs / cell.key).exists() and is_done(runs / cell.key)
-        values = [str(value) for value in cell.values.values()]
-        table.add_row(cell.key, *values, str(cell.seed), f"{parameters:,}", f"{flops:.3g}", "done" if done else "")
+        table.add_row(
+            cell.key,
+            *map(str, (*cell.values.values(), cell.seed)),
+            f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
+            f"{cost.training_flops(experiment):.3g}",
+            f"{cost.sampling_flops(experiment):.3g}",
+            f"{experiment.evaluation.num_samples:,}",
+            f"{gpu_hours(experiment, tflops):,.1f}" if tell_gpu else "",
+            "done" if done else "",
+        )
     _console().print(table)
     for line in left_out(plan.omitted):
         print(line)
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""
-    todo = to_do(runs, plan)
     total = sum(cost.training_flops(experiment) for experiment in todo)
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
+    if tell_gpu:
+        print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
     if timing and todo:
-        from lina_lab.training.timing import cell_seconds
+        print(_timed(todo, slots))
 
+
+def _timed(todo: list[Experiment], slots: int) -> str:
+    """Hours on this machine, from a short timing; or why there is none."""
+    import torch
+
+    from lina_lab.training.timing import cell_seconds
+
+    if max(map(cost.training_flops, todo)) > MOST_TIMED_FLOPS and not torch.cuda.is_available():
+        return "not timed on this machine: it has no GPU, and a cell is too large for its processors"
+    try:
         found = hours(todo, slots, cell_seconds)
-        each = ", ".join(f"{size} {duration(seconds)}" for size, seconds in found.by_size.items())
-        print(
-            f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
-        )
+    except LabError as error:
+        return f"not timed on this machine: {error}"
+    each = ", ".join(f"{size} {duration(seconds)}" for size, seconds in found.by_size.items())
+    return f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:

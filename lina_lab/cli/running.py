@@ -1,6 +1,7 @@
 """Run a plan and show it: the sweep engine, the display and MLflow together."""
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,16 +24,31 @@ if TYPE_CHECKING:
     from lina_lab.tracking.shipper import Shipper
 
 
-def launch(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool) -> int:
-    """Run a plan where its engine says: the exit code."""
+def launch(
+    plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, caching: Sequence[str] = ()
+) -> int:
+    """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
+    refuse_uncached(plan, caching)
     where = engine_slots(engine)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+
+
+def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
+    """Refuse cells whose latents are not there, before any is started.
+
+    Raises:
+        LabError: if a cache is not finished.
+    """
+    for data in {cell.experiment.data for cell in plan.cells if cell.experiment.data.autoencoder is not None}:
+        from lina_lab.data.cache import COMMAND, read_manifest
+
+        read_manifest(data, shlex.join(command) or COMMAND)
 
 
 def engine_slots(engine: EngineConfig) -> list[Slot]:

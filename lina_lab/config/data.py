@@ -6,7 +6,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from lina_lab.config.base import Config, Count, KeyProblem
+from lina_lab.config.base import Config, Count, KeyProblem, PositiveFloat
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
+HELD_OUT = 0.15
+"""The share of a class of a folder that is held out, in the mean, where the config says nothing else."""
+ENCODABLE = ("emoji", "images")
+"""Sets with an end and three channels, which an autoencoder may stand before."""
 
 
 class TextShape(NamedTuple):
@@ -25,6 +31,8 @@ class DataShape(NamedTuple):
     side: int
     num_classes: int
     text: TextShape | None = None
+    stride: int = 1
+    """Image pixels of a side of a latent pixel; 1 where the latents are the pixels themselves."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -63,7 +71,7 @@ SOURCES = {
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
     "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
 }
-PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000)
+PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
 
@@ -86,6 +94,22 @@ class TextConfig(Config):
         return self
 
 
+class AutoencoderConfig(Config):
+    """A KL autoencoder: the model sees (z - shift_factor) scaling_factor of its latents z instead of pixels."""
+
+    path: str
+    """A local folder, or a hub id, that diffusers reads as an AutoencoderKL."""
+    channels: Count
+    """Of a latent: 16 of MAR's autoencoder, 4 of SDXL's."""
+    stride: Count
+    """Pixels of a side of a latent pixel: 16 of MAR's, 8 of SDXL's."""
+    scaling_factor: PositiveFloat
+    """One over the deviation of the latents, in general; it stands with the weights."""
+    shift_factor: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    digest: Digest | None = None
+    """The start of the SHA-256 of its weights, which lab cache prints; others are then refused."""
+
+
 class DataConfig(Config):
     name: Literal["digits", "emoji", "images", "shapes"] = "digits"
     side: Count
@@ -94,10 +118,14 @@ class DataConfig(Config):
     """Of images: their folder."""
     num_classes: Count | None = None
     """Of images: how many sub-folders there are, 1 for a flat folder."""
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")] | None = None
+    digest: Digest | None = None
     """Of images: the start of the SHA-256 of what the folder held; another content is then refused."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = HELD_OUT
+    """Of images: the share that is held out, by the hash of its path."""
     text: TextConfig | None = None
     """Null: the condition is the label."""
+    autoencoder: AutoencoderConfig | None = None
+    """Null: the model sees pixels. Of emoji and images; lab cache encodes them once, side stays that of the pixels."""
 
     @model_validator(mode="before")
     @classmethod
@@ -118,17 +146,33 @@ class DataConfig(Config):
                 raise KeyProblem(field, f"{field} describes a folder of images: images needs it, no other set has it")
         if self.digest is not None and self.name != "images":
             raise KeyProblem("digest", f"digest is of a folder of images: {self.name} has none")
+        if self.held_out != HELD_OUT and self.name != "images":
+            raise KeyProblem("held_out", f"held_out is of a folder of images: {self.name} has a split of its own")
+        self._fits_autoencoder()
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
             raise KeyProblem(
                 "text", f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf"
             )
         return self
 
+    def _fits_autoencoder(self) -> None:
+        if self.autoencoder is None:
+            return
+        if self.name not in ENCODABLE:
+            raise KeyProblem("autoencoder", f"autoencoder is for {' and '.join(ENCODABLE)}, not for {self.name}")
+        if self.side % (stride := self.autoencoder.stride):
+            raise KeyProblem(
+                "autoencoder.stride", f"stride must divide the side in pixels: {stride} does not divide {self.side}"
+            )
+
     @property
     def shape(self) -> DataShape:
-        source = SOURCES[self.name]
-        classes = source.num_classes or self.num_classes or 0
-        return DataShape(source.channels, self.side, classes, self._text_shape(source))
+        """What the model sees: of an autoencoder its latents."""
+        source, coder = SOURCES[self.name], self.autoencoder
+        classes, text = source.num_classes or self.num_classes or 0, self._text_shape(source)
+        if coder is None:
+            return DataShape(source.channels, self.side, classes, text)
+        return DataShape(coder.channels, self.side // coder.stride, classes, text, coder.stride)
 
     def _text_shape(self, source: Source) -> TextShape | None:
         if self.text is None:

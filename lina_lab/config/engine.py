@@ -34,10 +34,12 @@ class Group(NamedTuple):
         """Raises:
         LabError: if the processes cannot share a batch evenly: then their mean would not be the batch's.
         """
-        if experiment.training.batch_size % self.size:
+        batch, parts = experiment.training.batch_size, experiment.execution.accumulate
+        if batch % (self.size * parts):
+            each = "" if parts == 1 else f", each in {parts} parts (execution.accumulate)"
             raise LabError(
                 f"{experiment.name}: training.batch_size must be a multiple of the {self.size} processes that share it "
-                f"(devices {self.devices} x num_nodes {self.num_nodes}), not {experiment.training.batch_size}"
+                f"(devices {self.devices} x num_nodes {self.num_nodes}){each}, not {batch}"
             )
 
 

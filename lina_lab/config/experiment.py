@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
-from lina_lab.config.data import DIGITS, SOURCES, DataConfig
-from lina_lab.config.model import ModelConfig
+from lina_lab.config.data import DIGITS, HELD_OUT, SOURCES, DataConfig
+from lina_lab.config.model import SEGMENTS, ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
     EvaluationConfig,
@@ -23,18 +25,26 @@ from lina_lab.config.settings import (
 SCHEMA = 1
 """Version of the canonical form. It changes when an old config would mean something else today."""
 
-LATER: dict[tuple[str, str], Any] = {
+LATER_OF_ATTENTION = {"conv_weights": "fixed", "sequence_conv": "none", "memory_groups": 1, "output_gate": "none"}
+LATER: dict[tuple[str, ...], Any] = {
     ("sampling", "precision"): "fp32",
     ("data", "side"): 8,  # of digits, which have no other, and no other set has it
     ("data", "text"): None,
     ("training", "init_from"): None,
+    ("training", "imported"): None,
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,
+    ("data", "held_out"): HELD_OUT,
+    ("data", "autoencoder"): None,
+    ("model", "position"): "table",
+    ("model", "softmax_every"): None,
+    ("sampling", "flow_steps_last"): None,
+    **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
     ("evaluation", "reference"): None,
 }
-"""Fields that are younger than the schema, with the value that older cells mean: at that value they stay out of the
-canonical form, so that old keys still name the same results."""
+"""Fields that are younger than the schema, by path, with the value that older cells mean: at that value they stay out
+of the canonical form, so that old keys still name the same results."""
 
 
 class Experiment(Config):
@@ -57,7 +67,7 @@ class Experiment(Config):
             return values
         model, data = values["model"], values.get("data", {})
         try:
-            side = DataConfig.model_validate(data).side
+            side = DataConfig.model_validate(data).shape.side
         except ValueError:  # told of the data itself
             return values
         patch = model.get("patch", 1)
@@ -69,11 +79,15 @@ class Experiment(Config):
     def _fits(self) -> Self:
         side, patch = self.data.shape.side, self.model.patch
         if side % patch:
+            latent = " through its autoencoder" if self.data.autoencoder else ""
             raise KeyProblem(
                 "model.patch",
-                f"patch must divide the side of {self.data.name}: {patch} does not divide {side}",
+                f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
             )
         self._fits_extractor()
+        batch, parts = self.training.batch_size, self.execution.accumulate
+        if batch % parts:
+            raise KeyProblem("execution.accumulate", f"accumulate must divide batch_size ({batch}), not {parts}")
         self._fits_classes()
         return self
 
@@ -90,7 +104,7 @@ class Experiment(Config):
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor
-        own = Reads(data.name, data.shape.channels, data.side)
+        own = Reads(data.name, SOURCES[data.name].channels, data.side)
         # A folder of images has no extractor of its own: any that reads its shape may stand in, by name.
         fitting = [
             other
@@ -114,9 +128,10 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """The part of an experiment that determines its result, fully resolved, as JSON values."""
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
-    for (section, field), value in LATER.items():
-        if values[section][field] == value:
-            del values[section][field]
+    for (*sections, field), value in LATER.items():
+        holder = reduce(getitem, sections, values)
+        if holder[field] == value:
+            del holder[field]
     if not seed:
         del values["seed"]
     return {"schema": SCHEMA} | values

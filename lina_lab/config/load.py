@@ -204,6 +204,8 @@ def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
         return str(details["ctx"]["error"])
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return f"must be a mapping of keys to values, not {value!r}"
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"must be text, which YAML reads as the number {value!r}: write it in quotes"
     message = re.sub(r"^Input should be|^Keys should be", "must be", details["msg"])
     message = re.sub(r"^(String|List) should", "must", message).removesuffix(" after validation, not 0")
     return f"{message}, not {value!r}"

@@ -4,17 +4,30 @@
 code there is one `AttentionConfig` for each segment and no field is ever "unset".
 """
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from lina_lab.config.axes import ConvKernel, FeatureMap, KVGate, KVGateHeads, Normalization
+from lina_lab.config.axes import (
+    ConvKernel,
+    ConvWeights,
+    FeatureMap,
+    KVGate,
+    KVGateHeads,
+    MemoryGroups,
+    Normalization,
+    OutputGate,
+    Position,
+    SequenceConv,
+)
 from lina_lab.config.base import Config, Count, KeyProblem, MeaninglessCombination
 from lina_lab.config.sizes import SIZES
 
 SEGMENTS = ("context", "encoder", "decoder")
-GRID_PARTS = ("conv_kernel", "kv_gate", "kv_gate_heads")
+GRID_PARTS = ("conv_kernel", "conv_weights", "kv_gate", "kv_gate_heads", "memory_groups")
 """Parts of `model.attention` that act in the decoder alone, where the full grid is, unless a segment asks for them."""
+MEMORYLESS = ("softmax", "mediator")
+"""Normalizations that compare queries with keys by softmax: they have no φ, no memory M and no key mean k̄."""
 
 
 class AttentionConfig(Config):
@@ -25,6 +38,10 @@ class AttentionConfig(Config):
     conv_kernel: ConvKernel = 0
     kv_gate: KVGate = "none"
     kv_gate_heads: KVGateHeads = "per_head"
+    conv_weights: ConvWeights = "fixed"
+    sequence_conv: SequenceConv = "none"
+    memory_groups: MemoryGroups = 1
+    output_gate: OutputGate = "none"
 
     @model_validator(mode="before")
     @classmethod
@@ -32,10 +49,12 @@ class AttentionConfig(Config):
         """What a value makes meaningless takes its one canonical form, so that equal designs have equal keys."""
         if not isinstance(values, dict):
             return values
-        if values.get("normalization") == "softmax" and values.get("feature_map") in {None, "relu", "elu1"}:
+        if values.get("normalization") in MEMORYLESS and values.get("feature_map") in (None, "relu", "elu1"):
             values = values | {"feature_map": "identity"}
         if values.get("kv_gate", "none") == "none" and values.get("kv_gate_heads") == "shared":
             values = values | {"kv_gate_heads": "per_head"}
+        if values.get("conv_kernel", 0) == 0 and values.get("conv_weights") == "generated":
+            values = values | {"conv_weights": "fixed"}
         return values
 
     @model_validator(mode="after")
@@ -45,13 +64,22 @@ class AttentionConfig(Config):
                 "feature_map",
                 "division needs a positive feature map (relu or elu1), not identity: its denominator could vanish",
             )
-        if self.normalization == "softmax" and self.kv_gate == "key_value_split":
+        if self.normalization in MEMORYLESS and self.kv_gate == "key_value_split":
             raise MeaninglessCombination(
                 "kv_gate",
-                "softmax has no key mean of its own to gate: kv_gate must be none, key, value or key_value, "
-                "not key_value_split",
+                f"{self.normalization} has no key mean of its own to gate: kv_gate must be none, key, value, key_value "
+                "or key_value_data, not key_value_split",
+            )
+        if self.normalization in MEMORYLESS and self.memory_groups > 1:
+            raise MeaninglessCombination(
+                "memory_groups",
+                f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
             )
         return self
+
+
+SOFTMAX = AttentionConfig(normalization="softmax")
+"""Softmax with nothing beside it: the blocks that `softmax_every` picks."""
 
 
 class ModelConfig(Config):
@@ -76,6 +104,10 @@ class ModelConfig(Config):
     """Side of the square of latent pixels that makes one token."""
     context_tokens: Count
     """Tokens between the label and the image; by default a quarter of the image tokens, as published."""
+    position: Position = "table"
+    """How attention knows where a token is."""
+    softmax_every: Annotated[int, Field(ge=2)] | None = None
+    """Every so many blocks, counted in the context stack, and in encoder and decoder together, one is plain softmax."""
     context: AttentionConfig
     encoder: AttentionConfig
     decoder: AttentionConfig
@@ -110,11 +142,53 @@ class ModelConfig(Config):
             )
         if self.width % 4:
             raise KeyProblem("width", f"width must be a multiple of 4 for the position table, not {self.width}")
-        for part, off in (("conv_kernel", 0), ("kv_gate", "none")):
-            if getattr(self.encoder, part) != off:
+        self._fits_encoder()
+        self._fits_rotary()
+        self._fits_hybrid()
+        return self
+
+    def blocks(self, segment: str) -> list[AttentionConfig]:
+        """The attention of every block of a segment, from its input to its output."""
+        own, depth = getattr(self, segment), getattr(self, f"{segment}_depth")
+        before = self.encoder_depth if segment == "decoder" else 0
+        every = self.softmax_every
+        return [SOFTMAX if every and (before + i + 1) % every == 0 else own for i in range(depth)]
+
+    def _fits_encoder(self) -> None:
+        for part, allowed in (("conv_kernel", (0,)), ("kv_gate", ("none", "key_value_data")), ("memory_groups", (1,))):
+            if getattr(self.encoder, part) not in allowed:
                 raise KeyProblem(
                     f"encoder.{part}",
-                    f"encoder.{part} must be {off}, not {getattr(self.encoder, part)}: the encoder sees only the "
-                    "visible tokens, in random order, where a position means nothing; use decoder or context",
+                    f"encoder.{part} must be {' or '.join(map(str, allowed))}, not {getattr(self.encoder, part)}: the "
+                    "encoder sees only the visible tokens, in random order, where a position means nothing; use "
+                    "decoder or context",
                 )
-        return self
+
+    def _fits_rotary(self) -> None:
+        if self.position != "rotary":
+            return
+        head_size = self.width // self.num_heads
+        if head_size % 2 or head_size < 4:
+            raise KeyProblem("position", f"rotary needs heads of 4, 6, 8 ... channels, not {head_size}")
+        for segment in SEGMENTS:
+            if getattr(self, segment).normalization == "mediator":
+                raise MeaninglessCombination(
+                    "position",
+                    "rotary cannot stand with mediator, whose mediators are means of queries over many positions: "
+                    f"position must be table, or {segment}.normalization another",
+                )
+
+    def _fits_hybrid(self) -> None:
+        """Of two ways to write one design only the simpler is taken, so that it has one key."""
+        if self.softmax_every is None:
+            return
+        changed = {s: [block != getattr(self, s) for block in self.blocks(s)] for s in SEGMENTS}
+        if not any(map(any, changed.values())):
+            raise MeaninglessCombination("softmax_every", f"{self.softmax_every} changes no block: leave it out")
+        for segment, blocks in changed.items():
+            if all(blocks):
+                raise MeaninglessCombination(
+                    "softmax_every",
+                    f"{self.softmax_every} leaves no block of the {segment} as it says: "
+                    f"{segment}.normalization softmax is that design",
+                )

@@ -20,3 +20,10 @@ def flow_sigmas(steps: int) -> list[float]:
     if steps == 1:
         return [1.0, 0.0]
     return [(1000 - 999 * j / (steps - 1)) / 1000 for j in range(steps)] + [0.0]
+
+
+def flow_schedule(first: int, last: int | None, steps: int) -> list[int]:
+    """Euler steps of every autoregressive step: ⌊(T - T') (K - 1 - k) / (K - 1) + T'⌋, k < K; T without a last T'."""
+    if last is None or steps == 1:
+        return [first] * steps
+    return [last + (first - last) * (steps - 1 - k) // (steps - 1) for k in range(steps)]

@@ -1,6 +1,6 @@
 """How a model is trained, sampled, evaluated, logged and executed."""
 
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,9 @@ class TrainingConfig(Config):
     mask_ratio_std: PositiveFloat = 0.25
     init_from: InitConfig | None = None
     """Null: fresh weights, drawn from the seed."""
+    imported: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of published weights that `lab import` gave the cell. Nothing is trained then: the other values here are
+    the recipe that the experiment states for them, and nobody measured."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -52,6 +55,8 @@ class TrainingConfig(Config):
             raise KeyProblem(
                 "warmup_steps", f"warmup_steps must be at most steps ({self.steps}), not {self.warmup_steps}"
             )
+        if self.imported is not None and self.init_from is not None:
+            raise KeyProblem("init_from", "init_from must be null where weights are imported: nothing is trained")
         return self
 
 
@@ -60,12 +65,33 @@ class SamplingConfig(Config):
     """Steps S of the cosine count schedule; steps that would predict no token are left out."""
     flow_steps: Count = 25
     """Euler steps of the head for each token."""
+    flow_steps_last: Count | None = None
+    """Euler steps of the last autoregressive step, reached linearly from flow_steps; null for no change."""
     guidance_scale: PositiveFloat = 1.0
     """Classifier-free guidance at the last autoregressive step; 1 for none."""
     guidance_min: PositiveFloat = 1.0
     """Where the linear ramp of the guidance starts."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 computes in bfloat16; norms, the sums of residuals and the linear core stay float32."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, values: Any) -> Any:
+        """A change that changes nothing is none, so that equal samplers have equal keys."""
+        if not isinstance(values, dict) or values.get("flow_steps_last") is None:
+            return values
+        default = cls.model_fields["flow_steps"].default
+        same = values["flow_steps_last"] == values.get("flow_steps", default)
+        return values | {"flow_steps_last": None} if same or values.get("autoregressive_steps") == 1 else values
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.flow_steps_last or 0) > self.flow_steps:
+            raise KeyProblem(
+                "flow_steps_last",
+                f"flow_steps_last must be at most flow_steps ({self.flow_steps}), not {self.flow_steps_last}",
+            )
+        return self
 
 
 class Reads(NamedTuple):
@@ -117,3 +143,5 @@ class ExecutionConfig(Config):
     activation_checkpointing: Literal["none", "mlp", "block"] = "none"
     """What is computed again in the backward pass instead of kept: nothing, every MLP (as published for 512 px and
     up), or every block."""
+    accumulate: Count = 1
+    """Parts of a batch that a process takes one after the other, for one step of the optimizer: the memory of one."""

@@ -20,8 +20,15 @@ EIGHT_BIT_RULE = "round(127.5 x + 127.5), cut to 0 ... 255"
 HELD_OUT_A_CLASS = 50
 
 
-def load_dataset(config: DataConfig) -> Dataset:
-    """The data set of a config; the same images in the same split, always."""
+def load_dataset(config: DataConfig, *, pixels: bool = True) -> Dataset:
+    """The data set of a config; the same images in the same split, always.
+
+    With an autoencoder it has latents, and images for evaluation, which training does without: `pixels`.
+    """
+    if config.autoencoder is not None:
+        from lina_lab.data.latents import load_latents
+
+        return load_latents(config, pixels=pixels)._replace(name=config.name)
     return LOADERS[config.name](config)._replace(name=config.name)
 
 
@@ -57,5 +64,10 @@ LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three."""
+    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three.
+
+    What is uint8 stays as it is.
+    """
+    if images.dtype == torch.uint8:
+        return images
     return (127.5 * images + 127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)

@@ -4,7 +4,9 @@ The images are Apache-2.0 (packed/emoji-LICENSE.txt).
 """
 
 import csv
+import hashlib
 import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import torch
 from PIL import Image
 
 from lina_lab.config.data import DataConfig
-from lina_lab.data.examples import Dataset, Examples, from_uint8
+from lina_lab.data.examples import Dataset
+from lina_lab.data.pictures import Pictures, Pixels, split
 from lina_lab.data.pixels import squared
 from lina_lab.files import read_named
 
@@ -31,16 +34,24 @@ def emoji(config: DataConfig) -> Dataset:
     Raises:
         LabError: if a packed file is missing or damaged.
     """
+    return split(pictures(config), config.side)
+
+
+def pictures(config: DataConfig) -> Pictures:
+    """The emoji one by one, named by their code."""
     rows = names()
     sheet = Image.open(io.BytesIO(read_named(PACKED, "emoji-64", ".webp")[1])).convert("RGB")
-    pixels = torch.from_numpy(np.stack([_tile(sheet, index, config.side) for index in range(len(rows))]))
     categories = sorted({row["category"] for row in rows})
-    images = from_uint8(pixels)
-    labels = torch.tensor([categories.index(row["category"]) for row in rows])
-    captions = [row["name"] for row in rows]
-    outside = torch.tensor([row["split"] == "held-out" for row in rows])
-    everything = Examples(images, labels, captions)
-    return Dataset(everything.where(~outside), everything.where(outside))
+    read = partial(_tile, sheet, side=config.side)
+    return Pictures(
+        names=[row["code"] for row in rows],
+        labels=torch.tensor([categories.index(row["category"]) for row in rows]),
+        texts=[(row["name"],) for row in rows],
+        heldout=torch.tensor([row["split"] == "held-out" for row in rows]),
+        read=read,
+        checksum=lambda number: hashlib.sha256(read(number).tobytes()).hexdigest(),
+        stamp=lambda number: (0, 0),  # the package holds them
+    )
 
 
 def names() -> list[dict[str, str]]:
@@ -48,7 +59,7 @@ def names() -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(read_named(PACKED, "emoji", ".csv")[1].decode())))
 
 
-def _tile(sheet: Image.Image, index: int, side: int) -> np.ndarray:
+def _tile(sheet: Image.Image, index: int, side: int) -> Pixels:
     row, column = divmod(index, COLUMNS)
     left, top = column * SHEET_SIDE, row * SHEET_SIDE
     return np.asarray(squared(sheet.crop((left, top, left + SHEET_SIDE, top + SHEET_SIDE)), side))

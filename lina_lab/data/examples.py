@@ -12,7 +12,10 @@ from torch import Tensor
 
 
 class Examples(NamedTuple):
-    """Images (n, C, h, w) float32 in [-1, 1], labels (n,) int64 and, where the set has them, n captions."""
+    """Images (n, C, h, w), labels (n,) int64 and, where the set has them, n captions.
+
+    Images are float32 in [-1, 1]; beside latents, where only evaluation looks at them, uint8.
+    """
 
     images: Tensor
     labels: Tensor
@@ -24,11 +27,27 @@ class Examples(NamedTuple):
         return self._replace(images=self.images[mask], labels=self.labels[mask], captions=captions or ())
 
 
+class Latents(NamedTuple):
+    """What a model is trained on in place of pixels: latents (n, C, h, w) as it sees them, with labels or prompts."""
+
+    num_train: int
+    """Training examples."""
+    shape: tuple[int, int, int]
+    take: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Of indices (n,), noise (n, C, h, w) and uniform numbers (n,): samples of the posterior, and conditions with one
+    of the texts of each."""
+    heldout: Callable[[int], tuple[Tensor, Tensor]]
+    """At most so many, evenly spaced over the held-out split: means of the posterior, conditions of the first text."""
+    sha256: str
+    """Of the whole cache."""
+
+
 class Dataset(NamedTuple):
     """A training split and a held-out one.
 
     Of a set without end, `draw` gives the training examples of any indices (n,), each always the same, and `train` is
-    a sample of them for what needs one.
+    a sample of them for what needs one. Of a set with `latents` both splits are samples of its images, for what
+    compares images.
     """
 
     train: Examples
@@ -36,6 +55,7 @@ class Dataset(NamedTuple):
     draw: Callable[[Tensor], Examples] | None = None
     name: str = ""
     """What its classes are classes of."""
+    latents: Latents | None = None
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
@@ -44,7 +64,9 @@ def from_uint8(pixels: Tensor) -> Tensor:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 of all images, labels and captions of both splits, as hex."""
+    """SHA-256 of all images, labels and captions of both splits, as hex; of latents that of their cache."""
+    if dataset.latents is not None:
+        return dataset.latents.sha256
     found = hashlib.sha256()
     for part in (dataset.train, dataset.heldout):
         found.update(json.dumps([*part.images.shape, *part.captions]).encode())

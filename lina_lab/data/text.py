@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lina_lab.config.data import DataConfig, TextConfig
-from lina_lab.data.datasets import Examples
+from lina_lab.data.examples import Examples
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
@@ -48,12 +49,31 @@ def text_encoder(config: DataConfig) -> Encode:
     return lambda prompts: encode(prompts, words, tokens)
 
 
+@cache
+def frozen_features(text: TextConfig, device: torch.device) -> Callable[[Sequence[str]], Iterator[Tensor]]:
+    """From prompts to the features (t, F) of the tokens that each has, computed on a device and kept nowhere.
+
+    The encoder is loaded once a process.
+
+    Raises:
+        LabError: as `text_encoder`, when the features are asked for.
+    """
+    encoder = _Frozen(text, device)
+
+    def features(prompts: Sequence[str]) -> Iterator[Tensor]:
+        for first in range(0, len(prompts), BATCH):
+            for row in encoder.computed(prompts[first : first + BATCH]):
+                yield row[row.any(-1)]
+
+    return features
+
+
 class _Frozen:
     """A frozen Hugging Face encoder, loaded when a prompt is not in the cache."""
 
-    def __init__(self, text: TextConfig) -> None:
-        self.text, self.path = text, str(text.path)
-        self.folder = _cache() / "text" / _digest(self.path)[:16] / str(text.tokens)
+    def __init__(self, text: TextConfig, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008, a constant
+        self.text, self.path, self.device = text, str(text.path), device
+        self.folder = cache_folder() / "text" / encoder_digest(self.path)[:16] / str(text.tokens)
         self.features: dict[str, Tensor] = {}
         self.loaded: tuple[Any, Any] | None = None
 
@@ -67,7 +87,7 @@ class _Frozen:
         missing = [prompt for prompt in new if not self._kept(prompt).exists()]
         for first in range(0, len(missing), BATCH):
             chunk = missing[first : first + BATCH]
-            for prompt, features in zip(chunk, self._computed(chunk), strict=True):
+            for prompt, features in zip(chunk, self.computed(chunk), strict=True):
                 _save(self._kept(prompt), features.numpy())
         for prompt in new:
             self.features[prompt] = torch.from_numpy(np.load(self._kept(prompt)))
@@ -77,7 +97,8 @@ class _Frozen:
         return self.folder / f"{hashlib.sha256(prompt.encode()).hexdigest()}.npy"
 
     @torch.no_grad()
-    def _computed(self, prompts: Sequence[str]) -> Tensor:
+    def computed(self, prompts: Sequence[str]) -> Tensor:
+        """The features, whether they are kept or not."""
         tokenizer, model = self.loaded = self.loaded or _load(self.path)
         counts = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
         for prompt, count in zip(prompts, counts, strict=True):
@@ -85,11 +106,11 @@ class _Frozen:
                 most = f"{self.text.tokens} tokens (data.text.tokens)"
                 raise LabError(f"a prompt must have at most {most}, not {count}: {prompt[:60]}")
         inputs = tokenizer(list(prompts), padding="max_length", max_length=self.text.tokens, return_tensors="pt")
-        hidden = model(**inputs).last_hidden_state.float()  # (n, T, F)
+        hidden = model.to(self.device)(**inputs.to(self.device)).last_hidden_state.float().cpu()  # (n, T, F)
         if hidden.shape[-1] != self.text.features:
             raise LabError(f"data.text.features must be {hidden.shape[-1]} for {self.path}, not {self.text.features}")
         given = torch.tensor([bool(prompt.strip()) for prompt in prompts]).unsqueeze(-1)
-        return hidden * (inputs["attention_mask"] * given).unsqueeze(-1)
+        return hidden * (inputs["attention_mask"].cpu() * given).unsqueeze(-1)
 
 
 def _load(path: str) -> tuple[Any, Any]:
@@ -107,7 +128,7 @@ def _load(path: str) -> tuple[Any, Any]:
     return tokenizer, model.eval().requires_grad_(requires_grad=False)
 
 
-def _digest(path: str) -> str:
+def encoder_digest(path: str) -> str:
     """SHA-256 of an encoder: of all files of a folder, or of a hub id, whose files the hub's own cache keeps."""
     total = hashlib.sha256(path.encode() if not Path(path).is_dir() else b"")
     for file in _files(Path(path)):
@@ -121,7 +142,8 @@ def _files(folder: Path) -> Iterator[Path]:
     return iter(sorted(path for path in folder.rglob("*") if path.is_file())) if folder.is_dir() else iter(())
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where features and latents are kept: `LAB_CACHE`."""
     return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
 
 

@@ -1,7 +1,7 @@
 """One quiet style; the same design looks the same in every figure of every sweep.
 
 Normalization chooses the colour, convolution the line, gate the marker. The colours are Okabe and Ito's, which remain
-distinct for colour-blind readers (Okabe and Ito, "Color universal design", 2008).
+distinct for colour-blind readers (Okabe and Ito, "Color universal design", 2008), a grey and a dark wine.
 """
 
 import hashlib
@@ -14,13 +14,16 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lina_lab.config.experiment import LATER_OF_ATTENTION
 from lina_lab.config.sweep import Scalar
 from lina_lab.files import write_atomic
 
-COLOURS = {"division": "#0072B2", "subtraction": "#D55E00", "softmax": "#555555"}
+COLOURS = {"division": "#0072B2", "subtraction": "#D55E00", "softmax": "#555555", "mediator": "#882255"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = {0: (0, (4, 2)), 3: (0, (1, 1)), 5: "solid", 7: (0, (5, 1, 1, 1))}
-MARKERS = {"none": "o", "key": "<", "value": ">", "key_value": "s", "key_value_split": "D"}
+MARKERS = {"none": "o", "key": "<", "value": ">", "key_value": "s", "key_value_split": "D", "key_value_data": "P"}
+USUAL = LATER_OF_ATTENTION | {"position": "table", "softmax_every": None, "flow_steps_last": None}
+"""Values that a design has where nothing else is said: they change no look, so that a change of them always does."""
 SETTINGS: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -43,7 +46,7 @@ def design_style(values: Mapping[str, Scalar]) -> dict[str, Any]:
     known = {"normalization", "conv_kernel", "kv_gate"}
     normalization = values.get("normalization")
     colour = COLOURS.get(str(normalization), COLOURS["division"])
-    rest = {k: v for k, v in values.items() if k not in known}
+    rest = {k: v for k, v in values.items() if k not in known and (k not in USUAL or v != USUAL[k])}
     if rest:  # an axis without a look of its own: a stable choice among the other colours
         text = repr([normalization, *sorted(rest.items())])
         colour = OTHER_COLOURS[int(hashlib.sha256(text.encode()).hexdigest(), 16) % len(OTHER_COLOURS)]

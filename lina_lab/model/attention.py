@@ -4,7 +4,8 @@ Shapes: B batch, N tokens (prefix tokens, then a grid in raster order), D width,
 The parts of one axis share a signature; constants that differ stand in the tables, not in an `if`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,12 @@ from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import Backend
 from lina_lab.kernels import linear
 from lina_lab.kernels.availability import usable
-from lina_lab.kernels.convolution import depthwise_convolution
+from lina_lab.model.gates import KV_GATES, OUTPUT_GATES, GroupMemory, PositionGates
+from lina_lab.model.local import CONV_WEIGHTS, SEQUENCE_CONVS, Local
+from lina_lab.model.rotary import rotated
+
+NUM_MEDIATORS = 64
+"""As published, where the shortest sequence has 64 tokens; of a shorter sequence all tokens are mediators."""
 
 
 class Layout(NamedTuple):
@@ -41,6 +47,8 @@ class Normalization(NamedTuple):
     read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     feature_eps: float = 0.0
     float32: bool = True
+    all_queries: bool = False
+    """Whether what one query reads depends on the other queries."""
 
 
 def division(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
@@ -63,10 +71,18 @@ def softmax(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa:
     return F.scaled_dot_product_attention(q, k, v)
 
 
+def mediator(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa: ARG001, no key mean here either
+    """softmax(q cᵀ d^-1/2) softmax(c kᵀ d^-1/2) v, c the means of q over min(64, N) parts. LINA, variant linear7."""
+    count = min(NUM_MEDIATORS, q.shape[-2])
+    means = F.adaptive_avg_pool1d(q.flatten(0, 1).mT, count).mT.unflatten(0, q.shape[:2])  # (B, H, 64, d)
+    return F.scaled_dot_product_attention(q, means, F.scaled_dot_product_attention(means, k, v))
+
+
 NORMALIZATIONS: dict[str, Normalization] = {
     "division": Normalization(division, feature_eps=1e-6),
     "subtraction": Normalization(subtraction),
     "softmax": Normalization(softmax, float32=False),
+    "mediator": Normalization(mediator, float32=False, all_queries=True),
 }
 
 FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -74,15 +90,6 @@ FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu1": lambda u: F.elu(u) + 1,
     "identity": lambda u: u,
 }
-
-KV_GATES: dict[str, tuple[str, ...]] = {
-    "none": (),
-    "key": ("key",),
-    "value": ("value",),
-    "key_value": ("key", "value"),
-    "key_value_split": ("key", "mass", "value"),
-}
-"""The gates of each value: `key` scales the keys, in the normaliser too unless `mass` gates those."""
 
 
 def rows_at(positions: Tensor, like: Tensor) -> Tensor:
@@ -95,22 +102,38 @@ def take(x: Tensor, positions: Tensor) -> Tensor:
     return x.gather(1, rows_at(positions, x))
 
 
+def added(x: Tensor, tail: Tensor) -> Tensor:
+    """x (B, N, D) and, on its last L tokens, tail (B, L, D)."""
+    front = x.shape[1] - tail.shape[1]
+    return torch.cat([x[:, :front], x[:, front:] + tail], dim=1) if front else x + tail
+
+
 class Attention(nn.Module):
     """One attention of the family: (B, N, D) to (B, N, D).
 
-    The linear core runs in float32 whatever the model's precision (the published code does the same); the
-    convolution reads the input's grid tokens and is added to their output before the output projection.
+    The linear core runs in float32 whatever the model's precision (the published code does the same); local parts, the
+    convolutions, are added to what the heads have read, normalised and gated or not, before the output projection.
     """
 
-    def __init__(self, config: AttentionConfig, width: int, num_heads: int, layout: Layout | None) -> None:
-        """`layout` is needed where a position means something: for a convolution or gates.
+    def __init__(
+        self,
+        config: AttentionConfig,
+        width: int,
+        num_heads: int,
+        layout: Layout | None,
+        context_tokens: int | None = None,
+    ) -> None:
+        """`layout` is needed where a position means something: for a convolution of the grid, gates, memory groups.
+
+        `context_tokens` in front are what a fixed convolution along the sequence reaches; by default the prefix.
 
         Raises:
-            ValueError: if the config has a convolution or gates and there is no layout.
+            ValueError: if the config needs a layout and there is none.
         """
         super().__init__()
-        gates = KV_GATES[config.kv_gate]
-        if layout is None and (config.conv_kernel or gates):
+        gate = KV_GATES[config.kv_gate]
+        placed = config.conv_kernel or (gate.names and gate.build is PositionGates) or config.memory_groups > 1
+        if layout is None and placed:
             raise ValueError("a convolution or a gate needs a layout, and this segment has none")
         self.config, self.layout = config, layout
         self.num_heads, self.head_size = num_heads, width // num_heads
@@ -120,64 +143,83 @@ class Attention(nn.Module):
         self.feature_map = FEATURE_MAPS[config.feature_map]
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        self.gates = nn.ParameterDict()
-        self.conv: nn.Conv2d | None = None
-        if layout is not None:
-            gate_heads = num_heads if config.kv_gate_heads == "per_head" else 1
-            self.gates.update({name: nn.Parameter(torch.ones(gate_heads, layout.tokens)) for name in gates})
-            if config.conv_kernel:
-                self.conv = nn.Conv2d(width, width, config.conv_kernel, padding="same", groups=width)
+        layout = layout or Layout(0, 0, 0)
+        gate_heads = num_heads if config.kv_gate_heads == "per_head" else 1
+        self.gates = gate.build(gate.names, width, gate_heads, layout.tokens)
+        self.groups = GroupMemory(num_heads, config.memory_groups) if config.memory_groups > 1 else None
+        gated = OUTPUT_GATES[config.output_gate]
+        self.output_gate = gated(width) if gated else None
+        side, along = config.conv_kernel, SEQUENCE_CONVS[config.sequence_conv]
+        reach = layout.prefix if context_tokens is None else context_tokens
+        self.conv = CONV_WEIGHTS[config.conv_weights](side, width, num_heads, layout) if side else None
+        self.sequence_conv = along(width, num_heads, reach) if along else None
 
-    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        """(B, N, D) to (B, N, D); with `rows` (B, n), all of the grid, only these tokens of the result, (B, n, D)."""
+    def forward(self, x: Tensor, rows: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
+        """(B, N, D) to (B, N, D); with `rows` (B, n), all of the grid, only these tokens of the result, (B, n, D).
+
+        `turns` are rotary positions of all tokens, see `rotary.rotated`.
+        """
         self._check_length(x)
         kernels = self._uses_kernels(x)
-        local = self._local(x, kernels=kernels)
-        if rows is not None:
-            merged = self._read(*self._heads_of(x, rows))
-            return self.proj(merged if local is None else merged + take(local, rows - (x.shape[1] - local.shape[1])))
-        qkv = self.qkv(x)
-        if kernels:
-            return self.proj(self._read_by_kernels(qkv, local))
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
-        merged = self._read(q, k, v)
-        if local is not None:
-            prefix = x.shape[1] - local.shape[1]
-            merged = torch.cat([merged[:, :prefix], merged[:, prefix:] + local], dim=1)
-        return self.proj(merged)
+        gates = self._gates(x)
+        if rows is None and kernels and turns is None and self.output_gate is None:
+            qkv = self.qkv(x)
+            return self.proj(self._read_by_kernels(qkv, gates, self._local(x, qkv.chunk(3, -1)[2], kernels=True)))
+        queried = None if self.normalization.all_queries else rows
+        q, k, v = self._projected(x, queried)  # (B, n, D), (B, N, D), (B, N, D)
+        local = self._local(x, v, kernels=kernels)
+        merged = self._read(*self._heads(q, k, v, queried, turns), gates)
+        if rows is not None and queried is None:
+            merged = take(merged, rows)
+        if self.output_gate is not None:
+            merged = self.output_gate(merged, x if rows is None else take(x, rows))
+        if local is not None and rows is not None:
+            local = take(local, rows - (x.shape[1] - local.shape[1]))
+        return self.proj(merged if local is None else added(merged, local))
 
     def _uses_kernels(self, x: Tensor) -> bool:
-        """Softmax has none: torch's own is taken."""
-        if self.config.normalization not in linear.NORMALIZATIONS or self.backend == "torch":
+        """Softmax has none: torch's own is taken. Gates that differ between images they do not know."""
+        known = self.config.normalization in linear.NORMALIZATIONS and self.config.kv_gate != "key_value_data"
+        if not known or self.backend == "torch":
             return False
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        known = self.config.feature_map in linear.FEATURE_MAPS and usable(x.device, dtype, self.head_size)
-        return self.backend == "triton" or known
+        fits = self.config.feature_map in linear.FEATURE_MAPS and usable(x.device, dtype, self.head_size)
+        return self.backend == "triton" or fits
 
-    def _local(self, x: Tensor, *, kernels: bool) -> Tensor | None:
-        """The convolution of the grid, (B, height * width, D)."""
-        if self.conv is None or self.layout is None:
-            return None
-        if kernels and self.conv.bias is not None:
-            return depthwise_convolution(x, self.conv.weight, self.conv.bias, self.layout)
-        prefix, height, width = self.layout
-        grid = x[:, prefix:].mT.unflatten(-1, (height, width))  # (B, D, height, width)
-        return self.conv(grid).flatten(2).mT
+    def _gates(self, x: Tensor) -> dict[str, Tensor]:
+        """The weights of keys and values by name, (H or 1, N), or (B, H or 1, N) if they depend on the input."""
+        gates: dict[str, Tensor] = self.gates.weights(x)
+        return gates if self.groups is None else self.groups(gates, x.shape[1])
 
-    def _heads_of(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q of some tokens (B, H, n, d), k and v of all (B, H, N, d)."""
+    def _local(self, x: Tensor, v: Tensor, *, kernels: bool) -> Tensor | None:
+        """The convolutions of grid and sequence, (B, L, D): the sum of what there is, for the last L tokens."""
+        there: list[Local] = [part for part in (self.sequence_conv, self.conv) if part is not None]
+        parts = [part.local(x, v, kernels=kernels) for part in there]
+        return reduce(added, parts) if parts else None
+
+    def _projected(self, x: Tensor, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """q of some tokens (B, n, D), or of all; k and v of all (B, N, D)."""
+        if rows is None:
+            return self.qkv(x).chunk(3, dim=-1)
         width = x.shape[-1]
         (q_weight, kv_weight), (q_bias, kv_bias) = (t.split([width, 2 * width]) for t in self.qkv.parameters())
-        q = F.linear(take(x, rows), q_weight, q_bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        k, v = F.linear(x, kv_weight, kv_bias).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return q, k, v
+        return F.linear(take(x, rows), q_weight, q_bias), *F.linear(x, kv_weight, kv_bias).chunk(2, dim=-1)
 
-    def _read_by_kernels(self, qkv: Tensor, local: Tensor | None) -> Tensor:
+    def _heads(
+        self, q: Tensor, k: Tensor, v: Tensor, rows: Tensor | None, turns: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """q (B, H, n, d), k and v (B, H, N, d), q and k turned."""
+        q, k, v = (u.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for u in (q, k, v))
+        if turns is None:
+            return q, k, v
+        return rotated(q, turns if rows is None else turns[:, rows]), rotated(k, turns), v
+
+    def _read_by_kernels(self, qkv: Tensor, gates: Mapping[str, Tensor], local: Tensor | None) -> Tensor:
         """What `_read` does, and the sum with the convolution: each of q, k, v is read once, in place."""
         return linear.linear_core(
             qkv,
-            dict(self.gates.items()),
+            gates,
             local,
             num_heads=self.num_heads,
             normalization=self.config.normalization,
@@ -185,22 +227,24 @@ class Attention(nn.Module):
             feature_eps=self.normalization.feature_eps,
         )
 
-    def _read(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _read(self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
         """Feature map, gates and read-out, with heads merged: (B, n, D)."""
         q, k = (self.feature_map(u) + self.normalization.feature_eps for u in (q, k))
         dtype = q.dtype
         with torch.autocast(q.device.type, enabled=False):
             if self.normalization.float32:
                 q, k, v = (u.to(torch.promote_types(u.dtype, torch.float32)) for u in (q, k, v))
-            mass, key, value = (self._gated(k, "mass"), self._gated(k, "key"), self._gated(v, "value"))
-            out = self.normalization.read(q, key, value, mass if "mass" in self.gates else key)  # (B, H, n, d)
+            key, value = _gated(k, gates.get("key")), _gated(v, gates.get("value"))
+            mass = _gated(k, gates["mass"]) if "mass" in gates else key
+            out = self.normalization.read(q, key, value, mass)  # (B, H, n, d)
         return out.to(dtype).transpose(1, 2).flatten(2)
-
-    def _gated(self, u: Tensor, name: str) -> Tensor:
-        return u * self.gates[name].unsqueeze(-1).to(u.dtype) if name in self.gates else u  # gate (H, N, 1)
 
     def _check_length(self, x: Tensor) -> None:
         if self.layout is not None and x.shape[1] != self.layout.tokens:
             raise ValueError(
                 f"the sequence must have {self.layout.tokens} tokens as in {self.layout}, not {x.shape[1]}"
             )
+
+
+def _gated(u: Tensor, gate: Tensor | None) -> Tensor:
+    return u if gate is None else u * gate.unsqueeze(-1).to(u.dtype)  # gate (H, N, 1) or (B, H, N, 1)

@@ -27,19 +27,38 @@ class Block(nn.Module):
     """x ← x + LN(Attention(x)), then x ← x + LN(Mlp(x)): the norm sits on the branch's output, before the addition."""
 
     def __init__(
-        self, config: AttentionConfig, width: int, num_heads: int, mlp_ratio: int, layout: Layout | None
+        self,
+        config: AttentionConfig,
+        width: int,
+        num_heads: int,
+        mlp_ratio: int,
+        layout: Layout | None,
+        context_tokens: int | None = None,
     ) -> None:
         super().__init__()
-        self.attention = Attention(config, width, num_heads, layout)
+        self.attention = Attention(config, width, num_heads, layout, context_tokens)
         self.norm1 = nn.LayerNorm(width)
         self.mlp = Mlp(width, mlp_ratio * width)
         self.norm2 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        """(B, N, D) to (B, N, D); with `rows` (B, n) only these tokens of the result, (B, n, D)."""
-        attended = self.norm1(self.attention(x, rows))
+    def forward(self, x: Tensor, rows: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
+        """(B, N, D) to (B, N, D); with `rows` (B, n) only these tokens of the result, (B, n, D).
+
+        `turns` are rotary positions of all tokens.
+        """
+        attended = self.norm1(self.attention(x, rows=rows, turns=turns))
         x = (x if rows is None else take(x, rows)) + attended
         return x + self.norm2(self.mlp(x))
+
+
+class Stack(nn.Sequential):
+    """Blocks one after the other; of the last, only some `rows` of the result if they are given."""
+
+    def forward(self, x: Tensor, rows: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
+        *before, last = self
+        for block in before:
+            x = block(x, turns=turns)
+        return last(x, rows=rows, turns=turns)
 
 
 def sincos_table(height: int, width: int, channels: int) -> Tensor:

@@ -5,7 +5,7 @@ Shapes: B images, N tokens an image, R repeats of the loss, V values of a token.
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,8 +13,12 @@ from torch import Generator, Tensor
 
 from lina_lab.config.settings import TrainingConfig
 
-PURPOSES = ("mask_ratio", "mask", "noise", "time", "label_dropout")
-"""The streams of one training step."""
+BLOCK = 64
+"""Rows of a batch that are drawn together, from a stream of their own; fewer where an image has many tokens."""
+BLOCK_TOKENS = BLOCK * 256
+
+Streams = Callable[[str, int], Generator]
+"""The generators of one training step, by purpose and block of the batch."""
 
 
 def stream(seed: int, *purpose: str | int) -> Generator:
@@ -27,9 +31,9 @@ def stream(seed: int, *purpose: str | int) -> Generator:
     return Generator().manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1)
 
 
-def step_streams(seed: int, step: int) -> dict[str, Generator]:
-    """The generators of one training step, by purpose."""
-    return {purpose: stream(seed, purpose, step) for purpose in PURPOSES}
+def step_streams(seed: int, step: int) -> Streams:
+    """The generators of one training step."""
+    return lambda purpose, block: stream(seed, purpose, step, *([block] if block else []))
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -43,18 +47,41 @@ class Share(NamedTuple):
     rank: int = 0
     num_shares: int = 1
 
-    def of(self, rows: Tensor) -> Tensor:
-        """The rows (B / num_shares, ...) of (B, ...) that belong to this share.
+    def rows(self, batch: int) -> range:
+        """Which of `batch` rows belong to this share.
 
         Raises:
             ValueError: if the batch has no equal parts.
         """
-        if len(rows) % self.num_shares:
-            raise ValueError(f"{len(rows)} rows must be a multiple of {self.num_shares} shares")
-        return rows.chunk(self.num_shares)[self.rank]
+        if batch % self.num_shares:
+            raise ValueError(f"{batch} rows must be a multiple of {self.num_shares} shares")
+        size = batch // self.num_shares
+        return range(self.rank * size, (self.rank + 1) * size)
+
+    def split(self, parts: int) -> list["Share"]:
+        """The equal parts of this share, each a share of the batch."""
+        return [Share(self.rank * parts + part, self.num_shares * parts) for part in range(parts)]
+
+    def of(self, rows: Tensor) -> Tensor:
+        """The rows (B / num_shares, ...) of (B, ...) that belong to this share."""
+        own = self.rows(len(rows))
+        return rows[own.start : own.stop]
 
 
 WHOLE = Share()
+
+
+def drawn(batch: int, share: Share, draw: Callable[[int, int], Tensor], dim: int = 0, size: int = BLOCK) -> Tensor:
+    """What `draw(block, rows)` draws for the rows of a share of a batch in blocks of a size; rows lie along `dim`.
+
+    A block of the batch has a stream of its own and is always drawn whole: the rows do not depend on the number of
+    shares, and a share draws little more than its own.
+    """
+    rows = share.rows(batch)
+    blocks = range(rows.start // size, -(-rows.stop // size))
+    parts = [draw(block, min(size, batch - block * size)) for block in blocks]
+    whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+    return whole.narrow(dim, rows.start - blocks.start * size, len(rows))
 
 
 class TrainingDraws(NamedTuple):
@@ -71,31 +98,34 @@ class TrainingDraws(NamedTuple):
         keep, order, noise, time = (sent(tensor, device) for tensor in drawn)
         return TrainingDraws(keep, order, self.num_visible, noise, time)
 
-    def share(self, share: Share) -> "TrainingDraws":
-        """The draws of a share of the images, so that they do not depend on the number of shares."""
-        if share.num_shares == 1:
-            return self
-        batch = len(self.order)
-
-        def repeated(rows: Tensor) -> Tensor:  # (R B, ...)
-            return torch.cat([share.of(part) for part in rows.split(batch)])
-
-        keep, order = share.of(self.keep_label), share.of(self.order)
-        return TrainingDraws(keep, order, self.num_visible, repeated(self.noise), repeated(self.time_index))
-
 
 def training_draws(
-    config: TrainingConfig, batch: int, tokens: int, values: int, generators: Mapping[str, Generator]
+    config: TrainingConfig, batch: int, tokens: int, values: int, streams: Streams, share: Share = WHOLE
 ) -> TrainingDraws:
-    """The draws of one step. One mask ratio serves the whole batch, as published."""
-    repeated = (config.loss_repeat * batch, tokens)
-    normal = torch.randn(repeated, generator=generators["time"])
+    """The draws of a share of one step's batch. One mask ratio serves the whole batch.
+
+    (Published: one for each GPU's part of it.)
+    """
+    repeats, size = config.loss_repeat, max(1, min(BLOCK, BLOCK_TOKENS // tokens))
+
+    def uniform(purpose: str, *shape: int) -> Tensor:
+        def one(block: int, rows: int) -> Tensor:
+            return torch.rand(rows, *shape, generator=streams(purpose, block))
+
+        return drawn(batch, share, one, size=size)
+
+    def normal(purpose: str, *shape: int) -> Tensor:  # (R B, ...)
+        def repeated(block: int, rows: int) -> Tensor:
+            return torch.randn(repeats, rows, *shape, generator=streams(purpose, block))
+
+        return drawn(batch, share, repeated, dim=1, size=size).flatten(0, 1)
+
     return TrainingDraws(
-        keep_label=torch.rand(batch, generator=generators["label_dropout"]) > config.label_dropout,
-        order=torch.rand(batch, tokens, generator=generators["mask"]).argsort(dim=1),
-        num_visible=round((1 - _mask_ratio(config, generators["mask_ratio"])) * tokens),
-        noise=torch.randn(*repeated, values, generator=generators["noise"]),
-        time_index=time_index(normal),
+        keep_label=uniform("label_dropout") > config.label_dropout,
+        order=uniform("mask", tokens).argsort(dim=1),
+        num_visible=round((1 - _mask_ratio(config, streams("mask_ratio", 0))) * tokens),
+        noise=normal("noise", tokens, values),
+        time_index=time_index(normal("time", tokens)),
     )
 
 

@@ -11,21 +11,21 @@ Shapes: B images, P context tokens, N image tokens, n tokens in question, D widt
 """
 
 import re
-from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
-from lina_lab.config.model import AttentionConfig, ModelConfig
+from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.attention import Layout, rows_at, take
-from lina_lab.model.blocks import Block, sincos_table
-from lina_lab.model.draws import WHOLE, Share, TrainingDraws, stream, training_draws
+from lina_lab.model.blocks import Block, Stack, sincos_table
+from lina_lab.model.draws import WHOLE, Share, Streams, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 from lina_lab.model.prompts import LabelEmbedding, TextEmbedding
+from lina_lab.model.rotary import rotation
 
 
 class ContextQueries(nn.Module):
@@ -50,10 +50,27 @@ class ContextQueries(nn.Module):
         return self.bos + offset + self.position.to(self.bos.dtype)  # (P, D)
 
 
+class PlainQueries(nn.Module):
+    """bos alone, where rotary positions tell the context tokens from each other."""
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.bos = nn.Parameter(torch.empty(width))
+        self.tokens = grid[0] * grid[1]
+
+    def forward(self) -> Tensor:
+        return self.bos.repeat(self.tokens, 1)  # (P, D)
+
+
+QUERIES: dict[str, type[ContextQueries | PlainQueries]] = {"table": ContextQueries, "rotary": PlainQueries}
+
+
 class Lina(nn.Module):
     """The model: `loss` trains it, `sampler.sample` draws latents (B, C, h, w) from it."""
 
-    position: Tensor
+    position: Tensor | None
+    context_turns: Tensor | None
+    turns: Tensor | None
 
     def __init__(self, config: ModelConfig, data: DataShape, seed: int | None = None) -> None:
         """Weights are drawn from the seed; without one they stay as torch makes them, to be loaded over."""
@@ -63,30 +80,36 @@ class Lina(nn.Module):
         self.grid = (side, side)
         self.tokens, self.values = side * side, config.patch**2 * data.channels
         context_grid = near_square(config.context_tokens)
+        context_layout, layout = Layout(data.prompt_tokens, *context_grid), Layout(config.context_tokens, *self.grid)
 
         if data.text is None:
             self.label = LabelEmbedding(data.num_classes, width)
         else:
             self.text = TextEmbedding(data.text, width)
-        self.queries = ContextQueries(width, context_grid)
-        self.context = self._stack(config.context_depth, config.context, Layout(data.prompt_tokens, *context_grid))
+        self.queries = QUERIES[config.position](width, context_grid)
+        self.context = self._stack("context", context_layout)
         self.context_norm = nn.LayerNorm(width)
         # Frozen and unused, but published checkpoints hold it and published counts count it: the projection of a
         # previous frame, of which an image has none.
         self.context_patch = nn.Linear(4 * self.values, width).requires_grad_(requires_grad=False)
         self.patch = nn.Linear(self.values, width)
         self.mask_token = nn.Parameter(torch.empty(width))
-        self.register_buffer("position", sincos_table(*self.grid, width), persistent=False)  # (N, D)
-        self.encoder = self._stack(config.encoder_depth, config.encoder, None)
-        self.decoder = self._stack(config.decoder_depth, config.decoder, Layout(config.context_tokens, *self.grid))
+        table = config.position == "table"
+        head_size = width // config.num_heads
+        self.register_buffer("position", sincos_table(*self.grid, width) if table else None, persistent=False)  # (N, D)
+        for name, its_layout in (("context_turns", context_layout), ("turns", layout)):
+            self.register_buffer(name, None if table else rotation(*its_layout, head_size), persistent=False)
+        self.encoder = self._stack("encoder", None)
+        self.decoder = self._stack("decoder", layout)
         self.image_norm = nn.LayerNorm(width)
         self.head = FlowHead(self.values, width, config.head_width, config.head_depth)
         if seed is not None:
             initialise(self, seed)
 
-    def _stack(self, depth: int, attention: AttentionConfig, layout: Layout | None) -> nn.Sequential:
+    def _stack(self, segment: str, layout: Layout | None) -> Stack:
         c = self.config
-        return nn.Sequential(*(Block(attention, c.width, c.num_heads, c.mlp_ratio, layout) for _ in range(depth)))
+        shape = (c.width, c.num_heads, c.mlp_ratio, layout, c.context_tokens)
+        return Stack(*(Block(attention, *shape) for attention in c.blocks(segment)))
 
     @property
     def prompt(self) -> LabelEmbedding | TextEmbedding:
@@ -96,7 +119,7 @@ class Lina(nn.Module):
     def context_tokens(self, labels: Tensor) -> Tensor:
         """Context (B, P, D) of labels (B,), or of prompts (B, T) or (B, T, F): see `prompts`."""
         queries = self.queries().expand(len(labels), -1, -1)
-        x = self.context(torch.cat([self.prompt(labels), queries], dim=1))
+        x = self.context(torch.cat([self.prompt(labels), queries], dim=1), turns=self.context_turns)
         return self.context_norm(x[:, self.data.prompt_tokens :])
 
     def condition(self, tokens: Tensor, context: Tensor, visible: Tensor) -> Tensor:
@@ -110,8 +133,9 @@ class Lina(nn.Module):
     def encode(self, tokens: Tensor, context: Tensor, visible: Tensor) -> Tensor:
         """What the decoder reads, (B, P + N, D): context and grid, the visible tokens of it encoded."""
         num_context = context.shape[1]
-        tokens = tokens + self.position.to(tokens.dtype)
-        x = self.encoder(torch.cat([context, take(tokens, visible)], dim=1))
+        if self.position is not None:
+            tokens = tokens + self.position.to(tokens.dtype)
+        x = self.encoder(torch.cat([context, take(tokens, visible)], dim=1), turns=self._turns_of(visible))
         grid = tokens.scatter(1, rows_at(visible, tokens), x[:, num_context:].to(tokens.dtype))  # (B, N, D)
         return torch.cat([x[:, :num_context], grid], dim=1)
 
@@ -121,11 +145,17 @@ class Lina(nn.Module):
         Then the last block computes no other token: half of a shallow decoder.
         """
         num_context = x.shape[1] - self.tokens
-        if wanted is None:
-            return self.image_norm(self.decoder(x)[:, num_context:])
-        for block in self.decoder[:-1]:
-            x = block(x)
-        return self.image_norm(self.decoder[-1](x, wanted + num_context))
+        rows = None if wanted is None else wanted + num_context
+        x = self.decoder(x, rows=rows, turns=self.turns)
+        return self.image_norm(x if wanted is not None else x[:, num_context:])
+
+    def _turns_of(self, visible: Tensor) -> Tensor | None:
+        """Rotary positions of what the encoder sees, the context and the visible tokens, (2, B, P + n, d / 2)."""
+        if self.turns is None:
+            return None
+        num_context = self.turns.shape[1] - self.tokens
+        front = torch.arange(num_context, device=visible.device).expand(len(visible), -1)
+        return self.turns[:, torch.cat([front, visible + num_context], dim=1)]
 
     def patchify(self, latent: Tensor) -> Tensor:
         """(B, C, h, w) to tokens (B, N, V): raster order, values by row in patch, column in patch, channel."""
@@ -143,7 +173,7 @@ class Lina(nn.Module):
         self,
         batch: tuple[Tensor, Tensor],
         training: TrainingConfig,
-        generators: Mapping[str, Generator],
+        streams: Streams,
         share: Share = WHOLE,
     ) -> Tensor:
         """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and their labels or prompts.
@@ -151,8 +181,9 @@ class Lina(nn.Module):
         Of a share of a batch it is that share's; the mean over the shares is the loss of the batch.
         """
         latent, labels = batch
-        draws = training_draws(training, len(latent) * share.num_shares, self.tokens, self.values, generators)
-        return self.loss_of_draws(latent, labels, draws.share(share).to(latent.device))
+        images = len(latent) * share.num_shares
+        draws = training_draws(training, images, self.tokens, self.values, streams, share)
+        return self.loss_of_draws(latent, labels, draws.to(latent.device))
 
     def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
         """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""
@@ -198,7 +229,7 @@ def initialise(model: Lina, seed: int) -> None:
     Linear and convolution: uniform in ±1/√fan_in, weight and bias, with these exceptions: label table, words, fixed
     text rows, bos, mask token and the weights of the head's time projector N(0, 0.02²); the head's patch bias, all its
     modulations and its output 0, so that at the start every head block is the identity and the velocity 0. LayerNorm
-    stays at 1 and 0, gates at 1.
+    stays at 1 and 0, gates and the weight of the output gate's norm at 1, logits of memory groups at 0.
     """
     if model.data.text is not None:
         model.text.null.normal_(0, 0.02, generator=stream(seed, "init", "text.null"))
@@ -210,6 +241,6 @@ def initialise(model: Lina, seed: int) -> None:
                 parameter.zero_()
             elif name in NORMAL:
                 parameter.normal_(0, 0.02, generator=generator)
-            elif isinstance(module, (nn.Linear, nn.Conv2d)):
+            elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
                 bound = module.weight[0].numel() ** -0.5
                 parameter.uniform_(-bound, bound, generator=generator)

@@ -1,8 +1,8 @@
 """The sampler: sets of tokens one after the other, the tokens of a set together by Euler steps of the flow head.
 
 A step encodes what is known, and then decodes and denoises the next set. Its second part has the same shapes in every
-step once all sets are as wide as the widest: then one CUDA graph serves all steps. Nothing in the loop waits for the
-device.
+step once all sets are as wide as the widest: then one CUDA graph serves all steps with the same number of Euler steps.
+Nothing in the loop waits for the device, but where that number changes.
 
 Shapes: B images, P context tokens, N image tokens, n tokens in question, D width, V values of a token.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
+from lina_lab.config.schedule import count_schedule, flow_schedule, flow_sigmas, guidance_ramp
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.model.attention import rows_at, take
 from lina_lab.model.draws import sampling_draws
@@ -57,11 +57,11 @@ def sample_of_draws(
     copies = 2 if any(scale != 1 for scale in ramp) else 1
     if copies == 2:
         labels = torch.cat([labels, model.prompt.nothing(labels)])
+    flow_steps = flow_schedule(config.flow_steps, config.flow_steps_last, len(counts))
     scales = torch.tensor(ramp, dtype=noise.dtype, device=noise.device)
     static = noise.is_cuda if static is None else static
     with torch.autocast(noise.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         context = model.context_tokens(labels)
-        predict = _predictor(model, config.flow_steps, noise.device)
         tokens = model.mask_token.expand(len(order), model.tokens, -1)
         latent = torch.zeros_like(noise)  # (B, N, V)
         known = 0
@@ -71,8 +71,10 @@ def sample_of_draws(
             visible, wanted = order[:, :known], order[:, first : first + width]
             x = model.encode(tokens.repeat(copies, 1, 1), context, visible.repeat(copies, 1))
             inputs = (x, wanted.repeat(copies, 1), take(noise, wanted), scales[step])
-            if static and step == 0:
-                predict = graphed(predict, *inputs)
+            if step == 0 or flow_steps[step] != flow_steps[step - 1]:
+                predict = _predictor(model, flow_steps[step], noise.device)
+                if static:
+                    predict = graphed(predict, *inputs)
             new = slice(known - first, known - first + count)
             predicted, wanted = predict(*inputs)[:, new], wanted[:, new]  # (B, n, V), (B, n)
             latent = latent.scatter(1, rows_at(wanted, latent), predicted)

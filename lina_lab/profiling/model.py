@@ -28,7 +28,7 @@ from lina_lab.training.train import build_model
 
 STACKS = ("context", "encoder", "decoder")
 WITHIN = {"attention": 1, "mlp": 1, "norm1": 2}
-"""Parts of a block, and how many a block has of each; the first block of a stack is measured for all."""
+"""Parts of a block, and how many a block has of each; the first block of a stack is measured for all of its design."""
 WHOLE = "training forward and backward"
 TRAINING = 3
 """Forwards that forward and backward cost, in multiply-adds."""
@@ -125,23 +125,26 @@ class Step:
 
     def part_subjects(self, parts: list[Part]) -> dict[str, Callable[[], Subject]]:
         """What makes a subject of each part, with the inputs that it has in this step."""
-        inputs: dict[str, tuple[Tensor, ...]] = {}
+        inputs: dict[str, tuple[tuple[Tensor, ...], dict[str, Tensor | None]]] = {}
         modules = {part.module: self.model.get_submodule(part.module) for part in parts}
         hooks = [
-            module.register_forward_pre_hook(lambda _, given, name=name: inputs.setdefault(name, given) and None)
+            module.register_forward_pre_hook(
+                lambda _, given, named, name=name: inputs.setdefault(name, (given, named)) and None, with_kwargs=True
+            )
             for name, module in modules.items()
         ]
         self.loss()
         for hook in hooks:
             hook.remove()
-        return {part.label: partial(self._part, modules[part.module], inputs[part.module]) for part in parts}
+        return {part.label: partial(self._part, modules[part.module], *inputs[part.module]) for part in parts}
 
-    def _part(self, module: nn.Module, given: tuple[Tensor, ...]) -> Subject:
-        inputs = [x.detach().clone().requires_grad_() for x in given if x is not None]
+    def _part(self, module: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor | None]) -> Subject:
+        """`named` inputs, rotary positions, have no gradient."""
+        inputs = [x.detach().clone().requires_grad_() for x in given]
 
         def forward() -> Tensor:
             with self.autocast():
-                return module(*inputs)
+                return module(*inputs, **named)
 
         return Subject(forward, torch.ones_like(forward().detach()), list(module.parameters()), inputs)
 
@@ -177,10 +180,13 @@ def fixed_draws(experiment: Experiment, batch: int) -> TrainingDraws:
 
 def _parts(experiment: Experiment) -> Iterator[Part]:
     for stack in STACKS:
-        depth = getattr(experiment.model, f"{stack}_depth")
         yield Part(stack, stack, 1)
-        for name, each in WITHIN.items():
-            yield Part(f"{stack}: {name.rstrip('1')}", f"{stack}.0.{name}", each * depth)
+        blocks = experiment.model.blocks(stack)
+        for design in dict.fromkeys(blocks):
+            label = stack if design == getattr(experiment.model, stack) else f"{stack}, softmax blocks"
+            for name, each in WITHIN.items():
+                first = f"{stack}.{blocks.index(design)}.{name}"
+                yield Part(f"{label}: {name.rstrip('1')}", first, each * blocks.count(design))
     yield Part("head", "head", 1)
 
 

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, with_values
-from lina_lab.cost import training_flops
+from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger import ENDED, is_done, read_state
 from lina_lab.plans import load_plan
+
+GPU_TFLOPS = 400.0
+"""What a GPU is taken to keep up: two fifths of an H100's 989 dense bf16 TFLOP/s. An assumption, not a measurement."""
 
 
 class Hours(NamedTuple):
@@ -38,6 +41,12 @@ def hours(todo: list[Experiment], slots: int, timed: Callable[[Experiment], floa
             seconds[size], flops[size] = timed(experiment), cost
         times.append(seconds[size] * cost / flops[size])
     return Hours(max([sum(times) / slots, *times], default=0.0) / 3600, seconds)
+
+
+def gpu_hours(experiment: Experiment, tflops: float = GPU_TFLOPS) -> float:
+    """Hours of one GPU at so many TFLOP/s for the training and the images of an evaluation, by their FLOPs alone."""
+    flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
+    return flops / (tflops * 1e12) / 3600
 
 
 def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Hours]) -> None:

@@ -42,7 +42,8 @@ def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
         "lab.attempt": str(state.get("attempt", 1)),
         "lab.commit": commit,
         "lab.state": state["state"],
-        "mlflow.runName": cell.label,
+        # Nothing tells a single cell from others: MLflow would make up a name, and store two.
+        "mlflow.runName": cell.label or plan.name,
     }
     axes = {name: _text(value) for name, value in cell.values.items()}
     return Facts(state["state"], [*rows, *_last_rows(result, rows)], _config(folder) | axes, tags)

@@ -148,7 +148,7 @@ class View:
             run = None
         if run is None:
             start = _milliseconds(facts.rows[0].time) if facts.rows else None
-            run = self._create(facts.tags, cell.label, start)
+            run = self._create(facts.tags, facts.tags["mlflow.runName"], start)
             self.found[cell.key] = run
         return run
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lina_lab.errors import LabError
-from lina_lab.training.sharded import placed, whole
+from lina_lab.training.parts import Rows
+from lina_lab.training.sharded import placed
 
 
 class AveragedWeights(pl.Callback):
@@ -20,8 +21,8 @@ class AveragedWeights(pl.Callback):
     def __init__(self, decay: float, every: int) -> None:
         self.decay, self.every = decay, every
         self.average: dict[str, Tensor] = {}
-        self.loaded: dict[str, Tensor] = {}
-        """Whole tensors of a checkpoint, until the weights have their place."""
+        self.loaded: dict[str, Tensor | Rows] = {}
+        """Of a checkpoint, until the weights have their place."""
         self.num_updates = 0
 
     @torch.no_grad()
@@ -36,8 +37,15 @@ class AveragedWeights(pl.Callback):
         self.loaded = {}
 
     @torch.no_grad()
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        if (trainer.global_step - 1) % self.every:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or (trainer.global_step - 1) % self.every:
             return
         weights: list[Tensor] = [weight for _, weight in pl_module.named_parameters()]
         # One operation for all: on a GPU one for each of hundreds of tensors would take longer than the step.
@@ -62,9 +70,7 @@ class AveragedWeights(pl.Callback):
             self.average[name].copy_(live)
 
     def state_dict(self) -> dict[str, Any]:
-        """Whole tensors, so that another number of processes can continue."""
-        average = {name: whole(tensor).cpu() for name, tensor in self.average.items()}
-        return {"average": average, "num_updates": self.num_updates}
+        return {"average": self.average, "num_updates": self.num_updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loaded, self.num_updates = state_dict["average"], state_dict["num_updates"]

@@ -1,19 +1,40 @@
 """The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
 
-from collections.abc import Callable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lina_lab.data.ahead import ahead
 from lina_lab.data.datasets import Dataset, Examples
-from lina_lab.model.draws import WHOLE, Share, sent, stream
+from lina_lab.data.examples import Latents
+from lina_lab.model.draws import BLOCK, WHOLE, Share, drawn, sent, stream
 
 ENDLESS = 2**40
 """Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
 seeds that are 2^22 apart begin at the same."""
 
-Pick = Callable[[Tensor], tuple[Tensor, Tensor]]
+AHEAD = 2
+"""Batches that a thread reads and draws while a step computes, where they come from a disk."""
+
+
+BLOCK_VALUES = BLOCK * 16**3
+"""Of a block of posterior draws at most: 64 images of the published 256 px latents, 4 of 1024 px."""
+
+
+class Place(NamedTuple):
+    """Where in which training a batch stands; this is a `share` of it."""
+
+    seed: int
+    step: int
+    share: Share
+
+
+Pick = Callable[[Tensor, Place], tuple[Tensor, Tensor]]
 
 
 class Batches:
@@ -23,36 +44,72 @@ class Batches:
     """
 
     def __init__(
-        self, pick: Pick, count: int | None, batch_size: int, seed: int, start: int = 0, share: Share = WHOLE
+        self,
+        pick: Pick,
+        count: int | None,
+        batch_size: int,
+        seed: int,
+        start: int = 0,
+        shares: Sequence[Share] = (WHOLE,),
+        depth: int = 0,
     ) -> None:
-        """`batch_size` counts the images of all shares; this one gets its part of every batch."""
+        """`batch_size` counts the images of all processes; of every batch come the `shares`, `depth` of them ahead."""
         self.pick, self.count, self.batch_size = pick, count, batch_size
-        self.seed, self.start, self.share = seed, start, share
+        self.seed, self.start, self.shares, self.depth = seed, start, shares, depth
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        step = self.start
-        while True:
-            yield self.pick(self.share.of(batch_indices(self.count, self.batch_size, self.seed, step)))
-            step += 1
+        places = (Place(self.seed, step, share) for step in itertools.count(self.start) for share in self.shares)
+        return ahead(self._of, places, self.depth) if self.depth else map(self._of, places)
+
+    def _of(self, place: Place) -> tuple[Tensor, Tensor]:
+        indices = batch_indices(self.count, self.batch_size, self.seed, place.step)
+        return self.pick(place.share.of(indices), place)
 
 
 def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: torch.device) -> tuple[Pick, int | None]:
-    """What gives training examples by index, and how many there are; a set with an end stays on the device."""
+    """What gives training examples by index, and how many there are; a set with an end stays on the device.
+
+    Latents stay on the disk.
+    """
     draw = dataset.draw
+    if dataset.latents is not None:
+        return _posterior(dataset.latents, device), dataset.latents.num_train
     if draw is None:
         images, labels = dataset.train.images.to(device), condition(dataset.train).to(device)
 
-        def kept(index: Tensor) -> tuple[Tensor, Tensor]:
+        def kept(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
             index = sent(index, device)
             return images[index], labels[index]
 
         return kept, len(images)
 
-    def drawn(index: Tensor) -> tuple[Tensor, Tensor]:
+    def endless(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
         examples = draw(index)
         return sent(examples.images, device), sent(condition(examples), device)
 
-    return drawn, None
+    return endless, None
+
+
+def _posterior(latents: Latents, device: torch.device) -> Pick:
+    """Samples of the posterior, whose draws are a function of seed and step, however many shares there are."""
+    size = max(1, min(BLOCK, BLOCK_VALUES // math.prod(latents.shape)))
+
+    def sampled(index: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # a thread begins on the first one
+        seed, step, share = place
+        batch = len(index) * share.num_shares
+
+        def noise(block: int, rows: int) -> Tensor:
+            return torch.randn(rows, *latents.shape, generator=stream(seed, "posterior", step, block))
+
+        def choice(block: int, rows: int) -> Tensor:
+            return torch.rand(rows, generator=stream(seed, "text", step, block))
+
+        images, labels = latents.take(index, drawn(batch, share, noise, size=size), drawn(batch, share, choice))
+        return sent(images, device), sent(labels, device)
+
+    return sampled
 
 
 def batch_indices(count: int | None, batch_size: int, seed: int, step: int) -> Tensor:

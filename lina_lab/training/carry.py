@@ -4,6 +4,7 @@ Position tables are made for the new grid, sequence lengths follow it, and what 
 starts anew or is interpolated; every other tensor is carried over as it is.
 """
 
+import re
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from lina_lab.model.lina import Lina
 from lina_lab.training.trained import load_trained
 
 Grid = tuple[int, int]
+GATE = re.compile(r"\.gates\.\w+$")
+"""A gate laid along positions; the maps of gates from data are named `gates.key.weight` and are carried like any."""
 
 
 @torch.no_grad()
@@ -29,7 +32,7 @@ def carry(model: Lina, init: InitConfig, source: Lina) -> None:
     """
     weights = source.state_dict()
     for name, tensor in model.state_dict().items():
-        if ".gates." in name and (name not in weights or weights[name].shape != tensor.shape):
+        if GATE.search(name) and (name not in weights or weights[name].shape != tensor.shape):
             tensor.copy_(_gate(name, tensor, weights.get(name), init, source, model))
         elif name not in weights or weights[name].shape != tensor.shape:
             found = tuple(weights[name].shape) if name in weights else "none"

@@ -1,5 +1,6 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import math
 import shutil
 import threading
 import time
@@ -24,9 +25,10 @@ from lina_lab.training.drawer import draw_set, drawer
 from lina_lab.training.drawn import DrawnSet, Progress, write_set
 from lina_lab.training.group import train_together
 from lina_lab.training.images import beside, requests
+from lina_lab.training.imported import imported_from
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, device, find_start, train
-from lina_lab.training.trained import Trained, keep_trained, load_trained, training_seconds, weights_digest
+from lina_lab.training.trained import Trained, keep_trained, load_trained, remedy, training_seconds, weights_digest
 
 
 def run_cell(
@@ -42,7 +44,7 @@ def run_cell(
     experiment = read_experiment(folder)
     group.check(experiment)
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
-    dataset = load_dataset(experiment.data)
+    dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
     check_enough(dataset, extractor, experiment.evaluation)
     reference = load_reference(experiment.evaluation, extractor)
@@ -53,8 +55,8 @@ def run_cell(
         write_atomic(folder / "diff.patch", uncommitted_diff())
     try:
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
-        seconds = {"training": trained.seconds}
-        result = describe(experiment) | {"seconds": seconds, "provenance": record}
+        seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
+        result = describe(experiment) | imported_from(folder) | {"seconds": seconds, "provenance": record}
         if trained.diverged_at is not None:
             at = trained.diverged_at
             seen = at * experiment.training.batch_size
@@ -101,10 +103,12 @@ def check_same_data(folder: Path, dataset: Dataset) -> None:
 def _trained(
     folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event, until: int, group: Group
 ) -> Trained:
-    """Train, unless an earlier attempt has: then its weights, and its metrics without those of an evaluation."""
+    """Train, unless an earlier attempt or an import has: then its weights, and its metrics without an evaluation's."""
     seconds = training_seconds(folder)
     if seconds is not None:
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
+    elif experiment.training.imported is not None:
+        raise LabError(f"{folder}: has no whole weights: {remedy(experiment)}")
     elif group.size == 1:
         trained = train(folder, experiment, dataset, stop, until)
         if trained.diverged_at is None:

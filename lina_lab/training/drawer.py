@@ -17,6 +17,7 @@ import torch
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.ledger import read_experiment
 from lina_lab.model.lina import Lina
@@ -31,6 +32,7 @@ GRACE_SECONDS = 10.0
 def drawer(experiment: Experiment, model: Lina, dataset: Dataset, check: Callable[[], None] = lambda: None) -> Draw:
     """What draws the images of an experiment; `check` is called after every autoregressive step, and may raise."""
     _, condition = requests(experiment, dataset)
+    decode = decoder(experiment.data, next(model.parameters()).device)
 
     def draw(first: int, last: int, progress: Callable[[float], None]) -> torch.Tensor:
         def step_done(share: float) -> None:
@@ -38,7 +40,7 @@ def drawer(experiment: Experiment, model: Lina, dataset: Dataset, check: Callabl
             progress(share)
 
         some, numbers = condition[first:last], range(first, last)
-        return generate(model, some, experiment.sampling, experiment.seed, step_done, numbers)
+        return generate(model, some, experiment.sampling, experiment.seed, step_done, numbers, decode=decode)
 
     return draw
 
@@ -127,7 +129,7 @@ def main() -> None:
     drawn = DrawnSet(Path(folder), experiment.evaluation.num_samples)
     # `device` of train.py says the same, and would bring Lightning, which takes seconds to import.
     model = load_trained(Path(cell))[1].to("cuda" if torch.cuda.is_available() else "cpu")
-    draw = drawer(experiment, model, load_dataset(experiment.data))
+    draw = drawer(experiment, model, load_dataset(experiment.data, pixels=False))
     draw_missing(drawn, draw, lambda progress: None, float(first))
 
 

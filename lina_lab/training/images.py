@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import SamplingConfig
+from lina_lab.data.autoencoder import Decode, pixels
 from lina_lab.data.datasets import Dataset, Examples, to_uint8
 from lina_lab.data.text import conditions
 from lina_lab.evaluation.measure import Request, requested
@@ -19,6 +20,9 @@ from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import Progress, sample
 
 SAMPLING_BATCH = 250
+"""Images that are drawn together at most."""
+SAMPLING_TOKENS = SAMPLING_BATCH * 320
+"""Tokens in the decoder's sequences of a batch at most: 250 images of 256 px, 15 of 1024 px."""
 
 
 def generate(
@@ -29,25 +33,34 @@ def generate(
     progress: Callable[[float], None] = lambda share: None,
     numbers: Sequence[int] | None = None,
     watch: Progress = lambda step, steps, latent: None,
+    decode: Decode = pixels,
 ) -> Tensor:
-    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every `SAMPLING_BATCH` of them.
+    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every batch of them.
 
     Each has a generator of its own, named by its number (0 to n - 1 by default): what is drawn beside it, and how many
-    at once, does not matter.
+    at once, does not matter. `decode` turns latents into images: see `decoder`.
+
+    Raises:
+        ValueError: if the images are not of the side that the model's data have: the autoencoder is missing.
     """
     numbers = range(len(condition)) if numbers is None else numbers
     device = next(model.parameters()).device
+    batch = max(1, min(SAMPLING_BATCH, SAMPLING_TOKENS // (model.config.context_tokens + model.tokens)))
     images = []
-    for first in range(0, len(condition), SAMPLING_BATCH):
-        chunk = condition[first : first + SAMPLING_BATCH]
-        generators = [stream(seed, "sample", number) for number in numbers[first : first + SAMPLING_BATCH]]
+    for first in range(0, len(condition), batch):
+        chunk = condition[first : first + batch]
+        generators = [stream(seed, "sample", number) for number in numbers[first : first + batch]]
 
         def step_done(step: int, steps: int, latent: Tensor, first: int = first, size: int = len(chunk)) -> None:
             progress((first + size * step / steps) / len(condition))
             watch(step, steps, latent)
 
-        images.append(to_uint8(sample(model, chunk.to(device), sampling, generators, step_done).float().cpu()))
-    return torch.cat(images)
+        latents = sample(model, chunk.to(device), sampling, generators, step_done).float()
+        images.append(to_uint8(decode(latents).cpu()))
+    whole, side = torch.cat(images), model.data.side * model.data.stride
+    if whole.shape[-1] != side:
+        raise ValueError(f"images must have side {side}, not {whole.shape[-1]}: latents want a decoder")
+    return whole
 
 
 def requests(experiment: Experiment, dataset: Dataset) -> tuple[Request, Tensor]:

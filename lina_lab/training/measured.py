@@ -7,6 +7,7 @@ The id is of everything that a measurement depends on, so that one that is there
 machines that are asked for the same one draw its images together; one of them then measures, and the others wait.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -84,7 +85,7 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     experiment = with_sections(own, changes | ({} if seed is None else {"seed": seed}))
     extractor = load_extractor(experiment.evaluation.extractor)
     reference = load_reference(experiment.evaluation, extractor)
-    dataset = load_dataset(experiment.data)
+    dataset = load_dataset(experiment.data, pixels=reference is None)
     check_same_data(folder, dataset)
     check_enough(dataset, extractor, experiment.evaluation)
     return Subject(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)
@@ -135,7 +136,8 @@ def _draw_and_measure(
         with claimed:
             if not over():
                 _measure(subject, drawn, path, exports)
-            claimed.end("done")
+            with contextlib.suppress(FileNotFoundError):  # who saw the record may have removed the folder
+                claimed.end("done")
     shutil.rmtree(drawn.folder, ignore_errors=True)  # another machine may do so too
 
 

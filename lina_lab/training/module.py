@@ -1,12 +1,13 @@
 """The LightningModule: a finished model, its optimizer and its held-out loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.optim import Optimizer
 
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.blocks import Block
@@ -26,12 +27,15 @@ class LinaModule(pl.LightningModule):
         training: TrainingConfig,
         seed: int,
         validate: Callable[[Lina, Batch, int], None],
-        share: Share = WHOLE,
+        shares: Sequence[Share] = (WHOLE,),
     ) -> None:
-        """`validate(model, held_out, step)` is called with the averaged weights in place; batches are a `share`."""
+        """`validate(model, held_out, step)` is called with the averaged weights in place.
+
+        Batches are the `shares` of a whole one, in turn; their mean gradient makes a step of the optimizer.
+        """
         super().__init__()
         self.model, self.training_config, self.seed, self.validate = model, training, seed, validate
-        self.share = share
+        self.shares = shares
 
     def configure_model(self) -> None:
         """Shard the weights over the processes, where the strategy has a mesh of them (fsdp)."""
@@ -45,10 +49,25 @@ class LinaModule(pl.LightningModule):
         fully_shard(self.model, mesh=mesh, reshard_after_forward=True)
         register_fsdp_forward_method(self.model, "loss")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002, Lightning's signature
-        return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), self.share)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        share = self.shares[batch_idx % len(self.shares)]
+        return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), share)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        """Lightning's own refuses a fused optimizer in bf16, where it need not: nothing scales these gradients."""
+        if self.training_config.gradient_clip is not None:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.training_config.gradient_clip)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning counts batches; a cell may go on with another number of them a step."""
+        counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        batches = checkpoint["global_step"] * len(self.shares)
+        for count in (counts["total"], counts["current"]):
+            more = batches - count["ready"]
+            count.update({name: number + more for name, number in count.items()})
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002, Lightning's signature
         self.validate(self.model, batch, self.global_step)
 
     def configure_optimizers(self) -> Any:

@@ -42,7 +42,9 @@ def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> N
         threading.Thread(target=_watch, args=(folder, attempt, stop), daemon=True).start()
     try:
         experiment = read_experiment(folder)
-        trained = train(folder, experiment, load_dataset(experiment.data), stop, until, start, group, rank)
+        trained = train(
+            folder, experiment, load_dataset(experiment.data, pixels=False), stop, until, start, group, rank
+        )
         if rank == 0:
             if trained.diverged_at is None:
                 keep_trained(folder, trained)

@@ -3,7 +3,6 @@
 import signal
 import threading
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ import torch
 from torch import Tensor
 
 from lina_lab.config.experiment import Experiment
+from lina_lab.files import remove
 from lina_lab.ledger import append_metrics, write_state
+from lina_lab.training.parts import undamaged_step
 
 KEPT_CHECKPOINTS = 2
 
@@ -31,10 +32,13 @@ class Recorder(pl.Callback):
             experiment.logging.checkpoint_every,
         )
         self.steps = experiment.training.steps
-        self.batch_size = experiment.training.batch_size
+        self.parts: list[Tensor] = []
+        """Losses of the parts of a batch that were seen so far."""
+        self.losses: list[Tensor] = []
+        """Of this process and the steps since they were last taken together; on the device, so that nothing waits."""
         self.loss_sum: Tensor | float = 0.0
-        self.first_bad = torch.tensor(-1)
-        """The first step with a loss that is not finite; -1 while there is none. Kept on the device: no waiting."""
+        self.first_bad = -1
+        """The first step with a loss that is not finite; -1 while there is none."""
         self.diverged_at: int | None = None
         self.handler = signal.getsignal(signal.SIGTERM)
         self.started, self.start_step, self.written = 0.0, 0, 0.0
@@ -45,9 +49,8 @@ class Recorder(pl.Callback):
     def seconds(self) -> float:
         return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         self.started, self.start_step = time.monotonic(), trainer.global_step
-        self.first_bad = self.first_bad.to(pl_module.device)
         if threading.current_thread() is threading.main_thread():
             # Lightning's own answer to SIGTERM would end the training without a checkpoint.
             signal.signal(signal.SIGTERM, self.handler)
@@ -58,13 +61,13 @@ class Recorder(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002
         outputs: Any,
         batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        batch_idx: int,
     ) -> None:
-        # Of a group, the mean over its processes: the loss of the whole batch, the same number for all of them.
-        step, loss = trainer.global_step, trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
-        new = ~torch.isfinite(loss) & (self.first_bad < 0)
-        self.first_bad = torch.where(new, step, self.first_bad)
-        self.loss_sum = self.loss_sum + loss
+        self.parts.append(outputs["loss"].detach())  # Lightning has divided it by the number of parts
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        self.losses.append(torch.stack(self.parts).sum())
+        step, self.parts = trainer.global_step, []
         if step % self.every == 0 or step == self.steps:
             self._log(trainer, step)
         if step % self.validate_every:
@@ -78,6 +81,7 @@ class Recorder(pl.Callback):
         step = trainer.global_step
         stop = self._asked(trainer) or step == self.until
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
+            self._take_losses(trainer)
             save_checkpoint(trainer, self.folder, step)
             if stop:
                 raise Stopped
@@ -90,9 +94,25 @@ class Recorder(pl.Callback):
             trainer.strategy.reduce_boolean_decision(self.stop.is_set(), all=False)
         )
 
+    def _take_losses(self, trainer: pl.Trainer) -> None:
+        """Add up the losses of the last steps. Of a group each is the mean over its processes, for all the same number.
+
+        They are gathered now and then: Lightning's reduction would make every process wait for its GPU at every step.
+        """
+        if not self.losses:
+            return
+        losses, self.losses = torch.stack(self.losses), []
+        if trainer.world_size > 1:
+            losses = trainer.strategy.all_gather(losses).mean(dim=0)
+        for step, loss in enumerate(losses.cpu(), trainer.global_step - len(losses) + 1):
+            if self.first_bad < 0 and not torch.isfinite(loss):
+                self.first_bad = step
+            self.loss_sum = self.loss_sum + loss
+
     def _log(self, trainer: pl.Trainer, step: int) -> None:
+        self._take_losses(trainer)
         if self.first_bad >= 0:
-            self.diverged_at = int(self.first_bad)
+            self.diverged_at = self.first_bad
             trainer.should_stop = True
             return
         window = (step - 1) % self.every + 1
@@ -119,28 +139,33 @@ class Recorder(pl.Callback):
         self.written = now
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss_sum": float(self.loss_sum), "seconds": self.seconds, "first_bad": int(self.first_bad)}
+        return {"loss_sum": float(self.loss_sum), "seconds": self.seconds, "first_bad": self.first_bad}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loss_sum, self.seconds_before = state_dict["loss_sum"], state_dict["seconds"]
-        self.first_bad = torch.tensor(state_dict["first_bad"])
+        self.first_bad = state_dict["first_bad"]
 
 
 def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
-    """Write a checkpoint whole or not at all, and keep the newest few."""
+    """Write a checkpoint whole or not at all, and keep the newest few. All processes of a group do this together."""
     path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
-    path.parent.mkdir(exist_ok=True)
-    part = path.with_name("next.part")  # one name: what a killed process left of it is overwritten
+    # A name of its own: another node may still take a name that was there for what it stood for.
+    part = path.with_suffix(".part")
+    if trainer.is_global_zero:
+        path.parent.mkdir(exist_ok=True)
+        for left in path.parent.glob("*.part"):  # by a killed process
+            remove(left)
+    trainer.strategy.barrier()
     try:
-        trainer.save_checkpoint(part)  # all processes of a group together; the first one writes
+        trainer.save_checkpoint(part)  # returns when all have written
         if trainer.is_global_zero:
             part.replace(path)
     finally:
         if trainer.is_global_zero:
-            part.unlink(missing_ok=True)
+            remove(part)
     if trainer.is_global_zero:
         for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
-            old.unlink()
+            remove(old)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -151,20 +176,10 @@ def checkpoints(folder: Path) -> list[Path]:
 def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
     """The newest whole checkpoint and its step; a damaged one is set aside, and the one before taken."""
     for path in checkpoints(folder):
-        step = _step(path)
+        step = undamaged_step(path)
         if step is not None:
             return path, step
-        path.replace(path.with_suffix(".ckpt.damaged"))
+        aside = path.with_suffix(".ckpt.damaged")
+        remove(aside)
+        path.replace(aside)
     return None
-
-
-def _step(path: Path) -> int | None:
-    """The step of a checkpoint, None of a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch.load would take a tensor with a flipped bit as it is
-                return None
-        # Only tensors and plain values: nothing in a checkpoint is executed.
-        return int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
-    except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
-        return None

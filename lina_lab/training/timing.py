@@ -8,6 +8,7 @@ import torch
 
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import load_dataset
 from lina_lab.training.images import SAMPLING_BATCH, generate, requests
 from lina_lab.training.train import build_model, train
@@ -26,15 +27,16 @@ def cell_seconds(experiment: Experiment) -> float:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # as the workers
     batch = experiment.training.batch_size
+    part = batch // experiment.execution.accumulate
     step_flops = cost.training_flops(experiment) / experiment.training.steps
-    timed = max(1, min(batch, int(batch * FLOPS / step_flops)))
+    timed = max(1, min(part, int(batch * FLOPS / step_flops)))
     short, long = (_training_seconds(experiment, timed, steps) for steps in (SHORT, LONG))
     training = max(long - short, 0.0) / (LONG - SHORT) * experiment.training.steps * batch / timed
-    _, labels = requests(experiment, load_dataset(experiment.data))
+    _, labels = requests(experiment, load_dataset(experiment.data, pixels=False))
     drawn = labels[:: max(1, len(labels) // SAMPLING_BATCH)][:SAMPLING_BATCH]
-    model = build_model(experiment).eval()
+    model, decode = build_model(experiment).eval(), decoder(experiment.data, torch.device("cpu"))
     started = time.monotonic()
-    generate(model, drawn, experiment.sampling, experiment.seed)
+    generate(model, drawn, experiment.sampling, experiment.seed, decode=decode)
     return training + (time.monotonic() - started) * len(labels) / len(drawn)
 
 
@@ -45,7 +47,8 @@ def _training_seconds(experiment: Experiment, batch_size: int, steps: int) -> fl
         update={
             "training": experiment.training.model_copy(update=training),
             "logging": experiment.logging.model_copy(update=logging),
+            "execution": experiment.execution.model_copy(update={"accumulate": 1}),
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        return train(Path(folder), short, load_dataset(experiment.data)).seconds
+        return train(Path(folder), short, load_dataset(experiment.data, pixels=False)).seconds

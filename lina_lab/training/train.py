@@ -16,25 +16,28 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
-from lina_lab.model.draws import Share, step_streams
+from lina_lab.model.draws import WHOLE, Share, step_streams
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
-from lina_lab.training.batches import Batches, picker
+from lina_lab.training.batches import AHEAD, Batches, picker
 from lina_lab.training.carry import carried
 from lina_lab.training.images import generate
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
-from lina_lab.training.sharded import Sharded, whole
+from lina_lab.training.sharded import EitherKind, Sharded, is_sharded, whole
 from lina_lab.training.sheets import save_sheet
 from lina_lab.training.trained import Trained
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
 """Held-out examples of a validation: all of a small set, so many of a larger one, evenly spread over it."""
+VALIDATION_TOKENS = HELD_OUT_LOSS * 320
+"""Tokens in the decoder's sequences of one forward of a validation: longer sequences are seen in equal parts."""
 
 
 class Start(NamedTuple):
@@ -79,10 +82,9 @@ def train(
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
     if start.checkpoint is None:
         carried(model, experiment, folder.parent)
-    training, every = experiment.training, experiment.logging.validate_every
+    training, every, parts = experiment.training, experiment.logging.validate_every, experiment.execution.accumulate
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
-        model = unsharded(model, experiment)
         if recorder.diverged_at is None and rank == 0:
             _validate(folder, experiment, model, held_out, step)
 
@@ -93,12 +95,12 @@ def train(
         num_nodes=group.num_nodes,
         strategy=_strategy(group),
         # Under SLURM Lightning would requeue the job by its own lights; the ledger does.
-        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment()],
+        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment(), EitherKind()],
         use_distributed_sampler=False,  # each process takes its share of a batch itself
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
-        gradient_clip_val=training.gradient_clip,
         callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
-        val_check_interval=every,
+        accumulate_grad_batches=parts,
+        val_check_interval=every * parts,  # of batches: each is a part of one
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         logger=False,
@@ -106,19 +108,25 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    condition, share = conditions(experiment.data), Share(rank, group.size)
-    held_out = validation_batch(dataset.heldout, condition)
+    # Before every batch Lightning would wait for all the GPU's work, to hear of a signal; the recorder agrees on stops.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
+    condition, shares = conditions(experiment.data), Share(rank, group.size).split(parts)
+    held_out = validation_batch(dataset, condition)
     if training.init_from is not None and start.checkpoint is None:
         validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
+
+    def validate_whole(model: Lina, held_out: Batch, step: int) -> None:
+        validate(unsharded(model, experiment, rank), held_out, step)
+
     trainer.fit(
-        LinaModule(model, training, experiment.seed, validate, share),
-        Batches(pick, count, training.batch_size, experiment.seed, start.step, share),
+        LinaModule(model, training, experiment.seed, validate_whole, shares),
+        Batches(pick, count, training.batch_size, experiment.seed, start.step, shares, AHEAD if dataset.latents else 0),
         DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
         ckpt_path=start.checkpoint,
         weights_only=True,
     )
-    model = unsharded(model, experiment).to(device()).eval()  # Lightning leaves it on the processor
+    model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
     if training.steps % every:
         validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
     return Trained(model, recorder.diverged_at, recorder.seconds)
@@ -130,19 +138,29 @@ def _strategy(group: Group) -> str | Sharded:
     return "ddp" if group.strategy == "ddp" else Sharded(group.size)
 
 
-def unsharded(model: Lina, experiment: Experiment) -> Lina:
-    """The model itself, or, of a sharded one, a whole copy on this process; all processes must ask together."""
-    state = model.state_dict()
-    full = {name: whole(tensor) for name, tensor in state.items()}
-    if all(full[name] is state[name] for name in state):
+@torch.no_grad()
+def unsharded(model: Lina, experiment: Experiment, rank: int) -> Lina:
+    """The model itself, or, of a sharded one, a whole copy on the first process. All processes must ask together."""
+    sharded = model.state_dict()
+    if not any(map(is_sharded, sharded.values())):
         return model
-    copy = Lina(experiment.model, experiment.data.shape)
-    copy.load_state_dict(full)
-    return copy.to(device())
+    copy = Lina(experiment.model, experiment.data.shape).to(device()) if rank == 0 else None
+    own = {} if copy is None else copy.state_dict()
+    for name, tensor in sharded.items():
+        full = whole(tensor)  # one at a time: no other process ever has the whole model
+        if name in own:
+            own[name].copy_(full)
+    if copy is None:
+        return model
+    accelerate(copy, experiment.execution.model_copy(update={"compile": False}))  # for one use
+    return copy
 
 
-def validation_batch(heldout: Examples, condition: Callable[[Examples], Tensor]) -> Batch:
-    """The held-out examples that a validation sees."""
+def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) -> Batch:
+    """The held-out examples that a validation sees; of latents the means of their posterior."""
+    if dataset.latents is not None:
+        return dataset.latents.heldout(HELD_OUT_LOSS)
+    heldout = dataset.heldout
     every = -(-len(heldout.images) // HELD_OUT_LOSS)
     some = Examples(heldout.images[::every], heldout.labels[::every], heldout.captions[::every])
     return some.images, condition(some)
@@ -151,10 +169,17 @@ def validation_batch(heldout: Examples, condition: Callable[[Examples], Tensor])
 @torch.no_grad()
 def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
     """Held-out loss and a sheet of samples; the same draws at every step, so that only the weights differ."""
-    loss = model.loss(held_out, experiment.training, step_streams(experiment.seed, -1))
-    append_metrics(folder, step, {"val/loss": float(loss)})
-    shown = held_out[1].unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
-    images = generate(model, shown, experiment.sampling, experiment.seed)
+    images, labels = held_out
+    at_once = max(1, VALIDATION_TOKENS // (model.config.context_tokens + model.tokens))
+    parts = next(n for n in range(1, len(images) + 1) if len(images) % n == 0 and len(images) // n <= at_once)
+    losses = [
+        model.loss((share.of(images), share.of(labels)), experiment.training, step_streams(experiment.seed, -1), share)
+        for share in WHOLE.split(parts)
+    ]
+    append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
+    shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
+    decode = decoder(experiment.data, device())
+    images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lina_lab.errors import LabError
 from lina_lab.training.average import AveragedWeights
+from lina_lab.training.parts import Rows, read_parts
 
 
 def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
@@ -18,9 +18,8 @@ def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise LabError(f"{path}: no such file")
     try:
-        # Only tensors and plain values: nothing in a checkpoint is executed.
-        callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
-        tensors = callbacks[AveragedWeights.__qualname__]["average"]
+        average = read_parts(path)["callbacks"][AveragedWeights.__qualname__]["average"]
+        tensors = {name: saved.whole() if isinstance(saved, Rows) else saved for name, saved in average.items()}
         return {name.removeprefix("model."): tensor.float().numpy() for name, tensor in tensors.items()}
     except Exception as error:
         # A damaged archive fails in many ways, and each has the same remedy.

@@ -19,6 +19,7 @@ from lina_lab.analysis.table import (
     write_table,
 )
 from lina_lab.errors import LabError
+from lina_lab.ledger import read_result
 
 FID = "eval/fid/digits-cnn"
 
@@ -60,6 +61,7 @@ def test_a_damaged_result_is_a_failed_row_and_the_others_stay(study):
         ("extractor", "digits-cnn-other"),
         ("guidance_scale", 2.0),
         ("sampling_precision", "bf16"),
+        ("flow_steps_last", 5),
     ],
 )
 def test_values_measured_differently_are_refused_by_name(study, name, value):
@@ -78,6 +80,27 @@ def test_values_against_another_reference_are_refused(study):
     table.loc[1, "reference_sha256"] = "0ther"
     with pytest.raises(LabError, match="different reference_sha256 cannot be compared: 0ther, c0ffee"):
         refuse_mixtures(table, FID)
+
+
+def test_euler_steps_that_fall_are_told_from_those_that_do_not_and_older_results_had_none_that_fall(study):
+    made = study()
+    record = read_result(made.folder(0))["evaluation"]
+    for index, last in ((0, None), (1, 5)):
+        made.change(index, evaluation=record | {"flow_steps_last": last})
+    table = results_table(made.runs, made.stored)
+    assert table["flow_steps_last"].tolist()[:4] == [25, 5, 25, 25]
+    with pytest.raises(LabError, match="different flow_steps_last cannot be compared: 25, 5"):
+        refuse_mixtures(table, FID)
+
+
+def test_an_axis_of_euler_steps_keeps_its_own_values(study):
+    made = study()
+    first, second, *_ = made.stored.cells
+    cells = [c._replace(values=c.values | {"flow_steps_last": last}) for c, last in ((first, None), (second, 5))]
+    axes = made.stored.axes | {"flow_steps_last": "sampling.flow_steps_last"}
+    table = results_table(made.runs, made.stored._replace(cells=cells, axes=axes))
+    assert table["flow_steps_last"].isna().tolist() == [True, False]
+    refuse_mixtures(table, FID)
 
 
 def test_two_extractors_are_refused_and_none_is_said(study):

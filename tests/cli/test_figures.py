@@ -85,7 +85,7 @@ def test_many_heads_have_an_overview_and_an_atlas_on_request(cell, tmp_path, mon
 
 def test_a_cell_without_gates_or_weights_is_told_what_would_help(cell):
     folder, _ = cell(conv_kernel=5)
-    with pytest.raises(LabError, match=r"there are no gates.*the axis model.attention.kv_gate gives them"):
+    with pytest.raises(LabError, match=r"there are no gates of positions.*the axis model.attention.kv_gate gives them"):
         lab("figures", "gates", str(folder))
     assert not (folder / "figures").exists()
     (folder / "ema.safetensors").unlink()
@@ -101,7 +101,7 @@ def test_a_users_mistake_is_a_message_and_exit_code_2(cell, monkeypatch, capsys)
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2
-    assert re.match("error: there are no gates: .*model.attention.kv_gate", capsys.readouterr().err)
+    assert re.match("error: there are no gates of positions: .*model.attention.kv_gate", capsys.readouterr().err)
 
 
 def test_what_is_no_checkpoint_is_named(tmp_path):

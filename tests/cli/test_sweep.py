@@ -103,7 +103,18 @@ def test_a_dry_run_prints_cells_and_cost_and_makes_nothing(yaml_files):
     assert "111,364" in output
     assert "2 cells" in output
     assert "training FLOPs to do" in output
+    assert "GPU hours" not in output, "cells of seconds do not fill a GPU"
     assert not (yaml_files / "runs").exists()
+
+
+def test_a_dry_run_at_the_papers_scale_needs_no_data_and_tells_gpu_hours(tmp_path):
+    experiment = ROOT / "experiments" / "imagenet256-H.yaml"
+    words = ("train", str(experiment), "--dry-run")
+    output, doubled = (lab(tmp_path, *words, *more).stdout for more in ((), ("--tflops", "800")))
+    assert "1,448,243,216" in output
+    assert "not timed on this machine: it has no GPU" in output
+    hours = [float(re.search(r"([\d.]+) GPU hours to do", text)[1]) for text in (output, doubled)]
+    assert hours[0] == pytest.approx(2 * hours[1], rel=0.01)
 
 
 @pytest.mark.parametrize(

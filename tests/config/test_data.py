@@ -4,11 +4,12 @@ from typing import get_args
 
 import pytest
 
-from lina_lab.config.data import SOURCES, DataConfig
+from lina_lab.config.data import PUBLISHED_DATA, SOURCES, DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key
 from lina_lab.config.settings import EXTRACTORS, EvaluationConfig
 
 FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
+MAR = {"path": "mar", "channels": 16, "stride": 16, "scaling_factor": 0.2325}
 
 
 def experiment(data: dict, extractor: str = "emoji-cnn-32", num_samples: int = 333) -> Experiment:
@@ -36,6 +37,13 @@ def experiment(data: dict, extractor: str = "emoji-cnn-32", num_samples: int = 3
         ({"name": "emoji", "digest": "0" * 12}, "digest is of a folder of images: emoji has none"),
         (FOLDER | {"digest": "0123"}, "String should match pattern"),
         (FOLDER | {"num_classes": 0}, "greater than 0"),
+        (FOLDER | {"held_out": 0.0}, "greater than 0"),
+        ({"name": "emoji", "held_out": 0.2}, "held_out is of a folder of images: emoji has a split of its own"),
+        ({"name": "digits", "autoencoder": MAR}, "autoencoder is for emoji and images, not for digits"),
+        ({"name": "shapes", "autoencoder": MAR}, "autoencoder is for emoji and images, not for shapes"),
+        (FOLDER | {"side": 40, "autoencoder": MAR}, "stride must divide the side in pixels: 16 does not divide 40"),
+        (FOLDER | {"autoencoder": MAR | {"scaling_factor": 0.0}}, "greater than 0"),
+        (FOLDER | {"autoencoder": MAR | {"shift_factor": float("nan")}}, "finite number"),
         (FOLDER | {"text": {}}, "images has no closed vocabulary to learn: text must be null, or its encoder hf"),
     ],
 )
@@ -50,6 +58,34 @@ def test_shapes_come_from_the_source_or_from_the_config_where_only_the_files_tel
     assert DataConfig.model_validate(FOLDER | {"side": 48}).shape[:3] == (3, 48, 7)
     text = DataConfig.model_validate({"name": "emoji", "text": {"tokens": 12}}).shape.text
     assert (text.tokens, text.vocabulary) == (12, SOURCES["emoji"].vocabulary)
+
+
+def test_a_model_sees_latents_and_an_extractor_the_pixels():
+    data = FOLDER | {"side": 256, "autoencoder": MAR, "num_classes": 1000}
+    assert DataConfig.model_validate(data).shape == PUBLISHED_DATA
+    wide = experiment({"name": "emoji", "side": 64, "autoencoder": MAR | {"stride": 8}}, "emoji-cnn-64")
+    assert wide.data.shape[:3] == (16, 8, 10)
+    assert wide.model.context_tokens == 1  # a quarter of 2 x 2 tokens
+    with pytest.raises(ValueError, match="patch must divide the side of emoji through its autoencoder: 4 does not"):
+        experiment({"name": "emoji", "side": 32, "autoencoder": MAR})
+    with pytest.raises(ValueError, match="extractor of emoji of side 64 must be emoji-cnn-64 or inception"):
+        experiment({"name": "emoji", "side": 64, "autoencoder": MAR | {"stride": 8}}, "emoji-cnn-32")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"held_out": 0.01},
+        {"autoencoder": MAR},
+        {"autoencoder": MAR | {"scaling_factor": 1.0}},
+        {"autoencoder": MAR | {"shift_factor": 0.1}},
+        {"autoencoder": MAR | {"path": "other"}},
+    ],
+)
+def test_split_and_autoencoder_are_part_of_the_key(change):
+    data = FOLDER | {"side": 64, "autoencoder": MAR | {"digest": "0" * 12}}
+    keys = {cell_key(experiment(values, "emoji-cnn-64")) for values in (data, data | change, FOLDER | {"side": 64})}
+    assert len(keys) == 3
 
 
 def test_extractors_are_named_in_one_table():

@@ -56,6 +56,10 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
         (("size: nano", "size: nanno"), "x.yaml:3: model.size: must be one of nano, micro,"),
         (("steps: 10", "warmup_steps: 1"), "x.yaml:5: training.steps: is missing"),
         (("steps: 10", "steps: 10\n  warmup_steps: 11"), "x.yaml:7: training.warmup_steps: warmup_steps must be at"),
+        (
+            ("steps: 10", "steps: 10\n  init_from: {cell: 123456789012}"),
+            "x.yaml:7: training.init_from.cell: must be text, which YAML reads as the number 123456789012: write it in",
+        ),
         (("1e-3", "-1e-3"), "x.yaml:8: training.learning_rate: must be greater than 0, not -0.001"),
         (("1e-3", ".inf"), "x.yaml:8: training.learning_rate: must be a finite number, not inf"),
         (("1e-3", ".nan"), "x.yaml:8: training.learning_rate: must be"),
@@ -75,6 +79,45 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
             "x.yaml:4: model.attention.kv_gate: softmax has no key mean",
         ),
         (("patch: 2", "encoder: {conv_kernel: 5}"), "x.yaml:4: model.encoder.conv_kernel: encoder.conv_kernel must be"),
+        (
+            ("patch: 2", "attention: {normalization: mediator, kv_gate: key_value_split}"),
+            "x.yaml:4: model.attention.kv_gate: mediator has no key mean",
+        ),
+        (
+            ("patch: 2", "attention: {normalization: softmax, memory_groups: 4}"),
+            "x.yaml:4: model.attention.memory_groups: softmax has no memory to split: memory_groups must be 1, not 4",
+        ),
+        (
+            ("patch: 2", "encoder: {memory_groups: 4}"),
+            "x.yaml:4: model.encoder.memory_groups: encoder.memory_groups must be 1, not 4",
+        ),
+        (
+            ("patch: 2", "encoder: {kv_gate: key}"),
+            "x.yaml:4: model.encoder.kv_gate: encoder.kv_gate must be none or key_value_data, not key",
+        ),
+        (
+            ("patch: 2", "position: rotary\n  num_heads: 16"),
+            "x.yaml:4: model.position: rotary needs heads of 4, 6, 8 ... channels, not 2",
+        ),
+        (
+            ("patch: 2", "position: rotary\n  encoder: {normalization: mediator}"),
+            "x.yaml:4: model.position: rotary cannot stand with mediator, whose",
+        ),
+        (("patch: 2", "position: none"), "x.yaml:4: model.position: must be 'table' or 'rotary', not 'none'"),
+        (("patch: 2", "softmax_every: 1"), "x.yaml:4: model.softmax_every: must be greater than or equal to 2, not 1"),
+        (("patch: 2", "softmax_every: 5"), "x.yaml:4: model.softmax_every: 5 changes no block: leave it out"),
+        (
+            ("patch: 2", "softmax_every: 3\n  encoder_depth: 2\n  decoder_depth: 1"),
+            "x.yaml:4: model.softmax_every: 3 leaves no block of the decoder as it says: decoder.normalization softmax",
+        ),
+        (
+            ("name: x", "name: x\nsampling: {flow_steps: 9, flow_steps_last: 10}"),
+            "x.yaml:2: sampling.flow_steps_last: flow_steps_last must be at most flow_steps (9), not 10",
+        ),
+        (
+            ("name: x", "name: x\nsampling: {flow_steps_last: 0}"),
+            "x.yaml:2: sampling.flow_steps_last: must be greater than 0, not 0",
+        ),
         (("patch: 2", "attention: relu"), "x.yaml:4: model.attention: must be a mapping of design axes, not 'relu'"),
         (("patch: 2", "decoder: {conv_kernel: 4}"), "x.yaml:4: model.decoder.conv_kernel: must be 0, 3, 5 or 7, not 4"),
     ],

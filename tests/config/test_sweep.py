@@ -100,6 +100,23 @@ def test_a_sweep_of_meaningless_cells_alone_is_refused(sweep):
         load_sweep(sweep(text))
 
 
+def test_designs_that_cannot_stand_with_a_normalization_are_left_out_by_name(sweep):
+    text = SWEEP.replace("[division, subtraction, softmax]", "[division, softmax, mediator]")
+    text = text.replace(
+        "feature_map: [relu, elu1, identity]", "memory_groups: [1, 4]\n  model.position: [table, rotary]"
+    )
+    plan = load_sweep(sweep(text))
+    found = {tuple(cell.values.values()) for cell in plan.cells}
+    assert found == {
+        *(("division", groups, position) for groups in (1, 4) for position in ("table", "rotary")),
+        *(("softmax", 1, position) for position in ("table", "rotary")),
+        ("mediator", 1, "table"),
+    }
+    reasons = {tuple(o.values.values()): o.reason for o in plan.omitted}
+    assert "softmax has no memory to split" in reasons["softmax", 4, "table"]
+    assert "rotary cannot stand with mediator" in reasons["mediator", 1, "rotary"]
+
+
 def test_the_same_cell_under_two_names_is_one_cell(sweep):
     text = SWEEP.replace("[relu, elu1, identity]", "[relu, relu]")
     plan = load_sweep(sweep(text))

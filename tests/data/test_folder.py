@@ -12,7 +12,7 @@ from PIL import Image
 from lina_lab.config.data import DataConfig
 from lina_lab.data import folder as module
 from lina_lab.data.datasets import load_dataset, to_uint8
-from lina_lab.data.examples import fingerprint
+from lina_lab.data.examples import fingerprint, from_uint8
 from lina_lab.errors import LabError
 
 COLOURS = {"apple": (200, 10, 10), "banana": (220, 210, 40), "cherry": (120, 0, 40)}
@@ -65,7 +65,7 @@ def test_about_fifteen_percent_are_held_out_and_another_file_moves_none(root):
         digests = [hashlib.sha256(f"{name}/{n:03}.png".encode()).hexdigest() for n in range(40)]
         expected = {(red, green, blue + n) for n, digest in enumerate(digests) if int(digest[:16], 16) / 2**64 < 0.15}
         assert {colour for colour in colours(before.heldout) if colour[:2] == (red, green)} == expected
-    shares = [sum(module._is_held_out(module.Path(f"c/{n}.png")) for n in range(10_000)) / 10_000]
+    shares = [sum(module.is_held_out(f"c/{n}.png") for n in range(10_000)) / 10_000]
     assert shares == pytest.approx([0.15], abs=0.01)
     draw(root / "banana" / "0000.png", (9, 9, 9))
     (root / "apple" / "039.png").unlink()
@@ -171,7 +171,7 @@ def test_a_missing_an_empty_and_a_file_for_a_folder_are_refused(tmp_path):
 
 
 def test_a_class_that_would_be_held_out_whole_is_refused(root):
-    name = next(f"{n}.png" for n in range(100) if module._is_held_out(module.Path(f"durian/{n}.png")))
+    name = next(f"{n}.png" for n in range(100) if module.is_held_out(f"durian/{n}.png"))
     draw(root / "durian" / name)
     assert "durian: has too few images: none is left for training" in refusal(root, num_classes=4)
 
@@ -216,4 +216,4 @@ def test_a_fingerprint_sees_pixels_labels_captions_and_the_split(root):
 
 def test_pixels_come_back_from_eight_bits_exactly():
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
-    assert torch.equal(to_uint8(module.from_uint8(pixels))[0, 0].flatten(), pixels.flatten())
+    assert torch.equal(to_uint8(from_uint8(pixels))[0, 0].flatten(), pixels.flatten())

@@ -8,6 +8,7 @@ import pytest
 from lina_lab.analysis.compare import log_interval
 from lina_lab.analysis.study import curves_table
 from lina_lab.analysis.table import results_table
+from lina_lab.config.axes import AXES
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
 from lina_lab.figures.scaling import human, scaling_figure
@@ -70,12 +71,31 @@ def test_the_same_design_looks_the_same_in_every_sweep():
     )
     looks = [
         (look["color"], str(look["linestyle"]), look["marker"])
-        for n in ("division", "subtraction", "softmax")
+        for n in AXES["normalization"].values
         for k in (0, 3, 5, 7)
-        for g in ("none", "key", "value", "key_value", "key_value_split")
+        for g in AXES["kv_gate"].values
         for look in [design_style({"normalization": n, "conv_kernel": k, "kv_gate": g})]
     ]
-    assert len(set(looks)) == 60
+    assert len(set(looks)) == 4 * 4 * 6
+
+
+@pytest.mark.parametrize(
+    ("axis", "usual", "other"),
+    [
+        ("output_gate", "none", "sigmoid"),
+        ("memory_groups", 1, 4),
+        ("sequence_conv", "none", "fixed_5"),
+        ("conv_weights", "fixed", "generated"),
+        ("position", "table", "rotary"),
+        ("softmax_every", None, 8),
+        ("flow_steps_last", None, 5),
+    ],
+)
+def test_a_change_of_a_younger_axis_is_seen_and_its_usual_value_is_not(axis, usual, other):
+    for normalization in AXES["normalization"].values:
+        plain = {"normalization": normalization}
+        assert design_style(plain | {axis: usual}) == design_style(plain)
+        assert design_style(plain | {axis: other}) != design_style(plain)
 
 
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])

@@ -8,7 +8,9 @@ import pytest
 from lina_lab.cli.printing import print_page
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
-from tests.conftest import AXES
+from tests.conftest import AXES, FakeStudy
+
+pytestmark = pytest.mark.xdist_group("report_browser")  # one report serves all
 
 LOOK = """
 const images = [...document.images];
@@ -21,10 +23,12 @@ return {
 """
 
 
-@pytest.fixture
-def page(study, tmp_path):
-    made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
-    return write_report(made.runs, made.stored, tmp_path / "out").as_uri()
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A report takes many seconds to write, and no test changes it."""
+    folder = tmp_path_factory.mktemp("report")
+    made = FakeStudy(folder / "runs", [0, 1, 2], AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
+    return write_report(made.runs, made.stored, folder / "out").as_uri()
 
 
 def look(browser, page: str, width: int) -> dict:

@@ -7,7 +7,10 @@ import torch
 
 from lina_lab.config import axes
 from lina_lab.config.model import AttentionConfig
-from lina_lab.model.attention import FEATURE_MAPS, KV_GATES, NORMALIZATIONS, Attention, Layout
+from lina_lab.model.attention import FEATURE_MAPS, NORMALIZATIONS, Attention, Layout
+from lina_lab.model.gates import KV_GATES, OUTPUT_GATES
+from lina_lab.model.lina import QUERIES
+from lina_lab.model.local import CONV_WEIGHTS, SEQUENCE_CONVS
 
 B, H, N, d = 2, 3, 7, 5  # all different: a swapped dimension cannot pass
 LAYOUT = Layout(prefix=2, height=3, width=5)
@@ -24,6 +27,8 @@ def quadratic_weights(name: str, q: torch.Tensor, k: torch.Tensor, k_mass: torch
     if name == "division":
         return similarity / ((q @ k_mass.mT).sum(-1, keepdim=True) + N * 1e-6)
     scale = d**-0.5
+    if name == "mediator":  # with no more tokens than mediators, these are the queries
+        return (scale * q @ q.mT).softmax(-1) @ (scale * similarity).softmax(-1)
     if name == "subtraction":
         return (scale * similarity + 1 - scale * (q @ k_mass.mT).mean(-1, keepdim=True)) / N
     return (scale * similarity).softmax(-1)
@@ -32,7 +37,7 @@ def quadratic_weights(name: str, q: torch.Tensor, k: torch.Tensor, k_mass: torch
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_a_normalization_equals_its_explicit_weights(name):
     q, k, v, k_mass = heads(1), heads(2), heads(3, positive=False), heads(4)
-    k_mass = k if name == "softmax" else k_mass
+    k_mass = k if name in {"softmax", "mediator"} else k_mass
     expected = quadratic_weights(name, q, k, k_mass) @ v
     torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, k_mass), expected)
 
@@ -49,10 +54,21 @@ def test_weights_of_subtraction_sum_to_one():
         ("normalization", axes.Normalization, NORMALIZATIONS),
         ("feature_map", axes.FeatureMap, FEATURE_MAPS),
         ("kv_gate", axes.KVGate, KV_GATES),
+        ("conv_weights", axes.ConvWeights, CONV_WEIGHTS),
+        ("sequence_conv", axes.SequenceConv, SEQUENCE_CONVS),
+        ("output_gate", axes.OutputGate, OUTPUT_GATES),
+        ("model.position", axes.Position, QUERIES),
     ],
 )
 def test_every_value_of_an_axis_is_documented_and_built(axis, words, table):
-    assert set(get_args(words)) == set(axes.AXES[axis].values) == set(table)
+    assert set(get_args(words)) == set((axes.AXES | axes.OTHER_AXES)[axis].values) == set(table)
+
+
+def test_every_field_of_an_attention_is_an_axis():
+    fields = AttentionConfig.model_fields
+    assert set(fields) == set(axes.AXES)
+    for name, field in fields.items():
+        assert set(get_args(field.annotation)) == set(axes.AXES[name].values)
 
 
 def attention(seed: int = 0, layout: Layout | None = LAYOUT, **values: object) -> Attention:
@@ -67,7 +83,7 @@ def tokens(count: int = LAYOUT.tokens, seed: int = 9) -> torch.Tensor:
     return torch.randn(2, count, 12, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("normalization", sorted(set(NORMALIZATIONS) - {"mediator"}))
 def test_attention_without_position_does_not_see_order(normalization):
     module, x = attention(layout=None, normalization=normalization), tokens(11)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(1))
@@ -76,7 +92,7 @@ def test_attention_without_position_does_not_see_order(normalization):
 
 @pytest.mark.parametrize("feature_map", ["relu", "elu1"])
 @pytest.mark.parametrize("normalization", ["division", "subtraction"])
-@pytest.mark.parametrize("kv_gate", KV_GATES)
+@pytest.mark.parametrize("kv_gate", sorted(set(KV_GATES) - {"key_value_data"}))
 @pytest.mark.parametrize("kv_gate_heads", ["per_head", "shared"])
 def test_attention_equals_its_formula_token_by_token(normalization, feature_map, kv_gate, kv_gate_heads):
     """In float64, with loops over heads and explicit gates, as section by section of the definition."""
@@ -109,7 +125,7 @@ def test_the_convolution_touches_the_grid_alone_and_reaches_half_a_kernel(kernel
     layout = Layout(2, 9, 9)
     module = attention(layout=layout, conv_kernel=kernel)
     x = tokens(layout.tokens).requires_grad_()
-    local = module._local(x, kernels=False)
+    local = module._local(x, x, kernels=False)
     assert local.shape == (2, 81, 12)
     (gradient,) = torch.autograd.grad(local[:, 4 * 9 + 4].sum(), x)
     reached = gradient[0].abs().sum(-1) > 0

@@ -93,7 +93,8 @@ def test_static_shapes_give_the_same_samples_and_really_are_static(sampling, mon
 
 
 def test_the_conditioning_of_wanted_positions_is_that_of_all():
-    for attention in (DESIGN, {"normalization": "subtraction"}, {"normalization": "softmax", "conv_kernel": 5}):
+    designs = DESIGN, {"normalization": "mediator"}, {"normalization": "softmax", "conv_kernel": 5}
+    for attention in (*designs, {"sequence_conv": "generated_5", "output_gate": "sigmoid"}):
         made = awake(**attention)
         x = torch.randn(2, 6 + made.tokens, 32, generator=torch.Generator().manual_seed(0))
         wanted = torch.tensor([[3, 0, 24], [7, 8, 1]])
@@ -137,7 +138,12 @@ def test_on_a_gpu_the_graph_gives_the_plain_samples_and_nothing_waits_for_the_de
 
 @pytest.mark.parametrize(
     "attention",
-    [DESIGN, {"normalization": "subtraction", "feature_map": "elu1", "kv_gate": "key_value_split"}, {"conv_kernel": 5}],
+    [
+        DESIGN,
+        {"normalization": "subtraction", "feature_map": "elu1", "kv_gate": "key_value_split"},
+        {"conv_kernel": 5},
+        {"memory_groups": 4, "kv_gate": "value", "sequence_conv": "generated_3"},
+    ],
 )
 def test_kernels_give_the_gradients_and_samples_of_plain_torch(attention):
     """Under Triton's interpreter where there is no GPU; the tolerance is the README's."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from lina_lab.config.data import DataShape
 from lina_lab.config.model import AttentionConfig, ModelConfig
@@ -18,7 +18,7 @@ from lina_lab.model.blocks import Block, sincos_table
 from lina_lab.model.draws import TrainingDraws, time_index
 from lina_lab.model.head import FlowHead, time_features
 from lina_lab.model.lina import Lina
-from lina_lab.model.published import from_published, our_name
+from lina_lab.model.published import from_published, published_names
 from lina_lab.model.sampler import sample_of_draws
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -50,9 +50,34 @@ def assert_near(actual: Tensor, expected: Tensor, tolerance: float, name: str = 
     assert error <= tolerance, f"{name}: relative error {error:.2e} > {tolerance:.0e}"
 
 
-def published(tensors: dict[str, Tensor], prefix: str = "param.", encoder_depth: int = 2) -> dict[str, Tensor]:
-    parts = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    return from_published(parts, encoder_depth)
+TINY = ModelConfig(
+    width=32,
+    num_heads=4,
+    context_depth=2,
+    encoder_depth=2,
+    decoder_depth=2,
+    head_depth=2,
+    head_width=32,
+    context_tokens=64,
+    context={},
+    encoder={},
+    decoder=GATED_CONV,
+)
+
+
+def published(
+    tensors: dict[str, Tensor],
+    module: nn.Module,
+    prefix: str = "param.",
+    theirs: str = "",
+    ours: str = "",
+    model: ModelConfig = TINY,
+) -> dict[str, Tensor]:
+    """What a fixture holds of a module's state, which stands in the whole model below `ours`, or `theirs`."""
+    found = {theirs + k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    like = {ours + name: tensor for name, tensor in module.state_dict().items()}
+    like = {name: tensor for name, tensor in like.items() if found.keys() >= set(published_names(name, model))}
+    return {name.removeprefix(ours): tensor for name, tensor in from_published(found, like, model).items()}
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
@@ -62,7 +87,9 @@ def test_attention_gives_the_published_outputs_and_gradients(name):
     fixture = load_file(GOLDEN / f"{name}.safetensors")
     inputs = load_file(GOLDEN / f"attention_inputs_{'grid' if grid else 'any_length'}.safetensors")
     attention = Attention(config, 32, 4, GRID if grid else None)
-    attention.load_state_dict(published(fixture))
+    place = {"theirs": "image_encoder.blocks.2.attn.", "ours": "decoder.0.attention."}
+    place["model"] = TINY.model_copy(update={"decoder": config})
+    attention.load_state_dict(published(fixture, attention, **place))
     x = inputs["input"].requires_grad_()
 
     output = attention(x)
@@ -70,7 +97,7 @@ def test_attention_gives_the_published_outputs_and_gradients(name):
 
     assert_near(output, fixture["output"], 1e-5)
     assert_near(x.grad, fixture["input_grad"], 1e-4)
-    gradients = published(fixture, "grad.")
+    gradients = published(fixture, attention, "grad.", **place)
     assert gradients or "epsilon_edge" in name
     parameters = dict(attention.named_parameters())
     for key, expected in gradients.items():
@@ -84,7 +111,7 @@ def test_block_gives_the_published_outputs_and_gradients(name):
     inputs = load_file(GOLDEN / f"attention_inputs_{'grid' if gated else 'any_length'}.safetensors")
     config = AttentionConfig(**GATED_CONV) if gated else AttentionConfig()
     block = Block(config, 32, 4, 4, GRID if gated else None)
-    block.load_state_dict(published(fixture))
+    block.load_state_dict(published(fixture, block, theirs="image_encoder.blocks.2.", ours="decoder.0."))
     x = inputs["input"].requires_grad_()
 
     output = block(x)
@@ -97,8 +124,7 @@ def test_block_gives_the_published_outputs_and_gradients(name):
 def test_head_gives_the_published_velocities_and_gradient():
     fixture = load_file(GOLDEN / "diffusion_head.safetensors")
     head = FlowHead(values=12, condition_width=32, width=24, depth=2)
-    renamed = {f"image_decoder.{k.removeprefix('param.')}": v for k, v in fixture.items() if k.startswith("param.")}
-    head.load_state_dict({k.removeprefix("head."): v for k, v in from_published(renamed, 0).items()})
+    head.load_state_dict(published(fixture, head, theirs="image_decoder.", ours="head."))
     noisy, condition = fixture["noisy_latent_tokens"], fixture["condition"].requires_grad_()
 
     projected = head.condition(condition)
@@ -117,8 +143,7 @@ def test_head_on_a_subset_of_positions_equals_the_published_subset():
     """The published head embeds every token and gathers; ours gathers first, with the same result."""
     fixture = load_file(GOLDEN / "diffusion_head.safetensors")
     head = FlowHead(values=12, condition_width=32, width=24, depth=2)
-    renamed = {f"image_decoder.{k.removeprefix('param.')}": v for k, v in fixture.items() if k.startswith("param.")}
-    head.load_state_dict({k.removeprefix("head."): v for k, v in from_published(renamed, 0).items()})
+    head.load_state_dict(published(fixture, head, theirs="image_decoder.", ours="head."))
     ids = fixture["subset_ids"].unsqueeze(-1)
     noisy, condition = fixture["noisy_latent_tokens"], fixture["condition"]
 
@@ -137,20 +162,8 @@ def weights():
 
 @pytest.fixture
 def tiny(weights):
-    attention = {"context": {}, "encoder": {}, "decoder": GATED_CONV}
-    config = ModelConfig(
-        width=32,
-        num_heads=4,
-        context_depth=2,
-        encoder_depth=2,
-        decoder_depth=2,
-        head_depth=2,
-        head_width=32,
-        context_tokens=64,
-        **attention,
-    )
-    model = Lina(config, DataShape(4, 16, 1000))
-    model.load_state_dict(published(weights))
+    model = Lina(TINY, DataShape(4, 16, 1000))
+    model.load_state_dict(published(weights, model))
     return model
 
 
@@ -227,9 +240,7 @@ def test_gradients_of_the_training_loss_are_the_published_ones(tiny):
     gradients = {name: p.grad for name, p in tiny.named_parameters() if p.grad is not None}
     rows = gradients["label.table.weight"][expected["label_rows"]]
     assert_near(rows, expected["grad.label_embed.weight_rows"], 1e-4, "label rows")
-    selected = {k.removeprefix("grad."): v for k, v in expected.items() if k.startswith("grad.")}
-    del selected["label_embed.weight_rows"]
-    compared = {k: v for k, v in from_published(selected, 2).items() if k != "context_patch.weight"}
+    compared = published(expected, tiny, "grad.")
     for name, value in compared.items():
         if name.startswith("context_patch"):
             continue
@@ -241,16 +252,17 @@ def test_norms_of_all_gradients_are_the_published_ones(tiny):
     fixture = load_file(GOLDEN / "train_loss.safetensors")
     path = GOLDEN / "train_loss_grads.safetensors"
     with safe_open(path, "pt") as file:
-        names = json.loads(file.metadata()["all_grad_names"])
-    norms = dict(zip(names, load_file(path)["all_grad_l2_norms"].tolist(), strict=True))
+        theirs = json.loads(file.metadata()["all_grad_names"])
+    norms = dict(zip(theirs, load_file(path)["all_grad_l2_norms"].tolist(), strict=True))
     tiny.double().requires_grad_(requires_grad=True)
     draws = training_draws_of(fixture)
     draws = draws._replace(noise=draws.noise.double())
     tiny.loss_of_draws(fixture["latent"].double(), fixture["labels_after_dropout"], draws).backward()
 
     ours = dict(tiny.named_parameters())
+    names = {theirs: name for name in ours for theirs in published_names(name, TINY)}
     for name, norm in norms.items():
-        gradient = ours[our_name(name, 2)].grad
+        gradient = ours[names[name]].grad
         actual = 0.0 if gradient is None else gradient.norm().item()
         assert actual == pytest.approx(norm, rel=1e-4, abs=1e-9), name
 
@@ -281,6 +293,6 @@ def test_a_guided_generation_gives_the_published_latent(tiny):
 
 
 def test_every_published_tensor_is_loaded(tiny, weights):
-    """Loading is strict, so no tensor of ours is left out either; the count proves that none was merged away."""
-    assert len(published(weights)) == len([name for name in weights if name.startswith("param.")])
-    assert set(published(weights)) == set(tiny.state_dict())
+    """Loading is strict, so no tensor of ours is left out either."""
+    found = {name.removeprefix("param.") for name in weights if name.startswith("param.")}
+    assert found == {theirs for name in tiny.state_dict() for theirs in published_names(name, TINY)}

@@ -8,7 +8,7 @@ import torch
 
 from lina_lab import cost
 from lina_lab.analysis.profile import MAIN, macs_against_softmax
-from lina_lab.config.model import AttentionConfig
+from lina_lab.config.model import MEMORYLESS, AttentionConfig
 from lina_lab.config.settings import ExecutionConfig
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Attention, Layout
@@ -41,7 +41,7 @@ def test_every_value_of_every_axis_is_in_a_design_and_no_design_is_there_twice()
     for design in found[1:-1]:
         differ = [axis for axis, value in design.config.model_dump().items() if value != lina[axis]]
         assert differ[0] in design.name
-        assert len(differ) == (2 if design.config.normalization == "softmax" else 1)
+        assert len(differ) == (2 if design.config.normalization in MEMORYLESS else 1)
     assert omitted == [line for line in omitted if "division needs a positive feature map" in line]
 
 
@@ -119,7 +119,8 @@ def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(pr
         parameters = sum(p.numel() for p in module.parameters())
         assert row["parameters"] == parameters
         assert row["activation_bytes"] >= size * 2 * row["tokens"] * 24
-        assert row["peak_bytes"] >= row["activation_bytes"] + 2 * size * parameters
+        # At the end of the forward, weights and activations; at the end of the backward, weights and gradients.
+        assert row["peak_bytes"] >= max(row["activation_bytes"] + size * parameters, 2 * size * parameters)
         assert row["roofline"] == pytest.approx(row["bound_ms"] / (row["forward_ms"] + row["backward_ms"]))
         grid = layout.height * layout.width
         moved = cost.attention_bytes(design.config, 24, 3, layout.tokens, grid, 2, size)

@@ -6,11 +6,12 @@ import torch
 from lina_lab import cost
 from lina_lab.config.data import DataShape, TextShape
 from lina_lab.config.experiment import Experiment
+from lina_lab.config.model import SOFTMAX
 from lina_lab.model.lina import Lina
 from lina_lab.profiling import measure, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.counting import ALL
-from lina_lab.profiling.model import WHOLE, Setting, Step, profile_model, prompts_of, visible_tokens
+from lina_lab.profiling.model import WHOLE, Part, Setting, Step, profile_model, prompts_of, visible_tokens
 
 CPU = torch.device("cpu")
 SLOW, FAST = Ceilings(1e6, 1e9), Ceilings(1e12, 1e9)
@@ -145,3 +146,33 @@ def test_a_wrong_closed_form_ends_the_profile(wrong, monkeypatch):
 
 def test_the_counter_names_the_whole():
     assert ALL == "Global"
+
+
+def test_a_hybrid_with_rotary_positions_is_profiled_by_kind_of_block(ceilings):
+    """Of four blocks counted through encoder and decoder the third, the decoder's first, is softmax."""
+    ceilings(FAST)
+    chosen = experiment({"conv_kernel": 3, "kv_gate": "key_value"})
+    model = chosen.model.model_copy(update={"softmax_every": 3, "position": "rotary"})
+    chosen = chosen.model_copy(update={"model": model})
+    rows = profile_model(chosen, Setting(3, CPU, 100.0))[0].set_index("part")
+    own, softmax = (f"decoder{kind}: attention" for kind in ("", ", softmax blocks"))
+    assert (rows.loc[own, "count"], rows.loc[softmax, "count"]) == (1, 1)
+    assert rows.loc[own, "macs"] == 3 * cost.attention_macs(model.decoder, 32, 2, 70, 64)
+    assert rows.loc[softmax, "macs"] == 3 * cost.attention_macs(SOFTMAX, 32, 2, 70, 64)
+    built = Lina(model, chosen.data.shape).decoder
+    of_softmax = sum(p.numel() for p in built[0].attention.parameters())
+    assert rows.loc[softmax, "parameters"] == of_softmax
+    assert rows.loc[own, "parameters"] == of_softmax + 10 * 32 + 2 * 2 * 70
+    parts = [label for label in rows.index if label.startswith("decoder") and ":" in label]
+    assert rows.loc["decoder", "macs"] == rows.loc[parts, "macs"].sum()
+    assert not any(label.startswith(("context, softmax", "encoder, softmax")) for label in rows.index)
+
+
+def test_a_part_of_a_model_with_rotary_positions_is_measured_with_them():
+    chosen = experiment()
+    chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"position": "rotary"})})
+    step = Step(chosen, Setting(3, CPU, 100.0))
+    subject = step.part_subjects([Part("it", "decoder.0.attention", 1)])["it"]()
+    module, (x,) = step.model.decoder[0].attention, subject.inputs
+    assert torch.equal(subject.forward(), module(x, turns=step.model.turns))
+    assert not torch.allclose(subject.forward(), module(x))

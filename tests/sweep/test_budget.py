@@ -3,9 +3,9 @@
 import pytest
 
 from lina_lab.config.sweep import Budget
-from lina_lab.cost import training_flops
+from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
-from lina_lab.sweep.budget import check_budget, hours, to_do
+from lina_lab.sweep.budget import check_budget, gpu_hours, hours, to_do
 from tests.sweep.test_tune import make_plan
 
 
@@ -54,3 +54,10 @@ def test_a_sweep_that_costs_more_than_its_budget_is_refused_with_the_excess(stud
         check(flops=total / 2)
     with pytest.raises(LabError, match=r"fake: budget.hours allows 2 hours, and there are .* to do"):
         check(hours=2.0)
+
+
+def test_gpu_hours_are_flops_of_training_and_images_over_the_rate(study):
+    experiment = study().plan.cells[0].experiment
+    flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
+    assert gpu_hours(experiment, tflops=flops / 3600 / 1e12) == pytest.approx(1)
+    assert gpu_hours(experiment, tflops=flops / 1800 / 1e12) == pytest.approx(0.5)

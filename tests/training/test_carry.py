@@ -54,6 +54,34 @@ def test_gates_of_an_equal_grid_are_carried_either_way():
     assert all(torch.equal(t, source.state_dict()[name]) for name, t in target.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "attention",
+    [
+        {"kv_gate": "key_value_data"},
+        {"memory_groups": 4, "kv_gate": "key"},
+        {"sequence_conv": "fixed_5", "output_gate": "sigmoid"},
+        {"conv_kernel": 3, "conv_weights": "generated"},
+    ],
+)
+def test_what_is_not_laid_along_positions_is_carried_to_a_larger_grid(attention):
+    small, large = lina(4, seed=0, attention=attention), lina(8, seed=1, attention=attention)
+    carry(large, InitConfig(cell=KEY), small)
+    weights = small.state_dict()
+    for name, tensor in large.state_dict().items():
+        reset = name.endswith(".gates.key")
+        assert torch.equal(tensor, torch.ones(2, 16 + 64) if reset else weights[name]), name
+
+
+def test_a_gate_from_data_is_no_gate_of_positions():
+    """It has nothing to be reset to or interpolated from."""
+    data, positions = {"kv_gate": "key_value_data"}, {"kv_gate": "key_value"}
+    with pytest.raises(LabError, match=r"gates\.key\.weight must be \(2, 32\) as here, not none"):
+        carry(lina(4, 0, attention=data), InitConfig(cell=KEY), lina(4, 0, attention=positions))
+    target = lina(4, 0, attention=positions)
+    carry(target, InitConfig(cell=KEY), lina(4, 0, attention=data))
+    assert torch.equal(target.decoder[0].attention.gates["key"], torch.ones(2, 4 + 16))
+
+
 def test_interpolation_keeps_constants_and_continues_ramps_grid_by_grid():
     """Pixel i of n lies at (i + 1/2) / n: a ramp over one grid is the same ramp over another, away from its edges."""
     row = (torch.arange(4) + 0.5) / 4

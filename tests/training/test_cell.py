@@ -12,6 +12,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_metrics, read_result, read_state
 from lina_lab.training import cell as cells
+from lina_lab.training import train as trainings
 from lina_lab.training.cell import run_cell
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
@@ -31,7 +32,7 @@ def experiment(**changes: object) -> Experiment:
     }
     for path, value in changes.items():
         section, _, key = path.partition("__")
-        values[section] = values[section] | {key: value}
+        values[section] = values.get(section, {}) | {key: value}
     return Experiment.model_validate(values)
 
 
@@ -166,6 +167,18 @@ def test_bfloat16_trains_with_float32_weights(tmp_path, dataset):
     model = train(folder, experiment(training__precision="bf16"), dataset).model
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_a_validation_of_long_sequences_goes_in_parts_to_the_same_loss(tmp_path, dataset, monkeypatch):
+    found = []
+    for tokens in (trainings.VALIDATION_TOKENS, 100 * 20):  # all 500 held-out images together, and 100 at once
+        monkeypatch.setattr(trainings, "VALIDATION_TOKENS", tokens)
+        folder = create_cell(tmp_path / str(tokens), experiment())
+        train(folder, experiment(), dataset)
+        found.append([row.value for row in read_metrics(folder) if row.metric == "val/loss"])
+    assert found[0]
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    assert found[1] != found[0], "one forward is one sum, five are another"
 
 
 def test_gradient_clipping_changes_the_training(tmp_path, dataset):

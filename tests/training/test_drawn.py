@@ -143,11 +143,11 @@ def test_a_cell_that_is_killed_while_sampling_goes_on_with_what_it_has(tmp_path,
     run_cell(whole)
     calls = []
 
-    def third_kills(*arguments):
+    def third_kills(*arguments, **more):
         calls.append(arguments[5][0])
         if len(calls) == 3:
             raise SystemExit
-        return generate(*arguments)
+        return generate(*arguments, **more)
 
     monkeypatch.setattr(drawers, "generate", third_kills)
     with pytest.raises(SystemExit):

@@ -1,0 +1,71 @@
+"""`lab import` and `lab export`: published weights into the ledger, and back."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lina_lab.cli.options import RUNS, CellName, Runs, Setting
+
+
+def import_weights(
+    path: Annotated[Path, typer.Argument(help="A published checkpoint: a folder, .safetensors, .bin or index.json.")],
+    experiment: Annotated[
+        Path | None, typer.Option("--as", help="Its experiment; by default the one of experiments/ that it fits.")
+    ] = None,
+    settings: Setting = [],  # noqa: B006, typer reads it
+    runs: Runs = RUNS,
+) -> None:
+    """Make a cell of published weights.
+
+    Every tensor must have its place in the model of the experiment, whose data, sampling and evaluation the cell takes.
+    What names and shapes cannot tell, the experiment says: division or softmax, the number of heads without gates, and
+    how long the weights were trained.
+    """
+    from lina_lab.config.load import load_experiment
+    from lina_lab.config.sweep import parse_settings
+    from lina_lab.ledger import read_experiment
+    from lina_lab.plans import store_plan
+    from lina_lab.provenance import provenance
+    from lina_lab.sweep.run import single
+    from lina_lab.training.imported import find_experiment, import_cell
+    from lina_lab.training.published_files import read_checkpoint
+
+    changes = parse_settings(settings)
+    known = None if experiment is None else load_experiment(experiment, changes)
+    checkpoint = read_checkpoint(path)
+    for note in checkpoint.unread:
+        print(f"not read: {note}")
+    if known is None:
+        experiment = find_experiment(checkpoint, Path("experiments"))
+        known = load_experiment(experiment, changes)
+    if known.training.init_from is not None:
+        print(f"left out: training.init_from of {experiment}: imported weights do not start from a cell here")
+    folder = import_cell(runs, checkpoint, known)
+    cell = read_experiment(folder)
+    # A cell of no sweep would be lab clean's to remove.
+    store_plan(runs, single(cell), provenance())
+    print(
+        f"{folder.name}: {len(checkpoint.tensors)} tensors of {', '.join(p.name for p in checkpoint.files)} "
+        f"as {experiment}\n\n"
+        f"lab sample {folder.name}    images\n"
+        f"lab cell run {folder} --sweep {cell.name}    sample, evaluate, result"
+    )
+
+
+def export(
+    cell: CellName,
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    dtype: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Type of every tensor.")] = "fp32",
+    runs: Runs = RUNS,
+) -> None:
+    """Write a cell's weights under the names of the published code.
+
+    What has no name there is refused. Of an imported cell the tensors are those of its checkpoint.
+    """
+    from lina_lab.ledger import find_cell
+    from lina_lab.training.exported import WEIGHTS, export_cell
+
+    folder = find_cell(runs, cell)
+    count = export_cell(folder, out, dtype)
+    print(f"wrote {count} tensors to {out / WEIGHTS}")

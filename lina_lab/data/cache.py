@@ -1,0 +1,157 @@
+"""A cache of latents: a folder a shard, so that each can be resumed, checked, shared and made again by itself.
+
+    LAB_CACHE/latents/<hash of what it is made from>/
+        manifest.json           written last: what the cache is made from, with what, and its checksums
+        00000/moments.bin       float16 (n, 2C, h, w): mean and log-variance of the posterior
+              text.bin          float16 (tokens, F): features of all texts of an encoder, one after the other
+              shard.json        written last: names, labels and texts of the images, checksums
+              refused.json      in its place: images that cannot be used
+              attempts/         who works on it: see claims.py
+        00001/ ...
+
+Files of raw numbers, mapped into memory: any process opens them, and a copy to a disk of the node is a copy of files.
+One file for all would be read 1.3 times as fast, safetensors 0.9 times (benchmarks/latents.py), where a GPU takes less
+than a fortieth; a file a shard is whole or not there, and is made by one process. On object storage: `aws s3 sync` (or
+rclone, gsutil) the folder to a disk of the node before training, and let LAB_CACHE name it; random reads over a network
+would leave a GPU waiting.
+
+Shapes: n images of a shard, C channels of latents of h x w, F features of a token.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lina_lab.config.data import DataConfig
+from lina_lab.config.experiment import digest
+from lina_lab.data import emoji, folder
+from lina_lab.data.pictures import Pictures
+from lina_lab.data.pixels import RULE
+from lina_lab.data.text import cache_folder
+from lina_lab.errors import LabError
+
+FORMAT = 1
+SHARD_BYTES = 64 * 2**20
+"""Of a shard's moments: 4,096 images of the published 16 x 16 x 16 latents."""
+MANIFEST, RECORD, REFUSED = "manifest.json", "shard.json", "refused.json"
+MOMENTS, TEXT = "moments.bin", "text.bin"
+COMMAND = "lab cache EXPERIMENT, with the same --set; of a cell that is there lab cache CELL"
+PICTURES: dict[str, Callable[[DataConfig], Pictures]] = {"emoji": emoji.pictures, "images": folder.pictures}
+
+
+def source(config: DataConfig) -> dict[str, Any]:
+    """What a cache is made from, as a config says it. Split and scaling are no part of it: they are applied later."""
+    coder, text = config.autoencoder, config.text
+    if coder is None:
+        raise LabError("data.autoencoder is null: a model of pixels needs no cache")
+    return {
+        "format": FORMAT,
+        "data": {"name": config.name, "path": config.path, "side": config.side, "resize_rule": RULE},
+        "autoencoder": coder.model_dump(include={"path", "channels", "stride"}),
+        "text": None if text is None or text.encoder != "hf" else text.model_dump(),
+    }
+
+
+def place(config: DataConfig) -> Path:
+    """The folder of a config's cache; where it lies enters no key."""
+    return cache_folder() / "latents" / digest(source(config))[:16]
+
+
+def shard_size(config: DataConfig) -> int:
+    """Images of every shard but the last."""
+    channels, side = config.shape[:2]
+    return max(1, SHARD_BYTES // (2 * 2 * channels * side * side))
+
+
+def shards(count: int, size: int) -> list[range]:
+    """The rows of every shard."""
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def shard_folder(root: Path, number: int) -> Path:
+    return root / f"{number:05d}"
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a file holds; None if it is not there, or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def is_whole(shard: Path, record: dict[str, Any]) -> bool:
+    """Whether the files of a shard are, byte for byte, what was written."""
+    try:
+        return all(sha256_of(shard / name) == known for name, known in record["files"].items())
+    except (OSError, KeyError, AttributeError):
+        return False
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def described(pictures: Pictures, rows: range) -> dict[str, Any]:
+    """What a shard's record says of its images, but for their content."""
+    texts = [list(pictures.texts[row]) for row in rows] if pictures.texts else []
+    return {
+        "names": [pictures.names[row] for row in rows],
+        "labels": pictures.labels[rows.start : rows.stop].tolist(),
+        "texts": texts,
+    }
+
+
+def changes(record: dict[str, Any], pictures: Pictures, rows: range, made_with: dict[str, Any], *, verify: bool) -> str:
+    """Why a shard is not what it would be today; '' if it is.
+
+    An image whose file has another size or time is read and its checksum compared; with `verify` every image is.
+    """
+    if record.get("made_with") != made_with:
+        return "made with other weights"
+    if any(record.get(key) != value for key, value in described(pictures, rows).items()):
+        return "other images, labels or texts"
+    for row, stamp, known in zip(rows, record["stamps"], record["sha256"], strict=True):
+        if (verify or list(pictures.stamp(row)) != stamp) and pictures.checksum(row) != known:
+            return f"{pictures.names[row]} has changed"
+    return ""
+
+
+def manifest_of(records: list[dict[str, Any]], made_with: dict[str, Any]) -> dict[str, Any]:
+    """What a whole cache is made from, and its checksums: `source_sha256` over name, size and SHA-256 of every image.
+
+    `sha256` is of all that a cell can see: moments, features, names, labels, texts, and the weights that decode.
+    """
+    lines = (
+        f"{name}\t{stamp[0]}\t{known}\n"
+        for record in records
+        for name, stamp, known in zip(record["names"], record["stamps"], record["sha256"], strict=True)
+    )
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(line.encode("utf-8", "surrogateescape"))
+    files = [record["files"] for record in records]
+    seen: list[Any] = [[record[key] for key in ("files", "names", "labels", "texts")] for record in records]
+    return made_with | {
+        "count": sum(len(record["names"]) for record in records),
+        "source_sha256": total.hexdigest(),
+        "shards": files,
+        "sha256": digest([made_with["autoencoder_sha256"], *seen]),
+    }
+
+
+def read_manifest(config: DataConfig, command: str = COMMAND) -> dict[str, Any]:
+    """The manifest of a finished cache; `command` is what would make it.
+
+    Raises:
+        LabError: if there is none.
+    """
+    manifest = read_json(place(config) / MANIFEST)
+    if manifest is None:
+        what = config.path or config.name
+        raise LabError(f"{place(config)}: has no finished cache of the latents of {what}: run {command}")
+    return manifest

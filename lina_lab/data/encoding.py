@@ -1,0 +1,316 @@
+"""The making of a cache of latents: shard by shard, by as many processes on as many nodes as one likes.
+
+A shard is made by the process that has its claim. What is in it depends on nothing but its images: its first image
+begins a batch, whoever makes it.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lina_lab.claims import Watch, claim
+from lina_lab.config.data import DataConfig
+from lina_lab.data import cache
+from lina_lab.data.ahead import ahead
+from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
+from lina_lab.data.examples import from_uint8
+from lina_lab.data.pictures import Pictures, Pixels, refuse
+from lina_lab.data.text import encoder_digest, frozen_features
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+from lina_lab.provenance import commit, versions
+
+POLL_SECONDS = 0.5
+SHOW_SECONDS = 2.0
+PRELOADED = ["lina_lab.data.encoding", "diffusers.models.autoencoders.autoencoder_kl"]
+Show = Callable[[float, int], None]
+"""Called now and then with the share that is done, and the number of images."""
+
+
+class Job(NamedTuple):
+    """A cache that is being made, as one process sees it."""
+
+    config: DataConfig
+    root: Path
+    pictures: Pictures
+    device: torch.device
+    threads: int
+    """That read images."""
+
+    @property
+    def shards(self) -> list[range]:
+        return cache.shards(len(self.pictures.names), cache.shard_size(self.config))
+
+    def is_made(self, number: int) -> bool:
+        shard = cache.shard_folder(self.root, number)
+        return (shard / cache.RECORD).exists() or (shard / cache.REFUSED).exists()
+
+    @property
+    def coder(self) -> Autoencoder:
+        if self.config.autoencoder is None:
+            raise LabError("data.autoencoder is null: a model of pixels needs no cache")
+        return load_autoencoder(self.config.autoencoder, self.device)
+
+    @property
+    def reads_text(self) -> bool:
+        return self.config.text is not None and self.config.text.encoder == "hf"
+
+    def made_with(self) -> dict[str, Any]:
+        """What, beside the images, a shard depends on."""
+        text = self.config.text
+        encoder = encoder_digest(str(text.path)) if text is not None and self.reads_text else None
+        return cache.source(self.config) | {"autoencoder_sha256": self.coder.sha256, "encoder_sha256": encoder}
+
+
+class Made:
+    """What is learnt of a shard's images on the way, and what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.stamps: list[list[int]] = []
+        self.sha256: list[str] = []
+        self.tokens: list[list[int]] = []
+        self.problems: list[str] = []
+
+    def refuse_infinite(self, half: Tensor, names: Sequence[str]) -> None:
+        """Note the rows of (n, ...) that are beyond float16, or not numbers at all."""
+        bad = ~half.isfinite().flatten(1).all(1)
+        for name, wrong in zip(names, bad.tolist(), strict=True):
+            if wrong:
+                self.problems.append(f"{name}: float16 cannot hold what it is encoded to")
+
+
+def num_workers(device: str) -> int:
+    """One a GPU, or one a core."""
+    return torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
+
+
+def make_cache(
+    config: DataConfig,
+    workers: int = 1,
+    device: str = "cpu",
+    *,
+    verify: bool = False,
+    show: Show = lambda share, count: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Make what is missing, damaged or changed of a config's cache: its manifest.
+
+    Raises:
+        LabError: if an image cannot be used (all are named), or a worker failed.
+    """
+    job = _job(config, cache.place(config), device, workers)
+    made_with, numbers = job.made_with(), range(len(job.shards))
+    if job.reads_text and not job.pictures.texts:
+        raise LabError(f"{config.path}: has no captions for data.text: write them into metadata.jsonl")
+    tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
+    if not _sorted_out(job, made_with, verify=verify, tell=tell):
+        (job.root / cache.MANIFEST).unlink(missing_ok=True)
+        missing = sum(not job.is_made(number) for number in numbers)
+        if min(workers, missing) == 1:
+            _work(job, made_with, _now_and_then(job, show))
+        else:
+            _work_together(job, min(workers, missing), device, show)
+    refused = [cache.read_json(cache.shard_folder(job.root, n) / cache.REFUSED) for n in numbers]
+    refuse([problem for found in refused if found for problem in found["problems"]])
+    records = [cache.read_json(cache.shard_folder(job.root, number) / cache.RECORD) for number in numbers]
+    whole = [record for record in records if record is not None]
+    if len(whole) < len(records):
+        raise LabError(f"{job.root}: {len(records) - len(whole)} shards are missing: start lab cache again")
+    scaling = config.autoencoder.model_dump(include={"scaling_factor", "shift_factor"}) if config.autoencoder else {}
+    made = {"versions": versions(), "commit": commit()}
+    manifest = cache.manifest_of(whole, made_with) | scaling | made
+    write_atomic(job.root / cache.MANIFEST, json.dumps(manifest, indent=1))
+    return manifest
+
+
+def _job(config: DataConfig, root: Path, device: str, workers: int) -> Job:
+    if device == "cpu":
+        torch.set_num_threads(1)  # more would change the bits
+    pictures = cache.PICTURES[config.name](config)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return Job(config, root, pictures, torch.device(device), threads)
+
+
+def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Callable[[str], None]) -> bool:
+    """Whether every shard is there and right; what is not is taken away, and told."""
+    right = True
+    for number, rows in enumerate(job.shards):
+        shard = cache.shard_folder(job.root, number)
+        (shard / cache.REFUSED).unlink(missing_ok=True)
+        if not (shard / cache.RECORD).exists():
+            right = False
+            continue
+        record = cache.read_json(shard / cache.RECORD)
+        if record is None or not cache.is_whole(shard, record):
+            reason = "damaged"
+        else:
+            reason = cache.changes(record, job.pictures, rows, made_with, verify=verify)
+        if reason:
+            (shard / cache.RECORD).unlink(missing_ok=True)
+            tell(f"{shard}: {reason}; it is made again")
+            right = False
+    for shard in job.root.glob("[0-9]" * 5):
+        if int(shard.name) >= len(job.shards):
+            shutil.rmtree(shard)
+            right = False
+    return right
+
+
+def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
+    # A process that has imported and done nothing else is forked: imports take longer than many a shard.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    devices = [f"cuda:{n % torch.cuda.device_count()}" if device == "cuda" else device for n in range(workers)]
+    processes = [context.Process(target=_worker, args=(job.config, job.root, name, workers)) for name in devices]
+    tick = _now_and_then(job, show)
+    try:
+        for process in processes:
+            process.start()
+        while any(process.is_alive() for process in processes):
+            time.sleep(POLL_SECONDS)
+            tick()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        raise LabError(f"{len(failed)} of {workers} workers failed ({failed}); what they made is kept: start again")
+
+
+def _worker(config: DataConfig, root: Path, device: str, workers: int) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    threading.Thread(target=_ends_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    job = _job(config, root, device, workers)
+    _work(job, job.made_with(), lambda: None)
+
+
+def _ends_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _now_and_then(job: Job, show: Show) -> Callable[[], None]:
+    last = time.monotonic()
+
+    def tick() -> None:
+        nonlocal last
+        if time.monotonic() - last > SHOW_SECONDS:
+            last = time.monotonic()
+            show(_share(job), len(job.pictures.names))
+
+    return tick
+
+
+def _share(job: Job) -> float:
+    """The share that is on the disk, made by whichever node."""
+    channels, side = job.config.shape[:2]
+    done = 0
+    for number, rows in enumerate(job.shards):
+        part = cache.shard_folder(job.root, number) / f"{cache.MOMENTS}.part"
+        if job.is_made(number):
+            done += len(rows)
+        elif part.exists():
+            done += part.stat().st_size // (4 * channels * side * side)
+    return done / len(job.pictures.names)
+
+
+def _work(job: Job, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
+    """Make shards until all are made; one that another process makes is waited for, in case that process dies."""
+    watch = Watch()
+    while pending := [number for number in range(len(job.shards)) if not job.is_made(number)]:
+        worked = False
+        for number in pending:
+            claimed = claim(cache.shard_folder(job.root, number), watch)
+            if claimed is None:
+                continue
+            worked = True
+            with claimed:
+                try:
+                    if not job.is_made(number):
+                        _make_shard(job, number, made_with, tick)
+                finally:
+                    claimed.end("done" if job.is_made(number) else "stopped")
+        if not worked:
+            tick()
+            time.sleep(POLL_SECONDS)
+
+
+def _make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
+    shard, rows, made = cache.shard_folder(job.root, number), job.shards[number], Made()
+    files = {cache.MOMENTS: _write(shard / cache.MOMENTS, _moments(job, rows, made, tick))}
+    if job.reads_text and not made.problems:
+        files[cache.TEXT] = _write(shard / cache.TEXT, _features(job, rows, made))
+    if made.problems:
+        write_atomic(shard / cache.REFUSED, json.dumps({"problems": made.problems}))
+        return
+    record = cache.described(job.pictures, rows) | {"stamps": made.stamps, "sha256": made.sha256, "tokens": made.tokens}
+    write_atomic(shard / cache.RECORD, json.dumps(record | {"files": files, "made_with": made_with}))
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> str:
+    """Write a file whole or not at all: its SHA-256."""
+    found, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
+    with part.open("wb") as file:
+        for data in parts:
+            file.write(data)
+            found.update(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    return found.hexdigest()
+
+
+def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Iterator[bytes]:
+    size = max(1, PIXELS_AT_ONCE // job.config.side**2)
+
+    def read(row: int) -> tuple[Pixels | LabError, list[int], str]:
+        stamp, checksum = list(job.pictures.stamp(row)), job.pictures.checksum(row)
+        try:
+            return job.pictures.read(row), stamp, checksum
+        except LabError as error:
+            return error, stamp, checksum
+
+    images = ahead(read, rows, depth=2 * size, threads=job.threads)
+    for own in (rows[at : at + size] for at in range(0, len(rows), size)):
+        batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
+        made.stamps += stamps
+        made.sha256 += checksums
+        made.problems += [str(image) for image in batch if isinstance(image, LabError)]
+        if not made.problems:
+            pixels = from_uint8(torch.from_numpy(np.stack(batch)))
+            half = job.coder.encode(pixels).cpu().half()
+            made.refuse_infinite(half, job.pictures.names[own.start : own.stop])
+            yield half.numpy().tobytes()
+        tick()
+
+
+def _features(job: Job, rows: range, made: Made) -> Iterator[bytes]:
+    """The features of every text of every image, and how many tokens each has."""
+    if job.config.text is None:
+        return
+    texts = [job.pictures.texts[row] for row in rows]
+    found = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
+    try:
+        for row, own in zip(rows, texts, strict=True):
+            features = [next(found) for _ in own]
+            made.tokens.append([len(each) for each in features])
+            half = torch.cat(features).half()
+            made.refuse_infinite(half.flatten().unsqueeze(0), [job.pictures.names[row]])
+            yield half.numpy().tobytes()
+    except LabError as error:
+        made.problems.append(str(error))

@@ -1,0 +1,79 @@
+"""A set of images with an end, each read when it is asked for: what fits in memory and what does not begin alike.
+
+Shapes: n images of side x side pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lina_lab.data.ahead import ahead
+from lina_lab.data.examples import Dataset, Examples, from_uint8
+from lina_lab.errors import LabError
+
+Pixels = NDArray[np.uint8]
+SHOWN = 20
+"""Problems that an error names; the rest are counted."""
+
+
+class Pictures(NamedTuple):
+    """n images by number, in an order that their names fix."""
+
+    names: Sequence[str]
+    labels: Tensor
+    """# (n,) int64"""
+    texts: Sequence[Sequence[str]]
+    """Of each image, one or more; () where the set has none."""
+    heldout: Tensor
+    """# (n,) bool"""
+    read: Callable[[int], Pixels]
+    """# (side, side, 3) uint8; raises LabError, naming the file, where it cannot be used."""
+    checksum: Callable[[int], str]
+    """SHA-256 of what an image is read from, as hex."""
+    stamp: Callable[[int], tuple[int, int]]
+    """Bytes and time of change in ns: while both stay, the content is taken to stay."""
+
+
+def split(pictures: Pictures, side: int) -> Dataset:
+    """Both splits in memory; of several texts the first is the caption.
+
+    Raises:
+        LabError: naming every image that cannot be used.
+    """
+    images = from_uint8(read_all(pictures.read, range(len(pictures.names)), side))
+    everything = Examples(images, pictures.labels, [texts[0] for texts in pictures.texts])
+    return Dataset(everything.where(~pictures.heldout), everything.where(pictures.heldout))
+
+
+def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, threads: int = 1) -> Tensor:
+    """The images of some rows, (n, side, side, 3) uint8.
+
+    Raises:
+        LabError: naming every image that cannot be used.
+    """
+    pixels, problems = np.empty((len(rows), side, side, 3), np.uint8), []
+
+    def read_one(row: int) -> Pixels | LabError:
+        try:
+            return read(row)
+        except LabError as error:
+            return error
+
+    for place, found in enumerate(ahead(read_one, rows, 4 * threads, threads)):
+        if isinstance(found, LabError):
+            problems.append(str(found))
+        else:
+            pixels[place] = found
+    refuse(problems)
+    return torch.from_numpy(pixels)
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """All problems in one error, if there are any."""
+    if problems:
+        more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise LabError("\n".join([*problems[:SHOWN], *more]))
