@@ -35,6 +35,7 @@ class Scanned(NamedTuple):
     """Axis values of its decoder, where the whole grid is."""
     size: str
     seed: int
+    flow_steps_last: int | None
     points: Sequence[Point]
 
 
@@ -57,7 +58,8 @@ def read_scanned(folder: Path) -> Scanned:
         raise LabError(f"{folder / FILE}: no points yet; lab guidance {folder.name} measures some")
     segment = experiment.model.decoder
     design: dict[str, Scalar] = {name: getattr(segment, name) for name in ("normalization", "conv_kernel", "kv_gate")}
-    return Scanned(folder.resolve().name, design, str(experiment.model.size), experiment.seed, points)
+    last = experiment.sampling.flow_steps_last
+    return Scanned(folder.resolve().name, design, str(experiment.model.size), experiment.seed, last, points)
 
 
 def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
@@ -118,7 +120,8 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
 def _facts(cell: Scanned, point: Point, over: str) -> dict[str, str]:
     """What may tell two curves of one design apart."""
     sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
-    return {"size": cell.size, "training seed": str(cell.seed), **sampled}
+    last = "as the first" if cell.flow_steps_last is None else str(cell.flow_steps_last)
+    return {"size": cell.size, "training seed": str(cell.seed), "flow steps at last": last, **sampled}
 
 
 def _differs(facts: Sequence[Mapping[str, str]], name: str) -> bool:

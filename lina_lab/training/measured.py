@@ -7,6 +7,7 @@ The id is of everything that a measurement depends on, so that one that is there
 machines that are asked for the same one draw its images together; one of them then measures, and the others wait.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -136,7 +137,8 @@ def _draw_and_measure(
         with claimed:
             if not over():
                 _measure(subject, drawn, path, exports)
-            claimed.end("done")
+            with contextlib.suppress(FileNotFoundError):  # who saw the record may have removed the folder
+                claimed.end("done")
     shutil.rmtree(drawn.folder, ignore_errors=True)  # another machine may do so too
 
 

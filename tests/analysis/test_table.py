@@ -73,6 +73,15 @@ def test_values_measured_differently_are_refused_by_name(study, name, value):
         refuse_mixtures(table, FID)
 
 
+def test_values_against_another_reference_are_refused(study):
+    made = study()
+    table = results_table(made.runs, made.stored).assign(reference_sha256="c0ffee")
+    refuse_mixtures(table, FID)
+    table.loc[1, "reference_sha256"] = "0ther"
+    with pytest.raises(LabError, match="different reference_sha256 cannot be compared: 0ther, c0ffee"):
+        refuse_mixtures(table, FID)
+
+
 def test_euler_steps_that_fall_are_told_from_those_that_do_not_and_older_results_had_none_that_fall(study):
     made = study()
     record = read_result(made.folder(0))["evaluation"]

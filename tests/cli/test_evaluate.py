@@ -38,9 +38,9 @@ def drawn(monkeypatch):
     """The numbers of the first images of all chunks that are drawn."""
     first = []
 
-    def counted(*arguments):
+    def counted(*arguments, **named):
         first.append(arguments[5][0])
-        return generate(*arguments)
+        return generate(*arguments, **named)
 
     monkeypatch.setattr(drawer, "generate", counted)
     return first

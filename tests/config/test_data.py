@@ -122,6 +122,24 @@ def test_the_number_of_samples_is_bound_to_the_classes_only_where_they_are_balan
         )
 
 
+def test_with_a_reference_every_class_has_equally_many_samples():
+    """Of emoji's own proportions any number will do; ADM's statistics are of ImageNet's balanced classes."""
+
+    def against(count, reference="adm.npz", **data):
+        evaluation = {"extractor": "emoji-cnn-32", "num_samples": count, "reference": reference}
+        values = experiment({"name": "emoji"} | data).model_dump() | {"evaluation": evaluation}
+        return Experiment.model_validate(values)
+
+    against(330)
+    against(333, reference=None)
+    against(333, text={"encoder": "words"})  # prompts are those of the held-out split
+    for count, told in ((333, "330 or 340, not 333"), (7, "as 10, not 7"), (10_001, "10,000 or 10,010, not 10,001")):
+        with pytest.raises(
+            ValueError, match=f"multiple of the 10 classes of emoji, so that labels are balanced, .*{told}"
+        ):
+            against(count)
+
+
 def test_side_path_classes_and_digest_enter_the_key_where_they_say_something():
     plain = experiment(FOLDER)
     assert set(canonical(experiment({"name": "emoji"}))["data"]) == {"name", "side"}

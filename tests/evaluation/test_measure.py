@@ -20,6 +20,12 @@ def test_prompts_are_captions_of_their_class_in_turn():
     assert without.prompts == ()
 
 
+def test_labels_are_balanced_over_all_classes_where_the_reference_is_a_file():
+    heldout = Examples(torch.zeros(3, 1, 2, 2), torch.tensor([0, 2, 2]), ["a", "b", "c"])
+    assert requested(heldout, 8, prompts=False, num_classes=4).labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert requested(heldout, 3, prompts=True, num_classes=4).labels.tolist() == [0, 2, 2]
+
+
 @pytest.fixture(scope="module")
 def shapes():
     return load_dataset(DataConfig.model_validate({"name": "shapes", "side": 32}))

@@ -16,7 +16,7 @@ SOFTMAX = {"normalization": "softmax", "conv_kernel": 0, "kv_gate": "none"}
 
 
 def scanned(design=DIVISION, points=(), **changes):
-    values = {"key": "a" * 12, "size": "nano", "seed": 0}
+    values = {"key": "a" * 12, "size": "nano", "seed": 0, "flow_steps_last": None}
     return Scanned(design=design, points=points, **values | changes)
 
 
@@ -63,6 +63,10 @@ def test_two_curves_of_one_design_are_told_apart_by_what_differs():
         "size tiny, flow steps 25",
     ]
     assert len({curve.look["color"] for curve in found}) == 3
+    falling = scanned(points=by_guidance(5, 3), flow_steps_last=5)
+    found = curves([scanned(points=by_guidance(4, 2)), falling], "guidance_scale")
+    ends = [curve.label.rpartition(", ")[2] for curve in found]
+    assert ends == ["flow steps at last as the first", "flow steps at last 5"]
 
 
 def test_steps_stand_beside_the_flops_of_an_image_and_single_points_are_no_curve():
