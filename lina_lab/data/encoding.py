@@ -1,33 +1,25 @@
 """The making of a cache of latents: shard by shard, by as many processes on as many nodes as one likes.
 
-A shard is made by the process that has its claim. What is in it depends on nothing but its images: its first image
-begins a batch, whoever makes it.
+A shard is made by the process that has its claim.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from lina_lab.claims import Watch, claim
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
-from lina_lab.data.ahead import ahead
-from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
-from lina_lab.data.examples import from_uint8
-from lina_lab.data.pictures import Pictures, Pixels, refuse
-from lina_lab.data.text import encoder_digest, frozen_features
+from lina_lab.data.pictures import refuse
+from lina_lab.data.shard import Job, make_shard
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.provenance import commit, versions
@@ -37,58 +29,6 @@ SHOW_SECONDS = 2.0
 PRELOADED = ["lina_lab.data.encoding", "diffusers.models.autoencoders.autoencoder_kl"]
 Show = Callable[[float, int], None]
 """Called now and then with the share that is done, and the number of images."""
-
-
-class Job(NamedTuple):
-    """A cache that is being made, as one process sees it."""
-
-    config: DataConfig
-    root: Path
-    pictures: Pictures
-    device: torch.device
-    threads: int
-    """That read images."""
-
-    @property
-    def shards(self) -> list[range]:
-        return cache.shards(len(self.pictures.names), cache.shard_size(self.config))
-
-    def is_made(self, number: int) -> bool:
-        shard = cache.shard_folder(self.root, number)
-        return (shard / cache.RECORD).exists() or (shard / cache.REFUSED).exists()
-
-    @property
-    def coder(self) -> Autoencoder:
-        if self.config.autoencoder is None:
-            raise LabError("data.autoencoder is null: a model of pixels needs no cache")
-        return load_autoencoder(self.config.autoencoder, self.device)
-
-    @property
-    def reads_text(self) -> bool:
-        return self.config.text is not None and self.config.text.encoder == "hf"
-
-    def made_with(self) -> dict[str, Any]:
-        """What, beside the images, a shard depends on."""
-        text = self.config.text
-        encoder = encoder_digest(str(text.path)) if text is not None and self.reads_text else None
-        return cache.source(self.config) | {"autoencoder_sha256": self.coder.sha256, "encoder_sha256": encoder}
-
-
-class Made:
-    """What is learnt of a shard's images on the way, and what is wrong with them."""
-
-    def __init__(self) -> None:
-        self.stamps: list[list[int]] = []
-        self.sha256: list[str] = []
-        self.tokens: list[list[int]] = []
-        self.problems: list[str] = []
-
-    def refuse_infinite(self, half: Tensor, names: Sequence[str]) -> None:
-        """Note the rows of (n, ...) that are beyond float16, or not numbers at all."""
-        bad = ~half.isfinite().flatten(1).all(1)
-        for name, wrong in zip(names, bad.tolist(), strict=True):
-            if wrong:
-                self.problems.append(f"{name}: float16 cannot hold what it is encoded to")
 
 
 def num_workers(device: str) -> int:
@@ -242,75 +182,9 @@ def _work(job: Job, made_with: dict[str, Any], tick: Callable[[], None]) -> None
             with claimed:
                 try:
                     if not job.is_made(number):
-                        _make_shard(job, number, made_with, tick)
+                        make_shard(job, number, made_with, tick)
                 finally:
                     claimed.end("done" if job.is_made(number) else "stopped")
         if not worked:
             tick()
             time.sleep(POLL_SECONDS)
-
-
-def _make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
-    shard, rows, made = cache.shard_folder(job.root, number), job.shards[number], Made()
-    files = {cache.MOMENTS: _write(shard / cache.MOMENTS, _moments(job, rows, made, tick))}
-    if job.reads_text and not made.problems:
-        files[cache.TEXT] = _write(shard / cache.TEXT, _features(job, rows, made))
-    if made.problems:
-        write_atomic(shard / cache.REFUSED, json.dumps({"problems": made.problems}))
-        return
-    record = cache.described(job.pictures, rows) | {"stamps": made.stamps, "sha256": made.sha256, "tokens": made.tokens}
-    write_atomic(shard / cache.RECORD, json.dumps(record | {"files": files, "made_with": made_with}))
-
-
-def _write(path: Path, parts: Iterable[bytes]) -> str:
-    """Write a file whole or not at all: its SHA-256."""
-    found, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
-        for data in parts:
-            file.write(data)
-            found.update(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    return found.hexdigest()
-
-
-def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Iterator[bytes]:
-    size = max(1, PIXELS_AT_ONCE // job.config.side**2)
-
-    def read(row: int) -> tuple[Pixels | LabError, list[int], str]:
-        stamp, checksum = list(job.pictures.stamp(row)), job.pictures.checksum(row)
-        try:
-            return job.pictures.read(row), stamp, checksum
-        except LabError as error:
-            return error, stamp, checksum
-
-    images = ahead(read, rows, depth=2 * size, threads=job.threads)
-    for own in (rows[at : at + size] for at in range(0, len(rows), size)):
-        batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
-        made.stamps += stamps
-        made.sha256 += checksums
-        made.problems += [str(image) for image in batch if isinstance(image, LabError)]
-        if not made.problems:
-            pixels = from_uint8(torch.from_numpy(np.stack(batch)))
-            half = job.coder.encode(pixels).cpu().half()
-            made.refuse_infinite(half, job.pictures.names[own.start : own.stop])
-            yield half.numpy().tobytes()
-        tick()
-
-
-def _features(job: Job, rows: range, made: Made) -> Iterator[bytes]:
-    """The features of every text of every image, and how many tokens each has."""
-    if job.config.text is None:
-        return
-    texts = [job.pictures.texts[row] for row in rows]
-    found = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
-    try:
-        for row, own in zip(rows, texts, strict=True):
-            features = [next(found) for _ in own]
-            made.tokens.append([len(each) for each in features])
-            half = torch.cat(features).half()
-            made.refuse_infinite(half.flatten().unsqueeze(0), [job.pictures.names[row]])
-            yield half.numpy().tobytes()
-    except LabError as error:
-        made.problems.append(str(error))
