@@ -31,12 +31,14 @@ def sample_cell(
 
     from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
+    from lina_lab.model.execution import device
     from lina_lab.training.images import generate, save_images
     from lina_lab.training.sheets import save_sheet
     from lina_lab.training.trained import load_trained
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
+    model = model.to(device())
     sampling = with_sections(experiment, {"sampling": experiment.sampling.changed(changes)}).sampling
     if experiment.data.text is not None:
         if labels or not prompts:
@@ -49,7 +51,7 @@ def sample_cell(
         rows = _classes(labels, experiment.data.shape)
         condition = torch.tensor(rows)
     condition = condition.repeat_interleave(each, dim=0)
-    decode = decoder(experiment.data, next(model.parameters()).device)
+    decode = decoder(experiment.data, device())
     images = generate(model, condition, sampling, seed, ShareDone(f"drawing {len(condition)} images"), decode=decode)
     out = out or folder / "samples" / f"sample-seed{seed}-{digest([rows, each, sampling.model_dump()])[:6]}.png"
     save_sheet(out, images, each)

@@ -55,6 +55,7 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
         from lina_lab.cli.ui import free_port
         from lina_lab.data.autoencoder import decoder
         from lina_lab.ledger import find_cell
+        from lina_lab.model.execution import device
         from lina_lab.training.trained import load_trained
 
         folder = find_cell(runs, name)
@@ -62,7 +63,7 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
         port = free_port(HOST, port)
         for sign in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sign, signal.default_int_handler)
-        painter = Painter(model, decoder(experiment.data, next(model.parameters()).device))
+        painter = Painter(model.to(device()), decoder(experiment.data, device()))
         page = demo_page(folder.name, experiment, painter)
         try:
             page.launch(server_port=port, inbrowser=browser, **LAUNCH, **LOOK)

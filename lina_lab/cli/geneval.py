@@ -47,14 +47,16 @@ def _sampler(
     """
     from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
+    from lina_lab.model.execution import device
     from lina_lab.training.images import generate
     from lina_lab.training.trained import load_trained
 
     experiment, model = load_trained(folder)
+    model = model.to(device())
     key = folder.resolve().name
     if experiment.data.text is None:
         raise LabError(f"{key} is conditioned on labels: it has no prompts")
-    decode = decoder(experiment.data, next(model.parameters()).device)
+    decode = decoder(experiment.data, device())
     condition = text_encoder(experiment.data)(texts)  # an unknown word is told before anything is drawn
 
     def draw(numbers: list[int]) -> "Tensor":

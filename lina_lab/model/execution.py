@@ -20,6 +20,11 @@ COMPILED = (Block, HeadBlock)
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {"none": (), "mlp": (Mlp,), "block": (Block, HeadBlock)}
 
 
+def device() -> torch.device:
+    """Where models are trained and drawn from: the GPU if there is one, as Lightning's `accelerator: auto`."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
     """Set, on a built model or a part of it, how it will compute; weights and names stay.
 
@@ -30,10 +35,10 @@ def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
         raise LabError(
             "execution.compile needs a C++ compiler (g++, clang++, or one that CXX names): there is none here"
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = device()
     for module in model.modules():
         if isinstance(module, Attention):
-            if execution.attention_backend == "triton" and (reason := missing(device, torch.float32, module.head_size)):
+            if execution.attention_backend == "triton" and (reason := missing(where, torch.float32, module.head_size)):
                 raise LabError(f"execution.attention_backend triton needs {reason}; auto takes what is there")
             module.backend = execution.attention_backend
         if isinstance(module, RECOMPUTED[execution.activation_checkpointing]):

@@ -19,6 +19,7 @@ from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
+from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
 from lina_lab.training.drawer import draw_set, drawer
@@ -27,7 +28,7 @@ from lina_lab.training.group import train_together
 from lina_lab.training.images import beside, requests
 from lina_lab.training.imported import imported_from
 from lina_lab.training.recorder import Stopped
-from lina_lab.training.train import build_model, device, find_start, train
+from lina_lab.training.train import build_model, find_start, train
 from lina_lab.training.trained import Trained, keep_trained, load_trained, remedy, training_seconds, weights_digest
 
 

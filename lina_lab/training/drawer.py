@@ -20,6 +20,7 @@ from lina_lab.config.load import with_sections
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.ledger import read_experiment
+from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.training.drawn import Draw, DrawnSet, Tell, draw_missing, drop_damaged
 from lina_lab.training.images import generate, requests
@@ -127,8 +128,7 @@ def main() -> None:
         torch.set_num_threads(1)
     experiment = with_sections(read_experiment(Path(cell)), json.loads(sections))
     drawn = DrawnSet(Path(folder), experiment.evaluation.num_samples)
-    # `device` of train.py says the same, and would bring Lightning, which takes seconds to import.
-    model = load_trained(Path(cell))[1].to("cuda" if torch.cuda.is_available() else "cpu")
+    model = load_trained(Path(cell))[1].to(device())
     draw = drawer(experiment, model, load_dataset(experiment.data, pixels=False))
     draw_missing(drawn, draw, lambda progress: None, float(first))
 

@@ -26,13 +26,13 @@ from lina_lab.evaluation.extractors import Extractor, load_extractor
 from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
+from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance
 from lina_lab.training.cell import check_same_data
 from lina_lab.training.drawer import draw_set, drawer
 from lina_lab.training.drawn import DrawnSet, Tell, write_pngs, write_set
 from lina_lab.training.images import beside, requests
-from lina_lab.training.train import device
 from lina_lab.training.trained import load_trained, weights_digest
 
 WAIT_SECONDS = 1.0

@@ -21,7 +21,7 @@ from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
 from lina_lab.model.draws import WHOLE, Share, step_streams
-from lina_lab.model.execution import accelerate
+from lina_lab.model.execution import accelerate, device
 from lina_lab.model.lina import Lina
 from lina_lab.training.average import AveragedWeights
 from lina_lab.training.batches import AHEAD, Batches, picker
@@ -181,11 +181,6 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     decode = decoder(experiment.data, next(model.parameters()).device)
     images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
-
-
-def device() -> torch.device:
-    """The device that Lightning takes for `accelerator: auto`."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _quiet_lightning() -> None:
