@@ -27,6 +27,14 @@ REQUIRED = (
     *("seaborn", "typer", "pydantic", "safetensors", "scikit-learn", "scipy"),
 )
 
+OPTIONAL = {
+    "transformers": ("text", "prompts through a frozen encoder"),
+    "diffusers": ("latents", "data.autoencoder"),
+    "gradio": ("demo", "lab demo"),
+    "papermill": ("notebooks", "lab notebook"),
+}
+"""Packages, with the extra that brings them and what it is for."""
+
 
 def print_axes() -> None:
     """Every axis with its question, its values with formula and source, and the published variants."""
@@ -97,13 +105,19 @@ def sized_model(name: str, settings: list[str]) -> tuple[ModelConfig, DataShape]
 def print_doctor(runs: Path) -> None:
     """What is here, what is missing, and how to get it."""
     rows = [("Python", platform.python_version())]
-    for package in REQUIRED:
-        try:
-            rows.append((package, metadata.version(package)))
-        except metadata.PackageNotFoundError:
-            rows.append((package, f"MISSING: pip install {package}"))
+    rows += [(package, _version(package) or f"MISSING: pip install {package}") for package in REQUIRED]
+    for package, (extra, purpose) in OPTIONAL.items():
+        missing = f"not here, and needed for {purpose} alone: pip install 'lina-lab[{extra}]'"
+        rows.append((package, _version(package) or missing))
     for what, found in (*rows, *_devices(), *_weights(), *_places(runs)):
-        print(f"{what:<22}{found}")
+        print(f"{what:<25}{found}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _devices() -> list[tuple[str, str]]:
