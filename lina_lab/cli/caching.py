@@ -1,16 +1,11 @@
-"""`lab cache`: the latents of an experiment's images, once and for all."""
+"""`lab cache`: the latents of an experiment's images, once and for all. Heavy imports stand inside the command."""
 
-import signal
-import sys
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from lina_lab.cli.options import Setting
-from lina_lab.cli.show import PLAIN_EVERY_SECONDS, duration
-from lina_lab.errors import LabError
 
 
 def cache(
@@ -25,49 +20,6 @@ def cache(
     Goes on where it stopped, mends what is damaged and encodes again what has changed. It may run on several nodes at
     once, with LAB_CACHE on a disk that all of them see.
     """
-    import torch
+    from lina_lab.cli.encoding import encode_images
 
-    from lina_lab.config.load import load_experiment
-    from lina_lab.config.sweep import parse_settings
-    from lina_lab.data.cache import place
-    from lina_lab.data.encoding import make_cache, num_workers
-    from lina_lab.ledger import read_experiment
-
-    in_cell = (experiment / "config.yaml").exists()
-    described = read_experiment(experiment) if in_cell else load_experiment(experiment, parse_settings(settings))
-    where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if where == "cuda" and not torch.cuda.is_available():
-        raise LabError("--device cuda: torch sees no GPU here")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        manifest = make_cache(
-            described.data, workers or num_workers(where), where, verify=verify, show=_Show(), tell=_tell
-        )
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on where it is")
-        raise typer.Exit(130) from None
-    print(f"autoencoder {manifest['autoencoder_sha256'][:12]}, cache {manifest['sha256'][:12]}")
-    print(f"{manifest['count']:,} images encoded in {place(described.data)}")
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
-
-
-class _Show:
-    """How much is done, how fast, and how long the rest takes: one line in place, or lines without a terminal."""
-
-    def __init__(self) -> None:
-        self.in_place = sys.stdout.isatty()
-        self.started, self.first, self.written = time.monotonic(), -1.0, 0.0
-
-    def __call__(self, share: float, count: int) -> None:
-        now = time.monotonic()
-        if self.first < 0:
-            self.started, self.first = now, share
-        if not self.in_place and self.written and now - self.written < PLAIN_EVERY_SECONDS:
-            return
-        self.written, rate = now, (share - self.first) / max(1e-9, now - self.started)
-        left = f"{rate * count:,.0f} images/s, about {duration((1 - share) / rate)} left" if rate else ""
-        line = f"{share:>5.1%} of {count:,} images  {left}"
-        print(f"\r{line:<70}" if self.in_place else line, end="" if self.in_place else "\n", flush=True)
+    encode_images(experiment, settings, workers, device, verify=verify)

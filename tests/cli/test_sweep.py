@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("sweep_cli")  # one study serves all
+
 ROOT = Path(__file__).parents[2]
 LAB = [sys.executable, "-m", "lina_lab.cli.main"]
 EXPERIMENT = """\

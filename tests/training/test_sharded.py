@@ -23,6 +23,8 @@ from lina_lab.training.weights import checkpoint_weights
 from tests.training.ranks import together
 from tests.training.test_cell import experiment
 
+pytestmark = pytest.mark.xdist_group("sharded")  # its cells serve all
+
 CLIPPED = {"training__batch_size": 12, "training__gradient_clip": 0.2, "training__ema_every": 3}
 PARTS = {"execution__accumulate": 2, "execution__activation_checkpointing": "block"}
 BF16 = {"training__precision": "bf16"}
