@@ -113,7 +113,8 @@ def train(
     condition, shares = conditions(experiment.data), Share(rank, group.size).split(parts)
     held_out = validation_batch(dataset, condition)
     if training.init_from is not None and start.checkpoint is None:
-        validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
+        with trainer.precision_plugin.forward_context():  # as the loop's own validations
+            validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
 
     def validate_whole(model: Lina, held_out: Batch, step: int) -> None:
@@ -128,7 +129,8 @@ def train(
     )
     model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
     if training.steps % every:
-        validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
+        with trainer.precision_plugin.forward_context():
+            validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
     return Trained(model, recorder.diverged_at, recorder.seconds)
 
 

@@ -181,6 +181,16 @@ def test_a_validation_of_long_sequences_goes_in_parts_to_the_same_loss(tmp_path,
     assert found[1] != found[0], "one forward is one sum, five are another"
 
 
+def test_the_last_validation_is_in_the_precision_of_those_before(tmp_path, dataset):
+    found = []
+    for every in (12, 8):  # within the loop, and after it
+        cell = experiment(training__precision="bf16", logging__validate_every=every)
+        folder = create_cell(tmp_path / str(every), cell)
+        train(folder, cell, dataset)
+        found.append([row.value for row in read_metrics(folder) if row.metric == "val/loss"][-1])
+    assert found[0] == found[1]
+
+
 def test_gradient_clipping_changes_the_training(tmp_path, dataset):
     plain = train(create_cell(tmp_path / "a", experiment()), experiment(), dataset).model
     clipped = experiment(training__gradient_clip=1e-3)
