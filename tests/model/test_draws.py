@@ -37,9 +37,10 @@ def test_images_of_many_tokens_are_drawn_in_small_blocks():
     assert torch.equal(draws.noise.unflatten(0, (REPEATS, -1))[:, 4:], second)
 
 
-def test_no_two_blocks_are_alike():
-    rows = draws().noise.unflatten(0, (REPEATS, -1))[0]
-    assert len(rows.flatten(1).unique(dim=0)) == BATCH
+@pytest.mark.parametrize("field", ["keep_label", "order", "noise", "time_index"])
+def test_no_two_blocks_are_alike(field):
+    rows = getattr(draws(), field).unflatten(0, (-1, BATCH))[0]
+    assert not torch.equal(rows[:BLOCK], rows[BLOCK : 2 * BLOCK])
 
 
 @pytest.mark.parametrize(("share", "blocks"), [(Share(0, 3), [0]), (Share(1, 3), [0, 1]), (WHOLE, [0, 1, 2])])
