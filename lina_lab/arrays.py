@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lina_lab.errors import LabError
+from lina_lab.files import replacing
 
 LEVEL = 1
 """Of zlib: noise gains nothing by more."""
@@ -25,20 +25,14 @@ def write_npz(
     Raises:
         ValueError: if the rows are not what the shape says.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                count = _write_rows(file, shape, rows)
-            if count != shape[0]:
-                raise ValueError(f"{name} must have {shape[0]} rows, not {count}")
-            for other, array in beside.items():
-                with archive.open(f"{other}.npy", "w") as file:
-                    np.lib.format.write_array(file, array, allow_pickle=False)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            count = _write_rows(file, shape, rows)
+        if count != shape[0]:
+            raise ValueError(f"{name} must have {shape[0]} rows, not {count}")
+        for other, array in beside.items():
+            with archive.open(f"{other}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def _write_rows(file: IO[bytes], shape: tuple[int, ...], rows: Iterable[NDArray[Any]]) -> int:

@@ -13,6 +13,7 @@ from lina_lab.cli.evaluating import evaluate, guidance, reference
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.options import (
+    GPU_TFLOPS,
     RETRIES,
     RUNS,
     CellName,
@@ -61,7 +62,7 @@ def sweep(
     retries: Retries = RETRIES,
     dry_run: DryRun = False,
     timing: Timing = True,
-    tflops: Tflops = 400.0,
+    tflops: Tflops = GPU_TFLOPS,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -101,7 +102,7 @@ def train(
     strategy: StrategyName = "ddp",
     dry_run: DryRun = False,
     timing: Timing = True,
-    tflops: Tflops = 400.0,
+    tflops: Tflops = GPU_TFLOPS,
     tracking: Annotated[bool, typer.Option(help="Show the run in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:

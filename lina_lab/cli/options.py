@@ -28,3 +28,5 @@ Timing = Annotated[bool, typer.Option(help="With --dry-run: time a few steps of 
 Tflops = Annotated[
     float, typer.Option(min=0.001, help="With --dry-run: TFLOP/s that a GPU keeps up; 400 is 40 % of an H100's bf16.")
 ]
+GPU_TFLOPS = 400.0
+"""What a GPU is taken to keep up: two fifths of an H100's 989 dense bf16 TFLOP/s. An assumption, not a measurement."""

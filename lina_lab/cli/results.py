@@ -15,7 +15,7 @@ from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_result, read_state
 from lina_lab.plans import StoredPlan
-from lina_lab.sweep.budget import GPU_TFLOPS, gpu_hours, hours, to_do
+from lina_lab.sweep.budget import gpu_hours, hours, to_do
 from lina_lab.sweep.tune import num_trials
 
 MOST_TIMED_FLOPS = 1e18
@@ -50,7 +50,7 @@ def print_table(table: Table) -> None:
     _console().print(table)
 
 
-def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float = GPU_TFLOPS) -> None:
+def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float) -> None:
     """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
     todo = to_do(runs, plan)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)

@@ -31,6 +31,7 @@ from lina_lab.data.pictures import Pictures
 from lina_lab.data.pixels import RULE
 from lina_lab.data.text import cache_folder
 from lina_lab.errors import LabError
+from lina_lab.files import sha256_of
 
 FORMAT = 1
 SHARD_BYTES = 64 * 2**20
@@ -89,11 +90,6 @@ def is_whole(shard: Path, record: dict[str, Any]) -> bool:
         return all(sha256_of(shard / name) == known for name, known in record["files"].items())
     except (OSError, KeyError, AttributeError):
         return False
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def described(pictures: Pictures, rows: range) -> dict[str, Any]:

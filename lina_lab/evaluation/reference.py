@@ -24,7 +24,7 @@ from lina_lab.data.datasets import Examples, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import BATCH, Extractor, Features
 from lina_lab.evaluation.metrics import Statistics, check_features, statistics_of
-from lina_lab.files import write_atomic
+from lina_lab.files import sha256_of, write_atomic
 
 ROUNDING = 1e-5
 """Of the largest value or eigenvalue: what a covariance kept in float32 may be wrong by."""
@@ -86,9 +86,7 @@ def read_reference(path: Path, extractor: Extractor) -> Reference:
     if "arr_0" in names:
         blocks = (torch.tensor(block).permute(0, 3, 1, 2).contiguous() for block in read_blocks(path, "arr_0", BATCH))
         features = extract_all(extractor, blocks).features
-    with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return Reference(Statistics(mu, sigma), features, digest, named.get("num_images"))
+    return Reference(Statistics(mu, sigma), features, sha256_of(path), named.get("num_images"))
 
 
 def _check(path: Path, mu: NDArray[Any], sigma: NDArray[Any], extractor: Extractor) -> None:

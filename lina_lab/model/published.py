@@ -62,8 +62,8 @@ BLOCK = {
 HEAD_BLOCK = {"modulation": "norm1.proj", "projector.fc1": "proj.fc1", "projector.fc2": "proj.fc2", "norm": "norm2"}
 PATCH_SIDES = {"patch.weight": 1, "context_patch.weight": 2, "head.patch.weight": 1}
 """Sides of the patch convolutions, in patches."""
-TOKENS = {"queries.bos": "mask_embed.bos_token", "mask_token": "mask_embed.mask_token"}
-TEXT_ROWS = "text_embed.weight"
+TOKENS = {name: MODULES[name] for name in ("queries.bos", "mask_token")}
+TEXT_ROWS = MODULES["text.null"]
 BLOCK_OF = re.compile(rf"({'|'.join(re.escape(stack) for stack in STACKS)})\.(\d+)\.(.+)")
 KNOWN_FIELDS = {"size", "mlp_ratio", "patch", "position"}
 """Fields of a model that have a default, and any value of which has its published names."""

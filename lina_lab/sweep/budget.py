@@ -11,9 +11,6 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import ENDED, is_done, read_state
 from lina_lab.plans import load_plan
 
-GPU_TFLOPS = 400.0
-"""What a GPU is taken to keep up: two fifths of an H100's 989 dense bf16 TFLOP/s. An assumption, not a measurement."""
-
 
 class Hours(NamedTuple):
     """Of wall time for what a sweep has still to do."""
@@ -43,7 +40,7 @@ def hours(todo: list[Experiment], slots: int, timed: Callable[[Experiment], floa
     return Hours(max([sum(times) / slots, *times], default=0.0) / 3600, seconds)
 
 
-def gpu_hours(experiment: Experiment, tflops: float = GPU_TFLOPS) -> float:
+def gpu_hours(experiment: Experiment, tflops: float) -> float:
     """Hours of one GPU at so many TFLOP/s for the training and the images of an evaluation, by their FLOPs alone."""
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     return flops / (tflops * 1e12) / 3600

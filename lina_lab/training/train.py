@@ -112,9 +112,15 @@ def train(
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
     condition, shares = conditions(experiment.data), Share(rank, group.size).split(parts)
     held_out = validation_batch(dataset, condition)
+
+    def validate_apart(model: Lina, step: int) -> None:
+        """Before or after the loop, and as it does."""
+        images, labels = (part.to(device()) for part in held_out)
+        with trainer.precision_plugin.forward_context():
+            validate(model.to(device()), (images, labels), step)
+
     if training.init_from is not None and start.checkpoint is None:
-        with trainer.precision_plugin.forward_context():  # as the loop's own validations
-            validate(model.to(device()), (held_out[0].to(device()), held_out[1].to(device())), 0)
+        validate_apart(model, 0)
     pick, count = picker(dataset, condition, trainer.strategy.root_device)
 
     def validate_whole(model: Lina, held_out: Batch, step: int) -> None:
@@ -129,8 +135,7 @@ def train(
     )
     model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
     if training.steps % every:
-        with trainer.precision_plugin.forward_context():
-            validate(model, (held_out[0].to(device()), held_out[1].to(device())), training.steps)
+        validate_apart(model, training.steps)
     return Trained(model, recorder.diverged_at, recorder.seconds)
 
 
