@@ -106,6 +106,11 @@ class FakeStudy:
                 claimed.end(state, reason)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+
+
 @pytest.fixture
 def study(tmp_path):
     """`study(seeds=[0, 1])` makes a finished fake sweep."""

@@ -264,12 +264,12 @@ def test_the_published_outputs_and_gradients_come_out_of_the_kernels(name, monke
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # opcheck's own
 def test_the_operators_keep_what_they_promise_the_compiler():
     case = Case("subtraction", gates=("key", "mass", "value"))
-    local = case.normal(B, 11, case.width).requires_grad_()
+    local = case.normal(B, 11, case.width).to(DEVICE).requires_grad_()
     strided = case.qkv.mT.contiguous().mT
-    leaves = [t.requires_grad_() for t in (strided, *case.gates.values())]
+    leaves = [t.to(DEVICE).requires_grad_() for t in (strided, *case.gates.values())]
     torch.library.opcheck(linear._core, (*leaves, local, *case.design.values()))
     _, moments = linear._core(*leaves, None, *case.design.values())
-    arguments = [t.detach() for t in (case.cotangent, leaves[0], moments, *leaves[1:])]
+    arguments = [t.detach() for t in (case.cotangent.to(DEVICE), leaves[0], moments, *leaves[1:])]
     torch.library.opcheck(linear._core_backward, (*arguments, *case.design.values()))
 
 

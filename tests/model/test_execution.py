@@ -78,18 +78,22 @@ def test_static_shapes_give_the_same_samples_and_really_are_static(sampling, mon
     draws = sampling_draws(generators(3), made.tokens, made.values)
     shapes: list[tuple[torch.Size, ...]] = []
 
-    def watched(predict: sampler.Predict, *example: torch.Tensor) -> sampler.Predict:
+    make = sampler._predictor
+
+    def watched(*arguments: object) -> sampler.Predict:
+        predict = make(*arguments)
+
         def call(*inputs: torch.Tensor) -> torch.Tensor:
             shapes.append(tuple(tensor.shape for tensor in inputs))
             return predict(*inputs)
 
         return call
 
-    monkeypatch.setattr(sampler, "graphed", watched)
+    monkeypatch.setattr(sampler, "_predictor", watched)
     static = sample_of_draws(made, labels, sampling, *draws, static=True)
-    torch.testing.assert_close(static, sample_of_draws(made, labels, sampling, *draws), rtol=1e-5, atol=1e-5)
     assert len(shapes) == 6
     assert len(set(shapes)) == 1
+    torch.testing.assert_close(static, sample_of_draws(made, labels, sampling, *draws), rtol=1e-5, atol=1e-5)
 
 
 def test_the_conditioning_of_wanted_positions_is_that_of_all():
@@ -120,7 +124,7 @@ def test_precision_of_sampling_does_not_depend_on_an_autocast_around_it():
     assert torch.equal(plain, inside)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_on_a_gpu_the_graph_gives_the_plain_samples_and_nothing_waits_for_the_device():
     made, labels = awake(**DESIGN).cuda(), torch.arange(3).cuda()
     draws = [tensor.cuda() for tensor in sampling_draws(generators(3), made.tokens, made.values)]

@@ -10,11 +10,11 @@ from lina_lab.config.data import PUBLISHED_DATA, DataShape, TextShape
 from lina_lab.config.experiment import Experiment, set_path
 from lina_lab.config.model import SOFTMAX, ModelConfig
 from lina_lab.config.variants import VARIANTS
-from lina_lab.model import sampler
 from lina_lab.model.draws import sampling_draws, step_streams, stream
 from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample_of_draws
 from lina_lab.training.module import parameter_groups
+from tests.model import cuda_stand_in
 from tests.model.test_lina import DATA, TRAINING, batch, generators
 
 BASE = (361_906_960, 642_712_592, 1_444_578_832)
@@ -146,9 +146,8 @@ def test_a_variant_samples_the_same_with_static_shapes(variant, monkeypatch):
         resolved = set_path(resolved, path, value)
     sampling = Experiment.model_validate(resolved).sampling
     draws = sampling_draws(generators(3), made.tokens, made.values)
-    graphs: list[int] = []
-    monkeypatch.setattr(sampler, "graphed", lambda predict, *example: graphs.append(1) or predict)
-    static = sample_of_draws(made, labels, sampling, *draws, static=True)
+    graphs = cuda_stand_in.install(monkeypatch)
+    static = sample_of_draws(made, labels, sampling, *draws, static=True, graph=True)
     torch.testing.assert_close(static, sample_of_draws(made, labels, sampling, *draws), rtol=1e-4, atol=1e-5)
     assert len(graphs) == (3 if few else 1)  # 4, 3, 3, 2, 2 Euler steps: one for each number
 
