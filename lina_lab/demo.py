@@ -118,10 +118,13 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
         drawing = drawings[request.session_hash] = painter.draw(wish)
         yield None, _said("waiting for its turn")
         state = "stopped before its first step"
-        for step, steps, images in drawing:
-            at = f"step {step} of {steps}{note}"
-            state = f"{'done' if step == steps else 'stopped'}: {at}"
-            yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(at)
+        try:
+            for step, steps, images in drawing:
+                at = f"step {step} of {steps}{note}"
+                state = f"{'done' if step == steps else 'stopped'}: {at}"
+                yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(at)
+        except LabError as error:  # such as a guidance scale whose samples are not finite
+            state = str(error)
         yield gr.skip(), _said(state)
 
     def stop_drawing(request: gr.Request) -> None:

@@ -1,4 +1,4 @@
-"""The one error that is meant for a user."""
+"""The errors that are meant for a user."""
 
 
 class LabError(Exception):
@@ -6,3 +6,7 @@ class LabError(Exception):
 
     The message names what was wrong, where (file, line, key) and what would be right.
     """
+
+
+class NotFinite(LabError):
+    """Images with NaN or infinite values: no 8-bit image stands for them, and no measure of them means anything."""

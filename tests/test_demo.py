@@ -10,7 +10,7 @@ import torch
 from lina_lab.cli.main import main
 from lina_lab.data.text import text_encoder
 from lina_lab.demo import MOST_IMAGES, Painter, encoder, example_prompts, read_wish
-from lina_lab.errors import LabError
+from lina_lab.errors import LabError, NotFinite
 from lina_lab.training.trained import load_trained
 from tests.cells import DIGITS, SHAPES, trained_cell
 
@@ -165,3 +165,10 @@ def test_without_the_data_there_are_no_examples(shapes, monkeypatch):
 
     monkeypatch.setattr("lina_lab.demo.load_dataset", away)
     assert example_prompts(load_trained(shapes)[0]) == []
+
+
+def test_a_drawing_that_is_not_finite_says_so_and_shows_no_black_image(painter, digits):
+    frames = []
+    with pytest.raises(NotFinite, match="samples not finite: 2 of 2 images"):
+        frames.extend(painter.draw(wished(digits, 7, guidance=1e30)))
+    assert all(frame.images.float().std() > 0 or (frame.images == GREY).all() for frame in frames)

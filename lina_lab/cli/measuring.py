@@ -69,8 +69,11 @@ def scan_cell(
         more,
         lambda value: Drawing(f"{field} {value:g}"),
         lambda point: print(f"{field} {getattr(point, field):g}: FID {point.fid:.4g}", flush=True),
+        lambda value, error: print(f"{field} {value:g}: failed: {error}", flush=True),
         _processes(workers),
     )
+    if not points:
+        raise LabError(f"{subject.folder.name}: samples not finite at every {field} that was tried")
     _print_points(points, field)
     for line in verdict(points, field):
         print(line)

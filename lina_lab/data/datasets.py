@@ -13,6 +13,7 @@ from lina_lab.data.emoji import emoji
 from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.folder import images
 from lina_lab.data.shapes import load_shapes
+from lina_lab.errors import NotFinite
 
 __all__ = ["EIGHT_BIT_RULE", "LOADERS", "Dataset", "Examples", "load_dataset", "to_uint8"]
 
@@ -67,7 +68,16 @@ def to_uint8(images: Tensor) -> Tensor:
     """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three.
 
     What is uint8 stays as it is.
+
+    Raises:
+        NotFinite: naming how many images hold NaN or infinite values, which would become black or white pixels.
     """
     if images.dtype == torch.uint8:
         return images
+    bad = (~images.isfinite()).flatten(1).any(1).nonzero().flatten()
+    if len(bad):
+        raise NotFinite(
+            f"samples not finite: {len(bad):,} of {len(images):,} images hold NaN or infinite values (the first is "
+            f"image {int(bad[0])})"
+        )
     return (127.5 * images + 127.5).round().clamp(0, 255).to(torch.uint8).expand(-1, 3, -1, -1)

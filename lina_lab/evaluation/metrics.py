@@ -105,6 +105,7 @@ def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:
     """Kernel distance (cubic polynomial kernel), unbiased at every n; the mean over 100 random subsets."""
     from torch_fidelity.metric_kid import kid_features_to_metric
 
+    check_finite(generated=generated, real=real)
     size = min(1000, len(generated) // 2, len(real) // 2)
     with torch.random.fork_rng():
         values = kid_features_to_metric(
@@ -117,6 +118,7 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """Share of generated images near real ones, and of real images near generated ones (3 neighbours)."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
+    check_finite(generated=generated, real=real)
     parts = max(len(generated), len(real)) > WHOLE_DISTANCES
     values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=parts)
     return float(values["precision"]), float(values["recall"])
@@ -124,7 +126,7 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
 
 def check_features(name: str, features: Tensor) -> None:
     """Raises:
-    LabError: if there are no more images than features: their covariance would be singular.
+    LabError: if there are no more images than features (their covariance would be singular), or one is not finite.
     """
     count, dim = features.shape
     if count <= dim:
@@ -132,3 +134,16 @@ def check_features(name: str, features: Tensor) -> None:
             f"FID needs more images than features: {count} {name} images have {dim} features each; "
             "raise evaluation.num_samples or take a smaller extractor"
         )
+    check_finite(**{name: features})
+
+
+def check_finite(**sets: Tensor) -> None:
+    """Raises:
+    LabError: naming the set of features (n, d) that holds NaN or infinite values.
+    """
+    for name, features in sets.items():
+        bad = int((~features.isfinite()).any(1).sum())
+        if bad:
+            raise LabError(
+                f"features not finite: those of {bad:,} of {len(features):,} {name} images hold NaN or infinite values"
+            )

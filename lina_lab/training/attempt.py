@@ -41,7 +41,8 @@ def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple
     except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
         expected = isinstance(error, LabError)
         write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())
-        return "refused" if expected else "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        return "refused" if expected else "failed", reason.splitlines()[0]
 
 
 def stop_on(number: signal.Signals) -> threading.Event:

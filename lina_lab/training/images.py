@@ -41,6 +41,7 @@ def generate(
     at once, does not matter. `decode` turns latents into images: see `decoder`.
 
     Raises:
+        NotFinite: if images hold NaN or infinite values.
         ValueError: if the images are not of the side that the model's data have: the autoencoder is missing.
     """
     numbers = range(len(condition)) if numbers is None else numbers

@@ -1,6 +1,7 @@
 """A trained cell measured in other ways than its result says: with other samples, guidance, steps or reference.
 
-    <cell>/evaluations/<id>.json   metrics, what they were measured with, settings, seconds, provenance
+    <cell>/evaluations/<id>.json   metrics, what they were measured with, settings, seconds, provenance; or why there
+                                   are none
                        <id>/       the images, while they are drawn: see drawn.py
 
 The id is of everything that a measurement depends on, so that one that is there need not be made again. Several
@@ -20,7 +21,7 @@ from lina_lab.config.experiment import Experiment, digest
 from lina_lab.config.load import with_sections
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
-from lina_lab.errors import LabError
+from lina_lab.errors import LabError, NotFinite
 from lina_lab.evaluation.evaluate import check_enough
 from lina_lab.evaluation.extractors import Extractor, load_extractor
 from lina_lab.evaluation.measure import measure, with_sampling
@@ -36,6 +37,8 @@ from lina_lab.training.images import beside, requests
 from lina_lab.training.trained import load_trained, weights_digest
 
 WAIT_SECONDS = 1.0
+FAILED = "failed"
+"""The key of the reason in a record without metrics."""
 
 
 class Subject(NamedTuple):
@@ -93,13 +96,19 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
 
 
 def measure_subject(subject: Subject, tell: Tell, num_processes: int = 1, exports: Exports | None = None) -> Measured:
-    """Draw and measure; a measurement that is there is read, unless its images are to be exported."""
+    """Draw and measure; a measurement that is there is read, unless its images are to be exported.
+
+    Raises:
+        NotFinite: if images hold NaN or infinite values; the record says so then, and has no metrics.
+    """
     path = subject.folder / "evaluations" / f"{_identity(subject)}.json"
     before = _written(path)
-    if before is None or exports is not None:
+    if before is None or exports is not None or _has_failed(path):
         _draw_and_measure(subject, path, before, tell, num_processes, exports or Exports())
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
+        if FAILED in kept:
+            raise NotFinite(f"{subject.folder.name}: {kept[FAILED]}; {path} keeps the settings")
         return Measured(path, kept["metrics"], tuple(kept["fid_deviations"]), sum(kept["seconds"].values()))
     except (ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and it will be measured again") from error
@@ -116,18 +125,28 @@ def _written(path: Path) -> int | None:
     return path.stat().st_mtime_ns if path.exists() else None
 
 
+def _has_failed(path: Path) -> bool:
+    try:
+        return FAILED in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
 def _draw_and_measure(
     subject: Subject, path: Path, before: int | None, tell: Tell, num_processes: int, exports: Exports
 ) -> None:
     experiment = subject.experiment
     drawn = DrawnSet(path.with_suffix(""), experiment.evaluation.num_samples)
-    sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     draw = drawer(experiment, subject.model, subject.dataset)
 
     def over() -> bool:
         return _written(path) != before
 
-    draw_set(subject.folder, sections | {"seed": experiment.seed}, drawn, draw, tell, num_processes, over)
+    try:
+        draw_set(subject.folder, _settings(subject), drawn, draw, tell, num_processes, over)
+    except NotFinite as error:
+        _write_failure(subject, path, error)
+        return
     watch = Watch()
     while not over():
         claimed = claim(drawn.folder, watch)
@@ -142,6 +161,18 @@ def _draw_and_measure(
     shutil.rmtree(drawn.folder, ignore_errors=True)  # another machine may do so too
 
 
+def _write_failure(subject: Subject, path: Path, error: NotFinite) -> None:
+    """A measurement that gave no number is kept as that."""
+    body = {"state": "failed", FAILED: str(error), "settings": _settings(subject), "provenance": provenance()}
+    write_atomic(path, json.dumps(body, indent=1))
+
+
+def _settings(subject: Subject) -> dict[str, Any]:
+    experiment = subject.experiment
+    sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
+    return sections | {"seed": experiment.seed}
+
+
 def _measure(subject: Subject, drawn: DrawnSet, path: Path, exports: Exports) -> None:
     experiment, started = subject.experiment, time.monotonic()
     request, _ = requests(experiment, subject.dataset)
@@ -150,12 +181,11 @@ def _measure(subject: Subject, drawn: DrawnSet, path: Path, exports: Exports) ->
     if exports.png is not None:
         write_pngs(drawn, exports.png)
     found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)
-    settings = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     record = {
         "metrics": found.metrics,
         "fid_deviations": found.fid_deviations,
         "evaluation": with_sampling(found.record, experiment.sampling),
-        "settings": settings | {"seed": experiment.seed},
+        "settings": _settings(subject),
         "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},
         "provenance": provenance(),
     }

@@ -4,11 +4,13 @@ Every point has the same seeds, so that the noise of the draws is common to all.
 measured again: a scan that was killed continues.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from lina_lab import cost
 from lina_lab.analysis.guidance import FILE, Point, add_point, read_points, search
+from lina_lab.errors import NotFinite
 from lina_lab.training.drawn import Tell
 from lina_lab.training.measured import Measured, Subject, measure_subject
 
@@ -20,16 +22,22 @@ def scan(
     refinements: int,
     tell: Callable[[float], Tell],
     done: Callable[[Point], None] = lambda point: None,
+    failed: Callable[[float, NotFinite], None] = lambda value, error: None,
     num_processes: int = 1,
 ) -> list[Point]:
     """The points at all values of the sampling field `over`, and at as many more about the best as `refinements` says.
 
-    `tell` makes for each value what hears of its drawing; `done` hears of every point.
+    `tell` makes for each value what hears of its drawing; `done` hears of every point, and `failed` of
+    every value whose samples are not finite: it has no point.
     """
     found: list[Point] = []
 
     def measure(value: float) -> float:
-        point = _point(subject.sampled(**{over: value}), tell(value), num_processes)
+        try:
+            point = _point(subject.sampled(**{over: value}), tell(value), num_processes)
+        except NotFinite as error:
+            failed(value, error)
+            return math.inf  # no place to look further
         done(point)
         found.append(point)
         return point.fid

@@ -19,6 +19,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
+from lina_lab.errors import NotFinite
 from lina_lab.ledger import append_metrics, rewind_metrics, write_state
 from lina_lab.model.draws import WHOLE, Share, step_streams
 from lina_lab.model.execution import accelerate, device
@@ -186,7 +187,11 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
     shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
     decode = decoder(experiment.data, next(model.parameters()).device)
-    images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
+    try:
+        images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
+    except NotFinite as error:  # at this step; the training itself may recover, or be seen to diverge
+        print(f"step {step}: no sheet of samples: {error}", flush=True)
+        return
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 
 

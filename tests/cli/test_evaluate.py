@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lina_lab.analysis.guidance import read_points
 from lina_lab.cli import main as cli
-from lina_lab.errors import LabError
+from lina_lab.errors import LabError, NotFinite
 from lina_lab.training import drawer, scan
 from lina_lab.training.images import generate
 from tests.cells import DIGITS, trained_cell
@@ -208,3 +208,27 @@ def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
     assert "eval/fid_train/digits-cnn" not in results[1]["metrics"]
     hashes = [result["evaluation"]["reference_sha256"] for result in results]
     assert hashes[0] != hashes[1]
+
+
+def test_samples_that_are_not_finite_are_a_failed_measurement_and_no_number(cell, capsys):
+    wild = ["evaluate", cell, "--guidance", "1e30"]
+    for _ in range(2):  # what failed is tried again, not remembered as a number
+        with pytest.raises(NotFinite, match="samples not finite: 50 of 50 images hold NaN or infinite values"):
+            lab(*wild)
+    (path,) = cell.glob("evaluations/*.json")
+    kept = json.loads(path.read_text())
+    assert kept["state"] == "failed"
+    assert kept["failed"].startswith("samples not finite: 50 of 50")
+    assert kept["settings"]["sampling"]["guidance_scale"] == 1e30
+    assert "metrics" not in kept
+
+
+def test_a_scan_goes_on_past_a_scale_whose_samples_are_not_finite(cell):
+    output = lab("guidance", cell, "--scales", "1,1.5,1e30", "--refinements", 1)
+    assert "guidance_scale 1e+30: failed: " in output
+    points = read_points(cell / "guidance.csv")
+    assert [point.guidance_scale for point in points][:2] == [1.0, 1.5]
+    assert 1.0 < points[2].guidance_scale < 1.5  # where a refinement belongs, and not towards the one that failed
+    assert len(points) == 3
+    with pytest.raises(LabError, match="samples not finite at every guidance_scale that was tried"):
+        lab("guidance", cell, "--scales", "1e30")

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from lina_lab.config.data import DIGITS, SOURCES, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
+from lina_lab.errors import NotFinite
 
 
 @pytest.fixture
@@ -76,3 +77,11 @@ def test_eight_bits_round_to_the_nearest_and_cut():
     assert to_uint8(values).shape == (1, 3, 2, 4)
     grey = torch.arange(17) / 8 - 1
     assert len(set(to_uint8(grey.view(1, 1, 1, 17)).flatten().tolist())) == 17
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_value_that_is_not_finite_becomes_no_pixel(value):
+    images = torch.zeros(5, 3, 2, 2)
+    images[2, 1, 0, 1] = images[4, 0, 0, 0] = value
+    with pytest.raises(NotFinite, match=r"samples not finite: 2 of 5 images hold NaN or infinite values .* is image 2"):
+        to_uint8(images)

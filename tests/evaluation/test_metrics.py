@@ -137,3 +137,14 @@ def test_no_metric_touches_a_global_random_state():
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     torch.manual_seed(6)
     assert found == [fid(x, y), kid(x, y, 3), *precision_recall(x, y), fid_halved(x, y, generator())]
+
+
+@pytest.mark.parametrize("metric", [fid, kid, precision_recall])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_give_no_number(metric, value):
+    good, bad = normal(300, 8, 0), normal(300, 8, 1)
+    bad[7, 3] = bad[9, 0] = value
+    with pytest.raises(LabError, match="those of 2 of 300 generated images hold NaN or infinite"):
+        metric(bad, good)
+    with pytest.raises(LabError, match="those of 2 of 300 real images hold NaN or infinite"):
+        metric(good, bad)

@@ -1,6 +1,7 @@
 """The run of one cell, from request to result."""
 
 import json
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_metrics, read_result, read_state
 from lina_lab.training import cell as cells
 from lina_lab.training import train as trainings
+from lina_lab.training.attempt import attempt_cell
 from lina_lab.training.cell import run_cell
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
@@ -254,3 +256,17 @@ def test_the_state_of_a_running_cell_is_json_with_a_step(tmp_path, dataset):
     train(folder, experiment(), dataset)
     state = json.loads((folder / "state.json").read_text())
     assert (state["phase"], state["step"]) == ("training", 12)
+
+
+def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, capsys):
+    wild = experiment(sampling__guidance_scale=1e30)
+    folder = create_cell(tmp_path, wild)
+    ended, reason = attempt_cell(folder, threading.Event())
+    assert (ended, reason) == ("refused", reason)  # no retry can help: the draws are the same
+    assert reason.startswith("samples not finite: 50 of 50 images hold NaN or infinite values")
+    state = read_state(folder)
+    assert (state["state"], state["reason"]) == ("failed", reason)
+    assert not (folder / "result.json").exists()
+    assert not [row for row in rows(folder) if row[1].startswith("eval/")]
+    assert {step for step, metric, _ in rows(folder) if metric == "val/loss"} == {8, 12}  # training itself is sound
+    assert "step 8: no sheet of samples: samples not finite" in capsys.readouterr().out
