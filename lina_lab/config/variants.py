@@ -1,8 +1,9 @@
 """The variants of the published code as config values: what to set to have each of them.
 
 Ids are the published code's. Left out are those that cannot train, and what never was an axis: linear1 (no position at
-all), linear2 (rotary after φ, NaN), linear5 (division of an identity φ), decouple6 and 7 (parameters without use), mem2
-and mem3 (no denominator). high_res is kvscale1 at any resolution.
+all), linear2 (rotary after φ, NaN), linear5 (division of an identity φ), decouple6 (a learnt factor α of the queries of
+subtraction, beside a generator of filters that nothing reads), decouple7 (the same generator without α), mem2 and mem3
+(no denominator). high_res is kvscale1 at any resolution.
 """
 
 from typing import Any

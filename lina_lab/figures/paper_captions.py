@@ -50,10 +50,10 @@ def context(fid: pd.DataFrame, losses: pd.DataFrame) -> str:
     return _text(f"""
         **Published ImageNet FID against parameters.** Context, not a comparison: each value is its source's own.
         What differs beside the model: training length (DiT 400k steps of batch 256, which are 102M samples; MAR 800
-        epochs; VAR 200 to 350 epochs, more for larger models; LINA 200k or 250k steps; LlamaGen's and that of
-        LINA's final model are not stated) and learning rate; guidance, which MAR tuned for every size (2.9, 3.0, 3.2)
-        and others set once or do not state;
-        resolution (LlamaGen's 24 x 24 tokens stand for a larger image than its 16 x 16). {confounds(losses)}
+        epochs; VAR 200 to 350 epochs, more for larger models; LINA 200k or 250k steps, its final model 1.2 million, by
+        its repository; LlamaGen's is not stated) and learning rate; guidance, which MAR tuned for every size (2.9, 3.0,
+        3.2) and others set once or do not state; resolution (LlamaGen's 24 x 24 tokens stand for a larger image than
+        its 16 x 16). VAR's FIDs have one source, the README of its repository. {confounds(losses)}
         Left out: {left_out}. {SOURCE}
     """)
 

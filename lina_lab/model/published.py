@@ -58,7 +58,8 @@ BLOCK = {
     "attention.gates.key": "attn.key_scale",
     "attention.gates.value": "attn.value_scale",
 }
-"""Of a block. The third gate of `key_value_split` has a published name too, which is not known here."""
+SPLIT_GATES = {"attention.gates.key": "attn.key_scale_gamma", "attention.gates.mass": "attn.key_scale_tau"}
+"""Of kvscale5, whose keys have one gate in the memory (γ) and another in their mean (τ)."""
 HEAD_BLOCK = {"modulation": "norm1.proj", "projector.fc1": "proj.fc1", "projector.fc2": "proj.fc2", "norm": "norm2"}
 PATCH_SIDES = {"patch.weight": 1, "context_patch.weight": 2, "head.patch.weight": 1}
 """Sides of the patch convolutions, in patches."""
@@ -75,11 +76,15 @@ def published_names(name: str, model: ModelConfig) -> tuple[str, ...]:
     if found is None:
         return _renamed(name, MODULES)
     stack, index, inner = found[1], int(found[2]), found[3]
-    theirs = _renamed(inner, HEAD_BLOCK if stack == "head.blocks" else BLOCK)
+    theirs = _renamed(inner, HEAD_BLOCK if stack == "head.blocks" else _block(getattr(model, stack)))
     if inner.startswith("attention.qkv.") and getattr(model, stack).normalization == "subtraction":
         theirs = tuple(theirs[0].replace("attn.qkv", f"attn.{part}") for part in ("q", "kv"))
     index += model.encoder_depth if stack == "decoder" else 0
     return tuple(f"{STACKS[stack]}.{index}.{part}" for part in theirs)
+
+
+def _block(attention: AttentionConfig) -> Mapping[str, str]:
+    return BLOCK | (SPLIT_GATES if attention.kv_gate == "key_value_split" else {})
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> tuple[str, ...]:
@@ -141,7 +146,7 @@ def unpublished(model: ModelConfig, data: DataShape) -> list[str]:
         known: dict[str, set[Any]] = {
             "normalization": {"division", "subtraction", "softmax"},
             "feature_map": {"identity"} if attention.normalization == "softmax" else {"relu"},
-            "kv_gate": {"none", "key", "value", "key_value"},
+            "kv_gate": {"none", "key", "value", "key_value", "key_value_split"},
             "conv_kernel": {0, 3, 5, 7},
             "kv_gate_heads": {"per_head", "shared"},
         }

@@ -14,7 +14,8 @@ from lina_lab.model.published import TEXT_ROWS, TOKENS, published_like, some, un
 
 Tensors = Mapping[str, Tensor]
 MAPS = {True: "subtraction (attn.q and attn.kv)", False: "division or softmax (attn.qkv)"}
-GATES = {"key_scale": "key", "value_scale": "value"}
+GATES = {"key_scale": "key", "key_scale_gamma": "key", "key_scale_tau": "mass", "value_scale": "value"}
+SPLIT = ["key", "mass", "value"]
 
 
 def misfits(tensors: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
@@ -104,11 +105,12 @@ def _attention(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, str]:
     told: dict[str, set[str]] = {}
     for block in blocks:
         gates = {name: block[f"attn.{name}"].shape for name in GATES if f"attn.{name}" in block}
+        kinds = [GATES[name] for name in gates]
         conv = block.get("attn.dw_conv.weight")
         values = {
             "normalization": MAPS["attn.kv.weight" in block],
             "conv_kernel": "0" if conv is None else f"{conv.shape[-1] if conv.dim() == 4 else tuple(conv.shape)}",
-            "kv_gate": "_".join(GATES[name] for name in gates) or "none",
+            "kv_gate": "key_value_split" if kinds == SPLIT else "_".join(kinds) or "none",
         }
         if gates:
             values["kv_gate over (1, heads, tokens, 1)"] = " and ".join(sorted({f"{tuple(s)}" for s in gates.values()}))

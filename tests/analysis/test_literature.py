@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
         ("division w768", 200_000, "none", 361.91e6, 13.125459),
         ("subtraction w768", 200_000, "none", 361.91e6, 15.810955),
         ("division+conv w768", 250_000, "2.5", 362.23e6, 2.845642),
-        ("LINA-1.4B (final)", None, "yes", 1.4e9, 2.18),
+        ("LINA-1.4B (final)", 1_200_000, "2.4", 1.4e9, 2.18),
     ],
 )
 def test_fids_are_those_of_their_sources(variant, steps, guidance, params, fid):

@@ -22,6 +22,7 @@ DESIGNS = {
     "kvscale2": LINA | {"kv_gate_heads": "shared"},
     "kvscale3": LINA | {"kv_gate": "key"},
     "kvscale4": LINA | {"kv_gate": "value"},
+    "kvscale5": LINA | {"kv_gate": "key_value_split"},
     "3x3": {"conv_kernel": 3},
 }
 TEXT = TextShape(tokens=3, features=7, vocabulary=0)
@@ -100,7 +101,6 @@ def test_the_published_sizes_map_one_to_one(size, data, context_tokens, tensors,
     ("attention", "lacks"),
     [
         ({"feature_map": "elu1"}, "model.context.feature_map elu1"),
-        ({"kv_gate": "key_value_split"}, "model.decoder.kv_gate key_value_split"),
         ({"kv_gate": "key_value_data"}, "model.decoder.kv_gate key_value_data"),
         ({"normalization": "mediator"}, "model.encoder.normalization mediator"),
         ({"memory_groups": 4}, "model.decoder.memory_groups 4"),
@@ -114,6 +114,23 @@ def test_what_the_published_code_lacks_is_named(attention, lacks):
     config = model(attention)
     assert lacks in unpublished(config, LABELS)
     assert lacks in misfits({}, config, LABELS)[0]
+
+
+def test_of_two_key_gates_gamma_weighs_the_memory_and_tau_the_mean():
+    config = model(DESIGNS["kvscale5"])
+    state = Lina(config, LABELS, seed=1).state_dict()
+    for place, value in (("key", 2.0), ("mass", 3.0), ("value", 5.0)):
+        state[f"decoder.0.attention.gates.{place}"].fill_(value)
+    published = to_published(state, config)
+    scales = {name.rpartition(".")[2]: tensor for name, tensor in published.items() if "_scale" in name}
+    assert {name: tensor.unique().tolist() for name, tensor in scales.items()} == {
+        "key_scale_gamma": [2.0],
+        "key_scale_tau": [3.0],
+        "value_scale": [5.0],
+    }
+    assert {tensor.shape for tensor in scales.values()} == {(1, 7, 45, 1)}
+    told = misfits(published, model(LINA), LABELS)
+    assert "model.decoder.kv_gate: key_value in the experiment, key_value_split in the checkpoint" in told
 
 
 def test_a_hybrid_has_published_gates_of_another_length_and_is_refused():
@@ -155,6 +172,10 @@ def test_learnt_words_have_no_published_name():
         ({"patch": 3}, ["model.patch: 3 in the experiment, 2 in the checkpoint"]),
         ({"attention": LINA | {"conv_kernel": 3}}, ["model.decoder.conv_kernel: 3 in the experiment, 5"]),
         ({"attention": LINA | {"kv_gate": "key"}}, ["model.decoder.kv_gate: key in the experiment, key_value in"]),
+        (
+            {"attention": LINA | {"kv_gate": "key_value_split"}},
+            ["kv_gate: key_value_split in the experiment, key_value"],
+        ),
         (
             {"attention": LINA | {"kv_gate_heads": "shared"}},
             ["(1, 1, 45, 1) in the experiment, (1, 7, 45, 1) in the checkpoint"],

@@ -28,8 +28,8 @@ def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_pa
     ("attention", "message"),
     [
         (
-            {"kv_gate": "key_value_split"},
-            r"no published names are known of a design with model\.decoder\.kv_gate key_value_split",
+            {"kv_gate": "key_value_data"},
+            r"no published names are known of a design with model\.decoder\.kv_gate key_value_data",
         ),
         ({"feature_map": "elu1"}, r"model\.context\.feature_map elu1"),
     ],
