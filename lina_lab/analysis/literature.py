@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lina_lab.analysis.table import read_table
+from lina_lab.analysis.table_file import read_table
 from lina_lab.config.sweep import Scalar
 
 FOLDER = Path(__file__).parent / "published"

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.gates import gates_table, read_gates
-from lina_lab.analysis.table import read_table, results_table, write_table
+from lina_lab.analysis.table import results_table, write_table
+from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.tuning import trials_table
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic

@@ -166,33 +166,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         raise LabError(f"{path}: a table's name must end in .csv or .parquet, not {path.suffix or path.name}")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A table from CSV or Parquet; an empty cell is missing, the word none is a value.
-
-    A CSV is indexed by the lines of its file; lines that start with # before its heading are notes.
-
-    Raises:
-        LabError: if the file is no table, or has no rows.
-    """
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    except ValueError as error:  # pandas' and pyarrow's own errors are ValueErrors
-        kind = "Parquet" if path.suffix == ".parquet" else "a CSV with a heading"
-        raise LabError(f"{path} must be {kind}: {str(error).splitlines()[0]}") from error
-    if table.empty:
-        raise LabError(f"{path} must have rows below its heading, not none")
-    return table
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    notes = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
-    missing = ["", "nan", "NaN"]
-    table = pd.read_csv(path, skiprows=notes, skip_blank_lines=False, keep_default_na=False, na_values=missing)
-    table.index = pd.RangeIndex(notes + 2, notes + 2 + len(table), name="line")
-    return table.dropna(how="all")
-
-
 def human(count: float) -> str:
     """A count for a reader: 100k, 1.5M, 2B."""
     for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):

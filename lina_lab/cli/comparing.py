@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.pairing import Columns
-from lina_lab.analysis.table import human, read_table
+from lina_lab.analysis.table import human
+from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.verdict import WORDS, Options, Verdict, compare_designs
 from lina_lab.cli.results import print_table, text_table
 

@@ -4,16 +4,17 @@ import json
 import math
 import sys
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
+from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
 from lina_lab.analysis.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.intervals import Interval, intervals
-from lina_lab.analysis.table import COMPARABLE, read_table
+from lina_lab.analysis.table import COMPARABLE
+from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.errors import LabError
 
@@ -34,6 +35,8 @@ class Request(NamedTuple):
     by: list[str]
     form: str | None
     holdout_largest: bool
+    drop_missing: bool = False
+    """Leave out rows without a number instead of refusing them."""
 
     @property
     def sizes(self) -> list[str]:
@@ -63,7 +66,7 @@ def fit_table(request: Request, *, as_json: bool) -> None:
     """
     if (request.form == "surface") != (request.d is not None):
         raise LabError("--form surface needs --d, the second column, and --d needs --form surface")
-    table = rows_to_fit(request)
+    request, table = rows_to_fit(request)
     outcomes: list[Outcome] = []
     unsaid: list[str] = []
     for by, rows in groups(table, request.by):
@@ -85,35 +88,39 @@ def fit_table(request: Request, *, as_json: bool) -> None:
         _print_outcomes(request, outcomes, unsaid)
 
 
-def rows_to_fit(request: Request) -> pd.DataFrame:
-    """The rows of a CSV that can be fitted, indexed by their line in the file; lines that begin with # are comments.
+def rows_to_fit(request: Request) -> tuple[Request, pd.DataFrame]:
+    """The rows of a file that can be fitted, indexed by their line in it, and the request with the file's own names.
 
     Raises:
-        LabError: if a column does not exist, or a value of x, d or y is missing or not positive.
+        LabError: if a column does not exist, or a value of x, d or y is missing, no number, or not positive.
     """
     table = read_table(request.file)
-    for option, names in (("--x", [request.x]), ("--y", [request.y]), ("--d", [request.d]), ("--by", request.by)):
-        for name in names:
-            if name is not None and name not in table:
-                raise LabError(f"{option} {name}: {request.file} has no such column{_meant(name, table)}")
-    table = _done(request, table)
+    request = request._replace(
+        x=find_column(table, request.x, "--x"),
+        y=find_column(table, request.y, "--y"),
+        d=None if request.d is None else find_column(table, request.d, "--d"),
+        by=[find_column(table, name, "--by") for name in request.by],
+    )
+    used = [*request.sizes, request.y]
+    table = _done(request, table.assign(**{name: numbers(table, name) for name in used}))
+    if request.drop_missing:
+        table = without_missing(table, used)
     problems = [
         f"{request.file}:{line}: {name} must be a positive number, not {'missing' if pd.isna(value) else value}"
-        for name in [*request.sizes, request.y]
+        for name in used
         for line, value in table[name].items()
         if not _positive(value)
     ]
     if problems:
         more = [f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else []
-        raise LabError("\n".join(problems[:SHOWN_PROBLEMS] + more))
-    return table.astype(dict.fromkeys([*request.sizes, request.y], float))
+        hint = [] if request.drop_missing else ["--drop-missing leaves out rows where one is missing or a word"]
+        raise LabError("\n".join(problems[:SHOWN_PROBLEMS] + more + hint))
+    return request, table.astype(dict.fromkeys(used, float))
 
 
 def _done(request: Request, table: pd.DataFrame) -> pd.DataFrame:
     """Without the cells of a results table that have not ended well, which have no metric."""
-    if "state" not in table:
-        return table
-    states = table["state"].fillna("no state")
+    states = own_states(table)
     left = states[states != "done"].value_counts()
     if len(left):
         counts = ", ".join(f"{count} {state}" for state, count in left.items())
@@ -129,11 +136,6 @@ def _positive(value: object) -> bool:
     except (TypeError, ValueError):
         return False
     return math.isfinite(number) and number > 0
-
-
-def _meant(name: str, table: pd.DataFrame) -> str:
-    close = get_close_matches(name, list(table.columns), n=1)
-    return f"; did you mean {close[0]}?" if close else f", only {', '.join(table.columns)}"
 
 
 def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

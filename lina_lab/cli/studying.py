@@ -56,7 +56,7 @@ def notebook(
 
 
 def fit(
-    file: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV, e.g. reports/digits-quick/table.csv.")],
+    file: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV, JSON lines or Parquet.")],
     x: Annotated[str, typer.Option(metavar="COLUMN", help="Size, e.g. parameters.")],
     y: Annotated[str, typer.Option(metavar="COLUMN", help="What is fitted, e.g. eval/fid/digits-cnn.")],
     by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Fit each value by itself; may be repeated.")] = [],  # noqa: B006
@@ -69,6 +69,9 @@ def fit(
     holdout_largest: Annotated[
         bool, typer.Option("--holdout-largest", help="Predict the largest x without it.")
     ] = False,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows where x, y or d is missing or a word.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Fit scaling curves to a table, with intervals.
@@ -79,7 +82,7 @@ def fit(
     """
     from lina_lab.cli.fitting import Request, fit_table
 
-    fit_table(Request(file, x, y, d, by, form, holdout_largest), as_json=as_json)
+    fit_table(Request(file, x, y, d, by, form, holdout_largest, drop_missing), as_json=as_json)
 
 
 def compare(

@@ -10,7 +10,6 @@ from lina_lab.analysis.compare import comparisons, log_interval, ratio_interval
 from lina_lab.analysis.table import (
     design_label,
     main_metric,
-    read_table,
     readable,
     refuse_mixtures,
     results_table,
@@ -18,6 +17,7 @@ from lina_lab.analysis.table import (
     unequal_exposure,
     write_table,
 )
+from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_result
 

@@ -174,3 +174,46 @@ def test_a_group_with_one_size_does_not_hide_the_others(lab_fit):
     assert code == 0
     assert "normalization subtraction: no fit of the form power: it needs 2 distinct sizes, not 1" in out
     assert lab_fit(table[table["parameters"] == 1e5])[0] == 2
+
+
+TRAILING = "run,params,loss,seconds\n" + "".join(
+    f"{run},{params},{2 * (params / 1e6) ** -0.25!r},{100 * params},\n"
+    for run, params in enumerate([1e6, 3e6, 1e7, 3e7], start=1)
+)
+
+
+@pytest.mark.parametrize("ends", ["every row", "the first row"])
+def test_a_comma_too_many_shifts_no_column(lab_fit, ends):
+    text = TRAILING if ends == "every row" else TRAILING.replace(",\n", "\n").replace("\n2,", ",\n2,")
+    assert text.count(",\n") == (4 if ends == "every row" else 1)
+    code, out, _ = lab_fit(text, "--form", "power", "--json", x="params", y="loss")
+    assert code == 0
+    assert json.loads(out)["fits"][0]["params"] == pytest.approx({"A": 2 * 1e6**0.25, "alpha": 0.25})
+
+
+def test_a_row_with_a_field_more_is_refused_by_its_line(lab_fit):
+    code, out, err = lab_fit(TRAILING.replace(",\n2", ",7\n2"), x="params", y="loss")
+    assert (code, out) == (2, "")
+    assert "table.csv:2: must have the 4 fields of the heading, not 5" in err
+
+
+def test_a_column_that_stands_twice_is_ambiguous(lab_fit):
+    code, _, err = lab_fit("params,loss,loss\n1,2,3\n2,1,2\n", x="params", y="loss")
+    assert code == 2
+    assert "--y loss: table.csv has two such columns (fields 2 and 3): rename the one that is meant" in err
+
+
+def test_an_export_with_states_and_gaps_of_its_own_is_fitted_without_its_gaps(lab_fit):
+    cells = ["finished,1M,2.0", "finished,16M,1.0", "crashed,4M,NaN", "finished,2M,diverged", "finished,4M,1.4142135"]
+    text = "Name,State,Params,Val Loss\n" + "".join(f"r{number},{cell}\n" for number, cell in enumerate(cells))
+    words = ["--form", "power", "--json"]
+    code, _, err = lab_fit(text, *words, x="params", y="val_loss")
+    assert code == 2
+    assert "table.csv:4: Val Loss must be a positive number, not missing" in err
+    assert "table.csv:5: Val Loss must be a positive number, not diverged" in err
+    assert "--drop-missing leaves out rows where one is missing or a word" in err
+    code, out, err = lab_fit(text, *words, "--drop-missing", x="params", y="val_loss")
+    assert code == 0
+    assert err == "table.csv: 2 of 5 rows left out: 1 with Val Loss missing, 1 with Val Loss diverged\n"
+    found = json.loads(out)["fits"][0]
+    assert (found["n"], found["params"]["alpha"]) == (3, pytest.approx(0.25))

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lina_lab.analysis.table import read_table
+from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from tests.conftest import AXES
