@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.panels import Designs, grouped
+from lina_lab.figures.style import Looks, design_looks, new_figure, style
 from lina_lab.plans import StoredPlan
 
 PREFIX = "eval/composition/"
@@ -26,24 +27,26 @@ def composition_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
     table = table.dropna(subset=[f"{PREFIX}overall"])
     if SIZE_AXIS in table:
         table = table[table[SIZE_AXIS] == table.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
+    found = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
     with style():
-        figure = new_figure(7.0, 3.4)
-        panels = figure.subplots(1, 2, sharey=True, width_ratios=[7, 5])
-        for axes, (suffix, title) in zip(panels, PARTS.items(), strict=True):
-            _draw(axes, table, plan, suffix)
-            axes.set_title(title, loc="left")
-        panels[0].set_ylabel("share of pictures that are right")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        figure = new_figure(7.0, 3.4 * len(groups))
+        grid = figure.subplots(len(groups), 2, sharey=True, width_ratios=[7, 5], squeeze=False)
+        for (group_title, group), panels in zip(groups, grid, strict=True):
+            for axes, (suffix, title) in zip(panels, PARTS.items(), strict=True):
+                _draw(axes, group, suffix, looks)
+                axes.set_title(", ".join(filter(None, (group_title, title))), loc="left")
+            panels[0].set_ylabel("share of pictures that are right")
+        handles = {h.get_label(): h for panels in grid for h in panels[0].get_legend_handles_labels()[0]}
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2)
     return figure
 
 
-def _draw(axes: Axes, table: pd.DataFrame, plan: StoredPlan, suffix: str) -> None:
-    names = [name for name in CATEGORIES if f"{PREFIX}{name}{suffix}" in table]
-    of_designs = list(designs(table, design_axes(plan)))
+def _draw(axes: Axes, of_designs: Designs, suffix: str, looks: Looks) -> None:
+    names = [name for name in CATEGORIES if any(f"{PREFIX}{name}{suffix}" in cells for _, cells in of_designs)]
     step = SPREAD / max(1, len(of_designs))
     for number, (values, cells) in enumerate(of_designs):
-        look = design_style(values) | {"linestyle": "none", "markersize": 4}
+        look = looks(values) | {"linestyle": "none", "markersize": 4}
         places = [place + (number - (len(of_designs) - 1) / 2) * step for place in range(len(names))]
         columns = [f"{PREFIX}{name}{suffix}" for name in names]
         axes.plot(places, [cells[column].mean() for column in columns], label=design_label(values), **look)

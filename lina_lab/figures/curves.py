@@ -1,4 +1,4 @@
-"""Training curves: held-out loss of the averaged weights against samples seen, one panel a size."""
+"""Training curves: held-out loss of the averaged weights against samples seen, a panel a size, a row a few designs."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,8 @@ from matplotlib.ticker import FuncFormatter
 
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.panels import grouped
+from lina_lab.figures.style import Look, design_looks, new_figure, style
 from lina_lab.plans import StoredPlan
 
 
@@ -18,23 +19,29 @@ def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan)
     if curves.empty:
         return None
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
+    found = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
     with style():
-        figure = new_figure(2.2 + 2.6 * len(sizes), 3.4)
-        panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
-        for panel, size in zip(panels, sizes, strict=True):
-            part = table if size is None else table[table[SIZE_AXIS] == size]
-            for values, rows in designs(part, design_axes(plan)):
-                _draw(panel, values, curves[curves["key"].isin(rows["key"])])
+        figure = new_figure(2.2 + 2.6 * len(sizes), 3.4 * len(groups))
+        grid = figure.subplots(len(groups), len(sizes), sharex="col", sharey=True, squeeze=False)
+        for (title, group), panels in zip(groups, grid, strict=True):
+            for panel, size in zip(panels, sizes, strict=True):
+                for values, rows in group:
+                    part = rows if size is None else rows[rows[SIZE_AXIS] == size]
+                    _draw(panel, values, curves[curves["key"].isin(part["key"])], looks(values))
+                panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
+            panels[0].set_ylabel("held-out loss, averaged weights")
+            handles, labels = panels[0].get_legend_handles_labels()
+            panels[-1].legend(handles, labels, title=title or None, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+        for panel, size in zip(grid[0], sizes, strict=True):
             panel.set_title(size or "")
+        for panel in grid[-1]:
             panel.set_xlabel("training samples seen")
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
-        panels[0].set_ylabel("held-out loss, averaged weights")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     return figure
 
 
-def _draw(panel: Axes, values: Mapping[str, Scalar], curves: pd.DataFrame) -> None:
-    look = design_style(values) | {"markersize": 3, "linewidth": 1.0}
+def _draw(panel: Axes, values: Mapping[str, Scalar], curves: pd.DataFrame, look: Look) -> None:
+    look = look | {"markersize": 3, "linewidth": 1.0}
     seeds = curves.groupby("samples")["loss"].agg(["mean", "min", "max"])
     panel.plot(seeds.index, seeds["mean"], label=design_label(values), **look)
     panel.fill_between(seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.12, linewidth=0)

@@ -1,7 +1,7 @@
 """What quality costs: against training FLOPs and seconds, sampling time against size; cost against sequence length."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,9 @@ from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profil
 from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.figures.style import design_style, new_figure, save, style
+from lina_lab.escape import shortened
+from lina_lab.figures.panels import Group, grouped
+from lina_lab.figures.style import Looks, design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
 from lina_lab.plans import StoredPlan
 
@@ -54,12 +56,22 @@ def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
     shown = [panel for panel in panels if {panel.x, panel.y} <= set(table) and len(_known(table, panel))]
     if not shown:
         return None
+    found = list(designs(table, design_axes(plan)))
+    looks = design_looks(values for values, _ in found)
+    return _drawn([(group, shown) for group in grouped(found, design_axes(plan))], looks, by="parameters")
+
+
+def _drawn(rows: Sequence[tuple[Group, Sequence[Panel]]], looks: Looks, by: str) -> Figure:
+    """A row of panels for each group of designs, each with its own legend where there are several."""
     with style():
-        figure = _figure(1, len(shown))
-        for axes, panel in zip(figure.axes, shown, strict=True):
-            for values, rows in designs(table, design_axes(plan)):
-                _draw_design(axes, values, rows, panel, by="parameters")
+        figure = _figure(len(rows), len(rows[0][1]))
+        places = [(group, panel, panel is panels[0]) for group, panels in rows for panel in panels]
+        for axes, (group, panel, first) in zip(figure.axes, places, strict=True):
+            for values, part in group.designs:
+                _draw_design(axes, values, part, panel, looks, by=by)
             _finish(axes, panel)
+            if first:
+                axes.set_title(group.title, loc="left")
         _legend(figure)
     return figure
 
@@ -94,18 +106,13 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
     if "roofline" in profile:
         panels.append(Panel("tokens", "roofline", "tokens", "share of the roofline"))
     panels = [panel for panel in panels if len(_known(profile, panel))]
-    devices = list(dict.fromkeys(profile["device"]))
-    with style():
-        figure = _figure(len(devices), len(panels))
-        places = [(device, panel) for device in devices for panel in panels]
-        for axes, (device, panel) in zip(figure.axes, places, strict=True):
-            for values, rows in designs(profile[profile["device"] == device], DESIGN):
-                _draw_design(axes, values, rows, panel, by="tokens")
-            _finish(axes, panel)
-            if panel is panels[0]:
-                axes.set_title(device, loc="left")
-        _legend(figure)
-    return figure
+    looks = design_looks(values for values, _ in designs(profile, DESIGN))
+    rows = [
+        (Group(", ".join(filter(None, (shortened(str(device)), title))), group), panels)
+        for device, part in profile.groupby("device", sort=False)
+        for title, group in grouped(list(designs(part, DESIGN)), DESIGN)
+    ]
+    return _drawn(rows, looks, by="tokens")
 
 
 LEGEND_INCHES = 0.18
@@ -119,12 +126,14 @@ def _figure(rows: int, columns: int) -> Figure:
     return figure
 
 
-def _draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, panel: Panel, by: str) -> None:
+def _draw_design(
+    axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, panel: Panel, looks: Looks, by: str
+) -> None:
     """Dots, and a line through the geometric mean of each group that agrees in `by`."""
     rows = _known(rows, panel)
     if rows.empty:
         return
-    look = design_style(values) | {"markersize": 4}
+    look = looks(values) | {"markersize": 4}
     groups = [(_mean(group[panel.x]), _mean(group[panel.y])) for _, group in rows.groupby(by, sort=True)]
     axes.plot(*zip(*groups, strict=True), label=design_label(values), **look)
     if len(groups) < len(rows):

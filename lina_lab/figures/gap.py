@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.table import design_label
 from lina_lab.analysis.verdicts import Contrast, Finding
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.style import Looks, design_looks, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
@@ -18,30 +18,31 @@ BEYOND = 4.0
 """A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
 
 
-def gap_figure(found: Sequence[Finding]) -> Figure | None:
+def gap_figure(found: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
     """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow. None if none.
 
-    Below 1 the value that the panel names is better than the first value of its axis.
+    Below 1 the value that the panel names is better than the first value of its axis. `looks` are the study's.
     """
     if not found:
         return None
+    looks = looks or design_looks(contrast.design for finding in found for contrast in finding.contrasts)
     across = math.ceil(math.sqrt(len(found)))
     down = math.ceil(len(found) / across)
     with style():
         figure = new_figure(0.6 + 3.3 * across, 0.4 + 3.2 * down)
         panels = figure.subplots(down, across, squeeze=False).ravel()
         for panel, finding in zip(panels, found, strict=False):
-            _draw(panel, finding)
+            _draw(panel, finding, looks)
         for panel in panels[len(found) :]:
             panel.set_visible(False)
     return figure
 
 
-def _draw(panel: Axes, finding: Finding) -> None:
+def _draw(panel: Axes, finding: Finding, looks: Looks) -> None:
     panel.axhline(1, color="#999999", linewidth=0.8)
     for place, contrast in enumerate(finding.contrasts):
         shift = 1.05 ** (place - (len(finding.contrasts) - 1) / 2)  # bars of one size stand side by side
-        _draw_contrast(panel, contrast, shift)
+        _draw_contrast(panel, contrast, shift, looks)
     panel.set_yscale("log")
     means = [r.mean for c in finding.contrasts for r in (*(g.ratio for g in c.verdict.gaps), *_predicted(c))]
     low, high = panel.get_ylim()
@@ -54,8 +55,8 @@ def _draw(panel: Axes, finding: Finding) -> None:
     panel.legend(fontsize=7)
 
 
-def _draw_contrast(panel: Axes, contrast: Contrast, shift: float) -> None:
-    look = design_style(contrast.design)
+def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) -> None:
+    look = looks(contrast.design)
     verdict = contrast.verdict
     x = [gap.x * shift for gap in verdict.gaps]
     ratios = [gap.ratio for gap in verdict.gaps]

@@ -9,9 +9,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from lina_lab.analysis.literature import DESIGNS, NO_GUIDANCE, SOFTMAX, at_equal_samples
 from lina_lab.analysis.table import designs, human
-from lina_lab.figures.paper_panels import PAGE_INCHES, legend_below, panels
+from lina_lab.figures.panels import grouped, rows_of
+from lina_lab.figures.paper_panels import LEGEND_INCHES, PAGE_INCHES, legend_below, panels
 from lina_lab.figures.scaling import bars, draw_design
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.style import design_looks, design_style, new_figure, style
 from lina_lab.figures.ticks import log_axis
 
 FID_LABEL = "FID (Inception, ImageNet)"
@@ -63,6 +64,8 @@ def _same_sizes(axes: list[Axes], rows: pd.DataFrame) -> None:
         panel.xaxis.set_minor_locator(NullLocator())
 
 
+MARKED = 6
+"""Markers on a curve of many values: enough to tell it from others in print."""
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9}
 
 
@@ -123,7 +126,7 @@ def _draw_losses(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     for name in names:
         run = rows[rows["variant"] == name]
         look = design_style(DESIGNS.get(name, SOFTMAX))
-        line = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.0}
+        line = look | {"linewidth": 1.0, "markersize": 3.5, "markevery": max(1, len(run) // MARKED)}
         if len(run):
             label = name if name in DESIGNS else f"{name} (diverged)"
             panel.plot(run["samples"], run["loss"], label=label, **line)
@@ -143,17 +146,24 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     """LINA's published FID without guidance, and one's own results: never on one axis, the metrics are not the same."""
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
+    found = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
+    looks, groups = design_looks(values for values, _ in found), grouped(found, own.axes)
+    down, across = rows_of(1 + len(groups), columns)
     with style():
-        figure, (left, right) = panels(columns, 2, 2.7)
+        figure = new_figure(PAGE_INCHES[columns], 2.7 * down + 2 * LEGEND_INCHES)
+        left, *right = figure.subplots(down, across, squeeze=False).flat
         draw_published(left, rows)
         left.set_title(f"published: {conditions(rows)}")
-        for values, cells in designs(own.table.dropna(subset=[own.metric]), own.axes):
-            draw_design(right, values, cells, own.metric)
-        right.set_title(f"own: {own.name}")
-        right.set_ylabel(f"FID ({own.metric.removeprefix('eval/fid/')})")
-        log_axis(right.yaxis)
-        for panel in (left, right):
+        size_axis(left)
+        left.legend(fontsize=6.5)
+        for panel, (title, group) in zip(right, groups, strict=False):
+            for values, cells in group:
+                draw_design(panel, values, cells, own.metric, looks)
+            panel.set_title(", ".join(filter(None, (f"own: {own.name}", title))))
+            panel.set_ylabel(f"FID ({own.metric.removeprefix('eval/fid/')})")
+            log_axis(panel.yaxis)
             size_axis(panel)
-            panel.legend(fontsize=6.5)
-        right.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")
+            panel.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")
+        for unused in right[len(groups) :]:
+            unused.set_visible(False)
     return figure

@@ -15,6 +15,7 @@ from lina_lab.analysis.table import (
     SIZE_AXIS,
     design_axes,
     design_label,
+    designs,
     main_metric,
     readable,
     refuse_mixtures,
@@ -33,7 +34,7 @@ from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.samples import samples_figure
 from lina_lab.figures.scaling import bars, scaling_figure
-from lina_lab.figures.style import save
+from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.plans import StoredPlan
@@ -89,7 +90,7 @@ def _study_figures(
     tuned = tuned_names(plan)
     return {
         "scaling": scaling_figure(table, plan),
-        "gap": gap_figure(found),
+        "gap": gap_figure(found, design_looks(values for values, _ in designs(table, design_axes(plan)))),
         "forest": forest_figure(effects, "FID"),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),

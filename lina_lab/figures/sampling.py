@@ -12,7 +12,7 @@ from lina_lab.analysis.guidance import FILE, OVER, Point, points_table, read_poi
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.figures.style import OTHER_COLOURS, design_style, new_figure, save, style
+from lina_lab.figures.style import design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
 from lina_lab.ledger import read_experiment
 
@@ -108,12 +108,13 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
             )
     facts = [_facts(cell, points[0], over) for cell, points in found]
     telling = [name for name in dict.fromkeys(name for fact in facts for name in fact) if _differs(facts, name)]
-    looks: list[Mapping[str, Any]] = []
-    for cell, _ in found:
-        looks.append(_look(cell.design, looks))
+    # A second curve of one design is to the eye another design.
+    before = [sum(other.design == cell.design for other, _ in found[:place]) for place, (cell, _) in enumerate(found)]
+    drawn = [{**cell.design, **({"curve": n} if n else {})} for (cell, _), n in zip(found, before, strict=True)]
+    looks = design_looks(drawn)
     return [
-        Curve(", ".join([design_label(cell.design), *(f"{name} {fact[name]}" for name in telling)]), look, points)
-        for (cell, points), fact, look in zip(found, facts, looks, strict=True)
+        Curve(", ".join([design_label(cell.design), *(f"{name} {fact[name]}" for name in telling)]), looks(own), points)
+        for (cell, points), fact, own in zip(found, facts, drawn, strict=True)
     ]
 
 
@@ -126,16 +127,6 @@ def _facts(cell: Scanned, point: Point, over: str) -> dict[str, str]:
 
 def _differs(facts: Sequence[Mapping[str, str]], name: str) -> bool:
     return len({fact[name] for fact in facts}) > 1
-
-
-def _look(design: Mapping[str, Scalar], others: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The design's own look; of a second curve of one design, the next of the other colours."""
-    look = design_style(design)
-    for colour in OTHER_COLOURS:
-        if look not in others:
-            break
-        look = look | {"color": colour, "markerfacecolor": colour}
-    return look
 
 
 def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:

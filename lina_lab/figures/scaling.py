@@ -1,7 +1,7 @@
 """Quality against size: one line a design, with the uncertainty that was measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,45 +12,62 @@ from lina_lab.analysis.compare import log_interval
 from lina_lab.analysis.fits import fit, predict
 from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.panels import grouped, rows_of
+from lina_lab.figures.style import Looks, design_looks, new_figure, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.plans import StoredPlan
-
-MOST = 6
-"""Designs that one panel holds without confusion."""
 
 
 def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
     """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
 
-    Designs with two sizes have no law: their points are joined. Many designs stand in a panel for each value of their
-    last axis. `bars` says what the error bars are.
+    Designs with two sizes have no law: their points are joined. Many designs stand in panels: see `grouped`. `bars`
+    says what the error bars are.
 
     Raises:
         LabError: if no cell has a FID, or they cannot be compared.
     """
     metric = main_metric(table)
     refuse_mixtures(table, metric)
-    groups = _panels(table, design_axes(plan))
+    found = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    down, across = rows_of(len(groups))
     with style():
-        figure = new_figure(0.9 + 4.7 * len(groups), 5.0)
-        grid = figure.subplots(
-            2, len(groups), sharex=True, sharey="row", squeeze=False, gridspec_kw={"height_ratios": (3, 1)}
-        )
-        for (title, group), axes, below in zip(groups, *grid, strict=True):
+        figure = new_figure(0.9 + 4.7 * across, 5.0 * down)
+        # The panels of a row, and below them their residuals.
+        grid = figure.subplots(2 * down, across, squeeze=False, gridspec_kw={"height_ratios": (3, 1) * down})
+        panels, residuals = list(grid[::2].flat), list(grid[1::2].flat)
+        for (title, group), axes, below in zip(groups, panels, residuals, strict=False):
             for values, rows in group:
-                draw_design(axes, values, rows.dropna(subset=[metric]), metric)
-                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric)
-                _mark_diverged(axes, values, rows)
+                draw_design(axes, values, rows.dropna(subset=[metric]), metric, looks)
+                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric, looks)
+                _mark_diverged(axes, values, rows, looks)
             below.axhline(0, color="#999999", linewidth=0.8)
             below.set_xlabel("parameters")
             _label(axes, "\n".join(filter(None, (title, bars(table)))))
-        for axes in grid[0]:  # once all are drawn: they share their range
-            log_axis(axes.xaxis, human)
-            log_axis(axes.yaxis)
-        grid[0][0].set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
-        grid[1][0].set_ylabel("off the law, %")
+        _share(panels[: len(groups)], residuals[: len(groups)])
+        for unused in (*panels[len(groups) :], *residuals[len(groups) :]):
+            unused.set_visible(False)
+        for axes, below in zip(panels[::across], residuals[::across], strict=True):
+            axes.set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
+            below.set_ylabel("off the law, %")
     return figure
+
+
+def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
+    """The same range of sizes and values in all panels, once all are drawn."""
+    first, below = panels[0], residuals[0]
+    for axes in (*panels[1:], *residuals):
+        axes.sharex(first)
+    for axes in panels[1:]:
+        axes.sharey(first)
+    for axes in residuals[1:]:
+        axes.sharey(below)
+    for axes in panels:
+        axes.autoscale_view()
+        log_axis(axes.xaxis, human)
+        log_axis(axes.yaxis)
+        axes.tick_params(labelbottom=False)
 
 
 def _label(axes: Axes, title: str) -> None:
@@ -67,21 +84,6 @@ def _label(axes: Axes, title: str) -> None:
     )
 
 
-Designs = list[tuple[dict[str, Scalar], pd.DataFrame]]
-
-
-def _panels(table: pd.DataFrame, axes: list[str]) -> list[tuple[str, Designs]]:
-    """All designs in one panel, or, if they are many, a panel for each value of the last axis that has several."""
-    found = list(designs(table, axes))
-    several = [axis for axis in axes if len({values[axis] for values, _ in found}) > 1]
-    if len(found) <= MOST:
-        return [("", found)]
-    panels: dict[Scalar, Designs] = {}
-    for values, rows in found:
-        panels.setdefault(values[several[-1]], []).append((values, rows))
-    return [(f"{several[-1]} {value}", group) for value, group in panels.items()]
-
-
 def bars(table: pd.DataFrame) -> str:
     """What the error bars of the scaling figure are."""
     if len(set(table["seed"])) > 1:
@@ -91,7 +93,7 @@ def bars(table: pd.DataFrame) -> str:
     return "one seed: no error bars"
 
 
-def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
+def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str, looks: Looks) -> None:
     """A design's points and power law: geometric means with a t interval over seeds, or values with resampling SD."""
     points = []
     for parameters, group in rows.groupby("parameters", sort=True):
@@ -105,10 +107,10 @@ def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, me
             points.append((parameters, value, min(deviation, 0.999 * value), deviation))
     if points:
         x, y, low, high = zip(*points, strict=True)
-        look = design_style(values) | ({"linestyle": "none"} if _has_law(rows) else {})
+        look = looks(values) | ({"linestyle": "none"} if _has_law(rows) else {})
         axes.errorbar(x, y, yerr=[low, high], label=design_label(values), capsize=2, elinewidth=0.9, **look)
     if _has_law(rows):
-        look = design_style(values)
+        look = looks(values)
         ends = np.array([rows["parameters"].min(), rows["parameters"].max()])
         axes.plot(ends, _law(rows, metric, ends), color=look["color"], linestyle=look["linestyle"], linewidth=1.0)
 
@@ -123,20 +125,20 @@ def _law(rows: pd.DataFrame, metric: str, at: np.ndarray) -> np.ndarray:
     return predict("power", fit("power", x, y).params, at)
 
 
-def _draw_residuals(below: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str) -> None:
+def _draw_residuals(below: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str, looks: Looks) -> None:
     """How far each cell is from its design's power law, in percent."""
     if not _has_law(rows):
         return
     x = rows["parameters"].to_numpy(dtype=float)
     off = 100 * (rows[metric] / _law(rows, metric, x) - 1)
-    look = {name: value for name, value in design_style(values).items() if name not in {"linestyle", "linewidth"}}
+    look = {name: value for name, value in looks(values).items() if name not in {"linestyle", "linewidth"}}
     below.plot(x, off, linestyle="none", alpha=0.7, **(look | {"markersize": 4}))
 
 
-def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame) -> None:
+def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, looks: Looks) -> None:
     """A cross at the upper edge for each cell that diverged, at its size."""
     for parameters in rows.loc[rows["state"] == "diverged", "parameters"]:
-        colour = design_style(values)["color"]
+        colour = looks(values)["color"]
         axes.plot(
             parameters,
             0.98,

@@ -1,12 +1,13 @@
-"""One quiet style; the same design looks the same in every figure of every sweep.
+"""One quiet style. A design looks the same in all figures of a study, and unlike every other, in print without colour.
 
-Normalization chooses the colour, convolution the line, gate the marker. The colours are Okabe and Ito's, which remain
-distinct for colour-blind readers (Okabe and Ito, "Color universal design", 2008), a grey and a dark wine.
+Normalization chooses the colour and how a marker is filled, convolution the line, gate and convolution the marker. What
+these leave alike is told apart by the next marker that is free. The colours are Okabe and Ito's, which remain distinct
+for colour-blind readers (Okabe and Ito, "Color universal design", 2008), a grey and a dark wine.
 """
 
-import hashlib
 import io
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,31 @@ from matplotlib.figure import Figure
 
 from lina_lab.config.experiment import LATER_OF_ATTENTION
 from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
 COLOURS = {"division": "#0072B2", "subtraction": "#D55E00", "softmax": "#555555", "mediator": "#882255"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FILLS = {"division": "full", "subtraction": "none", "softmax": "left", "mediator": "bottom"}
+ALL_FILLS = ("full", "none", "left", "right", "bottom", "top")
 LINES = {0: (0, (4, 2)), 3: (0, (1, 1)), 5: "solid", 7: (0, (5, 1, 1, 1))}
-MARKERS = {"none": "o", "key": "<", "value": ">", "key_value": "s", "key_value_split": "D", "key_value_data": "P"}
-USUAL = LATER_OF_ATTENTION | {"position": "table", "softmax_every": None, "flow_steps_last": None}
+PLAIN_MARKERS = {0: "o", 3: "p", 5: "s", 7: "D"}
+"""Of designs without a gate, by the side of their convolution."""
+MARKERS = {"key": "<", "value": ">", "key_value": "P", "key_value_split": "X", "key_value_data": "*"}
+ALL_MARKERS = (*PLAIN_MARKERS.values(), "<", ">", "P", "X", "*", "h", "d", "8", "H")
+"""Not ^ and v, which are predictions: see gap.py."""
+USUAL = LATER_OF_ATTENTION | {
+    "position": "table",
+    "softmax_every": None,
+    "flow_steps_last": None,
+    "feature_map": "relu",
+    "kv_gate_heads": "per_head",
+}
 """Values that a design has where nothing else is said: they change no look, so that a change of them always does."""
+KNOWN = ("normalization", "conv_kernel", "kv_gate")
+"""Axes with a look of their own."""
+Look = dict[str, Any]
+Looks = Callable[[Mapping[str, Scalar]], Look]
 SETTINGS: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -35,28 +53,82 @@ SETTINGS: Any = {
     "axes.titlesize": 9,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "text.parse_math": False,  # names are data: a $ in one is a $
     "svg.hashsalt": "lina-lab",  # without it, every SVG has other ids
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
 }
 
 
-def design_style(values: Mapping[str, Scalar]) -> dict[str, Any]:
-    """Line and marker of a design, from its axis values alone."""
-    known = {"normalization", "conv_kernel", "kv_gate"}
-    normalization = values.get("normalization")
-    colour = COLOURS.get(str(normalization), COLOURS["division"])
-    rest = {k: v for k, v in values.items() if k not in known and (k not in USUAL or v != USUAL[k])}
-    if rest:  # an axis without a look of its own: a stable choice among the other colours
-        text = repr([normalization, *sorted(rest.items())])
-        colour = OTHER_COLOURS[int(hashlib.sha256(text.encode()).hexdigest(), 16) % len(OTHER_COLOURS)]
-    kernel = values.get("conv_kernel", 5)
-    gate = str(values.get("kv_gate", "none"))
+def design_looks(designs: Iterable[Mapping[str, Scalar]]) -> Looks:
+    """From a design, by its axis values, to its line and marker; `designs` are all of a study, in its order.
+
+    No two have the same marker and filling, or, beyond 78 designs, the same marker, filling and line; past 312 looks
+    come again. A design keeps the look that it has alone, unless an earlier one looks like it.
+
+    Raises:
+        LabError: if a value of an axis with a look of its own has none.
+    """
+    looks: dict[frozenset[tuple[str, Scalar]], Look] = {}
+    used: Counter[Any] = Counter()
+    others: dict[str, str] = {}
+    for values in designs:
+        if _key(values) in looks:
+            continue
+        marker, fill, line = min(_shapes(values), key=lambda shape: (used[shape[:2]], used[shape]))
+        used.update([(marker, fill), (marker, fill, line)])
+        colour = _own(COLOURS, "normalization", values, "division")
+        if strange := {name: v for name, v in values.items() if name not in KNOWN and USUAL.get(name, UNUSUAL) != v}:
+            named = repr([values.get("normalization"), *sorted(strange.items())])
+            colour = others.setdefault(named, OTHER_COLOURS[len(others) % len(OTHER_COLOURS)])
+        looks[_key(values)] = _look(marker, fill, line, colour)
+    return lambda values: looks[_key(values)]
+
+
+def _key(values: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:
+    """A design, whatever the order of its axes; a table says NaN for None."""
+    return frozenset((name, None if value != value else value) for name, value in values.items())  # noqa: PLR0124
+
+
+UNUSUAL = object()
+"""No value: of an axis without a usual one every value changes the look."""
+
+
+def design_style(values: Mapping[str, Scalar]) -> Look:
+    """The look of a design alone in its figure."""
+    return design_looks([values])(values)
+
+
+def _shapes(values: Mapping[str, Scalar]) -> list[tuple[str, str, Any]]:
+    """Marker, filling and line of a design: its own first, then all others, the nearest first."""
+    gated = values.get("kv_gate", "none") != "none"
+    marker = _own(MARKERS, "kv_gate", values, "") if gated else _own(PLAIN_MARKERS, "conv_kernel", values, 5)
+    lines = _first(_own(LINES, "conv_kernel", values, 5), LINES.values())
+    fills = _first(_own(FILLS, "normalization", values, "division"), ALL_FILLS)
+    markers = _first(marker, ALL_MARKERS)
+    return [(marker, fill, line) for line in lines for fill in fills for marker in markers]
+
+
+def _first(own: Any, every: Iterable[Any]) -> list[Any]:
+    return [own, *(other for other in every if other != own)]
+
+
+def _own(table: Mapping[Any, Any], axis: str, values: Mapping[str, Scalar], usual: Scalar) -> Any:
+    value = values.get(axis, usual)
+    if value not in table:
+        raise LabError(f"{axis} {value} has no look in figures; known are {', '.join(map(str, table))}")
+    return table[value]
+
+
+def _look(marker: str, fill: str, line: Any, colour: str) -> Look:
+    hollow = fill == "none"
     return {
         "color": colour,
-        "linestyle": LINES.get(kernel if isinstance(kernel, int) else 5, "solid"),
-        "marker": MARKERS.get(gate, "o"),
-        "markerfacecolor": "white" if kernel == 0 else colour,
+        "linestyle": line,
+        "marker": marker,
+        "fillstyle": "full" if hollow else fill,
+        "markerfacecolor": "white" if hollow else colour,
+        "markerfacecoloralt": "white",
         "markersize": 5,
         "linewidth": 1.4,
     }

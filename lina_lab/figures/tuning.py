@@ -12,8 +12,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.style import design_style, new_figure, style
+from lina_lab.figures.panels import rows_of
+from lina_lab.figures.style import design_looks, new_figure, style
 from lina_lab.plans import StoredPlan
+
+ACROSS = 5
+"""Panels side by side at most."""
 
 
 def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan, name: str, path: str) -> Figure:
@@ -22,8 +26,12 @@ def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan, n
     log = tune["search"][path]["log"]
     groups = list(designs(trials, design_axes(plan)))
     with style():
-        figure = new_figure(0.8 + 2.8 * (len(groups) + 1), 3.3)
-        panels = figure.subplots(1, len(groups) + 1, squeeze=False)[0]
+        down, across = rows_of(len(groups) + 1, ACROSS)
+        figure = new_figure(0.8 + 2.8 * across, 3.3 * down)
+        panels = list(figure.subplots(down, across, squeeze=False).flat)
+        for unused in panels[len(groups) + 1 :]:
+            unused.set_visible(False)
+        panels = panels[: len(groups) + 1]
         for panel, (values, rows) in zip(panels, groups, strict=False):
             panel.set_xscale("log" if log else "linear")
             _draw_trials(panel, rows, table, values, name)
@@ -60,10 +68,12 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
 
 
 def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: StoredPlan, name: str, *, log: bool) -> None:
-    for values, rows in designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)):
+    found = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
+    looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
+    for values, rows in found:
         chosen = rows.drop_duplicates(subset=["parameters", name])
         law = power_law(chosen["parameters"].tolist(), chosen[name].tolist()) if log else None
-        look = design_style(values)
+        look = looks(values)
         line = look.pop("linestyle")
         panel.plot(chosen["parameters"], chosen[name], linestyle="none", label=_law_label(values, law), **look)
         if law is not None:

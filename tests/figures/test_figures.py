@@ -8,11 +8,10 @@ import pytest
 from lina_lab.analysis.compare import log_interval
 from lina_lab.analysis.study import curves_table
 from lina_lab.analysis.table import results_table
-from lina_lab.config.axes import AXES
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
 from lina_lab.figures.scaling import human, scaling_figure
-from lina_lab.figures.style import design_style, save
+from lina_lab.figures.style import save
 
 FID = "eval/fid/digits-cnn"
 
@@ -65,39 +64,6 @@ def test_a_diverged_cell_is_marked_and_not_silently_missing(study):
     assert "division, conv_kernel 0: diverged" in labels
 
 
-def test_the_same_design_looks_the_same_in_every_sweep():
-    assert design_style({"normalization": "division", "conv_kernel": 5}) == design_style(
-        {"conv_kernel": 5, "normalization": "division"}
-    )
-    looks = [
-        (look["color"], str(look["linestyle"]), look["marker"])
-        for n in AXES["normalization"].values
-        for k in (0, 3, 5, 7)
-        for g in AXES["kv_gate"].values
-        for look in [design_style({"normalization": n, "conv_kernel": k, "kv_gate": g})]
-    ]
-    assert len(set(looks)) == 4 * 4 * 6
-
-
-@pytest.mark.parametrize(
-    ("axis", "usual", "other"),
-    [
-        ("output_gate", "none", "sigmoid"),
-        ("memory_groups", 1, 4),
-        ("sequence_conv", "none", "fixed_5"),
-        ("conv_weights", "fixed", "generated"),
-        ("position", "table", "rotary"),
-        ("softmax_every", None, 8),
-        ("flow_steps_last", None, 5),
-    ],
-)
-def test_a_change_of_a_younger_axis_is_seen_and_its_usual_value_is_not(axis, usual, other):
-    for normalization in AXES["normalization"].values:
-        plain = {"normalization": normalization}
-        assert design_style(plain | {axis: usual}) == design_style(plain)
-        assert design_style(plain | {axis: other}) != design_style(plain)
-
-
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
 def test_a_figure_has_the_same_bytes_twice(study, tmp_path, kind):
     made = study()
@@ -143,3 +109,24 @@ def test_a_cell_without_samples_says_its_state(study):
 @pytest.mark.parametrize(("count", "text"), [(111_364, "111k"), (1_526_788, "1.53M"), (2e9, "2B"), (12, "12")])
 def test_counts_are_short(count, text):
     assert human(count) == text
+
+
+def test_forty_designs_stand_in_rows_of_panels_of_six_at_most_and_no_picture_is_wider_than_a_page(study):
+    axes = {
+        "model.attention.conv_kernel": [0, 3, 5, 7],
+        "model.attention.kv_gate": ["none", "key", "value", "key_value", "key_value_split"],
+        "model.attention.feature_map": ["relu", "elu1"],
+        "model.size": ["nano", "micro"],
+    }
+    made = study(axes=axes)
+    table = results_table(made.runs, made.stored)
+    figure = scaling_figure(table, made.stored)
+    assert max(figure.get_size_inches()) <= 60
+    assert figure.get_figwidth() < 15.1
+    legends = [panel.get_legend() for panel in figure.axes if panel.get_legend()]
+    labels = [[text.get_text() for text in legend.get_texts()] for legend in legends]
+    assert all(len(some) <= 6 for some in labels)
+    assert len({label for some in labels for label in some}) == sum(map(len, labels)) == 40
+    curves = training_figure(curves_table(made.runs, table), table, made.stored)
+    assert all(len(panel.lines) <= 6 for panel in curves.axes)
+    assert sum(len(panel.lines) for panel in curves.axes) == 40 * 2

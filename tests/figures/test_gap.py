@@ -23,7 +23,8 @@ def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found)
     assert measured.lines[0].get_ydata().tolist() == [gap.ratio.mean for gap in verdict.gaps]
     ends = [segment[:, 1].tolist() for segment in measured.lines[2][0].get_segments()]
     assert ends == [pytest.approx([gap.ratio.low, gap.ratio.high]) for gap in verdict.gaps]
-    hollow = [c.lines[0] for c in panel.containers if c.lines[0].get_markerfacecolor() == "white"]
+    hollow = [c.lines[0] for c in panel.containers if c.lines[0].get_marker() in "^v"]
+    assert {line.get_markerfacecolor() for line in hollow} == {"white"}
     drawn = {(line.get_marker(), float(line.get_ydata()[0])) for line in hollow}
     forms = {"power": "^", "offset": "v"}
     wanted = {(forms[p.form], p.ratio.mean) for c in found[1].contrasts for p in c.verdict.predictions}

@@ -1,0 +1,59 @@
+"""Names are data: what users call things, made harmless for each medium in one place.
+
+A terminal must not obey a name, Markdown must not end a table's cell at one, LaTeX must not run one.
+"""
+
+import re
+import unicodedata
+
+MOST = 60
+"""Characters of a name that stands in a table, a legend or a title."""
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
+    "≥": r"$\geq$", "≈": r"$\approx$", "−": r"$-$", "·": r"$\cdot$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--",
+    "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
+    "→": r"$\rightarrow$", "\u00a0": "~", "\u202f": r"\,",
+}  # fmt: skip
+GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho - sigma tau upsilon "
+GREEK += "phi chi psi omega"
+GREEK_CAPITALS = {"Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi", "Σ": "Sigma"}
+GREEK_CAPITALS |= {"Φ": "Phi", "Ψ": "Psi", "Ω": "Omega"}
+LATEX |= {chr(0x3B1 + place): rf"$\{name}$" for place, name in enumerate(GREEK.split())}
+LATEX |= {letter: rf"$\{name}$" for letter, name in GREEK_CAPITALS.items()}
+LATEX |= {"ο": "o", "ς": r"$\varsigma$"}
+
+
+def shortened(text: str, most: int = MOST) -> str:
+    """At most so many characters: of a longer text the beginning and the end, which tell names apart."""
+    if len(text) <= most:
+        return text
+    front = (most - 1) // 2
+    return f"{text[:front]}…{text[len(text) - (most - 1 - front) :]}"
+
+
+def printable(text: str) -> str:
+    r"""On one line, without control characters or bytes of another encoding: these stand as \x1b, \udc80, \n."""
+    return "".join(c if _is_printable(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_printable(character: str) -> bool:
+    # Cc control, Cs halves of nothing, Zl and Zp line ends; of Cf those that turn the direction of what follows.
+    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return not turns and unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
+
+
+def markdown_cell(text: str) -> str:
+    """A cell of a Markdown table: no mark of it is Markdown's or HTML's. An underscore inside a word is none."""
+    return re.sub(r"([\\`*\[<|&~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", printable(text))
+
+
+def latex(text: str) -> str:
+    """Text of a LaTeX document. Letters that pdfLaTeX has no font for stand as their code point, U+4E2D."""
+    return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in printable(text))
+
+
+def _has_font(character: str) -> bool:
+    """Latin letters, with the accents that T1 has."""
+    return ord(character) < 0x180

@@ -1,0 +1,53 @@
+"""Many designs in panels: as many to a panel as a reader can tell apart, as many panels to a row as a page is wide."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from lina_lab.config.sweep import Scalar
+
+MOST = 6
+"""Designs that one panel holds without confusion."""
+ACROSS = 3
+"""Panels side by side at most."""
+Designs = Sequence[tuple[Mapping[str, Scalar], pd.DataFrame]]
+
+
+class Group(NamedTuple):
+    """Designs that share a panel, and what the panel is called; nothing where there is one."""
+
+    title: str
+    designs: Designs
+
+
+def grouped(found: Designs, axes: Sequence[str], most: int = MOST) -> list[Group]:
+    """All designs in one panel, or a panel for each value of their last axis that has several values.
+
+    What is still too many, as all values of one axis, is dealt out in its order, evenly.
+    """
+    several = [axis for axis in axes if len({values[axis] for values, _ in found}) > 1]
+    if len(found) <= most:
+        return [Group("", found)]
+    if len(several) < 2:
+        count = math.ceil(len(found) / most)
+        size = math.ceil(len(found) / count)
+        name = several[0] if several else "designs"
+        parts = [found[first : first + size] for first in range(0, len(found), size)]
+        return [Group(f"{name}, {number} of {len(parts)}", part) for number, part in enumerate(parts, start=1)]
+    last = several[-1]
+    panels: dict[Scalar, list[tuple[Mapping[str, Scalar], pd.DataFrame]]] = {}
+    for values, rows in found:
+        panels.setdefault(values[last], []).append((values, rows))
+    return [
+        Group(", ".join(filter(None, (f"{last} {value}", inner.title))), inner.designs)
+        for value, group in panels.items()
+        for inner in grouped(group, several[:-1], most)
+    ]
+
+
+def rows_of(count: int, across: int = ACROSS) -> tuple[int, int]:
+    """Rows and columns of a grid for so many panels."""
+    columns = min(count, across)
+    return math.ceil(count / columns), columns
