@@ -7,7 +7,6 @@ runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
 <job>_<task>.log
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lina_lab.claims import Watch, faults, last_attempt
+from lina_lab.claims import Watch, faults, last_attempt, this_job
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
@@ -152,18 +151,27 @@ def _tasks(job: str) -> Iterator[int]:
 
 
 def requeue_this_job() -> bool:
-    """Put the job that this process runs in back into the queue, unless someone has cancelled it."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
+    """Put the job that this process runs in back into the queue, unless someone has cancelled it.
+
+    Of an array this task alone.
+    """
+    job = this_job()
+    if not job:
         return False
     try:
-        if "JobState=RUNNING" not in _ask("scontrol", "show", "job", job):
+        if set(_states(_ask("scontrol", "show", "job", job))) != {"RUNNING"}:
             return False
         _ask("scontrol", "requeue", job)
     except LabError as error:
         print(f"not requeued: {error}", flush=True)
         return False
     return True
+
+
+def _states(shown: str) -> list[str]:
+    """The state of every job that scontrol shows."""
+    fields = [line.split()[0] for line in shown.splitlines() if line.strip()]
+    return [field.removeprefix("JobState=") for field in fields if field.startswith("JobState=")]
 
 
 def _ask(*command: str) -> str:
