@@ -71,7 +71,7 @@ class EngineConfig(Config):
     strategy: Strategy = "ddp"
     """ddp: every process has the whole model; fsdp: each keeps a share of weights, gradients and optimizer."""
     hang_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = LIMITS.hang_minutes
-    """A worker that makes no step for so long (and for ten of its steps) is ended, and its cell tried again; 0: never."""
+    """A worker without a step for so long (and for ten of its own) is ended, its cell tried again; 0: never."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -94,6 +94,9 @@ class EngineConfig(Config):
     @property
     def group(self) -> Group:
         return Group(self.devices, self.num_nodes, self.strategy)
+
+    def limits(self, *, keep_going: bool) -> Limits:
+        return Limits(self.hang_minutes, keep_going)
 
 
 def user_file() -> Path | None:

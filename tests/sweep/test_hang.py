@@ -71,8 +71,8 @@ def test_a_worker_that_makes_no_step_is_ended_after_the_limit_and_made_to_after_
     tell(cell, phase="training", step=7, steps=100, step_seconds=2.0)
     clock.watch(watched, cell, 1199, working=1.0)  # processor time is no sign while steps are counted
     assert not clock.ended
-    clock.watch(watched, cell, 2)
-    assert clock.ended == [(1201, "no step for 20 minutes (training)")]
+    clock.watch(watched, cell, 6)
+    assert clock.ended == [(1205, "no step for 20 minutes (training)")]
     clock.watch(watched, cell, hang.GRACE_SECONDS + 1)
     assert clock.ended[1][1] == signal.SIGKILL
     assert watched.hung(cell) == "no step for 20 minutes (training)"
@@ -93,7 +93,7 @@ def test_the_limit_is_never_less_than_ten_steps_of_the_cell(clock, cell, step_se
     tell(cell, phase="training", step=7, steps=100, step_seconds=step_seconds)
     clock.watch(watched, cell, ended_after - 1)
     assert not clock.ended
-    clock.watch(watched, cell, 2)
+    clock.watch(watched, cell, 6)
     assert clock.ended
 
 
@@ -111,7 +111,7 @@ def test_where_no_steps_are_counted_a_worker_that_computes_is_at_work_and_one_th
 
 def test_a_worker_that_never_says_a_word_is_ended_too(clock, cell):
     watched = begun(cell)
-    clock.watch(watched, cell, 1202)
+    clock.watch(watched, cell, 1205)
     assert clock.ended[0][1] == "no step for 20 minutes (starting)"
 
 

@@ -16,7 +16,8 @@ from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state
 from lina_lab.sweep.local import Engine, Finished, cores, slots, visible_gpus
-from lina_lab.sweep.run import Snapshot, run_sweep
+from lina_lab.sweep.progress import Snapshot
+from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.slurm import job_script
 from lina_lab.training.recorder import checkpoints
 
@@ -133,10 +134,10 @@ def test_slots_are_cores_or_places_on_gpus():
 
 def test_a_job_on_several_nodes_asks_for_them_and_tells_the_cell(tmp_path):
     engine = EngineConfig(name="slurm", num_nodes=2, devices=4, gpus=4, strategy="fsdp")
-    script = job_script("s", tmp_path / "1.cells", 3, engine, 0).splitlines()
+    script = job_script("s", tmp_path / "1.cells", 3, engine).splitlines()
     assert {"#SBATCH --nodes=2", "#SBATCH --ntasks-per-node=1", "#SBATCH --gres=gpu:4"} <= set(script)
     assert script[-1].endswith("--devices=4 --num-nodes=2 --strategy=fsdp")
-    alone = job_script("s", tmp_path / "1.cells", 3, EngineConfig(name="slurm"), 0)
+    alone = job_script("s", tmp_path / "1.cells", 3, EngineConfig(name="slurm"))
     assert "--nodes" not in alone
 
 
