@@ -102,8 +102,9 @@ def run_cells(
         try:
             engine = Engine(deque(folders), where, retries, group, patient=False, limits=limits)
             engine.until = dict.fromkeys(folders, until)
-            if sweep is not None:
+            if sweep is not None and not limits.keep_going:
                 engine.alike = failed_in_array(runs, sweep)
+                engine.alike.check()
             engine.run(show)
         except FailedAlike as broken:
             print(f"stopped: {broken}; lab sweep goes on, and --keep-going goes on all the same", flush=True)

@@ -93,9 +93,11 @@ class LiveShow:
         self.live.__exit__(kind, error, trace)
 
     def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:  # noqa: ARG002, the rows tell it all
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(caption=summary(snapshot), caption_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("cell", "seed", "state", "step", "loss", "left"):
             table.add_column(heading, justify="left" if heading in {"cell", "state"} else "right")
         for row in _most_interesting(snapshot.rows, self.live.console.height - 4):
@@ -105,7 +107,7 @@ class LiveShow:
             left = duration(row.seconds_left) if state == row.phase and row.seconds_left is not None else ""
             style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
             table.add_row(row.label, str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style)
-        self.live.update(table)
+        self.live.update(Group(table, Text(summary(snapshot), style="italic")))
 
 
 def _most_interesting(rows: list[Row], room: int) -> list[Row]:

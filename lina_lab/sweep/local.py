@@ -105,6 +105,7 @@ class Engine:
         """With `patient` false, a cell that another process works on is left to it. Each cell is trained by a group."""
         self.queue, self.where, self.retries, self.group, self.patient = queue, where, retries, group, patient
         self.idle: list[Worker] = []
+        self.first: threading.Thread | None = None
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
         self.until: dict[Path, int] = {}
@@ -118,25 +119,22 @@ class Engine:
         """All cells that ended. `tick` is called about twice a second with those that have just done so.
 
         Ctrl-C, or any exception of `tick`, stops the workers: each cell writes a checkpoint and continues from it when
-        it is started again. A second Ctrl-C does not wait for that.
-
-        Raises:
-            FailedAlike: if cells in a row fail with the same error before their first step.
+        it is started again. A second Ctrl-C does not wait for that. So does FailedAlike, of cells that fail alike.
         """
         ended: list[Finished] = []
         try:
             while self.queue or self.running or self.elsewhere:
-                if not self.limits.keep_going:
-                    self.alike.check()
                 new = self._hand_out()
                 self.watched.look({folder: worker.process.pid or 0 for worker, folder in self.running.items()})
                 connections = [worker.connection for worker in self.running]
                 for ready in wait(connections, timeout=TICK_SECONDS) if connections else ():
                     new += self._receive(next(w for w in self.running if w.connection is ready))
                 if not connections:
-                    threading.Event().wait(TICK_SECONDS if self.elsewhere else 0)
+                    threading.Event().wait(TICK_SECONDS if self.elsewhere or self.queue else 0)
                 ended += new
                 tick(new)
+                if not self.limits.keep_going:
+                    self.alike.check()
         finally:
             self._stop()
         return ended
@@ -146,13 +144,16 @@ class Engine:
         for folder in [f for f in self.elsewhere if self.watch.is_over(last_attempt(f))]:
             self.elsewhere.remove(folder)
             self.queue.append(folder)
-        ended = []
+        ended, self.idle = [], [worker for worker in self.idle if worker.process.is_alive()]
         while self.queue and len(self.running) < len(self.where):
             folder = self.queue.popleft()
             if is_done(folder) or not self._may_retry(folder):
                 state = read_state(folder)
                 ended.append(Finished(folder, state["state"], state.get("reason", "")))
             elif self.watch.is_over(last_attempt(folder)):
+                if not self._can_start():
+                    self.queue.appendleft(folder)
+                    break
                 worker = self.idle.pop() if self.idle else self._start_worker()
                 self.running[worker] = folder
                 self.watched.begin(folder)
@@ -205,6 +206,18 @@ class Engine:
             elif (claimed := claim(folder, self.watch)) is not None:
                 claimed.end("died", reason)
         return reason
+
+    def _can_start(self) -> bool:
+        """Whether a worker is there at once: what the first one waits for, torch, is imported while we go on."""
+
+        def start() -> None:
+            with contextlib.suppress(Exception):  # if it cannot be started it is told when it is tried again
+                self.idle.append(self._start_worker())
+
+        if self.first is None:
+            self.first = threading.Thread(target=start, daemon=True)
+            self.first.start()
+        return not self.first.is_alive()
 
     def _start_worker(self) -> Worker:
         taken = {worker.slot for worker in self.running}

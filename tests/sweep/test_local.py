@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 
@@ -105,6 +106,25 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
     assert 0 < int(checkpoint.stem.removeprefix("step-")) < 80
     assert metrics(stopped) == metrics(whole)
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
+
+
+def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_died_idle_is_replaced(
+    tmp_path, monkeypatch
+):
+    first, second = (create_cell(tmp_path, cell.experiment) for cell in plan().cells)
+    engine, waited, start = Engine(deque([first]), [{}], 0), [], Engine._start_worker
+    monkeypatch.setattr(Engine, "_start_worker", lambda engine: time.sleep(3) or start(engine))
+
+    def tick(new):
+        waited.append(not engine.running)
+        if new and new[0].folder == first:
+            engine.idle[0].process.kill()
+            engine.idle[0].process.join()
+            engine.queue.append(second)
+
+    assert [finished.state for finished in engine.run(tick)] == ["done", "done"]
+    assert waited[:4] == [True] * 4
+    assert [[a.ended for a in attempts(folder)] for folder in (first, second)] == [["done"], ["done"]]
 
 
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
