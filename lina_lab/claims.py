@@ -131,7 +131,6 @@ def claim(folder: Path, watch: Watch) -> Claim | None:
     if not watch.is_over(last):
         return None
     number = last.number + 1 if last else 1
-    job = "_".join(filter(None, (os.environ.get(f"SLURM_{k}") for k in ("ARRAY_JOB_ID", "ARRAY_TASK_ID"))))
     attempt = Attempt(
         number,
         folder / "attempts" / f"{number:04d}.json",
@@ -140,7 +139,7 @@ def claim(folder: Path, watch: Watch) -> Claim | None:
         host=platform.node(),
         pid=os.getpid(),
         born=_born(os.getpid()),
-        job=job or os.environ.get("SLURM_JOB_ID", ""),
+        job=this_job(),
         started=time.time(),
     )
     return Claim(attempt) if write_new(attempt.path, _text(attempt)) else None
@@ -166,6 +165,15 @@ def _text(attempt: Attempt) -> str:
     values: dict[str, Any] = attempt._asdict()
     del values["number"], values["path"]
     return json.dumps(values)
+
+
+def this_job() -> str:
+    """The SLURM job that this process runs in, as SLURM's commands take it; '' outside.
+
+    Of an array that is ARRAY_TASK: one task has the array's own number as its job number, by which SLURM means all.
+    """
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 def this_machine() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.data import DataShape
-from lina_lab.config.engine import Group
+from lina_lab.config.engine import Group, Limits
 from lina_lab.config.experiment import digest
 from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError
@@ -62,7 +62,14 @@ def sample_cell(
 
 
 def run_cells(
-    folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int, until: int, group: Group
+    folders: list[Path],
+    sweep: str | None,
+    workers: int,
+    per_gpu: int,
+    retries: int,
+    until: int,
+    group: Group,
+    limits: Limits,
 ) -> int:
     """Run cells on this machine, as a job of a cluster does: the exit code."""
     import signal
@@ -70,8 +77,9 @@ def run_cells(
 
     from lina_lab.ledger import read_experiment
     from lina_lab.plans import load_plan
+    from lina_lab.sweep.alike import FailedAlike
     from lina_lab.sweep.local import Engine, Finished, slots, visible_gpus
-    from lina_lab.sweep.slurm import requeue_this_job
+    from lina_lab.sweep.slurm import failed_in_array, requeue_this_job
 
     for folder in folders:
         read_experiment(folder)
@@ -92,9 +100,15 @@ def run_cells(
             keys = frozenset(folder.resolve().name for folder in folders)
             shipper = stack.enter_context(Shipper(runs, load_plan(runs, sweep), only=keys))
         try:
-            engine = Engine(deque(folders), where, retries, group, patient=False)
+            engine = Engine(deque(folders), where, retries, group, patient=False, limits=limits)
             engine.until = dict.fromkeys(folders, until)
+            if sweep is not None and not limits.keep_going:
+                engine.alike = failed_in_array(runs, sweep)
+                engine.alike.check()
             engine.run(show)
+        except FailedAlike as broken:
+            print(f"stopped: {broken}; lab sweep goes on, and --keep-going goes on all the same", flush=True)
+            return 1
         except KeyboardInterrupt:
             print(f"stopped{', requeued' if requeue_this_job() else '; it will continue'}", flush=True)
             return REQUEUE

@@ -20,7 +20,10 @@ from lina_lab.cli.options import (
     Devices,
     DryRun,
     EngineName,
+    HangMinutes,
+    KeepGoing,
     OptionalDevices,
+    OptionalHangMinutes,
     OptionalNodes,
     OptionalPerGpu,
     OptionalWorkers,
@@ -60,6 +63,8 @@ def sweep(
     num_nodes: OptionalNodes = None,
     strategy: StrategyName = None,
     retries: Retries = RETRIES,
+    hang_minutes: OptionalHangMinutes = None,
+    keep_going: KeepGoing = False,
     dry_run: DryRun = False,
     timing: Timing = True,
     tflops: Tflops = GPU_TFLOPS,
@@ -81,6 +86,7 @@ def sweep(
         devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
+        hang_minutes=hang_minutes,
     )
     if dry_run:
         from lina_lab.cli.results import print_plan
@@ -91,7 +97,7 @@ def sweep(
     from lina_lab.cli.running import launch, refuse_expensive
 
     refuse_expensive(plan, runs, chosen)
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
+    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
 
 
 @app.command()
@@ -135,6 +141,8 @@ def retry(
     num_nodes: OptionalNodes = None,
     strategy: StrategyName = None,
     retries: Retries = RETRIES,
+    hang_minutes: OptionalHangMinutes = None,
+    keep_going: KeepGoing = False,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -158,8 +166,9 @@ def retry(
         devices=devices,
         num_nodes=num_nodes,
         strategy=strategy,
+        hang_minutes=hang_minutes,
     )
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking))
+    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
 
 
 @app.command()
@@ -225,6 +234,8 @@ def cell_run(
     workers: Workers = 0,
     per_gpu: PerGpu = 1,
     retries: Retries = RETRIES,
+    hang_minutes: HangMinutes = 20,
+    keep_going: KeepGoing = False,
     until: Annotated[int, typer.Option(min=0, help="Pause after this step; 0 for the end.")] = 0,
     devices: Devices = 1,
     num_nodes: Annotated[int, typer.Option(min=1, help="Nodes that train one cell together.")] = 1,
@@ -236,10 +247,10 @@ def cell_run(
     will continue from a checkpoint: start them again (a SLURM job requeues itself); 1: one failed.
     """
     from lina_lab.cli.cells import run_cells
-    from lina_lab.config.engine import Group
+    from lina_lab.config.engine import Group, Limits
 
-    group = Group(devices, num_nodes, strategy or "ddp")
-    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until, group))
+    group, limits = Group(devices, num_nodes, strategy or "ddp"), Limits(hang_minutes, keep_going)
+    raise typer.Exit(run_cells(folders, sweep, workers, per_gpu, retries, until, group, limits))
 
 
 @app.command()

@@ -21,6 +21,11 @@ StrategyName = Annotated[
     Literal["ddp", "fsdp"] | None, typer.Option(help="Each with the whole model, or a share of it.")
 ]
 OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
+HangMinutes = Annotated[float, typer.Option(min=0, help="Minutes without a step until a worker is ended; 0: never.")]
+OptionalHangMinutes = Annotated[
+    float | None, typer.Option(min=0, help="Minutes without a step until a worker is ended; 0: never. By default 20.")
+]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on when cells in a row fail alike at their start.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RETRIES = 2
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")]

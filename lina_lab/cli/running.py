@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
-from lina_lab.config.engine import EngineConfig, Group
+from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, load_plan
+from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep
@@ -25,18 +26,25 @@ if TYPE_CHECKING:
 
 
 def launch(
-    plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, caching: Sequence[str] = ()
+    plan: Plan,
+    runs: Path,
+    engine: EngineConfig,
+    retries: int,
+    *,
+    tracking: bool,
+    caching: Sequence[str] = (),
+    keep_going: bool = False,
 ) -> int:
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
     if engine.name == "slurm":
-        return submit_plan(plan, runs, engine, retries, tracking=tracking)
+        return submit_plan(plan, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
     refuse_uncached(plan, caching)
-    where = engine_slots(engine)
-    return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+    where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
+    return run_plan(plan, runs, where, retries, engine.group, tracking=tracking, limits=limits)
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
@@ -77,14 +85,14 @@ def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
     check_budget(plan, todo, measured)
 
 
-def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool) -> int:
+def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool) -> int:
     """Give the cells to SLURM and return: the exit code 0."""
     from lina_lab.sweep.slurm import submit
 
     name = plan.sweep.name
     for line in left_out(plan.omitted):
         print(line)
-    jobs, then = submit(runs, plan, engine, retries)
+    jobs, then = submit(runs, plan, engine, retries, keep_going=keep_going)
     for job, count in jobs.items():
         print(
             f"{name}: {count} of {num_trials(plan) + len(plan.cells)} cells submitted as job {job}; ledger in {runs}/"
@@ -105,8 +113,17 @@ def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, t
     return 0
 
 
-def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group: Group, *, tracking: bool) -> int:
-    """The exit code: 0 if every cell has a result, 1 if one failed, 130 if stopped by Ctrl-C."""
+def run_plan(
+    plan: Plan,
+    runs: Path,
+    where: Sequence[Slot],
+    retries: int,
+    group: Group,
+    *,
+    tracking: bool,
+    limits: Limits = LIMITS,
+) -> int:
+    """The exit code: 0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
     name = plan.sweep.name
     for line in left_out(plan.omitted):
         print(line)
@@ -129,10 +146,13 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
 
         try:
             with show_progress() as show:
-                ended = run_sweep(runs, plan, where, show, retries, planned, group)
+                ended = run_sweep(runs, plan, where, show, retries, planned, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
+        except FailedAlike as broken:
+            print_broken(load_plan(runs, name), broken)
+            return 1
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
@@ -141,6 +161,23 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")
     return 1 if failed else 0
+
+
+def print_broken(plan: StoredPlan, broken: FailedAlike) -> None:
+    """Say which cells failed alike, and what they have in common that not all cells have."""
+    cells = {cell.key: cell for cell in plan.everything}
+    failed = [cells[folder.name] for folder in broken.folders]
+    values = [{**cell.values, "seed": cell.seed}.items() for cell in failed]
+    every = [{**cell.values, "seed": cell.seed}.items() for cell in cells.values()]
+    common = [f"{name}={value}" for name, value in values[0] if all((name, value) in of_cell for of_cell in values)]
+    special = [f"{name}={value}" for name, value in values[0] if not all((name, value) in of_cell for of_cell in every)]
+    shared = ", ".join(word for word in common if word in special)
+    print(f"\n{plan.name}: stopped: {broken}")
+    for cell in failed:
+        print(f"  {cell.key}  {cell.label}, seed {cell.seed}")
+    print(f"in common: {shared or 'nothing that the other cells have not; what they run in is the likely cause'}")
+    print(f"see error.txt and log.txt in {broken.folders[-1]}; no result is lost, and these failures do not count")
+    print(f"the same command continues {plan.name}; with --keep-going it does not stop for this")
 
 
 def forgive_failed(runs: Path, stored: StoredPlan, *, failed_only: bool) -> None:

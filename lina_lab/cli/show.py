@@ -7,7 +7,7 @@ from typing import Self
 
 from lina_lab.ledger import ENDED
 from lina_lab.sweep.local import Finished
-from lina_lab.sweep.run import Row, Snapshot
+from lina_lab.sweep.progress import Row, Snapshot
 
 PLAIN_EVERY_SECONDS = 15
 
@@ -23,12 +23,24 @@ def duration(seconds: float | None) -> str:
 
 def summary(snapshot: Snapshot) -> str:
     """One line: how many cells are in each state, time spent, time left."""
-    states = [row.state for row in snapshot.rows]
+    states = [_state(row, snapshot) for row in snapshot.rows]
     counts = ", ".join(
-        f"{states.count(s)} {s}" for s in ("done", "running", "diverged", "pruned", "failed", "waiting") if s in states
+        f"{states.count(s)} {s}"
+        for s in ("done", "running", "stopped", "diverged", "pruned", "failed", "waiting")
+        if s in states
     )
-    left = f", about {duration(snapshot.seconds_left)} left" if snapshot.seconds_left else ""
-    return f"{counts} of {len(states)} cells; {duration(snapshot.seconds)} passed{left}"
+    passed = f"{counts} of {len(states)} cells; {duration(snapshot.seconds)} passed"
+    if snapshot.stopped:
+        return f"stopped, the same command continues: {passed}"
+    if snapshot.seconds_left is None:
+        return f"{passed}, time left not known before the first steps"
+    return f"{passed}, about {duration(snapshot.seconds_left)} left" if snapshot.seconds_left else passed
+
+
+def _state(row: Row, snapshot: Snapshot) -> str:
+    """Of a cell, in words; what has begun and waits when the sweep is stopped is stopped."""
+    begun = row.state == "running" or (row.state == "waiting" and row.step > 0)
+    return "stopped" if snapshot.stopped and begun else row.state
 
 
 class PlainShow:
@@ -52,7 +64,7 @@ class PlainShow:
             if event not in self.told and row.state != "waiting" and not (first and row.state in ENDED):
                 print(f"{row.state:>8}  {row.label}, seed {row.seed}{_reason(row, reasons)}", flush=True)
             self.told.add(event)
-        if time.monotonic() - self.written >= PLAIN_EVERY_SECONDS:
+        if snapshot.stopped or time.monotonic() - self.written >= PLAIN_EVERY_SECONDS:
             self.written = time.monotonic()
             print(f"          {summary(snapshot)}", flush=True)
 
@@ -81,18 +93,21 @@ class LiveShow:
         self.live.__exit__(kind, error, trace)
 
     def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:  # noqa: ARG002, the rows tell it all
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(caption=summary(snapshot), caption_justify="left", box=None, padding=(0, 2, 0, 0))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for heading in ("cell", "seed", "state", "step", "loss", "left"):
             table.add_column(heading, justify="left" if heading in {"cell", "state"} else "right")
         for row in _most_interesting(snapshot.rows, self.live.console.height - 4):
-            state = row.phase if row.state == "running" and row.phase else row.state
+            state = _state(row, snapshot)
+            state = row.phase if state == "running" and row.phase else state
             loss = "" if row.loss is None else f"{row.loss:.4f}"
-            left = duration(row.seconds_left) if row.state == "running" and row.seconds_left is not None else ""
+            left = duration(row.seconds_left) if state == row.phase and row.seconds_left is not None else ""
             style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
             table.add_row(row.label, str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style)
-        self.live.update(table)
+        self.live.update(Group(table, Text(summary(snapshot), style="italic")))
 
 
 def _most_interesting(rows: list[Row], room: int) -> list[Row]:

@@ -46,6 +46,18 @@ class Group(NamedTuple):
 ALONE = Group()
 
 
+class Limits(NamedTuple):
+    """When a worker, and when a whole sweep, is given up."""
+
+    hang_minutes: float = 20.0
+    """Without a sign of progress: see sweep/hang.py. 0 for no limit."""
+    keep_going: bool = False
+    """Whether cells that fail alike before their first step leave a sweep running: see sweep/alike.py."""
+
+
+LIMITS = Limits()
+
+
 class EngineConfig(Config):
     name: Literal["local", "slurm"] = "local"
     per_gpu: Count = 1
@@ -58,6 +70,8 @@ class EngineConfig(Config):
     """Nodes that train one cell together; more than one needs SLURM."""
     strategy: Strategy = "ddp"
     """ddp: every process has the whole model; fsdp: each keeps a share of weights, gradients and optimizer."""
+    hang_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = LIMITS.hang_minutes
+    """A worker without a step for so long (and for ten of its own) is ended, its cell tried again; 0: never."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -80,6 +94,9 @@ class EngineConfig(Config):
     @property
     def group(self) -> Group:
         return Group(self.devices, self.num_nodes, self.strategy)
+
+    def limits(self, *, keep_going: bool) -> Limits:
+        return Limits(self.hang_minutes, keep_going)
 
 
 def user_file() -> Path | None:

@@ -15,10 +15,12 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from lina_lab.claims import Watch, claim, end_attempt, faults, last_attempt
-from lina_lab.config.engine import ALONE, Group
+from lina_lab.claims import FAULTS, Watch, claim, end_attempt, faults, last_attempt
+from lina_lab.config.engine import ALONE, LIMITS, Group, Limits
 from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_state
+from lina_lab.sweep.alike import Alike
+from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
@@ -30,8 +32,6 @@ ENVIRONMENT = {
 }
 
 TICK_SECONDS = 0.5
-GRACE_SECONDS = 60.0
-"""That a worker may take to write a checkpoint when it is asked to stop."""
 RETRIES = 2
 """A cell that fails is tried again so often."""
 
@@ -88,8 +88,8 @@ def visible_gpus() -> list[str]:
 class Engine:
     """Runs cells until none is left. `queue` may grow while it runs.
 
-    A cell that another process works on is waited for, and taken over if that process goes; one that fails or takes
-    its worker with it is tried again `retries` times, and never stops the others.
+    A cell that another process works on is waited for, and taken over if that process goes; one that fails, hangs or
+    takes its worker with it is tried again `retries` times, and does not stop the others, unless they fail alike.
     """
 
     def __init__(
@@ -100,15 +100,18 @@ class Engine:
         group: Group = ALONE,
         *,
         patient: bool = True,
+        limits: Limits = LIMITS,
     ) -> None:
         """With `patient` false, a cell that another process works on is left to it. Each cell is trained by a group."""
         self.queue, self.where, self.retries, self.group, self.patient = queue, where, retries, group, patient
         self.idle: list[Worker] = []
+        self.first: threading.Thread | None = None
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
         self.until: dict[Path, int] = {}
         """The step at which a cell of the queue pauses, if it does."""
-        self.watch = Watch()
+        self.watch, self.limits = Watch(), limits
+        self.watched, self.alike = Watched(limits.hang_minutes), Alike()
         self.failed: Counter[Path] = Counter()
         """Failures seen by this engine: the ledger cannot count them on a full disk."""
 
@@ -116,19 +119,22 @@ class Engine:
         """All cells that ended. `tick` is called about twice a second with those that have just done so.
 
         Ctrl-C, or any exception of `tick`, stops the workers: each cell writes a checkpoint and continues from it when
-        it is started again. A second Ctrl-C does not wait for that.
+        it is started again. A second Ctrl-C does not wait for that. So does FailedAlike, of cells that fail alike.
         """
         ended: list[Finished] = []
         try:
             while self.queue or self.running or self.elsewhere:
                 new = self._hand_out()
+                self.watched.look({folder: worker.process.pid or 0 for worker, folder in self.running.items()})
                 connections = [worker.connection for worker in self.running]
                 for ready in wait(connections, timeout=TICK_SECONDS) if connections else ():
                     new += self._receive(next(w for w in self.running if w.connection is ready))
                 if not connections:
-                    threading.Event().wait(TICK_SECONDS if self.elsewhere else 0)
+                    threading.Event().wait(TICK_SECONDS if self.elsewhere or self.queue else 0)
                 ended += new
                 tick(new)
+                if not self.limits.keep_going:
+                    self.alike.check()
         finally:
             self._stop()
         return ended
@@ -138,15 +144,19 @@ class Engine:
         for folder in [f for f in self.elsewhere if self.watch.is_over(last_attempt(f))]:
             self.elsewhere.remove(folder)
             self.queue.append(folder)
-        ended = []
+        ended, self.idle = [], [worker for worker in self.idle if worker.process.is_alive()]
         while self.queue and len(self.running) < len(self.where):
             folder = self.queue.popleft()
             if is_done(folder) or not self._may_retry(folder):
                 state = read_state(folder)
                 ended.append(Finished(folder, state["state"], state.get("reason", "")))
             elif self.watch.is_over(last_attempt(folder)):
+                if not self._can_start():
+                    self.queue.appendleft(folder)
+                    break
                 worker = self.idle.pop() if self.idle else self._start_worker()
                 self.running[worker] = folder
+                self.watched.begin(folder)
                 worker.connection.send((str(folder), self.until.get(folder, 0)))
             elif self.patient:
                 self.elsewhere.append(folder)
@@ -161,11 +171,17 @@ class Engine:
             state, reason = worker.connection.recv()
         except (EOFError, OSError):
             state, reason = "died", ""
+        hung = self.watched.hung(folder)
+        if hung and state == "stopped":
+            state = "died"
         if state == "died":
-            reason = self._bury(worker, folder, reason)
-        elif state != "stopped":
+            reason = self._bury(worker, folder, hung or reason)
+        elif state != "stopped" and not hung:  # who was asked to end does
             self.idle.append(worker)
         self.failed[folder] += state in {"failed", "died"}
+        if state not in {None, "stopped"}:
+            early = state in FAULTS and self.watched.before_first_step(folder)
+            self.alike.note(folder, reason, early=early)
         if state is None:
             self.queue.append(folder)  # where it is seen that another process works on it
         elif state == "stopped" or (state in {"failed", "died"} and self._may_retry(folder)):
@@ -185,11 +201,23 @@ class Engine:
         reason = reason or f"its process {how}"
         last = last_attempt(folder)
         with contextlib.suppress(OSError):  # on a full disk nothing can be written down, and all else goes on
-            if last is not None and last.pid == worker.process.pid and last.ended is None:
+            if last is not None and last.pid == worker.process.pid and last.ended in {None, "stopped"}:
                 end_attempt(last, "died", reason)
             elif (claimed := claim(folder, self.watch)) is not None:
                 claimed.end("died", reason)
         return reason
+
+    def _can_start(self) -> bool:
+        """Whether a worker is there at once: what the first one waits for, torch, is imported while we go on."""
+
+        def start() -> None:
+            with contextlib.suppress(Exception):  # if it cannot be started it is told when it is tried again
+                self.idle.append(self._start_worker())
+
+        if self.first is None:
+            self.first = threading.Thread(target=start, daemon=True)
+            self.first.start()
+        return not self.first.is_alive()
 
     def _start_worker(self) -> Worker:
         taken = {worker.slot for worker in self.running}
@@ -223,8 +251,7 @@ class Engine:
                 worker.process.join(GRACE_SECONDS)
         finally:
             for worker in workers:
-                worker.process.kill()
-                worker.process.join()
+                end_now(worker.process)
 
 
 def _work(connection: Connection, command: list[str], slot: Slot, group: Group) -> None:

@@ -1,49 +1,21 @@
 """Run a sweep: store its plan, run the cells that have no result, show how it goes."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from lina_lab import cost
-from lina_lab.config.engine import ALONE, Group
+from lina_lab.config.engine import ALONE, LIMITS, Group, Limits
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
 from lina_lab.config.tune import Tune
-from lina_lab.ledger import ENDED, create_cell, is_done, read_experiment, read_state
+from lina_lab.ledger import create_cell, is_done, read_experiment
 from lina_lab.plans import PlannedCell, StoredPlan, load_plan, store_plan
 from lina_lab.provenance import provenance
+from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.local import Engine, Finished, Slot
+from lina_lab.sweep.progress import Progress, Snapshot, Work
 from lina_lab.sweep.tune import Todo, Tuning
-
-
-class Row(NamedTuple):
-    """A cell as the display shows it."""
-
-    label: str
-    seed: int
-    state: str
-    phase: str
-    step: int
-    steps: int
-    loss: float | None
-    seconds_left: float | None
-    reason: str
-    flops: float
-
-    @property
-    def share(self) -> float:
-        """How much of its training is done, 0 to 1."""
-        return 1.0 if self.state in ENDED else self.step / self.steps
-
-
-class Snapshot(NamedTuple):
-    """The sweep at one moment."""
-
-    rows: list[Row]
-    seconds: float
-    seconds_left: float | None
 
 
 def single(experiment: Experiment) -> Plan:
@@ -75,14 +47,15 @@ def run_sweep(
     retries: int,
     planned: Callable[[StoredPlan], None] = lambda _: None,
     group: Group = ALONE,
+    limits: Limits = LIMITS,
 ) -> list[Finished]:
     """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending.
 
     What is tuned runs its trials first; `planned` is told whenever the plan has grown by trials or by tuned cells.
     """
     steering = Steering(runs, plan, retries)
-    engine = Engine(deque(), where, retries, group)
-    progress = Progress(runs)
+    engine = Engine(deque(), where, retries, group, limits=limits)
+    progress = Progress(runs, len(where))
 
     def grow() -> None:
         new, until = steering.advance()
@@ -93,15 +66,22 @@ def run_sweep(
         store_plan(runs, steering.plan, record)
         planned(load_plan(runs, plan.sweep.name))
 
+    def now() -> Snapshot:
+        return progress.snapshot(Work(list(engine.running.values()), engine.elsewhere, engine.queue))
+
     def tick(new: list[Finished]) -> None:
         if steering.note(new):
             grow()
-        show(progress.snapshot(), new)
+        show(now(), new)
 
     record = provenance()
     grow()
-    show(progress.snapshot(), [])
-    return engine.run(tick)
+    show(now(), [])
+    try:
+        return engine.run(tick)
+    except (KeyboardInterrupt, FailedAlike):
+        show(now()._replace(stopped=True), [])
+        raise
 
 
 class Steering:
@@ -137,42 +117,3 @@ class Steering:
         if self.tuning is not None:
             self.tuning.given_up |= {finished.folder.name for finished in ended if finished.state == "failed"}
         return bool(ended)
-
-
-class Progress:
-    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
-
-    def __init__(self, runs: Path) -> None:
-        self.runs = runs
-        self.plan: Plan
-        self.flops: dict[str, float] = {}
-        self.ended: dict[str, Row] = {}
-        self.started = time.monotonic()
-        self.done_before: float | None = None
-
-    def snapshot(self) -> Snapshot:
-        cells = [*self.plan.trials, *self.plan.cells]
-        rows = [self.ended.get(cell.key) or self._row(cell) for cell in cells]
-        self.ended |= {c.key: r for c, r in zip(cells, rows, strict=True) if r.state in ENDED}
-        seconds = time.monotonic() - self.started
-        done = sum(row.flops * row.share for row in rows)
-        total = sum(row.flops for row in rows if row.state != "failed")
-        self.done_before = done if self.done_before is None else self.done_before
-        new = done - self.done_before
-        return Snapshot(rows, seconds, seconds * (total - done) / new if new > 0 else None)
-
-    def _row(self, cell: Cell) -> Row:
-        state = read_state(self.runs / cell.key)
-        flops = self.flops.setdefault(cell.key, cost.training_flops(cell.experiment))
-        return Row(
-            label=cell.label or cell.experiment.name,
-            seed=cell.seed,
-            state=state["state"],
-            phase=state.get("phase", ""),
-            step=state.get("step", 0),
-            steps=state.get("steps", cell.experiment.training.steps),
-            loss=state.get("loss"),
-            seconds_left=state.get("seconds_left"),
-            reason=state.get("reason", ""),
-            flops=flops,
-        )

@@ -7,7 +7,6 @@ runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
 <job>_<task>.log
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -15,21 +14,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lina_lab.claims import Watch, faults, last_attempt
+from lina_lab.claims import FAULTS, Watch, faults, last_attempt, this_job
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import is_done
-from lina_lab.plans import store_plan
+from lina_lab.ledger import is_done, read_state
+from lina_lab.plans import load_plan, store_plan
 from lina_lab.provenance import provenance
+from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.run import Steering
+from lina_lab.training.attempt import STARTING
 
 LARGEST_ARRAY = 1000
 """SLURM's default MaxArraySize allows task numbers up to 1000."""
 
 
-def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> tuple[dict[str, int], str]:
+def submit(
+    runs: Path, plan: Plan, engine: EngineConfig, retries: int, *, keep_going: bool = False
+) -> tuple[dict[str, int], str]:
     """Submit every cell that has no result, is not worked on and not in the queue.
 
     Returns: job number to number of cells; and the job that will go on where cells depend on these, or ''.
@@ -43,10 +46,10 @@ def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> tuple[
     store_plan(runs, steering.plan, provenance())
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
-    jobs = {}
+    jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
     for first in range(0, len(todo), LARGEST_ARRAY):
         chunk = todo[first : first + LARGEST_ARRAY]
-        jobs[_submit_array(runs, name, chunk, engine, retries)] = len(chunk)
+        jobs[_submit_array(runs, name, chunk, engine, words)] = len(chunk)
     return jobs, _go_on_after(runs, name, engine, list(jobs)) if steering.open and jobs else ""
 
 
@@ -63,19 +66,24 @@ def _needs_a_job(folder: Path, retries: int) -> bool:
     return not is_done(folder) and Watch().is_over(last_attempt(folder)) and faults(folder) <= retries
 
 
-def _submit_array(runs: Path, name: str, todo: Sequence[tuple[Path, int]], engine: EngineConfig, retries: int) -> str:
+def _submit_array(
+    runs: Path, name: str, todo: Sequence[tuple[Path, int]], engine: EngineConfig, words: Sequence[str]
+) -> str:
     folder = _folder(runs, name)
     script = folder / f"{time.time_ns()}.sh"
     write_atomic(script.with_suffix(".cells"), "".join(f"{cell}\n" for cell, _ in todo))
     write_atomic(script.with_suffix(".until"), "".join(f"{until}\n" for _, until in todo))
-    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(todo), engine, retries))
+    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(todo), engine, words))
     job = _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
     write_atomic(script.with_suffix(".job"), job)
     return job
 
 
-def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries: int) -> str:
-    """The script of a job array over the lines of a file of cells, and of a file of the steps at which they pause."""
+def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: Sequence[str] = ()) -> str:
+    """The script of a job array over the lines of a file of cells, and of a file of the steps at which they pause.
+
+    `words`: more for `lab cell run`.
+    """
     limit = f"%{engine.max_jobs}" if engine.max_jobs else ""
     options = _options(name, engine) | {
         "array": f"1-{count}{limit}",
@@ -90,7 +98,7 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, retries
     if engine.num_nodes > 1:
         options |= {"nodes": engine.num_nodes, "ntasks-per-node": 1}
     command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
-    words = ["--sweep", name, "--retries", str(retries), "--per-gpu", str(engine.per_gpu)]
+    words = ["--sweep", name, *words, "--per-gpu", str(engine.per_gpu), f"--hang-minutes={engine.hang_minutes:g}"]
     words += [f"--{key.replace('_', '-')}={value}" for key, value in engine.group._asdict().items()]
     return _script(
         options,
@@ -151,19 +159,43 @@ def _tasks(job: str) -> Iterator[int]:
             yield int(task)
 
 
+def failed_in_array(runs: Path, name: str) -> Alike:
+    """How the last attempts at a sweep's cells ended that were made by this job's array, in the order of their start.
+
+    So a broken environment costs the first jobs of an array, not all of them.
+    """
+    array, alike = this_job().partition("_")[0], Alike()
+    lasts = [last_attempt(runs / cell.key) for cell in load_plan(runs, name).everything] if array else []
+    ended = [a for a in lasts if a is not None and a.ended is not None and a.job.partition("_")[0] == array]
+    for attempt in sorted(ended, key=lambda attempt: attempt.started):
+        folder = attempt.path.parents[1]
+        early = attempt.ended in FAULTS and read_state(folder).get("phase", STARTING) == STARTING
+        alike.note(folder, attempt.reason, early=early)
+    return alike
+
+
 def requeue_this_job() -> bool:
-    """Put the job that this process runs in back into the queue, unless someone has cancelled it."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None:
+    """Put the job that this process runs in back into the queue, unless someone has cancelled it.
+
+    Of an array this task alone.
+    """
+    job = this_job()
+    if not job:
         return False
     try:
-        if "JobState=RUNNING" not in _ask("scontrol", "show", "job", job):
+        if set(_states(_ask("scontrol", "show", "job", job))) != {"RUNNING"}:
             return False
         _ask("scontrol", "requeue", job)
     except LabError as error:
         print(f"not requeued: {error}", flush=True)
         return False
     return True
+
+
+def _states(shown: str) -> list[str]:
+    """The state of every job that scontrol shows."""
+    fields = [line.split()[0] for line in shown.splitlines() if line.strip()]
+    return [field.removeprefix("JobState=") for field in fields if field.startswith("JobState=")]
 
 
 def _ask(*command: str) -> str:

@@ -1,5 +1,6 @@
 """One attempt at a cell: claim it, run it, say how that ended. What every engine starts in its processes."""
 
+import faulthandler
 import signal
 import threading
 import traceback
@@ -10,7 +11,12 @@ from lina_lab.claims import End, Watch, claim
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import is_done, read_result
+from lina_lab.ledger import is_done, read_result, read_state, write_state
+
+STACKS = signal.SIGUSR2
+"""A process of a cell that gets it writes the stacks of all its threads to its standard error: the cell's log.txt."""
+STARTING = "starting"
+"""The phase of a cell from its claim to its first step."""
 
 
 def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Group = ALONE) -> tuple[End | None, str]:
@@ -22,6 +28,7 @@ def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Gro
         OSError: if the end cannot be written down, as on a full disk. The process should end then: its cell counts
             as taken while it lives.
     """
+    write_stacks_on_signal()
     claimed = claim(folder, Watch())
     if claimed is None:
         return None, ""
@@ -35,6 +42,7 @@ def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple
     if is_done(folder):
         return read_result(folder)["state"], ""
     try:
+        write_state(folder, phase=STARTING, **{k: v for k, v in read_state(folder).items() if k in {"step", "steps"}})
         from lina_lab.training.cell import run_cell
 
         return run_cell(folder, stop, until, group), ""
@@ -54,3 +62,8 @@ def stop_on(number: signal.Signals) -> threading.Event:
 
     signal.signal(number, handle)
     return event
+
+
+def write_stacks_on_signal() -> None:
+    """Also of a process that hangs: no Python runs for it."""
+    faulthandler.register(STACKS, file=2, all_threads=True)

@@ -68,12 +68,12 @@ def run_cell(
         drawn = _draw(folder, experiment, dataset, trained.model, stop or threading.Event(), group)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
+    write_state(folder, phase="evaluating", step=steps, steps=steps)
     request, _ = requests(experiment, dataset)
     write_set(drawn, folder / "samples" / "generated.npz", beside(request))
     seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()
-    write_state(folder, phase="evaluating", step=steps, steps=steps)
     evaluation = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
     seconds["evaluation"] = time.monotonic() - started
     append_metrics(folder, steps, evaluation.metrics)
@@ -144,14 +144,23 @@ def _draw(
     name, steps = f"drawn-{weights_digest(folder)[:12]}", experiment.training.steps
     drawn = DrawnSet(folder / "samples" / name, experiment.evaluation.num_samples)
 
+    started, asked = time.monotonic(), 0
+
     def check() -> None:
+        nonlocal asked
+        asked += 1
         if stop.is_set():
             raise Stopped
 
     def tell(at: Progress) -> None:
-        share = at.images / at.num_images
+        share, each = at.images / at.num_images, (time.monotonic() - started) / max(1, asked)
         told = {"images": at.images, "num_images": at.num_images, "share": share, "seconds_left": at.seconds_left}
-        write_state(folder, phase="sampling", step=steps, steps=steps, **told)
+        write_state(folder, phase="sampling", step=steps, steps=steps, step_seconds=each, **told)
 
-    draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check), tell, group.devices)
+    def decoding() -> None:
+        if experiment.data.autoencoder is not None:
+            write_state(folder, phase="decoding", step=steps, steps=steps)
+
+    write_state(folder, phase="sampling", step=steps, steps=steps)
+    draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check, decoding), tell, group.devices)
     return drawn

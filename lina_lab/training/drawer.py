@@ -30,10 +30,23 @@ GRACE_SECONDS = 10.0
 """That a process may take to end when it is told to."""
 
 
-def drawer(experiment: Experiment, model: Lina, dataset: Dataset, check: Callable[[], None] = lambda: None) -> Draw:
-    """What draws the images of an experiment; `check` is called after every autoregressive step, and may raise."""
+def drawer(
+    experiment: Experiment,
+    model: Lina,
+    dataset: Dataset,
+    check: Callable[[], None] = lambda: None,
+    decoding: Callable[[], None] = lambda: None,
+) -> Draw:
+    """What draws the images of an experiment.
+
+    `check` is called after every autoregressive step, and may raise; `decoding` before latents become images.
+    """
     _, condition = requests(experiment, dataset)
-    decode = decoder(experiment.data, next(model.parameters()).device)
+    to_images = decoder(experiment.data, next(model.parameters()).device)
+
+    def decode(latents: torch.Tensor) -> torch.Tensor:
+        decoding()
+        return to_images(latents)
 
     def draw(first: int, last: int, progress: Callable[[float], None]) -> torch.Tensor:
         def step_done(share: float) -> None:

@@ -17,7 +17,7 @@ from lina_lab.data.datasets import load_dataset
 from lina_lab.errors import LabError
 from lina_lab.files import write_new
 from lina_lab.ledger import read_experiment
-from lina_lab.training.attempt import stop_on
+from lina_lab.training.attempt import stop_on, write_stacks_on_signal
 from lina_lab.training.group import ENDED, POLL_SECONDS, STOP, GroupEnd
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, train
@@ -36,6 +36,7 @@ def main() -> None:
 def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> None:
     """Train as one process of a group; the first process writes what the group made, and how it ended."""
     rank, stop = int(os.environ["RANK"]), stop_on(signal.SIGTERM)
+    write_stacks_on_signal()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     if rank == 0:

@@ -41,7 +41,10 @@ class Recorder(pl.Callback):
         """The first step with a loss that is not finite; -1 while there is none."""
         self.diverged_at: int | None = None
         self.handler = signal.getsignal(signal.SIGTERM)
-        self.started, self.start_step, self.written = 0.0, 0, 0.0
+        self.started, self.written = 0.0, 0.0
+        self.first: tuple[int, float] | None = None
+        """The first step of this process, which may compile, and when it was done."""
+        self.loss: float | None = None
         self.seconds_before = 0.0
         """Of training, in the attempts that the checkpoint comes from."""
 
@@ -50,7 +53,7 @@ class Recorder(pl.Callback):
         return self.seconds_before + (time.monotonic() - self.started if self.started else 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        self.started, self.start_step = time.monotonic(), trainer.global_step
+        self.started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
             # Lightning's own answer to SIGTERM would end the training without a checkpoint.
             signal.signal(signal.SIGTERM, self.handler)
@@ -68,10 +71,17 @@ class Recorder(pl.Callback):
             return
         self.losses.append(torch.stack(self.parts).sum())
         step, self.parts = trainer.global_step, []
+        self.first = self.first or (step, time.monotonic())
         if step % self.every == 0 or step == self.steps:
             self._log(trainer, step)
+        if trainer.is_global_zero and (time.monotonic() - self.written >= 1 or step == self.steps):
+            self._state(step, "training")
         if step % self.validate_every:
             self._checkpoint(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        if trainer.is_global_zero:
+            self._state(trainer.global_step, "validating")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """The checkpoint of a step with a validation comes after it: a resumed run will not repeat the validation."""
@@ -82,6 +92,8 @@ class Recorder(pl.Callback):
         stop = self._asked(trainer) or step == self.until
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             self._take_losses(trainer)
+            if trainer.is_global_zero:
+                self._state(step, "checkpoint")
             save_checkpoint(trainer, self.folder, step)
             if stop:
                 raise Stopped
@@ -120,23 +132,18 @@ class Recorder(pl.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         if trainer.is_global_zero:
             append_metrics(self.folder, step, {"train/loss": loss, "train/learning_rate": rate})
-            self._state(step, loss)
+            self.loss = loss
 
-    def _state(self, step: int, loss: float) -> None:
-        """At most once a second: each write waits for the disk."""
-        now = time.monotonic()
-        if now - self.written < 1 and step < self.steps:
-            return
-        left = (now - self.started) / max(1, step - self.start_step) * (self.steps - step)
-        write_state(
-            self.folder,
-            phase="training",
-            step=step,
-            steps=self.steps,
-            loss=loss,
-            seconds_left=left,
-        )
-        self.written = now
+    def _state(self, step: int, phase: str) -> None:
+        """For steps at most once a second: each write waits for the disk."""
+        self.written = now = time.monotonic()
+        told: dict[str, float] = {} if self.loss is None else {"loss": self.loss}
+        if self.first is not None and step > self.first[0]:
+            each = (now - self.first[1]) / (step - self.first[0])
+            told["seconds_left"] = each * (self.steps - step)
+            if phase == "training" and step < self.steps:
+                told["step_seconds"] = each
+        write_state(self.folder, phase=phase, step=step, steps=self.steps, **told)
 
     def state_dict(self) -> dict[str, Any]:
         return {"loss_sum": float(self.loss_sum), "seconds": self.seconds, "first_bad": self.first_bad}

@@ -111,6 +111,23 @@ def test_a_job_that_runs_out_of_time_writes_a_checkpoint_requeues_itself_and_fin
     assert_as_if_undisturbed(cell, undisturbed)
 
 
+def test_a_task_that_requeues_itself_leaves_the_other_tasks_of_its_array_alone(slurm, tmp_path):
+    """One task has the array's own number as its job number: by that one SLURM would requeue the whole array."""
+    folder = study(tmp_path / "study", 400, "division, subtraction")
+    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    until(lambda: all(read_state(c).get("step", 0) > 20 for c in cells(folder)), "the cells did not train")
+    numbers = dict(line.split() for line in run(slurm, folder, "squeue", "-h", "--format", "%i %A").splitlines())
+    named = {last_attempt(cell).job: cell for cell in cells(folder)}
+    (asked,) = (task for task, number in numbers.items() if task.partition("_")[0] == number)
+    (other,) = set(named) - {asked}
+    run(slurm, folder, "scancel", "--batch", "--signal=TERM", asked)
+    until(lambda: "stopped, requeued" in log(folder), "the job did not requeue itself")
+    assert other in run(slurm, folder, "squeue", "-h", "--states=RUNNING", "--format", "%i").split()
+    until(lambda: all(is_done(c) for c in cells(folder)), "the cells were not done")
+    assert [a.ended for a in attempts(named[asked])] == ["stopped", "done"]
+    assert [a.ended for a in attempts(named[other])] == ["done"]
+
+
 def test_a_preempted_job_is_requeued_and_finishes(slurm, tmp_path, undisturbed):
     folder = study(tmp_path / "study", 400, cpus=2)
     run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state
 from lina_lab.sweep.local import Engine, Finished, cores, slots, visible_gpus
-from lina_lab.sweep.run import Snapshot, run_sweep
+from lina_lab.sweep.progress import Snapshot
+from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.slurm import job_script
 from lina_lab.training.recorder import checkpoints
 
@@ -106,6 +108,25 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_died_idle_is_replaced(
+    tmp_path, monkeypatch
+):
+    first, second = (create_cell(tmp_path, cell.experiment) for cell in plan().cells)
+    engine, waited, start = Engine(deque([first]), [{}], 0), [], Engine._start_worker
+    monkeypatch.setattr(Engine, "_start_worker", lambda engine: time.sleep(3) or start(engine))
+
+    def tick(new):
+        waited.append(not engine.running)
+        if new and new[0].folder == first:
+            engine.idle[0].process.kill()
+            engine.idle[0].process.join()
+            engine.queue.append(second)
+
+    assert [finished.state for finished in engine.run(tick)] == ["done", "done"]
+    assert waited[:4] == [True] * 4
+    assert [[a.ended for a in attempts(folder)] for folder in (first, second)] == [["done"], ["done"]]
+
+
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
     three = plan(training__steps=[6, 7, 8])
     code = (
@@ -133,10 +154,10 @@ def test_slots_are_cores_or_places_on_gpus():
 
 def test_a_job_on_several_nodes_asks_for_them_and_tells_the_cell(tmp_path):
     engine = EngineConfig(name="slurm", num_nodes=2, devices=4, gpus=4, strategy="fsdp")
-    script = job_script("s", tmp_path / "1.cells", 3, engine, 0).splitlines()
+    script = job_script("s", tmp_path / "1.cells", 3, engine).splitlines()
     assert {"#SBATCH --nodes=2", "#SBATCH --ntasks-per-node=1", "#SBATCH --gres=gpu:4"} <= set(script)
     assert script[-1].endswith("--devices=4 --num-nodes=2 --strategy=fsdp")
-    alone = job_script("s", tmp_path / "1.cells", 3, EngineConfig(name="slurm"), 0)
+    alone = job_script("s", tmp_path / "1.cells", 3, EngineConfig(name="slurm"))
     assert "--nodes" not in alone
 
 

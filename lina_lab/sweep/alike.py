@@ -1,0 +1,56 @@
+"""Cells that fail alike, one after the other, each before its first step: something is wrong with more than a cell."""
+
+import re
+from pathlib import Path
+
+from lina_lab.claims import attempts, end_attempt
+
+MOST = 3
+"""Cells in a row."""
+
+
+class FailedAlike(Exception):
+    """So many cells in a row have failed with the same error; `folders`: theirs, `reason`: that of the last."""
+
+    def __init__(self, folders: list[Path], reason: str) -> None:
+        super().__init__(f"{len(folders)} cells in a row failed with the same error before their first step: {reason}")
+        self.folders, self.reason = folders, reason
+
+
+class Alike:
+    """The cells that failed last, all before their first step and with the same error."""
+
+    def __init__(self) -> None:
+        self.error, self.reasons = "", dict[Path, str]()
+
+    def note(self, folder: Path, reason: str, *, early: bool) -> None:
+        """How an attempt at a cell has ended; `early`: it failed before its first step."""
+        error = _without_numbers(reason, folder) if early else ""
+        if error != self.error:
+            self.error, self.reasons = error, {}
+        if early:
+            self.reasons[folder] = reason
+
+    def check(self) -> None:
+        """Raises:
+        FailedAlike: if they are too many. Their failures are forgiven: they are none of the cells' own.
+        """
+        if len(self.reasons) < MOST:
+            return
+        for folder in self.reasons:
+            self._forgive(folder)
+        raise FailedAlike(list(self.reasons), list(self.reasons.values())[-1])
+
+    def _forgive(self, folder: Path) -> None:
+        for attempt in reversed(attempts(folder)):
+            if not attempt.is_fault or _without_numbers(attempt.reason, folder) != self.error:
+                return
+            try:
+                end_attempt(attempt._replace(forgiven=True), attempt.ended or "failed", attempt.reason)
+            except OSError:  # as on a full disk
+                return
+
+
+def _without_numbers(reason: str, folder: Path) -> str:
+    """An error without what is the cell's own, and without addresses, sizes and process numbers."""
+    return re.sub(r"0x[0-9a-f]+|\d+", "#", reason.replace(str(folder), "").replace(folder.name, ""))

@@ -1,0 +1,228 @@
+"""How far a sweep is, and how long the rest of it will take: of the cells of this run alone, by what it has seen.
+
+A cell is four parts: it starts, trains, samples and is evaluated. What a part takes is learnt from the cells that this
+run brings through it, by size where that is known; until then from results that the same machine has made before.
+"""
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lina_lab import cost
+from lina_lab.config.sweep import Cell, Plan
+from lina_lab.errors import LabError
+from lina_lab.ledger import ENDED, read_result, read_state
+from lina_lab.provenance import hardware
+
+PARTS = ("start", "training", "sampling", "evaluation")
+WHOLE = (0, 3)
+"""Parts that are not told step by step."""
+PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3}
+"""Phases of a cell and the part that they belong to; all others are training."""
+OFTEN = 500
+"""Up to so many cells are read at every look; of more, those at work alone."""
+EXAMPLES = 100
+"""Earlier results that are read at most."""
+
+
+class Row(NamedTuple):
+    """A cell as the display shows it."""
+
+    label: str
+    seed: int
+    state: str
+    phase: str
+    step: int
+    steps: int
+    loss: float | None
+    seconds_left: float | None
+    reason: str
+
+
+class Snapshot(NamedTuple):
+    """The sweep at one moment; `stopped`: it was asked to, and this is the last."""
+
+    rows: list[Row]
+    seconds: float
+    seconds_left: float | None
+    stopped: bool = False
+
+
+class Work(NamedTuple):
+    """What there is to do: cells that workers of ours are at, cells that others are at, and those that wait in turn."""
+
+    running: Sequence[Path] = ()
+    elsewhere: Sequence[Path] = ()
+    waiting: Sequence[Path] = ()
+
+
+class Seen(NamedTuple):
+    """A cell at one look: the part that it is in, and the share of every part that is still to do."""
+
+    part: int
+    left: tuple[float, ...]
+    at: float
+    told: float
+    """The time that its state bears, and..."""
+    since: float
+    """... when that was first seen."""
+    entered: float
+    """When it was first seen in its part."""
+
+
+class Pace:
+    """Seconds that a unit of each part takes: of start and evaluation a whole one, of the others a FLOP."""
+
+    def __init__(self) -> None:
+        self.seconds = defaultdict[tuple[int, str], float](float)
+        self.units = defaultdict[tuple[int, str], float](float)
+
+    def add(self, part: int, size: str, seconds: float, units: float) -> None:
+        for known in (size, ""):
+            self.seconds[part, known] += seconds
+            self.units[part, known] += units
+
+    def of(self, part: int, size: str) -> float | None:
+        """Of cells of that size, or of all."""
+        known = next((known for known in (size, "") if self.units[part, known] > 0), None)
+        return None if known is None else self.seconds[part, known] / self.units[part, known]
+
+
+class Progress:
+    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
+
+    def __init__(self, runs: Path, num_workers: int) -> None:
+        self.runs, self.num_workers = runs, num_workers
+        self.plan: Plan
+        self.states: dict[str, dict[str, Any]] = {}
+        self.costs: dict[str, tuple[float, ...]] = {}
+        self.seen: dict[str, Seen] = {}
+        self.pace, self.before = Pace(), Pace()
+        self.read_before = False
+        self.started = time.monotonic()
+
+    def snapshot(self, work: Work) -> Snapshot:
+        """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
+        now, cells = time.monotonic(), {cell.key: cell for cell in (*self.plan.trials, *self.plan.cells)}
+        at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
+        moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
+        for key in cells:
+            if key not in self.states or (key in moving and self.states[key]["state"] not in ENDED):
+                self.states[key] = read_state(self.runs / key)
+        if not self.read_before:
+            self._learn_before(list(cells.values()))
+        self._learn({key: cells[key] for key in at_work | {*self.seen} if key in cells}, at_work, now)
+        left = self._left(work, cells, now)
+        return Snapshot([self._row(cell) for cell in cells.values()], now - self.started, left)
+
+    def _learn(self, cells: Mapping[str, Cell], at_work: set[str], now: float) -> None:
+        """Take down what the cells at work have done since the last look, and what that took."""
+        for key, cell in cells.items():
+            state, last = self.states[key], self.seen.pop(key, None)
+            part, left = position(state)
+            if last is not None:
+                self._learn_step(cell, last, part, left, now)
+            if key in at_work:
+                told = state.get("time", 0.0)
+                since = last.since if last is not None and last.told == told else now
+                entered = last.entered if last is not None and last.part == part else now
+                self.seen[key] = Seen(part, left, now, told, since, entered)
+
+    def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
+        """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
+        for p in range(last.part, len(PARTS)):
+            done = max(0.0, last.left[p] - left[p]) if p == last.part or p < part else 0.0
+            began = last.entered if p in WHOLE else last.at
+            seconds = now - began if p == last.part and (part > p or p not in WHOLE) else 0.0
+            self.pace.add(p, cell.experiment.model.size, seconds, done * self._cost(cell)[p])
+
+    def _learn_before(self, cells: Sequence[Cell]) -> None:
+        """From results that were there when the run began, and that this machine has made."""
+        self.read_before = True
+        for cell in [cell for cell in cells if self.states[cell.key]["state"] == "done"][:EXAMPLES]:
+            try:
+                result = read_result(self.runs / cell.key)
+            except LabError:
+                continue
+            if result.get("provenance", {}).get("hardware") == hardware():
+                for part, units in list(enumerate(self._cost(cell)))[1:]:
+                    seconds = result.get("seconds", {}).get(PARTS[part])
+                    if seconds is not None:
+                        self.before.add(part, cell.experiment.model.size, seconds, units)
+
+    def _cost(self, cell: Cell) -> tuple[float, ...]:
+        """Units of every part: see `Pace`."""
+        if cell.key not in self.costs:
+            e = cell.experiment
+            sampling = e.evaluation.num_samples * cost.sampling_flops(e)
+            self.costs[cell.key] = (1.0, cost.training_flops(e), sampling, 1.0)
+        return self.costs[cell.key]
+
+    def _left(self, work: Work, cells: Mapping[str, Cell], now: float) -> float | None:
+        """Seconds until everything is done, if free workers take the cells that wait in turn."""
+
+        def each(folders: Sequence[Path]) -> list[float | None]:
+            return [self._cell_left(cells[f.name], now) for f in folders if f.name in cells]
+
+        running, elsewhere, waiting = map(each, work)
+        known = [seconds for seconds in (*running, *elsewhere, *waiting) if seconds is not None]
+        if len(known) < len(running) + len(elsewhere) + len(waiting):
+            return None
+        busy = known[: len(running)] + [0.0] * max(0, self.num_workers - len(running))
+        heapq.heapify(busy)
+        for seconds in known[len(running) + len(elsewhere) :]:
+            heapq.heapreplace(busy, busy[0] + seconds)
+        return max([*busy, *known[len(running) : len(running) + len(elsewhere)]], default=0.0)
+
+    def _cell_left(self, cell: Cell, now: float) -> float | None:
+        """Seconds that a worker will need for a cell; one that is at work has its own account of its part."""
+        state, seen = self.states[cell.key], self.seen.get(cell.key)
+        part, left = position(state) if seen is None else (seen.part, seen.left)
+        total = 0.0
+        for p, (share, units) in enumerate(zip(left, self._cost(cell), strict=True)):
+            each = self._seconds_of(p, cell.experiment.model.size)
+            own = state.get("seconds_left") if seen is not None and p == part else None
+            if own is not None and seen is not None:
+                total += max(0.0, own - (now - seen.since))
+            elif each is None and share > 0:
+                return None
+            elif each is not None:
+                passed = now - seen.entered if seen is not None and p == part and p in WHOLE else 0.0
+                total += max(0.0, each * units * share - passed)
+        return total
+
+    def _seconds_of(self, part: int, size: str) -> float | None:
+        """A unit of a part. What nobody has seen: sampling is taken to be as fast as training, the rest is small."""
+        found = self.pace.of(part, size)
+        found = self.before.of(part, size) if found is None else found
+        if found is None and PARTS[part] == "sampling":
+            return self._seconds_of(1, size)
+        return 0.0 if found is None and PARTS[part] != "training" else found
+
+    def _row(self, cell: Cell) -> Row:
+        state = self.states[cell.key]
+        return Row(
+            label=cell.label or cell.experiment.name,
+            seed=cell.seed,
+            state=state["state"],
+            phase=state.get("phase", ""),
+            step=state.get("step", 0),
+            steps=state.get("steps", cell.experiment.training.steps),
+            loss=state.get("loss"),
+            seconds_left=state.get("seconds_left"),
+            reason=state.get("reason", ""),
+        )
+
+
+def position(state: Mapping[str, Any]) -> tuple[int, tuple[float, ...]]:
+    """The part that a cell is in, and the share of every part that is still to do. One that waits has to start."""
+    if state["state"] in ENDED:
+        return len(PARTS), (0.0,) * len(PARTS)
+    at = PHASES.get(state.get("phase", ""), 1)
+    trained = 1.0 if at > 1 else state.get("step", 0) / max(1, state.get("steps", 1))
+    sampled = {2: state.get("share", 0.0), 3: 1.0}.get(at, 0.0)
+    part = at if state["state"] == "running" else 0
+    return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, 1.0)
