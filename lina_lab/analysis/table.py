@@ -8,6 +8,7 @@ import pandas as pd
 
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
+from lina_lab.escape import latex, markdown_cell, shortened
 from lina_lab.files import write_atomic
 from lina_lab.ledger import read_result, read_state
 from lina_lab.plans import PlannedCell, StoredPlan
@@ -175,18 +176,25 @@ def human(count: float) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown; what is missing is an empty cell."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    rows = [["" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
+    """A table as Markdown; what is missing is an empty cell, and a long name is shortened in its middle."""
+    head, *rows = _texts(table, markdown_cell)
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
 
 def to_latex(table: pd.DataFrame) -> str:
-    """A table as LaTeX (booktabs), special characters escaped; columns of numbers stand to the right."""
+    """A table as LaTeX (booktabs), for pdfLaTeX with T1 fonts; columns of numbers stand to the right."""
     sides = ["r" if _is_numbers(table.iloc[:, column]) else "l" for column in range(table.shape[1])]
-    styled = table.reset_index(drop=True).style.hide(axis="index").format(escape="latex", na_rep="")
-    styled = styled.format_index(escape="latex", axis="columns")
-    return styled.to_latex(hrules=True, column_format="".join(sides))
+    head, *rows = _texts(table, latex)
+    lines = [" & ".join(row) + r" \\" for row in rows]
+    top, end = rf"\begin{{tabular}}{{{''.join(sides)}}}", r"\end{tabular}"
+    return "\n".join([top, r"\toprule", " & ".join(head) + r" \\", r"\midrule", *lines, r"\bottomrule", end, ""])
+
+
+def _texts(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]:
+    """The heading and the rows as a medium can hold them; what is missing is empty."""
+    rows = [["" if pd.isna(value) else str(value) for value in row] for row in table.itertuples(index=False)]
+    return [[escape(shortened(text)) for text in row] for row in [list(map(str, table.columns)), *rows]]
 
 
 def _is_numbers(column: "pd.Series[Any]") -> bool:
