@@ -54,15 +54,24 @@ class Metric(NamedTuple):
     time: float
 
 
-def create_cell(runs: Path, experiment: Experiment) -> Path:
-    """The folder of an experiment's cell, made if it is not there.
+def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> Path:
+    """The folder of an experiment's cell, made if it is not there; `key`: an older one, made from its paths.
 
-    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last.
+    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last; later
+    only the paths are, whose content the key holds.
     """
-    folder = runs / cell_key(experiment)
+    folder = runs / (key or cell_key(experiment))
     path = folder / "config.yaml"
+    if folder.name != cell_key(experiment):
+        experiment = experiment.model_copy(update={"contents": {}})
+    if (folder / "result.json").exists() and path.exists():
+        text = path.read_text(encoding="utf-8")
+        if all(f": {name}\n" in text for name in experiment.contents):
+            return folder
+        now = {name: getattr(experiment, name) for name in ("data", "evaluation", "contents")}
+        experiment = read_experiment(folder).model_copy(update=now)
     text = yaml.safe_dump({"schema": SCHEMA} | experiment.model_dump(mode="json"), sort_keys=False)
-    if not path.exists() or (not (folder / "result.json").exists() and path.read_text(encoding="utf-8") != text):
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return folder
 

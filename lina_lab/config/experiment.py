@@ -142,8 +142,8 @@ def named_paths(experiment: Experiment) -> dict[str, str]:
     data = experiment.data
     found = {
         "data.path": data.path,
-        "data.autoencoder.path": data.autoencoder and data.autoencoder.path,
-        "data.text.path": data.text and data.text.path,
+        "data.autoencoder.path": data.autoencoder.path if data.autoencoder else None,
+        "data.text.path": data.text.path if data.text else None,
         "evaluation.reference": experiment.evaluation.reference,
     }
     return {field: path for field, path in found.items() if path is not None}
