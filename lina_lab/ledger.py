@@ -29,11 +29,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from lina_lab.claims import FAULTS, LEASE_SECONDS, Attempt, Watch, faults, last_attempt
 from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digest
-from lina_lab.config.load import build, read_yaml
+from lina_lab.config.load import build, read_yaml, write_yaml
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
@@ -70,7 +68,7 @@ def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> P
             return folder
         now = {name: getattr(experiment, name) for name in ("data", "evaluation", "contents")}
         experiment = read_experiment(folder).model_copy(update=now)
-    text = yaml.safe_dump({"schema": SCHEMA} | experiment.model_dump(mode="json"), sort_keys=False)
+    text = write_yaml({"schema": SCHEMA} | experiment.model_dump(mode="json"))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return folder

@@ -83,7 +83,7 @@ def print_plan(plan: Plan, runs: Path, slots: int, missing: Sequence[str], *, ti
     if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
     if missing:
-        print(f"an estimate: a run would be refused: {'; '.join(missing)}")
+        print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(missing)}")
     if timing and todo:
         print(_timed(todo, slots))
 

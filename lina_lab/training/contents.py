@@ -28,8 +28,8 @@ THREADS = 8
 def settler(estimate: list[str] | None = None) -> Settle:
     """What fills in the `contents` of experiments; what it has read once it does not read again.
 
-    `estimate` is for a dry run, which tells costs without the data too: where they are not there it takes what a run
-    would be refused for, and paths stand for what they hold.
+    `estimate` is for a dry run, which tells the cost of a model of latents before there are any: it takes what a run
+    would be refused for then, and paths stand for what they hold.
     """
     digest, latents, check = cache(content_of), cache(_latents), cache(_check_reference)
 
@@ -52,7 +52,7 @@ def settler(estimate: list[str] | None = None) -> Settle:
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
-        if estimate is not None and not is_there(experiment.data):
+        if estimate is not None and experiment.data.autoencoder is not None and latents(experiment.data) is None:
             estimate.extend(line for line in map(str, problems) if line not in estimate)
             return experiment, []
         return experiment.model_copy(update={"contents": contents}), problems
@@ -77,13 +77,6 @@ def check_contents(experiment: Experiment) -> None:
                 f"not {(found or 'none')[:12]}; bring the old one back, or start the same command again, which gives "
                 "what is there now cells of its own"
             )
-
-
-def is_there(data: DataConfig) -> bool:
-    """Whether a training could begin with these data on this machine, as far as their place tells."""
-    if data.autoencoder is not None:
-        return _latents(data) is not None
-    return data.path is None or Path(data.path).is_dir()
 
 
 def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[KeyProblem]:

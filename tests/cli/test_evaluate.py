@@ -208,3 +208,21 @@ def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
     assert "eval/fid_train/digits-cnn" not in results[1]["metrics"]
     hashes = [result["evaluation"]["reference_sha256"] for result in results]
     assert hashes[0] != hashes[1]
+
+
+def test_a_reference_that_was_replaced_is_told_and_measured_with_when_it_is_asked_for(tmp_path, drawn):
+    from lina_lab.files import sha256_of
+
+    path = tmp_path / "r.npz"
+    np.savez(path, mu=np.zeros(32), sigma=np.eye(32))
+    evaluation = {"num_samples": 50, "reference": str(path)}
+    cell = trained_cell(
+        tmp_path / "runs", DIGITS | {"evaluation": evaluation, "contents": {str(path): sha256_of(path)}}
+    )
+    np.savez(path, mu=np.ones(32), sigma=np.eye(32))
+    with pytest.raises(LabError, match=r"evaluation\.reference: .*r\.npz: has changed since this cell was planned"):
+        lab("evaluate", cell)
+    assert not drawn
+    lab("evaluate", cell, "--reference", path)
+    (kept,) = (json.loads(file.read_text()) for file in (cell / "evaluations").glob("*.json"))
+    assert kept["evaluation"]["reference_sha256"] == sha256_of(path)
