@@ -58,9 +58,10 @@ def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> P
     While the cell has no result, what does not enter its key (logging, execution) is what was asked for last; later
     only the paths are, whose content the key holds.
     """
-    folder = runs / (key or cell_key(experiment))
+    own = cell_key(experiment)
+    folder = runs / (key or own)
     path = folder / "config.yaml"
-    if folder.name != cell_key(experiment):
+    if folder.name != own:
         experiment = experiment.model_copy(update={"contents": {}})
     if (folder / "result.json").exists() and path.exists():
         text = path.read_text(encoding="utf-8")

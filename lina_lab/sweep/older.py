@@ -21,7 +21,8 @@ HAS_CONTENTS = re.compile(r"^contents:", re.MULTILINE)
 def with_older_keys(runs: Path, plan: Plan) -> Plan:
     """The plan as a ledger knows it: a cell that is there under an older key has that one."""
     key_of = keys_in(runs)
-    return plan._replace(cells=[cell._replace(key=key_of(cell.experiment)) for cell in plan.cells])
+    cells = [c._replace(key=key_of(c.experiment)) if c.experiment.contents else c for c in plan.cells]
+    return plan._replace(cells=cells)
 
 
 def keys_in(runs: Path) -> KeyOf:

@@ -31,31 +31,27 @@ def settler(estimate: list[str] | None = None) -> Settle:
     `estimate` is for a dry run, which tells the cost of a model of latents before there are any: it takes what a run
     would be refused for then, and paths stand for what they hold.
     """
-    digest, latents, check = cache(content_of), cache(_latents), cache(_check_reference)
+    digest, latents, check = cache(_digest), cache(_latents), cache(_check_reference)
 
     def settle(experiment: Experiment) -> tuple[Experiment, list[KeyProblem]]:
         contents: dict[str, str] = {}
         problems: list[KeyProblem] = []
+        behind = experiment.data.autoencoder is not None
         for field, path in named_paths(experiment).items():
             try:
-                if field == "data.path" and experiment.data.autoencoder is not None:
-                    found = latents(experiment.data)
-                else:
-                    _check_there(field, Path(path))
-                    found = digest(Path(path)) if Path(path).exists() else None
+                found = latents(experiment.data) if behind and field == "data.path" else digest(field, Path(path))
                 if field == "evaluation.reference":
                     check(Path(path), experiment.evaluation.extractor)
-            except OSError as error:
-                problems.append(KeyProblem(field, f"{error.filename or path}: cannot be read: {error.strerror}"))
             except LabError as error:
                 problems.append(KeyProblem(field, str(error)))
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
-        if estimate is not None and experiment.data.autoencoder is not None and latents(experiment.data) is None:
+        if estimate is not None and behind and latents(experiment.data) is None:
             estimate.extend(line for line in map(str, problems) if line not in estimate)
             return experiment, []
-        return experiment.model_copy(update={"contents": contents}), problems
+        same = contents == experiment.contents
+        return experiment if same else experiment.model_copy(update={"contents": contents}), problems
 
     return settle
 
@@ -66,12 +62,16 @@ def check_contents(experiment: Experiment) -> None:
     Raises:
         LabError: if one of them holds something else by now, or is not there.
     """
-    now, problems = settler()(experiment.model_copy(update={"contents": {}}))
-    if problems:
-        raise LabError("\n".join(f"{problem.key}: {problem}" for problem in problems))
     for field, path in named_paths(experiment).items():
-        known, found = experiment.contents.get(path), now.contents.get(path)
-        if known is not None and known != found:
+        known = experiment.contents.get(path)
+        if known is None:
+            continue
+        try:
+            behind = field == "data.path" and experiment.data.autoencoder is not None
+            found = _latents(experiment.data) if behind else _digest(field, Path(path))
+        except LabError as error:
+            raise LabError(f"{field}: {error}") from error
+        if found != known:
             raise LabError(
                 f"{field}: {path}: has changed since this cell was planned: its SHA-256 must begin with {known[:12]}, "
                 f"not {(found or 'none')[:12]}; bring the old one back, or start the same command again, which gives "
@@ -87,15 +87,20 @@ def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[Ke
     ]
 
 
-def _check_there(field: str, path: Path) -> None:
-    """A path that can be no id of the hub must be there."""
+def _digest(field: str, path: Path) -> str | None:
+    """The content of a local path; None of an id of the hub."""
     if field == "data.path" and not path.is_dir():
         raise LabError(f"{path}: no such folder")
     if field == "evaluation.reference" and not path.is_file():
         raise LabError(f"{path}: {'is a folder, not an .npz' if path.is_dir() else 'no such file'}")
-    as_id = 1 <= len(path.parts) <= 2 and path.parts[0] not in {"/", "..", "~"}
-    if not as_id and not path.exists():
-        raise LabError(f"{path}: no such folder, and no id of the hub (owner/name)")
+    if not path.exists():
+        if len(path.parts) > 2 or path.parts[0] in {"/", "..", "~"}:
+            raise LabError(f"{path}: no such folder, and no id of the hub (owner/name)")
+        return None
+    try:
+        return content_of(path)
+    except OSError as error:
+        raise LabError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
 
 
 def _check_reference(path: Path, extractor: str) -> None:
