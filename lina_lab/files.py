@@ -9,6 +9,15 @@ from pathlib import Path
 
 from lina_lab.errors import LabError
 
+CACHE_VARIABLE = "LAB_CACHE"
+"""Environment variable that names the folder of what is cached: features, latents, digests of files."""
+DEFAULT_CACHE = Path("~/.cache/lina-lab")
+
+
+def cache_folder() -> Path:
+    """Where features, latents and digests of files are kept: `LAB_CACHE`."""
+    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write a file whole, or leave the old one."""

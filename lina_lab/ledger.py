@@ -29,11 +29,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
 from lina_lab.claims import FAULTS, LEASE_SECONDS, Attempt, Watch, faults, last_attempt
 from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digest
-from lina_lab.config.load import build, read_yaml
+from lina_lab.config.load import build, read_yaml, write_yaml
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
@@ -54,15 +52,25 @@ class Metric(NamedTuple):
     time: float
 
 
-def create_cell(runs: Path, experiment: Experiment) -> Path:
-    """The folder of an experiment's cell, made if it is not there.
+def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> Path:
+    """The folder of an experiment's cell, made if it is not there; `key`: an older one, made from its paths.
 
-    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last.
+    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last; later
+    only the paths are, whose content the key holds.
     """
-    folder = runs / cell_key(experiment)
+    own = cell_key(experiment)
+    folder = runs / (key or own)
     path = folder / "config.yaml"
-    text = yaml.safe_dump({"schema": SCHEMA} | experiment.model_dump(mode="json"), sort_keys=False)
-    if not path.exists() or (not (folder / "result.json").exists() and path.read_text(encoding="utf-8") != text):
+    if folder.name != own:
+        experiment = experiment.model_copy(update={"contents": {}})
+    if (folder / "result.json").exists() and path.exists():
+        text = path.read_text(encoding="utf-8")
+        if all(f": {name}\n" in text for name in experiment.contents):
+            return folder
+        now = {name: getattr(experiment, name) for name in ("data", "evaluation", "contents")}
+        experiment = read_experiment(folder).model_copy(update=now)
+    text = write_yaml({"schema": SCHEMA} | experiment.model_dump(mode="json"))
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return folder
 

@@ -142,3 +142,10 @@ def test_a_plan_comes_back_and_a_damaged_one_is_named(study):
         plans.load_plan(made.runs, "fake")
     with pytest.raises(LabError, match=r"no sweep of that name has run .*there: fake"):
         plans.load_plan(made.runs, "other")
+
+
+@pytest.mark.parametrize("text", ["12345e678901", "000000000000", "0b1010101010", "1_000e5", "null", "2026-01-01"])
+def test_text_that_looks_like_another_value_stays_text(tmp_path, text):
+    """Digests and names, as YAML might read them: 12345e678901 is a number to it."""
+    named = EXPERIMENT.model_copy(update={"name": text, "contents": {text: "0" * 64}})
+    assert ledger.read_experiment(ledger.create_cell(tmp_path, named)) == named

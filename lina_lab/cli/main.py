@@ -75,9 +75,10 @@ def sweep(
 
     A cell is trained, sampled and evaluated. A sweep that was stopped continues.
     """
-    from lina_lab.config.sweep import engine_of, load_sweep, parse_settings
+    from lina_lab.cli.planning import planned_sweep
+    from lina_lab.config.sweep import engine_of
 
-    plan = load_sweep(file, parse_settings(settings))
+    plan, missing = planned_sweep(file, settings, runs, dry_run=dry_run)
     chosen = engine_of(
         plan.sweep,
         name=engine,
@@ -92,7 +93,7 @@ def sweep(
         from lina_lab.cli.results import print_plan
         from lina_lab.cli.running import engine_slots
 
-        print_plan(plan, runs, len(engine_slots(chosen)), timing=timing, tflops=tflops)
+        print_plan(plan, runs, len(engine_slots(chosen)), missing, timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -113,17 +114,15 @@ def train(
     runs: Runs = RUNS,
 ) -> None:
     """Train, sample and evaluate one experiment."""
+    from lina_lab.cli.planning import planned_experiment
     from lina_lab.cli.running import launch
     from lina_lab.config.engine import EngineConfig
-    from lina_lab.config.load import load_experiment
-    from lina_lab.config.sweep import parse_settings
-    from lina_lab.sweep.run import single
 
-    plan = single(load_experiment(experiment, parse_settings(settings)))
+    plan, missing = planned_experiment(experiment, settings, runs, dry_run=dry_run)
     if dry_run:
         from lina_lab.cli.results import print_plan
 
-        print_plan(plan, runs, slots=1, timing=timing, tflops=tflops)
+        print_plan(plan, runs, 1, missing, timing=timing, tflops=tflops)
         return
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]

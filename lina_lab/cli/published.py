@@ -28,6 +28,7 @@ def import_weights(
     from lina_lab.plans import store_plan
     from lina_lab.provenance import provenance
     from lina_lab.sweep.run import single
+    from lina_lab.training.contents import settler
     from lina_lab.training.imported import find_experiment, import_cell
     from lina_lab.training.published_files import read_checkpoint
 
@@ -41,6 +42,7 @@ def import_weights(
         known = load_experiment(experiment, changes)
     if known.training.init_from is not None:
         print(f"left out: training.init_from of {experiment}: imported weights do not start from a cell here")
+    known, _ = settler()(known)  # weights are imported where their data are not, too
     folder = import_cell(runs, checkpoint, known)
     cell = read_experiment(folder)
     # A cell of no sweep would be lab clean's to remove.

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -50,8 +50,11 @@ def print_table(table: Table) -> None:
     _console().print(table)
 
 
-def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float) -> None:
-    """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
+def print_plan(plan: Plan, runs: Path, slots: int, missing: Sequence[str], *, timing: bool, tflops: float) -> None:
+    """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all.
+
+    missing: what a run needs and this machine has not.
+    """
     todo = to_do(runs, plan)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
@@ -79,6 +82,8 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: floa
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
     if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
+    if missing:
+        print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(missing)}")
     if timing and todo:
         print(_timed(todo, slots))
 
@@ -148,9 +153,26 @@ def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> No
         table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
     print()
     _console().print(table)
+    for line in _mixtures(plan, runs, names):
+        print(line)
     for key, reason in failed.items():
         trace = runs / key / "error.txt"
         print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")
+
+
+def _mixtures(plan: StoredPlan, runs: Path, names: Sequence[str]) -> list[str]:
+    """Why values that stand beside each other may not be compared, as a report would refuse them."""
+    if not (fids := [name for name in names if name.startswith("eval/fid/")]):
+        return []
+    from lina_lab.analysis.table import refuse_mixtures, results_table
+
+    table = results_table(runs, plan)
+    try:
+        for fid in fids:
+            refuse_mixtures(table, fid)
+    except LabError as error:
+        return [f"not comparable: {error}"]
+    return []
 
 
 def _number(value: float | None) -> str:

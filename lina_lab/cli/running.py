@@ -38,11 +38,16 @@ def launch(
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
+    refuse_rootless(plan, runs)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
     refuse_uncached(plan, caching)
+    if any(cell.experiment.evaluation.extractor == "inception" for cell in plan.cells):
+        from lina_lab.evaluation.extractors import inception_file
+
+        inception_file()
     where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking, limits=limits)
 
@@ -57,6 +62,18 @@ def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
         from lina_lab.data.cache import COMMAND, read_manifest
 
         read_manifest(data, shlex.join(command) or COMMAND)
+
+
+def refuse_rootless(plan: Plan, runs: Path) -> None:
+    """Refuse cells that start from a cell which is not there, before any is started.
+
+    Raises:
+        LabError: naming that cell.
+    """
+    own = {cell.key for cell in plan.cells}
+    for init in {cell.experiment.training.init_from for cell in plan.cells}:
+        if init is not None and init.cell not in own and not (runs / init.cell).exists():
+            raise LabError(f"training.init_from {init.cell}: {runs} has no such cell; train it first")
 
 
 def engine_slots(engine: EngineConfig) -> list[Slot]:

@@ -7,7 +7,7 @@ from functools import reduce
 from operator import getitem
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
 from lina_lab.config.data import DIGITS, HELD_OUT, SOURCES, DataConfig
@@ -58,6 +58,17 @@ class Experiment(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
     execution: ExecutionConfig = ExecutionConfig()
+    contents: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
+    """SHA-256 of what the local files and folders that are named above held when the cell was planned, by their paths:
+    it stands in the key in place of the path. Nobody has to write it; what is written is held against the content."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An experiment that names no file reads as it always did."""
+        values: dict[str, Any] = handler(self)
+        if not self.contents:
+            values.pop("contents", None)
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -124,14 +135,37 @@ def default_context_tokens(side: int, patch: int) -> int:
     return max(1, (side // patch) ** 2 // 4)
 
 
+def named_paths(experiment: Experiment) -> dict[str, str]:
+    """The files and folders that an experiment names, by dotted field; of an hf encoder and an autoencoder it may be an
+    id of the hub instead.
+    """
+    data = experiment.data
+    found = {
+        "data.path": data.path,
+        "data.autoencoder.path": data.autoencoder.path if data.autoencoder else None,
+        "data.text.path": data.text.path if data.text else None,
+        "evaluation.reference": experiment.evaluation.reference,
+    }
+    return {field: path for field, path in found.items() if path is not None}
+
+
 def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
-    """The part of an experiment that determines its result, fully resolved, as JSON values."""
-    without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "model": {"size"}}
+    """The part of an experiment that determines its result, fully resolved, as JSON values.
+
+    Where the content of a path is known, it stands there instead; a `digest` that the user asked for adds nothing then.
+    """
+    without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "contents": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
     for (*sections, field), value in LATER.items():
         holder = reduce(getitem, sections, values)
         if holder[field] == value:
             del holder[field]
+    for place, path in named_paths(experiment).items():
+        if path in experiment.contents:
+            *sections, field = place.split(".")
+            holder = reduce(getitem, sections, values)
+            holder[field] = {"sha256": experiment.contents[path]}
+            holder.pop("digest", None)
     if not seed:
         del values["seed"]
     return {"schema": SCHEMA} | values

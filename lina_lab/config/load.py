@@ -52,11 +52,21 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1, but 1e-3 is a number: in YAML 1.1 it is a string, which nobody who writes it means."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what that loader would take for a number, as the digest 12345e678901."""
+
+
+for reader_or_writer in (_Loader, _Dumper):
+    reader_or_writer.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+        list("-+0123456789."),
+    )
+
+
+def write_yaml(values: Mapping[str, Any]) -> str:
+    """Values as YAML that `read_yaml` reads as they were, in their order."""
+    return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False))
 
 
 def parse_value(text: str) -> Any:

@@ -118,6 +118,8 @@ EXTRACTORS = {
     "shapes-cnn-64": Reads("shapes", channels=3, side=64),
 }
 """The embedded ones; inception reads images of any shape."""
+FEATURES = {name: 64 if reads.channels == 3 else 32 for name, reads in EXTRACTORS.items()} | {"inception": 2048}
+"""How many features each extractor gives of an image."""
 
 
 class EvaluationConfig(Config):

@@ -21,6 +21,7 @@ from lina_lab.config.load import (
     read_yaml,
     validate,
 )
+from lina_lab.config.settled import Settle, as_written, build_settled
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
 
@@ -133,7 +134,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return {key: parse_value(value) for key, _, value in pairs}
 
 
-def load_sweep(path: Path, settings: Mapping[str, Any] | None = None) -> Plan:
+def load_sweep(path: Path, settings: Mapping[str, Any] | None = None, settle: Settle = as_written) -> Plan:
     """The plan of a sweep file, after `--set` changes.
 
     A setting of `seeds` or `name` changes the sweep, a setting of an axis the values that it takes, any other the base
@@ -156,7 +157,7 @@ def load_sweep(path: Path, settings: Mapping[str, Any] | None = None) -> Plan:
     sweep = validate(Sweep, document)
     base = read_yaml(path.parent / sweep.experiment)
     base = override(base, sweep.set, {k: document.places.get(("set", *k.split(".")), str(path)) for k in sweep.set})
-    return expand(sweep, override(base, base_settings, "--set"), document, path)
+    return expand(sweep, override(base, base_settings, "--set"), document, path, settle)
 
 
 def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
@@ -171,8 +172,8 @@ def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
     return chosen.model_copy(update=own | {k: v for k, v in options.items() if v is not None})
 
 
-def expand(sweep: Sweep, base: Document, document: Document, path: Path) -> Plan:
-    """Every point of the grid as a cell, or as an omission with its reason."""
+def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle: Settle = as_written) -> Plan:
+    """Every point of the grid as a cell, or as an omission with its reason; `settle` looks at the files of each."""
     names = axis_names(sweep.axes)
     places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
     _check_excludes(sweep, document, path)
@@ -188,7 +189,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path) -> Plan
             omitted.append(Omission(values, f"excluded by {json.dumps(excluded)}"))
             continue
         try:
-            experiment = build(override(base, assignment, places))
+            experiment = build_settled(override(base, assignment, places), settle)
         except ConfigError as error:
             if error.meaningless:
                 omitted.append(Omission(values, "; ".join(p.message for p in error.problems)))

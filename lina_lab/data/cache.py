@@ -29,9 +29,8 @@ from lina_lab.config.experiment import digest
 from lina_lab.data import emoji, folder
 from lina_lab.data.pictures import Pictures
 from lina_lab.data.pixels import RULE
-from lina_lab.data.text import cache_folder
 from lina_lab.errors import LabError
-from lina_lab.files import sha256_of
+from lina_lab.files import cache_folder, sha256_of
 
 FORMAT = 1
 SHARD_BYTES = 64 * 2**20

@@ -18,6 +18,7 @@ import torch
 from lina_lab.claims import Watch, claim
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
+from lina_lab.data.moved import take_over
 from lina_lab.data.pictures import refuse
 from lina_lab.data.shard import Job, make_shard
 from lina_lab.errors import LabError
@@ -55,6 +56,7 @@ def make_cache(
     if job.reads_text and not job.pictures.texts:
         raise LabError(f"{config.path}: has no captions for data.text: write them into metadata.jsonl")
     tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
+    take_over(job, made_with, tell)
     if not _sorted_out(job, made_with, verify=verify, tell=tell):
         (job.root / cache.MANIFEST).unlink(missing_ok=True)
         missing = sum(not job.is_made(number) for number in numbers)

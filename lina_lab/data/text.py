@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,11 +14,10 @@ from torch import Tensor
 from lina_lab.config.data import DataConfig, TextConfig
 from lina_lab.data.examples import Examples
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
+from lina_lab.files import CACHE_VARIABLE, cache_folder, write_atomic
 
-CACHE_VARIABLE = "LAB_CACHE"
-"""Environment variable that names the folder of cached features."""
-DEFAULT_CACHE = Path("~/.cache/lina-lab")
+__all__ = ["CACHE_VARIABLE", "cache_folder", "conditions", "encoder_digest", "frozen_features", "text_encoder"]
+
 BATCH = 64
 
 Encode = Callable[[Sequence[str]], Tensor]
@@ -140,11 +138,6 @@ def encoder_digest(path: str) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     return iter(sorted(path for path in folder.rglob("*") if path.is_file())) if folder.is_dir() else iter(())
-
-
-def cache_folder() -> Path:
-    """Where features and latents are kept: `LAB_CACHE`."""
-    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
 
 
 def _save(path: Path, array: "np.ndarray[Any, Any]") -> None:

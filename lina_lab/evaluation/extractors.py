@@ -149,7 +149,12 @@ def find_inception_weights(given: Path | None = None) -> Path | None:
     return path if path.is_file() else None
 
 
-def _inception(given: Path | None) -> Extractor:
+def inception_file(given: Path | None = None) -> tuple[Path, str]:
+    """The file with Inception's weights, and its SHA-256.
+
+    Raises:
+        LabError: if it is not there, or is another.
+    """
     path = find_inception_weights(given)
     if path is None:
         raise LabError(
@@ -160,6 +165,11 @@ def _inception(given: Path | None) -> Extractor:
     expected = INCEPTION_FILE.removesuffix(".pth").rpartition("-")[2]
     if not digest.startswith(expected):
         raise LabError(f"{path}: is not {INCEPTION_FILE}: its SHA-256 begins with {digest[:8]}, not {expected}")
+    return path, digest
+
+
+def _inception(given: Path | None) -> Extractor:
+    path, digest = inception_file(given)
     from torch_fidelity.utils import create_feature_extractor
 
     cuda = torch.cuda.is_available()

@@ -1,33 +1,27 @@
 """What generated images are compared with: the mean and covariance of real features, from a file or from images.
 
-The file is an .npz as ADM's evaluator reads it:
-    mu (d,), sigma (d, d)      of the features of all real images
-    arr_0 (m, h, w, 3) uint8   some of them; without it KID, precision and recall are missing
-    extractor, num_images      whose features and of how many images: `lab reference` writes them, ADM does not
-Shapes: m real images, d features.
+The file is an .npz as ADM's evaluator reads it: see reference_file.py. Shapes: m real images, d features.
 """
 
 import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lina_lab.arrays import names_in, read_blocks
-from lina_lab.config.settings import EvaluationConfig
+from lina_lab.arrays import read_blocks
+from lina_lab.config.settings import EXTRACTORS, EvaluationConfig
 from lina_lab.data.datasets import Examples, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import BATCH, Extractor, Features
 from lina_lab.evaluation.metrics import Statistics, check_features, statistics_of
+from lina_lab.evaluation.reference_file import Wanted, read_file
 from lina_lab.files import sha256_of, write_atomic
 
-ROUNDING = 1e-5
-"""Of the largest value or eigenvalue: what a covariance kept in float32 may be wrong by."""
 KEPT_IMAGES = 10_000
 """Of a reference that is written: as many as ADM's has."""
 
@@ -70,39 +64,24 @@ def read_reference(path: Path, extractor: Extractor) -> Reference:
     """The reference in a file; the hash is of the file.
 
     Raises:
-        LabError: if it is missing or damaged, lacks an array, or is of other features.
+        LabError: if it cannot be compared with the features of the extractor, or is replaced while it is read.
     """
-    names = names_in(path)
-    missing = [name for name in ("mu", "sigma") if name not in names]
-    if missing:
-        raise LabError(f"{path}: must have the arrays mu and sigma; there is no {' and no '.join(missing)}")
-    with np.load(path, allow_pickle=False) as file:
-        mu, sigma = file["mu"].astype(np.float64), file["sigma"].astype(np.float64)
-        named = {name: file[name].item() for name in ("extractor", "num_images") if name in names}
-    _check(path, mu, sigma, extractor)
-    if named.get("extractor", extractor.id) != extractor.id:
-        raise LabError(f"{path}: is of the features of {named['extractor']}, not of {extractor.id}")
+    reads, sha256 = EXTRACTORS.get(extractor.name), _sha256(path)
+    found = read_file(path, Wanted(extractor.name, extractor.id, extractor.dim, reads and reads.side))
     features = None
-    if "arr_0" in names:
+    if found.has_images:
         blocks = (torch.tensor(block).permute(0, 3, 1, 2).contiguous() for block in read_blocks(path, "arr_0", BATCH))
         features = extract_all(extractor, blocks).features
-    return Reference(Statistics(mu, sigma), features, sha256_of(path), named.get("num_images"))
+    if _sha256(path) != sha256:
+        raise LabError(f"{path}: was replaced while it was read")
+    return Reference(Statistics(found.mu, found.sigma), features, sha256, found.num_images)
 
 
-def _check(path: Path, mu: NDArray[Any], sigma: NDArray[Any], extractor: Extractor) -> None:
-    if mu.shape != (extractor.dim,):
-        raise LabError(f"{path}: mu must have the {extractor.dim} features of {extractor.name}, not shape {mu.shape}")
-    if sigma.shape != 2 * mu.shape:
-        raise LabError(f"{path}: sigma must be {extractor.dim} x {extractor.dim} as mu has it, not {sigma.shape}")
-    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
-        raise LabError(f"{path}: mu and sigma must be finite")
-    largest = float(np.abs(sigma).max())
-    skew = float(np.abs(sigma - sigma.T).max())
-    if skew > ROUNDING * largest:
-        raise LabError(f"{path}: sigma must be symmetric; values differ from their mirror by up to {skew:.3g}")
-    lowest, highest = np.linalg.eigvalsh(sigma)[[0, -1]]
-    if lowest < -ROUNDING * highest:
-        raise LabError(f"{path}: sigma must have no negative eigenvalue, as a covariance; one is {lowest:.3g}")
+def _sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except FileNotFoundError as error:
+        raise LabError(f"{path}: no such file") from error
 
 
 def write_reference(path: Path, examples: Examples, extractor: Extractor) -> Reference:

@@ -103,7 +103,8 @@ class Steering:
         if self.tuning is not None:
             self.plan, todo = self.tuning.advance()
             self.open = bool(todo)
-        folders = {cell.key: create_cell(self.runs, cell.experiment) for cell in (*self.plan.cells, *self.plan.trials)}
+        cells = (*self.plan.cells, *self.plan.trials)
+        folders = {cell.key: create_cell(self.runs, cell.experiment, cell.key) for cell in cells}
         new = [c for c in self.plan.cells if c.key not in self.handed_out and not is_done(folders[c.key])]
         self.handed_out |= {cell.key for cell in self.plan.cells}
         new += [trial.cell for trial in todo]

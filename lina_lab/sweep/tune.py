@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lina_lab.claims import Watch, end_attempt, faults, last_attempt
-from lina_lab.config.experiment import Experiment, cell_key, digest
+from lina_lab.config.experiment import Experiment, digest
 from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
 from lina_lab.config.tune import TUNABLE, Tune
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_metrics, read_result
+from lina_lab.sweep.older import keys_in
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -57,6 +58,7 @@ class Tuning:
         self.groups = [list(cells) for _, cells in groupby(plan.cells, key=lambda cell: cell.values)]
         names = axis_names(plan.sweep.axes | tune.search)
         self.names = {path: name for name, path in names.items() if path in tune.search}
+        self.key_of = keys_in(runs)
         self.given_up: set[str] = set()
         """Keys of trials that failed in this process for good: the ledger cannot tell on a full disk."""
         with self._alone():
@@ -196,18 +198,18 @@ class Tuning:
     def _cell(self, base: Cell, trial: "FrozenTrial") -> Cell:
         experiment = with_values(self._base(base), trial.params, "tune.search")
         tried = {self.names[path]: value for path, value in trial.params.items()}
-        return Cell(cell_key(experiment), base.values, experiment.seed, experiment, tried, trial.number)
+        return Cell(self.key_of(experiment), base.values, experiment.seed, experiment, tried, trial.number)
 
     def _with(self, cell: Cell, values: Mapping[str, float], facts: dict[str, Scalar]) -> Cell:
         experiment = with_values(cell.experiment, values, "tune.search")
-        return cell._replace(key=cell_key(experiment), experiment=experiment, tuned=facts)
+        return cell._replace(key=self.key_of(experiment), experiment=experiment, tuned=facts)
 
     def _study(self, storage: Any, base: Cell) -> Any:
         """The study of one design at one size, under a name that changes with all that its trials depend on."""
         import optuna
 
         settings = self.tune.model_dump(mode="json", exclude={"storage"})
-        name = f"{self.plan.sweep.name}/{base.label}/{digest([cell_key(self._base(base)), settings])[:12]}"
+        name = f"{self.plan.sweep.name}/{base.label}/{digest([self.key_of(self._base(base)), settings])[:12]}"
         pruner = _pruner(self.tune, self._base(base))
         return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
 

@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from lina_lab import cost
 from lina_lab.config.engine import ALONE, Group
-from lina_lab.config.experiment import Experiment, cell_key
+from lina_lab.config.experiment import Experiment
+from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
@@ -22,6 +25,7 @@ from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewin
 from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance, uncommitted_diff
+from lina_lab.training.contents import check_contents
 from lina_lab.training.drawer import draw_set, drawer
 from lina_lab.training.drawn import DrawnSet, Progress, write_set
 from lina_lab.training.group import train_together
@@ -45,11 +49,14 @@ def run_cell(
     experiment = read_experiment(folder)
     group.check(experiment)
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
+    check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
     check_enough(dataset, extractor, experiment.evaluation)
     reference = load_reference(experiment.evaluation, extractor)
+    check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)
+    decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if "diff_sha256" in record:
@@ -57,7 +64,11 @@ def run_cell(
     try:
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
-        result = describe(experiment) | imported_from(folder) | {"seconds": seconds, "provenance": record}
+        result = (
+            describe(folder.resolve().name, experiment)
+            | imported_from(folder)
+            | {"seconds": seconds, "provenance": record}
+        )
         if trained.diverged_at is not None:
             at = trained.diverged_at
             seen = at * experiment.training.batch_size
@@ -86,7 +97,7 @@ def run_cell(
 
 
 def check_same_data(folder: Path, dataset: Dataset) -> None:
-    """Note what data a cell begins with; of a folder of images the key holds the path alone.
+    """Note what data a cell begins with: a key holds the files of a folder, or in older ones its path, not the pixels.
 
     Raises:
         LabError: if the cell began with other data.
@@ -97,7 +108,8 @@ def check_same_data(folder: Path, dataset: Dataset) -> None:
     elif path.read_text(encoding="utf-8") != found:
         raise LabError(
             f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
-            f"or give what is there now a cell of its own by data.digest: {found[:12]}"
+            "and the version of LINA Lab that read them so; or start the same command again: other files have cells of "
+            "their own"
         )
 
 
@@ -123,11 +135,11 @@ def _trained(
     return Trained(load_trained(folder)[1].to(device()), None, seconds)
 
 
-def describe(experiment: Experiment) -> dict[str, Any]:
+def describe(key: str, experiment: Experiment) -> dict[str, Any]:
     """What is known of a cell before it runs."""
     steps = experiment.training.steps
     return {
-        "key": cell_key(experiment),
+        "key": key,
         "name": experiment.name,
         "seed": experiment.seed,
         "parameters": cost.parameters(experiment.model, experiment.data.shape).as_dict(),

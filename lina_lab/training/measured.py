@@ -31,6 +31,7 @@ from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import provenance
 from lina_lab.training.cell import check_same_data
+from lina_lab.training.contents import check_contents
 from lina_lab.training.drawer import draw_set, drawer
 from lina_lab.training.drawn import DrawnSet, Tell, write_pngs, write_set
 from lina_lab.training.images import beside, requests
@@ -87,6 +88,8 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     changes = {name: getattr(own, name).model_dump() | dict(values) for name, values in sections.items()}
     changes["sampling"] = own.sampling.changed(sections.get("sampling", {}))
     experiment = with_sections(own, changes | ({} if seed is None else {"seed": seed}))
+    if "reference" not in sections.get("evaluation", {}):
+        check_contents(experiment)
     extractor = load_extractor(experiment.evaluation.extractor)
     reference = load_reference(experiment.evaluation, extractor)
     dataset = load_dataset(experiment.data, pixels=reference is None)

@@ -232,3 +232,21 @@ def test_a_scan_goes_on_past_a_scale_whose_samples_are_not_finite(cell):
     assert len(points) == 3
     with pytest.raises(LabError, match="samples not finite at every guidance_scale that was tried"):
         lab("guidance", cell, "--scales", "1e30")
+
+
+def test_a_reference_that_was_replaced_is_told_and_measured_with_when_it_is_asked_for(tmp_path, drawn):
+    from lina_lab.files import sha256_of
+
+    path = tmp_path / "r.npz"
+    np.savez(path, mu=np.zeros(32), sigma=np.eye(32))
+    evaluation = {"num_samples": 50, "reference": str(path)}
+    cell = trained_cell(
+        tmp_path / "runs", DIGITS | {"evaluation": evaluation, "contents": {str(path): sha256_of(path)}}
+    )
+    np.savez(path, mu=np.ones(32), sigma=np.eye(32))
+    with pytest.raises(LabError, match=r"evaluation\.reference: .*r\.npz: has changed since this cell was planned"):
+        lab("evaluate", cell)
+    assert not drawn
+    lab("evaluate", cell, "--reference", path)
+    (kept,) = (json.loads(file.read_text()) for file in (cell / "evaluations").glob("*.json"))
+    assert kept["evaluation"]["reference_sha256"] == sha256_of(path)

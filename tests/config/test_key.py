@@ -128,6 +128,22 @@ def test_a_digest_is_of_the_value_and_not_of_its_order():
     assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
 
 
+def test_a_known_content_stands_in_the_place_of_its_path():
+    reference, other = {"reference": "a.npz"}, {"reference": "b/a.npz"}
+    by_path = base(evaluation=reference)
+    assert cell_key(by_path) != cell_key(base(evaluation=other))
+    known = base(evaluation=reference, contents={"a.npz": "1" * 64})
+    assert canonical(known)["evaluation"]["reference"] == {"sha256": "1" * 64}
+    assert cell_key(known) == cell_key(base(evaluation=other, contents={"b/a.npz": "1" * 64}))
+    assert len({cell_key(e) for e in (by_path, known, base(evaluation=reference, contents={"a.npz": "2" * 64}))}) == 3
+    assert cell_key(base(evaluation=reference, contents={"c.npz": "1" * 64})) == cell_key(by_path)
+
+
+def test_an_experiment_without_files_reads_as_it_always_did():
+    assert "contents" not in base().model_dump(mode="json")
+    assert "contents" not in canonical(base(evaluation={"reference": "a.npz"}, contents={"a.npz": "1" * 64}))
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps(keys(), indent=1) + "\n")
     (GOLDEN.parent / "experiments.json").write_text(json.dumps(resolved(), indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from lina_lab.claims import attempts
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
+from lina_lab.data.autoencoder import Autoencoder
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.encoding import make_cache
 from lina_lab.data.text import CACHE_VARIABLE
@@ -242,3 +244,27 @@ def test_what_is_no_part_of_the_moments_is_no_part_of_the_place(config):
         assert cache.place(config.model_copy(update=change)) != cache.place(config)
     other = config.autoencoder.model_copy(update={"path": "elsewhere"})
     assert cache.place(config.model_copy(update={"autoencoder": other})) != cache.place(config)
+
+
+def test_a_cache_follows_images_and_weights_to_another_path_and_nothing_is_encoded_again(config, path, monkeypatch):
+    make_cache(config)
+    whole = {name: data for name, data in content(config).items() if name.endswith(".bin")}
+    first = cache.read_manifest(config)
+    shutil.move(config.path, f"{config.path}-moved")
+    shutil.move(path, f"{path}-moved")
+    moved = folder_data(Path(f"{config.path}-moved"), coder(Path(f"{path}-moved")))
+    monkeypatch.setattr(Autoencoder, "encode", lambda *_: pytest.fail("encoded again"))
+    assert len(told(moved)) == 1
+    assert {name: data for name, data in content(moved).items() if name.endswith(".bin")} == whole
+    now = cache.read_manifest(moved)
+    assert (now["sha256"], now["data"]["path"]) == (first["sha256"], moved.path)
+    assert cache.read_manifest(config) == first
+
+
+def test_a_cache_of_other_images_is_not_taken_over(config, path):
+    first = make_cache(config)
+    shutil.move(config.path, f"{config.path}-moved")
+    Image.new("RGB", (20, 20)).save(f"{config.path}-moved/cat/003.png")
+    moved = folder_data(Path(f"{config.path}-moved"), coder(path))
+    assert told(moved) == []
+    assert cache.read_manifest(moved)["sha256"] != first["sha256"]
