@@ -159,7 +159,7 @@ def _eight(values: Values, alpha: Values | None, most: int, *, premultiplied: bo
             share = alpha[rows].astype(np.float64) / most
             light = (light if premultiplied else light * share) + 1 - share
         eight[rows] = np.rint(255 * light.clip(0, 1))
-    return Image.fromarray(eight[..., 0] if eight.shape[-1] == 1 else eight)
+    return Image.fromarray(eight[..., 0] if values.shape[-1] == 1 else eight)
 
 
 def mended(image: Image.Image) -> Image.Image:

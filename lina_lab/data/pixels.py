@@ -3,21 +3,12 @@
 Colour profiles are not applied.
 """
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from lina_lab.data.depth import Unusable, check, mended, on_white
+from lina_lab.data.orientation import turn_of
 
 RULE = "EXIF orientation, onto white, centre square, Pillow's bicubic with antialiasing"
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""By what a camera wrote as the orientation."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -38,17 +29,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if shown.mode in {"LA", "P", "PA", "RGBA"} or "transparency" in shown.info:
         rgba = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    turn, shown = TURNS.get(_orientation(image)), shown.convert("RGB")
+    turn, shown = turn_of(image), shown.convert("RGB")
     return shown if turn is None else shown.transpose(turn)
-
-
-def _orientation(image: Image.Image) -> int:
-    """What a camera wrote as a number of any type; 1, as it is, if nothing that can be read."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-        return int(value[0] if isinstance(value, tuple | bytes) else value)
-    except Exception:  # noqa: BLE001, damaged EXIF fails in many ways, and says nothing of the picture
-        return 1
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:
