@@ -8,7 +8,7 @@ from types import FrameType
 
 from lina_lab.claims import End, Watch, claim
 from lina_lab.config.engine import ALONE, Group
-from lina_lab.errors import LabError
+from lina_lab.errors import LabError, writable
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_result
 
@@ -40,8 +40,8 @@ def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple
         return run_cell(folder, stop, until, group), ""
     except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
         expected = isinstance(error, LabError)
-        write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())
-        return "refused" if expected else "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        write_atomic(folder / "error.txt", str(error) if expected else writable(traceback.format_exc()))
+        return "refused" if expected else "failed", writable(f"{type(error).__name__}: {error}").splitlines()[0]
 
 
 def stop_on(number: signal.Signals) -> threading.Event:
