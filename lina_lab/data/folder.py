@@ -3,10 +3,7 @@
 Hidden files and folders are passed over; nothing else is: what cannot be used is an error, all of them at once.
 """
 
-import codecs
 import hashlib
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lina_lab.config.data import HELD_OUT, DataConfig
+from lina_lab.data.captions import METADATA, texts_of
 from lina_lab.data.decode import read_picture
 from lina_lab.data.examples import Dataset, fingerprint
 from lina_lab.data.pictures import Pictures, refuse, split
@@ -24,7 +22,6 @@ from lina_lab.files import sha256_of
 Result = TypeVar("Result")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-METADATA = "metadata.jsonl"
 MOST_BYTES = 4 * 2**30
 """Of a set's float32 pixels, which stay in memory: 87,381 images of 64 x 64, 349,525 of 32 x 32."""
 
@@ -67,7 +64,7 @@ def pictures(config: DataConfig) -> Pictures:
     if len(classes) != config.num_classes:
         raise LabError(f"{shown(root)}: data.num_classes must be {len(classes)}, its classes, not {config.num_classes}")
     names, labels = [file.as_posix() for file in files], torch.tensor([classes[file.parent] for file in files])
-    return named(config, names, labels, _texts(root, names))
+    return named(config, names, labels, texts_of(root / METADATA, names))
 
 
 def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Sequence[Sequence[str]]) -> Pictures:
@@ -183,47 +180,3 @@ def _of(path: Path, what: Callable[[Path], Result]) -> Result:
         return what(path)
     except OSError as error:
         raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-
-
-def _texts(root: Path, names: list[str]) -> list[tuple[str, ...]]:
-    """The texts of every name; none at all without metadata.jsonl."""
-    path = root / METADATA
-    if not path.exists():
-        return []
-    # Lines end at \n alone: others that Python knows may stand in a caption.
-    rows = _of(path, Path.read_bytes).removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").split("\n")
-    found: dict[str, tuple[str, ...]] = {}
-    problems = []
-    for number, line in enumerate(rows, start=1):
-        if not line.strip():
-            continue
-        row = _row(line)
-        if row is None:
-            wanted = '{"file_name": "...", "text": "..."} (or "caption"; or a list of texts), all as text in UTF-8'
-            problems.append(f"{shown(path)}:{number}: must be {wanted}, not {shown(line[:60])}")
-        elif row[0] in found:
-            problems.append(f"{shown(path)}:{number}: has {shown(row[0])} a second time")
-        else:
-            found[row[0]] = row[1]
-    strange = sorted(found.keys() - set(names))
-    problems += [f"{shown(path)}: names {shown(name)}, which is not there" for name in strange]
-    problems += [f"{shown(path)}: has no caption for {shown(name)}" for name in names if name not in found]
-    refuse(problems)
-    return [found[name] for name in names]
-
-
-def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """File name and texts of a line of metadata.jsonl; None if they are not there."""
-    try:
-        row = json.loads(line, strict=False)  # which would refuse a bare tab in a text
-        name, texts = row["file_name"], row.get("text", row.get("caption"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    texts = [texts] if isinstance(texts, str) else texts
-    right = isinstance(name, str) and isinstance(texts, list) and texts and all(map(_is_text, texts))
-    return (name, tuple(texts)) if right else None
-
-
-def _is_text(value: object) -> bool:
-    """Whether a value is text and not, as half a surrogate pair or a byte that is no UTF-8, a piece of one."""
-    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
