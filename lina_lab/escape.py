@@ -4,7 +4,7 @@ A terminal must not obey a name, Markdown must not end a table's cell at one, La
 """
 
 import re
-import unicodedata
+from pathlib import Path
 
 MOST = 60
 """Characters of a name that stands in a table, a legend or a title."""
@@ -33,25 +33,26 @@ def shortened(text: str, most: int = MOST) -> str:
     return f"{text[:front]}…{text[len(text) - (most - 1 - front) :]}"
 
 
-def printable(text: str) -> str:
-    r"""On one line, without control characters or bytes of another encoding: these stand as \x1b, \udc80, \n."""
-    return "".join(c if _is_printable(c) else c.encode("unicode_escape").decode() for c in text)
+def writable(text: str) -> str:
+    r"""A text that every file and terminal takes: bytes of a file name that are no UTF-8 as \xe9."""
+    text = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_printable(character: str) -> bool:
-    # Cc control, Cs halves of nothing, Zl and Zp line ends; of Cf those that turn the direction of what follows.
-    turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
-    return not turns and unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
+def shown(name: str | Path) -> str:
+    r"""A name on one line of a message: what cannot be printed as \xe9, \n or \u202e."""
+    kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in writable(str(name)))
+    return "".join(kept)
 
 
 def markdown_cell(text: str) -> str:
     """A cell of a Markdown table: no mark of it is Markdown's or HTML's. An underscore inside a word is none."""
-    return re.sub(r"([\\`*\[<|&~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", printable(text))
+    return re.sub(r"([\\`*\[<|&~$]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", shown(text))
 
 
 def latex(text: str) -> str:
     """Text of a LaTeX document. Letters that pdfLaTeX has no font for stand as their code point, U+4E2D."""
-    return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in printable(text))
+    return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in shown(text))
 
 
 def _has_font(character: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from lina_lab.analysis.notes import noted
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened
@@ -76,6 +77,7 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
         **result.get("metrics", {}),
         **_measured(result.get("evaluation", {})),
+        **noted(result.get("evaluation", {})),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),

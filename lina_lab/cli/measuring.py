@@ -1,11 +1,13 @@
 """Measure a trained cell in other ways, print and keep what was found."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lina_lab.analysis.guidance import FILE, GRID, OVER, REFINEMENTS, Point, verdict
+from lina_lab.analysis.notes import notes_of
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
@@ -41,6 +43,8 @@ def evaluate_cell(
     width = max(map(len, found.metrics))
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
+    for line in notes_of([json.loads(found.path.read_text(encoding="utf-8"))["evaluation"]]):
+        print(line)
     print(f"wrote {', '.join(str(path) for path in (found.path, npz, png) if path is not None)}")
 
 
@@ -135,4 +139,6 @@ def make_reference(file: Path, settings: list[str], split: str, out: Path) -> No
     examples = dataset.heldout if split == "heldout" else dataset.train
     extractor = load_extractor(experiment.evaluation.extractor)
     write_reference(out, examples, extractor)
+    for line in notes_of([{"heldout_in_training": dataset.repeats and dataset.repeats._asdict()}]):
+        print(line)
     print(f"wrote {out}: {len(examples.images):,} images, {extractor.dim} features of {extractor.id}")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lina_lab import cost
+from lina_lab.analysis.notes import notes_of
 from lina_lab.cli.show import duration
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, left_out
@@ -153,7 +154,8 @@ def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> No
         table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
     print()
     _console().print(table)
-    for line in _mixtures(plan, runs, names):
+    notes = notes_of(result.get("evaluation", {}) for result in results.values())
+    for line in (*_mixtures(plan, runs, names), *notes):
         print(line)
     for key, reason in failed.items():
         trace = runs / key / "error.txt"

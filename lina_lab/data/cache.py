@@ -30,6 +30,7 @@ from lina_lab.data import emoji, folder
 from lina_lab.data.pictures import Pictures
 from lina_lab.data.pixels import RULE
 from lina_lab.errors import LabError
+from lina_lab.escape import shown
 from lina_lab.files import cache_folder, sha256_of
 
 FORMAT = 1
@@ -112,7 +113,7 @@ def changes(record: dict[str, Any], pictures: Pictures, rows: range, made_with: 
         return "other images, labels or texts"
     for row, stamp, known in zip(rows, record["stamps"], record["sha256"], strict=True):
         if (verify or list(pictures.stamp(row)) != stamp) and pictures.checksum(row) != known:
-            return f"{pictures.names[row]} has changed"
+            return f"{shown(pictures.names[row])} has changed"
     return ""
 
 

@@ -29,8 +29,10 @@ def load_dataset(config: DataConfig, *, pixels: bool = True) -> Dataset:
     if config.autoencoder is not None:
         from lina_lab.data.latents import load_latents
 
-        return load_latents(config, pixels=pixels)._replace(name=config.name)
-    return LOADERS[config.name](config)._replace(name=config.name)
+        found = load_latents(config, pixels=pixels)
+    else:
+        found = LOADERS[config.name](config)
+    return found._replace(name=config.name, num_classes=config.shape.num_classes)
 
 
 def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path

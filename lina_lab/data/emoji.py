@@ -29,7 +29,7 @@ def emoji(config: DataConfig) -> Dataset:
 
     At 32 x 32 they are made smaller as the images of a folder are. Held out are whole subcategories, drawn once when
     they were packed, so that their captions name things that training never shows. `Component`, of one subcategory
-    alone, has no held-out images.
+    alone, has no held-out images: records name it as never drawn.
 
     Raises:
         LabError: if a packed file is missing or damaged.

@@ -10,6 +10,8 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
+from lina_lab.escape import shown
+
 
 class Examples(NamedTuple):
     """Images (n, C, h, w), labels (n,) int64 and, where the set has them, n captions.
@@ -42,6 +44,16 @@ class Latents(NamedTuple):
     """Of the whole cache."""
 
 
+class Repeats(NamedTuple):
+    """Held-out images that training has too, pixel for pixel as a model sees them."""
+
+    images: int
+    of: int
+    """Held-out images."""
+    example: tuple[str, str] | None = None
+    """The names of a held-out image and of one in training that is the same."""
+
+
 class Dataset(NamedTuple):
     """A training split and a held-out one.
 
@@ -56,11 +68,26 @@ class Dataset(NamedTuple):
     name: str = ""
     """What its classes are classes of."""
     latents: Latents | None = None
+    num_classes: int = 0
+    """As its config says; 0 where nothing does."""
+    repeats: Repeats | None = None
+    """None where images are not compared, as of a set without end."""
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
     """(n, h, w, C) uint8 to (n, C, h, w) float32 in [-1, 1]: x / 127.5 - 1, which 8 bits give back exactly."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+
+
+def repeats(contents: Sequence[str], names: Sequence[str], heldout: Sequence[bool]) -> Repeats:
+    """How many held-out images are in training too, told by the digests of the content of all n images."""
+    known = {content: name for content, name, out in zip(contents, names, heldout, strict=True) if not out}
+    both = [
+        (shown(name), shown(known[content]))
+        for content, name, out in zip(contents, names, heldout, strict=True)
+        if out and content in known
+    ]
+    return Repeats(len(both), sum(heldout), both[0] if both else None)
 
 
 def fingerprint(dataset: Dataset) -> str:

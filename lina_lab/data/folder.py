@@ -4,24 +4,25 @@ Hidden files and folders are passed over; nothing else is: what cannot be used i
 """
 
 import hashlib
-import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lina_lab.config.data import HELD_OUT, DataConfig
+from lina_lab.data.captions import METADATA, texts_of
+from lina_lab.data.decode import read_picture
 from lina_lab.data.examples import Dataset, fingerprint
-from lina_lab.data.pictures import Pictures, Pixels, refuse, split
-from lina_lab.data.pixels import squared, to_rgb
+from lina_lab.data.pictures import Pictures, refuse, split
 from lina_lab.errors import LabError
+from lina_lab.escape import shown
+from lina_lab.files import sha256_of
+
+Result = TypeVar("Result")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-METADATA = "metadata.jsonl"
 MOST_BYTES = 4 * 2**30
 """Of a set's float32 pixels, which stay in memory: 87,381 images of 64 x 64, 349,525 of 32 x 32."""
 
@@ -34,17 +35,18 @@ def images(config: DataConfig) -> Dataset:
             too large for memory.
     """
     root, found = Path(config.path or ""), pictures(config)
+    where = shown(root)
     most = MOST_BYTES // (4 * 3 * config.side**2)
     if len(found.names) > most:
         raise LabError(
-            f"{root}: must have at most {most:,} images of side {config.side}, not {len(found.names):,}; of more, "
+            f"{where}: must have at most {most:,} images of side {config.side}, not {len(found.names):,}; of more, "
             "data.autoencoder and lab cache keep latents on disk"
         )
     if any(len(texts) > 1 for texts in found.texts):
-        raise LabError(f"{root / METADATA}: several texts an image need data.autoencoder and lab cache")
+        raise LabError(f"{shown(root / METADATA)}: several texts an image need data.autoencoder and lab cache")
     dataset = split(found, config.side)
     if config.digest is not None and not (digest := fingerprint(dataset)).startswith(config.digest):
-        raise LabError(f"{root}: holds other images than data.digest says: must be {digest[:12]}, not {config.digest}")
+        raise LabError(f"{where}: holds other images than data.digest says: must be {digest[:12]}, not {config.digest}")
     return dataset
 
 
@@ -61,9 +63,9 @@ def pictures(config: DataConfig) -> Pictures:
     files = _find(root)
     classes = {parent: label for label, parent in enumerate(sorted({file.parent for file in files}))}
     if len(classes) != config.num_classes:
-        raise LabError(f"{root}: data.num_classes must be {len(classes)}, its classes, not {config.num_classes}")
+        raise LabError(f"{shown(root)}: data.num_classes must be {len(classes)}, its classes, not {config.num_classes}")
     names, labels = [file.as_posix() for file in files], torch.tensor([classes[file.parent] for file in files])
-    return named(config, names, labels, _texts(root, names))
+    return named(config, names, labels, texts_of(root / METADATA, names))
 
 
 def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Sequence[Sequence[str]]) -> Pictures:
@@ -73,48 +75,81 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
     removing files moves no other.
 
     Raises:
-        LabError: if a class is held out whole, or no image is.
+        LabError: naming every class of which no image, or every one, is held out.
     """
     root = Path(config.path or "")
-    outside = torch.tensor([is_held_out(name, config.held_out) for name in names])
+    places = [_place(name) for name in names]
+    outside = torch.tensor([place < config.held_out * 2**64 for place in places])
     if not outside.any():
-        raise LabError(f"{root}: data.held_out {config.held_out:g} holds out none of its {len(names)} images")
-    missing = labels.bincount().bool() & ~labels[~outside].bincount(minlength=int(labels.max()) + 1).bool()
-    for label in missing.nonzero().flatten():
-        first = root / names[int((labels == label).nonzero()[0])]
-        raise LabError(f"{first.parent}: has too few images: none is left for training")
+        raise LabError(f"{shown(root)}: data.held_out {config.held_out:g} holds out none of its {len(names)} images")
+    _refuse_empty(root, names, labels, places, outside, config.held_out)
     return Pictures(
         names=names,
         labels=labels,
         texts=texts,
         heldout=outside,
-        read=lambda number: _read(root / names[number], config.side),
-        checksum=lambda number: hashlib.sha256((root / names[number]).read_bytes()).hexdigest(),
-        stamp=lambda number: ((state := (root / names[number]).stat()).st_size, state.st_mtime_ns),
+        read=lambda number: read_picture(root / names[number], config.side),
+        checksum=lambda number: _of(root / names[number], sha256_of),
+        stamp=lambda number: _of(root / names[number], lambda path: ((s := path.stat()).st_size, s.st_mtime_ns)),
     )
+
+
+def _refuse_empty(
+    root: Path, names: Sequence[str], labels: Tensor, places: Sequence[int], outside: Tensor, share: float
+) -> None:
+    """Refuse a split in which a class has no image on one of its sides: it would not be drawn, or not be learnt."""
+    counts = labels.bincount()
+    out = labels[outside].bincount(minlength=len(counts))
+    problems = []
+    for label in ((counts > 0) & ((out == 0) | (out == counts))).nonzero().flatten().tolist():
+        folder, count = shown((root / names[int((labels == label).nonzero()[0])]).parent), int(counts[label])
+        if out[label]:
+            problems.append(f"{folder}: has too few images: none is left for training, all {count} are held out")
+        else:
+            problems.append(f"{folder}: has too few images: none of {count} is held out, so it would never be drawn")
+    if problems:
+        by_class = [[places[row] for row in (labels == label).nonzero()] for label in labels.unique()]
+        refuse([f"{shown(root)}: data.held_out is {share:g}: {_advice(by_class)}", *problems])
+
+
+def _advice(places: Sequence[Sequence[int]]) -> str:
+    """Which share would give every class images on both sides of the split."""
+    lowest, highest = max(map(min, places)), min(map(max, places))
+    least = (int(1000 * lowest / 2**64) + 1) / 1000
+    if least * 2**64 <= highest:
+        return f"the smallest value that gives every class images on both sides is {least:g}"
+    return "no value gives every class images on both sides; give those below more images, or leave them out"
 
 
 def _find(root: Path) -> list[Path]:
     """The images, relative to the root, sorted by path."""
+    try:
+        return _checked(root)
+    except OSError as error:
+        raise LabError(f"{shown(str(error.filename))}: cannot be read: {error.strerror}") from error
+
+
+def _checked(root: Path) -> list[Path]:
     if not root.is_dir():
-        raise LabError(f"data.path: {root}: no such folder")
+        raise LabError(f"data.path: {shown(root)}: no such folder")
     inside = _visible(root)
     folders = [path for path in inside if path.is_dir()]
     flat = [path for path in inside if not path.is_dir() and path.name != METADATA]
     # A link to a folder around it would make every image an image of one class more.
     around = [path for path in folders if path.resolve() in (root.resolve(), *root.resolve().parents)]
-    refuse([f"{path}: is a link to a folder around it" for path in around])
+    refuse([f"{shown(path)}: is a link to a folder around it" for path in around])
     if folders and flat:
-        raise LabError(f"{root}: must have images or a sub-folder for each class, not both: {flat[0].name}")
+        both = f"{shown(flat[0].name)} beside {shown(folders[0].name)}/"
+        raise LabError(f"{shown(root)}: must have images or a sub-folder for each class, not both: {both}")
     files, problems = flat, []
     for folder in folders:
         found = _visible(folder)
         files += found
-        problems += [] if found else [f"{folder}: has no images"]
-    problems += [f"{path}: must be an image ({', '.join(SUFFIXES)})" for path in files if not _is_image(path)]
+        problems += [] if found else [f"{shown(folder)}: has no images"]
+    problems += [f"{shown(path)}: must be an image ({', '.join(SUFFIXES)})" for path in files if not _is_image(path)]
     refuse(problems)
     if not files:
-        raise LabError(f"{root}: has no images ({', '.join(SUFFIXES)})")
+        raise LabError(f"{shown(root)}: has no images ({', '.join(SUFFIXES)})")
     return sorted(path.relative_to(root) for path in files)
 
 
@@ -128,52 +163,21 @@ def _is_image(path: Path) -> bool:
 
 def is_held_out(name: str, share: float = HELD_OUT) -> bool:
     """Whether the hash of a path within the folder falls into the first `share` of all values."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+    return _place(name) < share * 2**64
 
 
-def _read(path: Path, side: int) -> Pixels:
+def _place(name: str) -> int:
+    """The first 8 bytes of the SHA-256 of a name, which may be any bytes."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8])
+
+
+def _of(path: Path, what: Callable[[Path], Result]) -> Result:
+    """What a file tells.
+
+    Raises:
+        LabError: if it cannot be read.
+    """
     try:
-        # What Pillow warns of (palettes with bytes, odd EXIF) is read rightly; of sizes it warns and then refuses.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            return np.asarray(squared(to_rgb(image), side))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise LabError(f"{path}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if type(error) is ValueError else f"cannot be read as an image: {error}"
-
-
-def _texts(root: Path, names: list[str]) -> list[tuple[str, ...]]:
-    """The texts of every name; none at all without metadata.jsonl."""
-    path = root / METADATA
-    if not path.exists():
-        return []
-    rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found: dict[str, tuple[str, ...]] = {}
-    problems = []
-    for number, row in enumerate(map(_row, rows), start=1):
-        if row is None:
-            wanted = '{"file_name": "...", "text": "..."} (or "caption"; or a list of texts), all as text'
-            problems.append(f"{path}:{number}: must be {wanted}, not {rows[number - 1][:60]}")
-        elif row[0] in found:
-            problems.append(f"{path}:{number}: has {row[0]} a second time")
-        else:
-            found[row[0]] = row[1]
-    problems += [f"{path}: names {name}, which is not there" for name in sorted(found.keys() - set(names))]
-    problems += [f"{path}: has no caption for {name}" for name in names if name not in found]
-    refuse(problems)
-    return [found[name] for name in names]
-
-
-def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """File name and texts of a line of metadata.jsonl; None if they are not there."""
-    try:
-        row = json.loads(line)
-        name, texts = row["file_name"], row.get("text", row.get("caption"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    texts = [texts] if isinstance(texts, str) else texts
-    right = isinstance(name, str) and isinstance(texts, list) and texts and all(isinstance(t, str) for t in texts)
-    return (name, tuple(texts)) if right else None
+        return what(path)
+    except OSError as error:
+        raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error

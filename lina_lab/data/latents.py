@@ -15,10 +15,11 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache, emoji, folder
-from lina_lab.data.examples import Dataset, Examples, Latents
+from lina_lab.data.examples import Dataset, Examples, Latents, repeats
 from lina_lab.data.pictures import Pictures, Pixels, read_all
 from lina_lab.data.text import conditions
 from lina_lab.errors import LabError
+from lina_lab.escape import shown
 
 Half = NDArray[np.float16]
 REFERENCE_IMAGES = 10_000
@@ -56,7 +57,9 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     most = max(1, min(REFERENCE_IMAGES, REFERENCE_BYTES // (3 * config.side**2)))
     checksums = [known for record in records for known in record["sha256"]] if pixels else None
     shown = [_shown(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
-    return Dataset(shown[0], shown[1], latents=latents)
+    # Caches that are older than "contents" know the files alone.
+    contents = [known for record in records for known in record.get("contents", record["sha256"])]
+    return Dataset(shown[0], shown[1], latents=latents, repeats=repeats(contents, names, pictures.heldout.tolist()))
 
 
 def spaced(rows: Tensor, most: int) -> Tensor:
@@ -97,7 +100,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
 
     def read(row: int) -> Pixels:
         if checksums is not None and pictures.checksum(row) != checksums[row]:
-            raise LabError(f"{pictures.names[row]} has changed since it was encoded: lab cache encodes it again")
+            raise LabError(f"{shown(pictures.names[row])} has changed since it was encoded: lab cache encodes it again")
         return pictures.read(row)
 
     wanted = [] if checksums is None else rows.tolist()

@@ -3,6 +3,7 @@
 Shapes: n images of side x side pixels.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.data.ahead import ahead
-from lina_lab.data.examples import Dataset, Examples, from_uint8
+from lina_lab.data.examples import Dataset, Examples, from_uint8, repeats
 from lina_lab.errors import LabError
 
 Pixels = NDArray[np.uint8]
@@ -44,9 +45,19 @@ def split(pictures: Pictures, side: int) -> Dataset:
     Raises:
         LabError: naming every image that cannot be used.
     """
-    images = from_uint8(read_all(pictures.read, range(len(pictures.names)), side))
-    everything = Examples(images, pictures.labels, [texts[0] for texts in pictures.texts])
-    return Dataset(everything.where(~pictures.heldout), everything.where(pictures.heldout))
+    pixels = read_all(pictures.read, range(len(pictures.names)), side)
+    contents = [content(image.numpy()) for image in pixels]
+    everything = Examples(from_uint8(pixels), pictures.labels, [texts[0] for texts in pictures.texts])
+    return Dataset(
+        everything.where(~pictures.heldout),
+        everything.where(pictures.heldout),
+        repeats=repeats(contents, pictures.names, pictures.heldout.tolist()),
+    )
+
+
+def content(pixels: Pixels) -> str:
+    """A digest of an image as a model sees it, by which the same picture in two files is found."""
+    return hashlib.sha256(pixels.tobytes()).hexdigest()[:32]
 
 
 def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, threads: int = 1) -> Tensor:

@@ -20,9 +20,10 @@ from lina_lab.data import cache
 from lina_lab.data.ahead import ahead
 from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
 from lina_lab.data.examples import from_uint8
-from lina_lab.data.pictures import Pictures, Pixels
+from lina_lab.data.pictures import Pictures, Pixels, content
 from lina_lab.data.text import encoder_digest, frozen_features
 from lina_lab.errors import LabError
+from lina_lab.escape import shown
 from lina_lab.files import write_atomic
 
 
@@ -67,6 +68,7 @@ class Made:
     def __init__(self) -> None:
         self.stamps: list[list[int]] = []
         self.sha256: list[str] = []
+        self.contents: list[str] = []
         self.tokens: list[list[int]] = []
         self.problems: list[str] = []
 
@@ -75,7 +77,7 @@ class Made:
         bad = ~half.isfinite().flatten(1).all(1)
         for name, wrong in zip(names, bad.tolist(), strict=True):
             if wrong:
-                self.problems.append(f"{name}: float16 cannot hold what it is encoded to")
+                self.problems.append(f"{shown(name)}: float16 cannot hold what it is encoded to")
 
 
 def make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
@@ -87,8 +89,9 @@ def make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[
     if made.problems:
         write_atomic(shard / cache.REFUSED, json.dumps({"problems": made.problems}))
         return
-    record = cache.described(job.pictures, rows) | {"stamps": made.stamps, "sha256": made.sha256, "tokens": made.tokens}
-    write_atomic(shard / cache.RECORD, json.dumps(record | {"files": files, "made_with": made_with}))
+    of_images = {"stamps": made.stamps, "sha256": made.sha256, "contents": made.contents, "tokens": made.tokens}
+    record = cache.described(job.pictures, rows) | of_images | {"files": files, "made_with": made_with}
+    write_atomic(shard / cache.RECORD, json.dumps(record))
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> str:
@@ -108,11 +111,11 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
     size = max(1, PIXELS_AT_ONCE // job.config.side**2)
 
     def read(row: int) -> tuple[Pixels | LabError, list[int], str]:
-        stamp, checksum = list(job.pictures.stamp(row)), job.pictures.checksum(row)
         try:
+            stamp, checksum = list(job.pictures.stamp(row)), job.pictures.checksum(row)
             return job.pictures.read(row), stamp, checksum
         except LabError as error:
-            return error, stamp, checksum
+            return error, [], ""
 
     images = ahead(read, rows, depth=2 * size, threads=job.threads)
     for own in (rows[at : at + size] for at in range(0, len(rows), size)):
@@ -121,6 +124,7 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
         made.sha256 += checksums
         made.problems += [str(image) for image in batch if isinstance(image, LabError)]
         if not made.problems:
+            made.contents += map(content, batch)
             pixels = from_uint8(torch.from_numpy(np.stack(batch)))
             half = job.coder.encode(pixels).cpu().half()
             made.refuse_infinite(half, job.pictures.names[own.start : own.stop])

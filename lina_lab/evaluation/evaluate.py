@@ -69,9 +69,9 @@ def evaluate(
         LabError: if there are too few images for a FID.
         ValueError: if the classes are not in the proportions of the held-out split, where that is the reference.
     """
-    given, counts = reference is not None, labels.bincount()
+    given, counts = reference is not None, labels.bincount(minlength=dataset.num_classes)
     if reference is None:
-        wanted = labels_as(dataset.heldout.labels, len(labels)).bincount()
+        wanted = labels_as(dataset.heldout.labels, len(labels)).bincount(minlength=len(counts))
         if not torch.equal(counts, wanted):
             raise ValueError(
                 f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
@@ -93,6 +93,8 @@ def evaluate(
         "data_sha256": fingerprint(dataset),
         "reference_sha256": reference.sha256,
         "labels": "exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
+        "classes_not_drawn": (counts == 0).nonzero().flatten().tolist() or None,
+        "heldout_in_training": dataset.repeats and dataset.repeats._asdict(),
         "eight_bit_rule": EIGHT_BIT_RULE,
     }
     metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lina_lab.analysis.ablation import ALL_SIZES
+from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.table import design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.analysis.verdicts import Finding, sentences
@@ -83,6 +84,7 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
     warning = unequal_exposure(table)
     if warning:
         yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
+    yield from notes({name: table[name].dropna() for name in NOTED if name in table})
     if "size" in plan.axes and table["size"].nunique() < 4:
         yield (
             f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "

@@ -10,6 +10,7 @@ from types import FrameType
 from lina_lab.claims import End, Watch, claim
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.errors import LabError
+from lina_lab.escape import writable
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_result, read_state, write_state
 
@@ -48,8 +49,8 @@ def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple
         return run_cell(folder, stop, until, group), ""
     except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this cell alone
         expected = isinstance(error, LabError)
-        write_atomic(folder / "error.txt", str(error) if expected else traceback.format_exc())
-        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        write_atomic(folder / "error.txt", str(error) if expected else writable(traceback.format_exc()))
+        reason = str(error) if expected else writable(f"{type(error).__name__}: {error}")
         return "refused" if expected else "failed", reason.splitlines()[0]
 
 

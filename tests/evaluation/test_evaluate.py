@@ -9,6 +9,7 @@ from torch.utils.data import Dataset as TorchDataset
 from lina_lab.config.data import DIGITS
 from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
+from lina_lab.data.examples import repeats
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
 from lina_lab.evaluation.extractors import load_extractor
@@ -103,6 +104,23 @@ def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     assert (record["num_generated"], record["num_reference"], record["num_reference_train"]) == (400, 500, 1297)
     assert record["extractor"] == digits.id
     assert record["labels"] == "exactly balanced"
+
+
+@pytest.mark.parametrize("gone", [4, 9])
+def test_a_class_that_is_never_drawn_is_named_and_the_rest_is_not_called_balanced(data, digits, generated, gone):
+    (images,), labels = generated
+    fewer = data._replace(heldout=data.heldout.where(data.heldout.labels != gone))
+    kept = labels != gone
+    record = evaluate([images[kept]], labels[kept], fewer, digits, seed=0).record
+    assert (record["labels"], record["classes_not_drawn"]) == ("as the held-out split", [gone])
+    assert "classes_not_drawn" not in evaluate([images], labels, data, digits, seed=0).record
+
+
+def test_held_out_images_that_training_has_are_in_the_record(data, digits, generated):
+    assert "heldout_in_training" not in evaluate(*generated, data, digits, seed=0).record
+    repeated = data._replace(repeats=repeats(["a", "b", "b", "c"], ["1", "2", "3", "4"], [False, False, True, True]))
+    record = evaluate(*generated, repeated, digits, seed=0).record
+    assert record["heldout_in_training"] == {"images": 1, "of": 2, "example": ("3", "2")}
 
 
 def test_both_references_and_the_classifier_are_measured(data, digits, generated):

@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from lina_lab.analysis.table_file import read_table
+from lina_lab.cli.results import print_results
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
+from lina_lab.ledger import read_result, write_result
 from tests.conftest import AXES
 
 
@@ -31,6 +33,26 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     assert "No verdict is given" in page
     assert "digits-cnn-1a2b3c4d" in page
     assert "c0ffee" in page
+
+
+def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has_too(study, tmp_path, capsys):
+    made = study()
+
+    def note(**noted: object) -> None:
+        for cell in made.plan.cells:
+            result = read_result(made.runs / cell.key)
+            write_result(made.runs / cell.key, result | {"evaluation": result["evaluation"] | noted})
+
+    pair = {"images": 85, "of": 90, "example": ["b/2.png", "a/1.png"]}
+    note(heldout_in_training=pair, classes_not_drawn=[2, 7])
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    print_results(made.stored, made.runs, {})
+    for told in (page, " ".join(capsys.readouterr().out.split())):
+        sentence = "Held-out images that training has too, pixel for pixel: 85 of 90 (as b/2.png, which is a/1.png)."
+        assert told.count(sentence) == 1
+        assert told.count("since their share of the images is none: 2, 7.") == 1
+    note(heldout_in_training={"images": 0, "of": 90, "example": None}, classes_not_drawn=None)
+    assert "pixel for pixel" not in text_of(write_report(made.runs, made.stored, tmp_path / "out"))
 
 
 def test_with_seeds_the_page_gives_intervals(study, tmp_path):

@@ -1,0 +1,36 @@
+"""What a reader must know of how values were measured, in sentences: on the terminal and in reports."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+NOTED = {
+    "heldout_in_training": "Held-out images that training has too, pixel for pixel: {}. What is measured against them "
+    "also rewards a model that repeats what it has seen.",
+    "classes_not_drawn": "Classes of which no image was drawn, since their share of the images is none: {}. No number "
+    "here says anything of them.",
+}
+"""Sentences by the column of a results table that fills them in."""
+
+
+def noted(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """What the record of a measurement says for `NOTED`; nothing where there is nothing to note."""
+    found = {}
+    repeats, classes = evaluation.get("heldout_in_training"), evaluation.get("classes_not_drawn")
+    if repeats and repeats["images"]:
+        first, second = repeats["example"]
+        found["heldout_in_training"] = f"{repeats['images']:,} of {repeats['of']:,} (as {first}, which is {second})"
+    if classes:
+        found["classes_not_drawn"] = ", ".join(map(str, classes))
+    return found
+
+
+def notes(columns: Mapping[str, Iterable[str]]) -> list[str]:
+    """A sentence for every different value of the columns that `noted` gives."""
+    values = {name: dict.fromkeys(columns[name]) for name in NOTED if name in columns}
+    return [NOTED[name].format(value) for name, own in values.items() for value in own]
+
+
+def notes_of(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The same of the records of measurements."""
+    found = [noted(evaluation) for evaluation in evaluations]
+    return notes({name: [own[name] for own in found if name in own] for name in NOTED})

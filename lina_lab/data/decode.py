@@ -1,0 +1,110 @@
+"""From a file to the picture in it, or one error that names the file, whatever its bytes are.
+
+What is not used, as texts and colour profiles, is not read: their size or damage stops no picture.
+"""
+
+import io
+import struct
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
+
+from lina_lab.data.depth import Unusable
+from lina_lab.data.pixels import squared, to_rgb
+from lina_lab.errors import LabError
+from lina_lab.escape import shown
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+"""Told by content, not by name. Others would be read untested, and Pillow starts programs for some."""
+MOST_PIXELS = 2**28
+"""Of a picture: a camera of 200 megapixels is well within; more would take gigabytes of memory."""
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
+"""Texts of a PNG that may say how a camera was held."""
+
+Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is the limit
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # of the texts that are read
+
+
+def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
+    """The centre square of a picture at (side, side, 3): see `to_rgb` and `squared`.
+
+    Raises:
+        LabError: naming the file, if there is none in it, or it cannot be read as it is meant.
+    """
+    try:
+        data = path.read_bytes()
+        with QUIET, _opened(data) as image:
+            return np.asarray(squared(to_rgb(image), side))
+    except Unusable as error:
+        raise LabError(f"{shown(path)}: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LabError(f"{shown(path)}: cannot be read as an image: {reason}") from error
+    except Exception as error:  # damaged bytes fail in many ways
+        reason = f"{type(error).__name__}: {error}"
+        raise LabError(f"{shown(path)}: cannot be read as an image: {reason}") from error
+
+
+class _Quiet:
+    """Without warnings while any thread is within: what Pillow warns of is read rightly, or refused.
+
+    Filters belong to the process: threads that each took them and gave them back would bring back another's.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.within, self.filters = threading.Lock(), 0, warnings.catch_warnings(action="ignore")
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.within == 0:
+                self.filters = warnings.catch_warnings(action="ignore")
+                self.filters.__enter__()
+            self.within += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.filters.__exit__(None, None, None)
+
+
+QUIET = _Quiet()
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture of a file's bytes, not loaded yet.
+
+    Raises:
+        Unusable: if it is of another format, or too large.
+    """
+    if data.startswith(JPEG):
+        image: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))  # the first, whatever an index says
+    else:
+        Image.init()
+        formats = [name for name in FORMATS if name in Image.OPEN]
+        try:
+            image = Image.open(io.BytesIO(_pixels_alone(data) if data.startswith(PNG) else data), formats=formats)
+        except UnidentifiedImageError as error:
+            what = "must be whole, and of " + ", ".join(formats) if data else "the file is empty"
+            raise Unusable(f"cannot be read as an image: {what}") from error
+    width, height = image.size
+    if width * height > MOST_PIXELS:
+        raise Unusable(f"must have at most {MOST_PIXELS:,} pixels, not {width:,} x {height:,}")
+    return image
+
+
+def _pixels_alone(data: bytes) -> bytes:
+    """A PNG without its colour profile and its texts, but for those that may say how it is turned."""
+    parts, at = [data[: len(PNG)]], len(PNG)
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        unused = kind == b"iCCP" or (kind in TEXTS and not data.startswith(ORIENTATION, at + 8))
+        parts += [] if unused else [data[at : at + 12 + size]]
+        at += 12 + size
+    return b"".join(parts)
