@@ -128,7 +128,7 @@ def test_two_workers_make_the_same_bytes_as_one_and_ctrl_c_leaves_what_goes_on(p
 
 
 def test_what_is_wrong_is_named(place):
-    file = on_images(place, 20, side=16)
+    file = on_images(place, 20, side=16, held_out=0.3)
     (place / "pictures" / "cat" / "003.png").write_bytes(b"no image")
     with pytest.raises(LabError, match=r"pictures/cat/003\.png: cannot be read as an image"):
         lab("cache", file, "--device", "cpu")
