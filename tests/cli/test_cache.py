@@ -103,7 +103,7 @@ def test_a_cell_of_latents_ends_with_images_of_the_side_of_its_pixels(place):
 def test_two_workers_make_the_same_bytes_as_one_and_ctrl_c_leaves_what_goes_on(place, monkeypatch):
     # Moments of 4 MB an image, so that 20 make two shards.
     autoencoder = coder(save_autoencoder(place / "wide", channels=256, stride=1), channels=256, stride=1)
-    file = on_images(place, 10, side=64, autoencoder=autoencoder)
+    file = on_images(place, 10, side=64, held_out=0.3, autoencoder=autoencoder)
     command = [sys.executable, "-m", "lina_lab.cli.main", "cache", str(file), "--device", "cpu"]
     root = cache.place(load_experiment(file).data)
     other = place / "other" / root.relative_to(place / "cache")
@@ -128,7 +128,7 @@ def test_two_workers_make_the_same_bytes_as_one_and_ctrl_c_leaves_what_goes_on(p
 
 
 def test_what_is_wrong_is_named(place):
-    file = on_images(place, 20, side=16)
+    file = on_images(place, 20, side=16, held_out=0.3)
     (place / "pictures" / "cat" / "003.png").write_bytes(b"no image")
     with pytest.raises(LabError, match=r"pictures/cat/003\.png: cannot be read as an image"):
         lab("cache", file, "--device", "cpu")
