@@ -14,7 +14,7 @@ from lina_lab.config.engine import EngineConfig, Group
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
-from lina_lab.plans import StoredPlan, load_plan
+from lina_lab.plans import StoredPlan, driven, load_plan, replaced
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep
@@ -30,6 +30,7 @@ def launch(
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
+    tell_replaced(plan, runs)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     if engine.num_nodes > 1:
@@ -37,6 +38,16 @@ def launch(
     refuse_uncached(plan, caching)
     where = engine_slots(engine)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+
+
+def tell_replaced(plan: Plan, runs: Path) -> None:
+    """Say which plan loses its name to this one, and what it is called from now on."""
+    old = replaced(runs, plan)
+    if old is not None:
+        print(
+            f"{old.name}: another plan of this name has run, with {len(old.cells)} cells; it is kept as {old.key}: "
+            f"lab status {old.key}, lab report {old.key}"
+        )
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
@@ -117,9 +128,11 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
+        latest: StoredPlan
 
         def planned(stored: StoredPlan) -> None:
-            nonlocal shipper
+            nonlocal shipper, latest
+            latest = stored
             if shipper is not None:
                 shipper.plan = stored
             elif tracking:
@@ -128,7 +141,8 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
                 shipper = stack.enter_context(Shipper(runs, stored))
 
         try:
-            with show_progress() as show:
+            # Given up before the last shipment, so that MLflow sees whether this ended or was stopped.
+            with driven(runs, name), show_progress() as show:
                 ended = run_sweep(runs, plan, where, show, retries, planned, group)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
@@ -136,7 +150,7 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
-    print_results(load_plan(runs, name), runs, failed)
+    print_results(latest, runs, failed)
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")

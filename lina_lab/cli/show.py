@@ -21,6 +21,14 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def shortened(text: str, width: int) -> str:
+    """A text of at most `width` characters: what is too much goes from its middle."""
+    if len(text) <= width:
+        return text
+    head = (width - 2) // 2
+    return f"{text[:head]}..{text[len(text) - (width - 2 - head) :]}"
+
+
 def summary(snapshot: Snapshot) -> str:
     """One line: how many cells are in each state, time spent, time left."""
     states = [row.state for row in snapshot.rows]

@@ -21,8 +21,6 @@ from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done
-from lina_lab.plans import store_plan
-from lina_lab.provenance import provenance
 from lina_lab.sweep.run import Steering
 
 LARGEST_ARRAY = 1000
@@ -40,7 +38,6 @@ def submit(runs: Path, plan: Plan, engine: EngineConfig, retries: int) -> tuple[
     name = plan.sweep.name
     steering = Steering(runs, plan, retries)
     folders, until = steering.advance()
-    store_plan(runs, steering.plan, provenance())
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs = {}

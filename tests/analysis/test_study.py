@@ -31,7 +31,7 @@ def test_a_report_holds_the_whole_study(study, tmp_path):
     weights = {"decoder.0.attention.gates.key": pd.Series(range(40), dtype="float32").to_numpy().reshape(2, 20)}
     save_file(weights, gated / "ema.safetensors")
     before = study_of_ledger(made.runs, made.stored)
-    write_study(before, made.runs, tmp_path / "out")
+    write_study(before, tmp_path / "out")
     after = read_study(tmp_path / "out")
     assert after.plan == before.plan
     for name in ("table", "curves", "gates"):
