@@ -51,7 +51,9 @@ def all_alike(table: pd.DataFrame) -> str:
     state, cells = states.pop(), f"all {len(table)} cells" if len(table) > 1 else "the one cell"
     if state == "diverged":
         steps = sorted(table["diverged_at"].dropna().astype(int)) if "diverged_at" in table else []
-        where = f", at step {' to '.join(map(str, dict.fromkeys((steps[0], steps[-1]))))}" if steps else ""
+        where = (
+            f", at steps {steps[0]} to {steps[-1]}" if len(set(steps)) > 1 else f", at step {steps[0]}" if steps else ""
+        )
         return f"{cells} diverged{where}: there is nothing to measure"
     reasons = sorted(set(table["reason"].dropna()) - {""})
     several = f", for {len(reasons)} reasons, such as" if len(reasons) > 1 else ""

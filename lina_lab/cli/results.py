@@ -32,8 +32,8 @@ GAP = 2
 """Characters between columns."""
 RESULTS_WIDTH = 120
 """Characters of the results where there is no terminal."""
-LEAST_LABEL = 24
-"""Characters of a cell's label that the number of parameters leaves it, or goes."""
+LEAST_LABEL = 12
+"""Characters of a cell's label, however narrow the terminal is."""
 
 
 def _console(width: int | None = None) -> Console:
@@ -176,11 +176,10 @@ def results_for(plan: StoredPlan, found: "pd.DataFrame", width: int) -> Table:
         spread = name.replace("eval/fid/", "eval/fid_bootstrap_sd/")
         columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
         columns += [("SD", _numbers(found[spread], "{:.2g}"))] if spread in found else []
-    longest = max(map(len, labels))
     size = [("parameters", _numbers(found["parameters"], "{:,.0f}"))] if "parameters" in found else []
-    if width - _width(columns + size) >= min(longest, LEAST_LABEL) + GAP:
+    if _width([*columns, ("cell", labels), *size]) <= width:
         columns[3:3] = size
-    room = max(LEAST_LABEL // 2, width - _width(columns) - GAP)
+    room = max(LEAST_LABEL, width - _width(columns) - GAP)
     columns.insert(1, ("cell", [shortened(label, room) for label in labels]))
     table = text_table(*(heading for heading, _ in columns), numbers=len(columns) - 4)
     for row in zip(*(texts for _, texts in columns), strict=True):
