@@ -218,34 +218,17 @@ def replaced(runs: Path, plan: Plan) -> StoredPlan | None:
     return None if stored.id == plan_id(plan) else stored
 
 
-def refuse_taken(runs: Path, plan: Plan) -> None:
-    """Refuse a sweep whose name is that of another file, which has run with other cells.
-
-    A file that has been edited goes on under its name, and so does one that was moved: see `store_plan`.
-
-    Raises:
-        LabError: naming both.
-    """
-    name, stored = plan.sweep.name, replaced(runs, plan)
-    other = _other_file(runs, plan, stored) if stored else ""
-    if other:
-        raise LabError(
-            f"{plan.file}: name: {name} is the name of {other}, which has run in {runs} with other cells; give this "
-            f"sweep a name of its own, there or by --set name={name}-2"
-        )
-
-
 def with_own_name(runs: Path, plan: Plan) -> Plan:
     """The plan of a single experiment, under a name with its key if a sweep or another file has run under its own."""
     stored = replaced(runs, plan)
-    if stored is None or not (stored.axes or _other_file(runs, plan, stored)):
+    if stored is None or not (stored.axes or other_file(runs, plan, stored)):
         return plan
     name = f"{plan.sweep.name}-{plan.cells[0].key}"
     return plan._replace(sweep=plan.sweep.model_copy(update={"name": name}))
 
 
-def _other_file(runs: Path, plan: Plan, stored: StoredPlan) -> str:
-    """The file that a stored plan came from, if it is there and another than the plan's."""
+def other_file(runs: Path, plan: Plan, stored: StoredPlan) -> str:
+    """The file that a stored plan came from, if it is another than the plan's; '' for one that was edited or moved."""
     other = runs / stored.file
     if not stored.file or not other.exists() or (plan.file and plan.file.exists() and other.samefile(plan.file)):
         return ""

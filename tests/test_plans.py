@@ -17,10 +17,10 @@ from lina_lab.plans import (
     driven,
     is_driven,
     load_plan,
+    other_file,
     plan_id,
     plan_names,
     plan_path,
-    refuse_taken,
     replaced,
     store_plan,
     with_own_name,
@@ -129,21 +129,20 @@ def test_a_name_that_is_not_there_is_said_with_those_that_are(tmp_path):
         load_plan(tmp_path, "gates@00000000")
 
 
-def test_another_file_of_the_same_name_is_refused_with_both_paths(tmp_path, monkeypatch):
+def test_another_file_of_the_same_name_is_told_from_one_that_was_edited_moved_or_copied(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    a, b = Path("a.yaml"), Path("b.yaml")
-    for path in (a, b):
-        path.write_text("name: gates\n")
-    store_plan(Path("runs"), make(THREE, a), PROVENANCE)
-    with pytest.raises(LabError, match=r"b\.yaml: name: gates is the name of a\.yaml, .*--set name=gates-2"):
-        refuse_taken(Path("runs"), make(TWO, b))
-    refuse_taken(Path("runs"), make(THREE, b))  # a copy of the same study
-    refuse_taken(Path("runs"), make(TWO, a))  # the file itself, edited
-    refuse_taken(tmp_path / "runs", make(TWO, tmp_path / "a.yaml"))
+    a, b, runs = Path("a.yaml"), Path("b.yaml"), Path("runs")
+    a.touch()
+    b.touch()
+    store_plan(runs, make(THREE, a), PROVENANCE)
+    old = replaced(runs, make(TWO, b))
+    assert other_file(runs, make(TWO, b), old) == "a.yaml"
+    assert replaced(runs, make(THREE, b)) is None  # a copy of the same study
     (tmp_path / "link").symlink_to(tmp_path)
-    refuse_taken(Path("runs"), make(TWO, Path("link/a.yaml")))
+    for same in (a, tmp_path / "a.yaml", Path("link/a.yaml")):
+        assert other_file(runs, make(TWO, same), old) == ""
     a.rename("c.yaml")
-    refuse_taken(Path("runs"), make(TWO, b))  # a file that was moved, and edited
+    assert other_file(runs, make(TWO, b), old) == ""
 
 
 def test_a_single_experiment_takes_no_name_from_a_sweep_or_another_file(tmp_path, monkeypatch):

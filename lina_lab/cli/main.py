@@ -73,10 +73,8 @@ def sweep(
     names it.
     """
     from lina_lab.config.sweep import engine_of, load_sweep, parse_settings
-    from lina_lab.plans import refuse_taken
 
     plan = load_sweep(file, parse_settings(settings))
-    refuse_taken(runs, plan)
     chosen = engine_of(
         plan.sweep,
         name=engine,

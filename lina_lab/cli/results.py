@@ -170,7 +170,7 @@ def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> No
 def results_for(plan: StoredPlan, found: "pd.DataFrame", width: int) -> Table:
     """The results as a table no wider than `width`: what there is no room for is left out or shortened."""
     axes = [axis for axis in plan.axes if len({str(cell.values[axis]) for cell in plan.cells}) > 1]
-    labels = [cell_label({axis: cell.values[axis] for axis in axes}) for cell in plan.cells]
+    labels = [cell_label({axis: cell.values[axis] for axis in axes}) or plan.name for cell in plan.cells]
     columns = [(name, found[name].astype(str).tolist()) for name in ("key", "seed", "state")]
     for name in [name for name in found.columns if name.startswith("eval/fid/")]:
         spread = name.replace("eval/fid/", "eval/fid_bootstrap_sd/")

@@ -14,7 +14,7 @@ from lina_lab.config.engine import EngineConfig, Group
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
-from lina_lab.plans import StoredPlan, driven, load_plan, replaced
+from lina_lab.plans import StoredPlan, driven, load_plan, other_file, replaced
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep
@@ -43,11 +43,15 @@ def launch(
 def tell_replaced(plan: Plan, runs: Path) -> None:
     """Say which plan loses its name to this one, and what it is called from now on."""
     old = replaced(runs, plan)
-    if old is not None:
-        print(
-            f"{old.name}: another plan of this name has run, with {len(old.cells)} cells; it is kept as {old.key}: "
-            f"lab status {old.key}, lab report {old.key}"
-        )
+    if old is None:
+        return
+    other = other_file(runs, plan, old)
+    print(
+        f"{old.name}: another plan of this name has run{other and f', that of {other}'}, with {len(old.cells)} cells. "
+        f"It is kept as {old.key}: lab status {old.key}, lab report {old.key}"
+    )
+    if other:
+        print(f"{old.name}: to keep the two apart, give one of the files another name:, or this one --set name=...")
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:

@@ -80,6 +80,13 @@ def test_an_unfinished_sweep_says_so(study, tmp_path):
     assert "diverged: division conv_kernel=5 nano, seed 0, at step 17" in page
 
 
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are drawn, and not written, which takes the time."""
+    monkeypatch.setattr("lina_lab.figures.report.save", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unsaved")
 def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_results(study, tmp_path):
     made = study(seeds=[0, 1])
     for index, cell in enumerate(made.plan.cells):
@@ -104,6 +111,7 @@ TWO = AXES | {"model.attention.conv_kernel": [0], "model.size": ["nano"]}
 """Two cells: the fewest that make a report."""
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_a_finished_report_has_no_note(study, tmp_path):
     made = study(axes=TWO)
     said = []
@@ -113,6 +121,7 @@ def test_a_finished_report_has_no_note(study, tmp_path):
     assert (tmp_path / "out" / "table.md").read_text().startswith("| ")
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_a_report_of_another_plan_is_kept_and_the_user_is_told(study, tmp_path):
     made = study(axes=TWO)
     out, said = tmp_path / "out", []
