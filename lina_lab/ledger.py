@@ -16,7 +16,7 @@
                guidance.csv    what lab guidance measured: see analysis/guidance.py
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
-    runs/sweeps/<name>.json    the plan of a sweep as it last ran: see plans.py
+    runs/sweeps/<name>.json    the plan of a sweep as it last ran, and all before it: see plans.py
 
 Every file but metrics.csv is written whole and then renamed, so that it is either the old one or the new one.
 """

@@ -1,11 +1,18 @@
-"""The plan of a sweep as it last ran: what status, report and MLflow show, without the sweep's file."""
+"""Plans of sweeps: what status, report and MLflow show, without the sweep's file.
 
+runs/sweeps/<name>.json               the plan as it last ran
+runs/sweeps/<name>.history/<id>.json  every plan that has run under that name, this one too: <name>@<id> names it
+"""
+
+import contextlib
+import fcntl
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lina_lab.config.experiment import SCHEMA
+from lina_lab.config.experiment import SCHEMA, digest
 from lina_lab.config.load import read_yaml
 from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, cell_label
 from lina_lab.cost import training_flops
@@ -31,7 +38,7 @@ class PlannedCell(NamedTuple):
 
 
 class StoredPlan(NamedTuple):
-    """The plan of a sweep as it last ran."""
+    """A plan that has run."""
 
     name: str
     question: str
@@ -41,28 +48,73 @@ class StoredPlan(NamedTuple):
     provenance: dict[str, Any]
     trials: list[PlannedCell] = []
     tune: dict[str, Any] | None = None
+    id: str = ""
+    """Of what was asked for; see `plan_id`."""
+    file: str = ""
+    """The YAML file that it came from, relative to the runs folder; '' where that is not known."""
 
     @property
     def everything(self) -> list[PlannedCell]:
         return [*self.trials, *self.cells]
 
+    @property
+    def base(self) -> str:
+        """The name of the sweep, without the id of an earlier plan."""
+        return self.name.partition("@")[0]
 
-def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> Path:
-    """Keep a sweep's plan, for status and report."""
-    path = plan_path(runs, plan.sweep.name)
-    body = {
-        "schema": SCHEMA,
-        "name": plan.sweep.name,
-        "question": plan.sweep.question,
-        "axes": plan.axes,
-        "cells": [_planned(cell)._asdict() for cell in plan.cells],
-        "trials": [_planned(cell)._asdict() for cell in plan.trials],
-        "tune": plan.sweep.tune and plan.sweep.tune.model_dump(mode="json", exclude={"storage"}),
-        "omitted": [o._asdict() for o in plan.omitted],
-        "provenance": provenance,
-    }
-    write_atomic(path, json.dumps(body, indent=1))
-    return path
+    @property
+    def key(self) -> str:
+        """What names this plan, whatever runs under its name later."""
+        return f"{self.base}@{self.id}"
+
+
+def plan_id(plan: Plan) -> str:
+    """8 hex digits of what was asked for: axes, cells and tuning. A plan that grows, as tuning goes on, keeps it."""
+    return plan.id or _id(plan.axes, plan.cells, _tune(plan))
+
+
+def _id(axes: Mapping[str, str], cells: Sequence[Cell | PlannedCell], tune: Mapping[str, Any] | None) -> str:
+    return digest([axes, [[cell.key, cell.values] for cell in cells], tune])[:8]
+
+
+def _tune(plan: Plan) -> dict[str, Any] | None:
+    return plan.sweep.tune.model_dump(mode="json", exclude={"storage"}) if plan.sweep.tune else None
+
+
+def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> StoredPlan:
+    """Keep a sweep's plan, for status and report, and whatever plan had its name before."""
+    name, _, earlier = plan.sweep.name.partition("@")
+    stored = StoredPlan(
+        name=name,
+        question=plan.sweep.question,
+        axes=plan.axes,
+        cells=[_planned(cell) for cell in plan.cells],
+        omitted=plan.omitted,
+        provenance=dict(provenance),
+        trials=[_planned(cell) for cell in plan.trials],
+        tune=_tune(plan),
+        id=plan_id(plan),
+        file=os.path.relpath(plan.file.resolve(), runs.resolve()) if plan.file else "",
+    )
+    _keep(runs, name)
+    # First where nobody overwrites it: whoever else stores another plan now, none is lost.
+    write_atomic(plan_path(runs, stored.key), plan_text(stored))
+    if not earlier:
+        write_atomic(plan_path(runs, name), plan_text(stored))
+    return stored._replace(name=plan.sweep.name)
+
+
+def _keep(runs: Path, name: str) -> None:
+    """Have the plan that stands under a name in its history; older versions made none. A damaged one is set aside."""
+    path = plan_path(runs, name)
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            kept = plan_path(runs, _stored(runs, name).key)
+        except LabError:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+        else:
+            if not kept.exists():
+                write_atomic(kept, path.read_bytes())
 
 
 def _planned(cell: Cell) -> PlannedCell:
@@ -70,23 +122,51 @@ def _planned(cell: Cell) -> PlannedCell:
     return PlannedCell(cell.key, cell.values, cell.seed, flops, cell.tuned, cell.trial)
 
 
+def plan_text(plan: StoredPlan) -> str:
+    """What `parse_plan` reads."""
+    body = {
+        "schema": SCHEMA,
+        "name": plan.name,
+        "question": plan.question,
+        "axes": plan.axes,
+        "cells": [cell._asdict() for cell in plan.cells],
+        "trials": [cell._asdict() for cell in plan.trials],
+        "tune": plan.tune,
+        "omitted": [omission._asdict() for omission in plan.omitted],
+        "provenance": plan.provenance,
+        "id": plan.id,
+        "file": plan.file,
+    }
+    return json.dumps(body, indent=1)
+
+
 def plan_path(runs: Path, name: str) -> Path:
-    return runs / "sweeps" / f"{name}.json"
+    """Where the plan of a name stands; of `name@id`, in the history of the name."""
+    base, at, earlier = name.partition("@")
+    return runs / "sweeps" / (f"{base}.history/{earlier}.json" if at else f"{base}.json")
 
 
 def load_plan(runs: Path, name: str) -> StoredPlan:
-    """The plan of a sweep, by its name or by the path of its YAML file.
+    """The plan of a sweep, by its name, by `name@id` for one of its earlier plans, or by the path of its YAML file.
 
     Raises:
         LabError: if that sweep has not been run here, or its plan is damaged.
     """
     stem = str(read_yaml(Path(name)).values.get("name")) if name.endswith((".yaml", ".yml")) else name
-    path = plan_path(runs, stem)
     try:
-        return parse_plan(path.read_text(encoding="utf-8"), path)
+        return _stored(runs, stem)
     except FileNotFoundError as error:
-        known = ", ".join(_known_sweeps(runs)) or "none"
+        base, at, _ = stem.partition("@")
+        known = ", ".join(plan_names(runs, base) if at else _known_sweeps(runs)) or "none"
         raise LabError(f"{name}: no sweep of that name has run in {runs} (there: {known})") from error
+
+
+def _stored(runs: Path, name: str) -> StoredPlan:
+    path = plan_path(runs, name)
+    try:
+        return parse_plan(path.read_text(encoding="utf-8"), path)._replace(name=name)
+    except FileNotFoundError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
 
@@ -101,7 +181,7 @@ def parse_plan(text: str, path: Path) -> StoredPlan:
         body = json.loads(text)
         if body["schema"] != SCHEMA:
             raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body['schema']}")
-        return StoredPlan(
+        plan = StoredPlan(
             name=body["name"],
             question=body["question"],
             axes=body["axes"],
@@ -110,10 +190,69 @@ def parse_plan(text: str, path: Path) -> StoredPlan:
             provenance=body["provenance"],
             trials=[PlannedCell(**cell) for cell in body.get("trials", [])],
             tune=body.get("tune"),
+            file=body.get("file", ""),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        return plan._replace(id=body.get("id") or _id(plan.axes, plan.cells, plan.tune))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
 
 
 def _known_sweeps(runs: Path) -> Iterable[str]:
     return sorted(path.stem for path in (runs / "sweeps").glob("*.json"))
+
+
+def plan_names(runs: Path, name: str = "*") -> list[str]:
+    """Names of all plans that have run under a name, or under any: `name` and, by age, each `name@id`."""
+    folder = runs / "sweeps"
+    kept = sorted(folder.glob(f"{name}.history/*.json"), key=lambda path: path.stat().st_mtime_ns)
+    now = [path.stem for path in sorted(folder.glob(f"{name}.json"))]
+    return now + [f"{path.parent.name.removesuffix('.history')}@{path.stem}" for path in kept]
+
+
+def replaced(runs: Path, plan: Plan) -> StoredPlan | None:
+    """The plan of other cells that has run under a plan's name last, if one has and it can be read."""
+    try:
+        stored = _stored(runs, plan.sweep.name)
+    except (LabError, FileNotFoundError):
+        return None
+    return None if stored.id == plan_id(plan) else stored
+
+
+def with_own_name(runs: Path, plan: Plan) -> Plan:
+    """The plan of a single experiment, under a name with its key if a sweep or another file has run under its own."""
+    stored = replaced(runs, plan)
+    if stored is None or not (stored.axes or other_file(runs, plan, stored)):
+        return plan
+    name = f"{plan.sweep.name}-{plan.cells[0].key}"
+    return plan._replace(sweep=plan.sweep.model_copy(update={"name": name}))
+
+
+def other_file(runs: Path, plan: Plan, stored: StoredPlan) -> str:
+    """The file that a stored plan came from, if it is another than the plan's; '' for one that was edited or moved."""
+    other = runs / stored.file
+    if not stored.file or not other.exists() or (plan.file and plan.file.exists() and other.samefile(plan.file)):
+        return ""
+    return os.path.relpath(other.resolve())
+
+
+@contextlib.contextmanager
+def driven(runs: Path, name: str) -> Iterator[None]:
+    """Let `is_driven` see this process until the block ends or it dies; several may be in it at once."""
+    path = runs / "sweeps" / f"{name}.running.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_driven(runs: Path, name: str) -> bool:
+    """Whether a `lab sweep` that hands out the cells of a sweep is alive."""
+    try:
+        with (runs / "sweeps" / f"{name}.running.lock").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

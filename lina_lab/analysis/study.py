@@ -19,7 +19,7 @@ from lina_lab.analysis.tuning import trials_table
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import read_experiment, read_metrics
-from lina_lab.plans import StoredPlan, parse_plan, plan_path
+from lina_lab.plans import StoredPlan, parse_plan, plan_text
 
 LOSS = "val/loss"
 PLAN = "plan.json"
@@ -43,9 +43,10 @@ def study_of_ledger(runs: Path, plan: StoredPlan) -> Study:
     return Study(plan, table, curves_table(runs, table), trials, _gates(runs, table))
 
 
-def write_study(study: Study, runs: Path, out: Path) -> None:
+def write_study(study: Study, out: Path) -> None:
     """Write everything that `read_study` reads."""
-    write_atomic(out / PLAN, plan_path(runs, study.plan.name).read_text(encoding="utf-8"))
+    # Of the plan all but where its file lies: a report is for others.
+    write_atomic(out / PLAN, plan_text(study.plan._replace(file="")))
     write_table(study.table, out / "table.csv")
     write_table(study.table, out / "table.parquet")
     for name in ("curves.csv", "trials.csv", "gates.parquet"):
@@ -54,6 +55,30 @@ def write_study(study: Study, runs: Path, out: Path) -> None:
             write_table(part, out / name)
         else:
             (out / name).unlink(missing_ok=True)  # of an earlier report
+
+
+def make_way(out: Path, plan: StoredPlan) -> Path | None:
+    """Move a report aside that has cells which a plan has not: where it is then; None if there is no such report.
+
+    Raises:
+        LabError: if the folder cannot be moved, because the command runs in it.
+    """
+    path, here = out / PLAN, out.resolve()
+    if not path.exists():
+        return None
+    try:
+        old = parse_plan(path.read_text(encoding="utf-8"), path)
+        if {cell.key for cell in old.cells} <= {cell.key for cell in plan.cells}:
+            return None
+        name = f"{here.name}@{old.id}"
+    except (LabError, UnicodeDecodeError):
+        name = f"{here.name}@damaged"
+    if Path.cwd().is_relative_to(here):
+        raise LabError(f"{path}: is of another plan, {name}, whose report must not be lost: give --out another folder")
+    names = (name, *(f"{name}-{count}" for count in range(2, 1000)))
+    aside = next(name for name in names if not here.with_name(name).exists())
+    here.rename(here.with_name(aside))
+    return out.with_name(aside)
 
 
 def read_study(folder: Path) -> Study:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pandas as pd
 
 from lina_lab.analysis.notes import noted
+from lina_lab.analysis.progress import why_no_metric
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened
@@ -104,7 +105,7 @@ def main_metric(table: pd.DataFrame) -> str:
     """
     found = [column for column in table.columns if column.startswith("eval/fid/")]
     if not found:
-        raise LabError("no cell has a FID yet; lab status says how far the sweep is")
+        raise LabError(why_no_metric(table))
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]

@@ -73,7 +73,9 @@ def sweep(
 ) -> None:
     """Run every cell of a sweep without a result.
 
-    A cell is trained, sampled and evaluated. A sweep that was stopped continues.
+    A cell is trained, sampled and evaluated. A sweep that was stopped continues. With --set that changes cells, plan
+    and report have a name of their own, as gates-steps-600. An earlier plan of the same name is kept; lab status
+    names it.
     """
     from lina_lab.cli.planning import planned_sweep
     from lina_lab.config.sweep import engine_of
@@ -173,16 +175,20 @@ def retry(
 @app.command()
 def clean(
     names: Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Only cells of these sweeps.")] = None,
+    cell: Annotated[
+        list[str] | None, typer.Option(metavar="CELL", help="Remove this cell with its result; again for more.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     runs: Runs = RUNS,
 ) -> None:
-    """List what is not needed, ask, and remove it.
+    """List what is not needed and why, ask, and remove it.
 
-    That is: checkpoints of cells with a result, damaged files set aside, and cells that no sweep has. Results stay.
+    That is: checkpoints of cells with a result, damaged files set aside, and cells of no plan, of today or earlier,
+    that were never trained to their end. Results stay, and all that they need; only --cell removes one.
     """
     from lina_lab.cli.cleaning import clean_up
 
-    clean_up(runs, names or [], sure=yes)
+    clean_up(runs, names or [], cell or [], sure=yes)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lina_lab.config.load import override, read_yaml
 from lina_lab.config.settled import build_settled
 from lina_lab.config.sweep import Plan, load_sweep, parse_settings
+from lina_lab.plans import with_own_name
 from lina_lab.sweep.older import with_older_keys
 from lina_lab.sweep.run import single
 from lina_lab.training.contents import settler
@@ -26,7 +27,7 @@ def planned_sweep(file: Path, settings: list[str], runs: Path, *, dry_run: bool)
     """
     missing: list[str] = []
     plan = load_sweep(file, parse_settings(settings), settler(missing if dry_run else None))
-    return Planned(with_older_keys(runs, plan), missing)
+    return Planned(with_older_keys(runs, plan), list(dict.fromkeys(missing)))
 
 
 def planned_experiment(file: Path, settings: list[str], runs: Path, *, dry_run: bool) -> Planned:
@@ -38,4 +39,5 @@ def planned_experiment(file: Path, settings: list[str], runs: Path, *, dry_run: 
     missing: list[str] = []
     document = override(read_yaml(file), parse_settings(settings), "--set")
     experiment = build_settled(document, settler(missing if dry_run else None))
-    return Planned(with_older_keys(runs, single(experiment)), missing)
+    plan = with_older_keys(runs, single(experiment, file))
+    return Planned(with_own_name(runs, plan), missing)

@@ -25,7 +25,7 @@ def import_weights(
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
     from lina_lab.ledger import read_experiment
-    from lina_lab.plans import store_plan
+    from lina_lab.plans import store_plan, with_own_name
     from lina_lab.provenance import provenance
     from lina_lab.sweep.run import single
     from lina_lab.training.contents import settler
@@ -45,13 +45,12 @@ def import_weights(
     known, _ = settler()(known)  # weights are imported where their data are not, too
     folder = import_cell(runs, checkpoint, known)
     cell = read_experiment(folder)
-    # A cell of no sweep would be lab clean's to remove.
-    store_plan(runs, single(cell), provenance())
+    stored = store_plan(runs, with_own_name(runs, single(cell, experiment)), provenance())
     print(
         f"{folder.name}: {len(checkpoint.tensors)} tensors of {', '.join(p.name for p in checkpoint.files)} "
         f"as {experiment}\n\n"
         f"lab sample {folder.name}    images\n"
-        f"lab cell run {folder} --sweep {cell.name}    sample, evaluate, result"
+        f"lab cell run {folder} --sweep {stored.name}    sample, evaluate, result"
     )
 
 

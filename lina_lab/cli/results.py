@@ -1,46 +1,52 @@
 """Plans, states and results of a sweep as tables on the terminal."""
 
+import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from lina_lab import cost
-from lina_lab.analysis.notes import notes_of
+from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.cli.show import duration
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.sweep import Plan, left_out
+from lina_lab.config.sweep import Plan, cell_label, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import is_done, read_result, read_state
-from lina_lab.plans import StoredPlan
+from lina_lab.escape import shortened
+from lina_lab.ledger import ENDED, is_done, read_state
+from lina_lab.plans import StoredPlan, load_plan, plan_names
 from lina_lab.sweep.budget import gpu_hours, hours, to_do
 from lina_lab.sweep.tune import num_trials
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_TIMED_FLOPS = 1e18
 """Of a cell's training: on a processor that is months, and timing a few of its steps takes long by itself."""
 LEAST_GPU_HOURS = 0.1
 """Cells of seconds do not fill a GPU: FLOPs say nothing of their time."""
-SHOWN_METRICS = (
-    "eval/fid/",
-    "eval/fid_jackknife/",
-    "eval/kid/",
-    "eval/precision/",
-    "eval/recall/",
-    "val/loss",
-)
+GAP = 2
+"""Characters between columns."""
+RESULTS_WIDTH = 120
+"""Characters of the results where there is no terminal."""
+LEAST_LABEL = 12
+"""Characters of a cell's label, however narrow the terminal is."""
 
 
-def _console() -> Console:
-    """As wide as it needs to be where there is no terminal, so that nothing is cut."""
-    return Console(width=None if sys.stdout.isatty() else 200)
+def _console(width: int | None = None) -> Console:
+    """As wide as it needs to be where there is no terminal, so that nothing is cut. Names are text, never markup."""
+    width = width or (None if sys.stdout.isatty() else 200)
+    return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
 def text_table(*headings: str, numbers: int) -> Table:
     """A plain table whose last `numbers` columns are numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, GAP, 0, 0))
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="right" if index >= len(headings) - numbers else "left", no_wrap=True)
     return table
@@ -128,54 +134,84 @@ def print_status(plan: StoredPlan, runs: Path) -> None:
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     left = f"; about {duration(work / speed)} left" if speed else ""
     print(f"{plan.name}: {counts} of {len(states)} cells{left}")
+    _tell_others(plan, runs)
+
+
+def _tell_others(plan: StoredPlan, runs: Path) -> None:
+    """Name the other plans that have run under the sweep's name."""
+    others: list[StoredPlan] = []
+    for name in (plan.base, *reversed([n for n in plan_names(runs, plan.base) if "@" in n])):
+        with contextlib.suppress(LabError):
+            other = load_plan(runs, name)
+            if other.id != plan.id and other.id not in {told.id for told in others}:
+                others.append(other)
+    for other in others:
+        when = "its plan now" if other.name == plan.base else "an earlier plan"
+        print(f"{plan.base}: {when}, with {len(other.cells)} cells: lab status {other.name}, lab report {other.name}")
 
 
 def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> None:
-    """The metrics of every finished cell; `failed`: keys of the others and their reasons."""
-    results = {}
-    for cell in plan.cells:
-        try:
-            results[cell.key] = read_result(runs / cell.key)
-        except LabError:
-            continue
-    names = sorted({name for result in results.values() for name in result["metrics"]})
-    shown = [name for prefix in SHOWN_METRICS for name in names if name.startswith(prefix)]
-    headings = [name.removeprefix("eval/") for name in shown]
-    table = text_table("key", *plan.axes, "seed", "state", "parameters", *headings, numbers=len(shown) + 1)
-    for cell in plan.cells:
-        values = [str(value) for value in cell.values.values()]
-        result = results.get(cell.key)
-        if result is None:
-            state = "failed" if cell.key in failed else read_state(runs / cell.key)["state"]
-            table.add_row(cell.key, *values, str(cell.seed), state, "", *("" for _ in shown))
-            continue
-        numbers = [_number(result["metrics"].get(name)) for name in shown]
-        total = f"{result['parameters']['total']:,}"
-        table.add_row(cell.key, *values, str(cell.seed), result["state"], total, *numbers)
+    """What varies, the metric and its spread, of every cell; `failed`: keys of the failed ones and their reasons."""
+    from lina_lab.analysis.progress import all_alike
+    from lina_lab.analysis.table import results_table
+
+    found = results_table(runs, plan)
+    if found.empty:
+        print(f"{plan.name}: no cell is known yet: its tuning goes on")
+        return
+    # On a full disk the ledger cannot tell of a failure.
+    found.loc[found["key"].isin(list(failed)) & ~found["state"].isin(ENDED), "state"] = "failed"
+    width = shutil.get_terminal_size((RESULTS_WIDTH, 24)).columns
     print()
-    _console().print(table)
-    notes = notes_of(result.get("evaluation", {}) for result in results.values())
-    for line in (*_mixtures(plan, runs, names), *notes):
+    _console(width).print(results_for(plan, found, width))
+    if any(name.startswith("eval/fid_bootstrap_sd/") for name in found.columns):
+        print(f"SD: of resampled images, not of seeds. Every metric: lab table {plan.name}")
+    alike = all_alike(found)
+    if alike:
+        print(f"{plan.name}: {alike}")
+    for line in (*_mixtures(found), *notes({name: found[name].dropna() for name in NOTED if name in found})):
         print(line)
     for key, reason in failed.items():
         trace = runs / key / "error.txt"
         print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")
 
 
-def _mixtures(plan: StoredPlan, runs: Path, names: Sequence[str]) -> list[str]:
+def _mixtures(found: "pd.DataFrame") -> list[str]:
     """Why values that stand beside each other may not be compared, as a report would refuse them."""
-    if not (fids := [name for name in names if name.startswith("eval/fid/")]):
-        return []
-    from lina_lab.analysis.table import refuse_mixtures, results_table
+    from lina_lab.analysis.table import refuse_mixtures
 
-    table = results_table(runs, plan)
     try:
-        for fid in fids:
-            refuse_mixtures(table, fid)
+        for name in [name for name in found.columns if name.startswith("eval/fid/")]:
+            refuse_mixtures(found, name)
     except LabError as error:
         return [f"not comparable: {error}"]
     return []
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def results_for(plan: StoredPlan, found: "pd.DataFrame", width: int) -> Table:
+    """The results as a table no wider than `width`: what there is no room for is left out or shortened."""
+    axes = [axis for axis in plan.axes if len({str(cell.values[axis]) for cell in plan.cells}) > 1]
+    labels = [cell_label({axis: cell.values[axis] for axis in axes}) or plan.name for cell in plan.cells]
+    columns = [(name, found[name].astype(str).tolist()) for name in ("key", "seed", "state")]
+    for name in [name for name in found.columns if name.startswith("eval/fid/")]:
+        spread = name.replace("eval/fid/", "eval/fid_bootstrap_sd/")
+        columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
+        columns += [("SD", _numbers(found[spread], "{:.2g}"))] if spread in found else []
+    size = [("parameters", _numbers(found["parameters"], "{:,.0f}"))] if "parameters" in found else []
+    if _width([*columns, ("cell", labels), *size]) <= width:
+        columns[3:3] = size
+    room = max(LEAST_LABEL, width - _width(columns) - GAP)
+    columns.insert(1, ("cell", [shortened(label, room) for label in labels]))
+    table = text_table(*(heading for heading, _ in columns), numbers=len(columns) - 4)
+    for row in zip(*(texts for _, texts in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _width(columns: Sequence[tuple[str, Sequence[str]]]) -> int:
+    """Of columns side by side, with the gap after each."""
+    return sum(max(map(len, (heading, *texts))) + GAP for heading, texts in columns)
+
+
+def _numbers(column: "pd.Series[Any]", form: str) -> list[str]:
+    return [form.format(value) if value == value else "" for value in column]  # noqa: PLR0124, NaN is not itself

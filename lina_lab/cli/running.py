@@ -14,7 +14,7 @@ from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
-from lina_lab.plans import StoredPlan, load_plan
+from lina_lab.plans import StoredPlan, driven, load_plan, other_file, replaced
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
@@ -39,6 +39,7 @@ def launch(
     for cell in plan.cells:
         engine.group.check(cell.experiment)
     refuse_rootless(plan, runs)
+    tell_replaced(plan, runs)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:
@@ -50,6 +51,20 @@ def launch(
         inception_file()
     where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking, limits=limits)
+
+
+def tell_replaced(plan: Plan, runs: Path) -> None:
+    """Say which plan loses its name to this one, and what it is called from now on."""
+    old = replaced(runs, plan)
+    if old is None:
+        return
+    other = other_file(runs, plan, old)
+    print(
+        f"{old.name}: another plan of this name has run{other and f', that of {other}'}, with {len(old.cells)} cells. "
+        f"It is kept as {old.key}: lab status {old.key}, lab report {old.key}"
+    )
+    if other:
+        print(f"{old.name}: to keep the two apart, give one of the files another name:, or this one --set name=...")
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
@@ -151,9 +166,11 @@ def run_plan(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
+        latest: StoredPlan
 
         def planned(stored: StoredPlan) -> None:
-            nonlocal shipper
+            nonlocal shipper, latest
+            latest = stored
             if shipper is not None:
                 shipper.plan = stored
             elif tracking:
@@ -162,7 +179,8 @@ def run_plan(
                 shipper = stack.enter_context(Shipper(runs, stored))
 
         try:
-            with show_progress() as show:
+            # Given up before the last shipment, so that MLflow sees whether this ended or was stopped.
+            with driven(runs, name), show_progress() as show:
                 ended = run_sweep(runs, plan, where, show, retries, planned, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
@@ -173,7 +191,7 @@ def run_plan(
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
-    print_results(load_plan(runs, name), runs, failed)
+    print_results(latest, runs, failed)
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")

@@ -34,7 +34,7 @@ def report(
     from lina_lab.plans import load_plan
 
     plan = load_plan(runs, name)
-    page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"))
+    page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"), print)
     print(f"wrote {page}")
     if pdf:
         from lina_lab.cli.printing import print_page

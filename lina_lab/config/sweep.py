@@ -21,6 +21,7 @@ from lina_lab.config.load import (
     read_yaml,
     validate,
 )
+from lina_lab.config.naming import set_name
 from lina_lab.config.settled import Settle, as_written, build_settled
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
@@ -91,6 +92,10 @@ class Plan(NamedTuple):
     cells: list[Cell]
     omitted: list[Omission]
     trials: list[Cell] = []
+    file: Path | None = None
+    """The YAML file that it came from."""
+    id: str = ""
+    """Of what was asked for, once it has grown by trials; see plans.py."""
 
 
 def left_out(omitted: Iterable[Omission]) -> list[str]:
@@ -138,7 +143,7 @@ def load_sweep(path: Path, settings: Mapping[str, Any] | None = None, settle: Se
     """The plan of a sweep file, after `--set` changes.
 
     A setting of `seeds` or `name` changes the sweep, a setting of an axis the values that it takes, any other the base
-    experiment. A changed sweep keeps its name, so its report is of what ran last.
+    experiment. Settings that change cells stand in the sweep's name, so that its plan and report are its own.
 
     Raises:
         LabError: with every problem of the sweep and of every cell, each with its line.
@@ -157,7 +162,23 @@ def load_sweep(path: Path, settings: Mapping[str, Any] | None = None, settle: Se
     sweep = validate(Sweep, document)
     base = read_yaml(path.parent / sweep.experiment)
     base = override(base, sweep.set, {k: document.places.get(("set", *k.split(".")), str(path)) for k in sweep.set})
-    return expand(sweep, override(base, base_settings, "--set"), document, path, settle)
+    plan = expand(sweep, override(base, base_settings, "--set"), document, path, settle)._replace(file=path)
+    named = {key: value for key, value in (settings or {}).items() if not key.startswith(SAME_CELLS)}
+    if not named or "name" in named or _keys(path, settle) == [cell.key for cell in plan.cells]:
+        return plan
+    return plan._replace(sweep=sweep.model_copy(update={"name": set_name(sweep.name, axis_names(named), named)}))
+
+
+SAME_CELLS = ("logging.", "execution.")
+"""Settings that change no cell's key begin so."""
+
+
+def _keys(path: Path, settle: Settle) -> list[str]:
+    """Of the cells of a sweep as its file says; none if that cannot be run without settings."""
+    try:
+        return [cell.key for cell in load_sweep(path, settle=settle).cells]
+    except LabError:
+        return []
 
 
 def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:

@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
+from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.scaling import design_fits, readable_fits
-from lina_lab.analysis.study import Study, study_of_ledger, write_study
+from lina_lab.analysis.study import Study, make_way, study_of_ledger, write_study
 from lina_lab.analysis.table import (
     SIZE_AXIS,
     design_axes,
@@ -43,11 +44,16 @@ FORMATS = ("png", "pdf", "svg")
 
 
 def write_report(
-    runs: Path, plan: StoredPlan, out: Path, progress: Callable[[float], None] = lambda share: None
+    runs: Path,
+    plan: StoredPlan,
+    out: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
-    `progress` is told the share of the comparisons that are made: they take the time.
+    `progress` is told the share of the comparisons that are made: they take the time. `tell` gets a line for what the
+    user must know: that cells are missing, or that the report of another plan was moved aside.
 
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
@@ -55,28 +61,35 @@ def write_report(
     study = study_of_ledger(runs, plan)
     table, metric = study.table, main_metric(study.table)
     refuse_mixtures(table, metric)
+    note = unfinished(table, plan)
+    if note:
+        tell(note)
     found, missing = findings(table, plan, metric, progress)
-    write_study(study, runs, out)
+    aside = make_way(out, plan)
+    if aside is not None:
+        tell(f"moved to {aside}: the report of another plan, which was in {out}")
+    write_study(study, out)
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
-    shown = _write_tables(study, found, effects, metric, out)
+    shown = _write_tables(study, found, effects, metric, out, note)
     figures = _study_figures(study, found, effects, gates) | {"samples": samples_figure(runs, table, plan)}
     for name, figure in figures.items():
         if figure is not None:
             save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
+        unfinished=note,
         verdict=list(words.verdict_sentences(found, effects)),
         missing=missing,
         bars=bars(table).replace("\n", " "),
         seen=list(words.what_is_seen(table, plan, metric)),
-        unknown=list(words.what_is_not_known(table, plan)),
+        unknown=list(words.what_is_not_known(table[has_result(table)], plan)),
         images={name: _embedded(out / f"{name}.png") for name, figure in figures.items() if figure is not None},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(part) for name, part in shown.items()},
         trouble=list(words.trouble(table, plan)),
         measured=words.measured(table),
-        provenance=words.provenance(runs, table, plan),
+        provenance=words.provenance(runs, table[has_result(table)]),
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
@@ -101,9 +114,9 @@ def _study_figures(
 
 
 def _write_tables(
-    study: Study, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path
+    study: Study, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path, note: str
 ) -> dict[str, pd.DataFrame]:
-    """Write each table for people as Markdown and LaTeX, and its numbers as CSV: the tables for people."""
+    """Write each table for people as Markdown and LaTeX, under a note, and its numbers as CSV: those for people."""
     plan, table = study.plan, study.table
     fits = design_fits(table, plan, metric)
     numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(found)}
@@ -114,8 +127,8 @@ def _write_tables(
         if len(part):
             write_table(part, out / f"{name}.csv")
     for name, part in shown.items():
-        write_atomic(out / f"{name}.md", to_markdown(part))
-        write_atomic(out / f"{name}.tex", to_latex(part))
+        write_atomic(out / f"{name}.md", (note and f"**{note}**\n\n") + to_markdown(part))
+        write_atomic(out / f"{name}.tex", (note and f"% {note}\n") + to_latex(part))
     return shown
 
 

@@ -86,7 +86,8 @@ def _label(axes: Axes, title: str) -> None:
 
 def bars(table: pd.DataFrame) -> str:
     """What the error bars of the scaling figure are."""
-    if len(set(table["seed"])) > 1:
+    measured = table.dropna(subset=[column for column in table.columns if column.startswith("eval/fid/")], how="all")
+    if len(set(measured["seed"])) > 1:
         return "bars: 95 % t interval over training seeds"
     if any(column.startswith("eval/fid_bootstrap_sd/") for column in table.columns):
         return "bars: ±1 SD of resampled images; one seed,\nso the spread over training seeds is not in them"

@@ -139,7 +139,8 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def provenance(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> dict[str, str]:
+def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
+    """Where the results come from: of the cells of a table that have one."""
     results = []
     for key in table["key"]:
         try:
@@ -159,7 +160,7 @@ def provenance(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> dict[str, s
         "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
         "Python": every(f["python"] for f in facts),
         "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
-        "seeds": every(sorted({cell.seed for cell in plan.cells})),
+        "seeds": every(sorted({result["seed"] for result in results})),
         "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
         "started": min(f["started"] for f in facts),
     }

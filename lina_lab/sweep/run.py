@@ -10,7 +10,7 @@ from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
 from lina_lab.config.tune import Tune
 from lina_lab.ledger import create_cell, is_done, read_experiment
-from lina_lab.plans import PlannedCell, StoredPlan, load_plan, store_plan
+from lina_lab.plans import PlannedCell, StoredPlan, plan_id, store_plan
 from lina_lab.provenance import provenance
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.local import Engine, Finished, Slot
@@ -18,12 +18,12 @@ from lina_lab.sweep.progress import Progress, Snapshot, Work
 from lina_lab.sweep.tune import Todo, Tuning
 
 
-def single(experiment: Experiment) -> Plan:
-    """An experiment as a sweep of one cell."""
+def single(experiment: Experiment, file: Path | None = None) -> Plan:
+    """An experiment, and the file that it came from, as a sweep of one cell."""
     sweep = Sweep.model_construct(
         name=experiment.name, question="", experiment="", set={}, axes={}, seeds=[experiment.seed], exclude=[]
     )
-    return Plan(sweep, {}, [Cell(cell_key(experiment), {}, experiment.seed, experiment)], [])
+    return Plan(sweep, {}, [Cell(cell_key(experiment), {}, experiment.seed, experiment)], [], file=file)
 
 
 def planned_again(runs: Path, stored: StoredPlan) -> Plan:
@@ -36,7 +36,8 @@ def planned_again(runs: Path, stored: StoredPlan) -> Plan:
     sweep = Sweep.model_construct(
         name=stored.name, question=stored.question, experiment="", axes={}, seeds=[], tune=tune
     )
-    return Plan(sweep, stored.axes, cells(stored.cells), stored.omitted, cells(stored.trials))
+    file = runs / stored.file if stored.file else None
+    return Plan(sweep, stored.axes, cells(stored.cells), stored.omitted, cells(stored.trials), file, stored.id)
 
 
 def run_sweep(
@@ -63,8 +64,7 @@ def run_sweep(
         busy = {*engine.queue, *engine.running.values(), *engine.elsewhere}
         engine.queue.extend(folder for folder in new if folder not in busy)
         progress.plan = steering.plan
-        store_plan(runs, steering.plan, record)
-        planned(load_plan(runs, plan.sweep.name))
+        planned(steering.stored)
 
     def now() -> Snapshot:
         return progress.snapshot(Work(list(engine.running.values()), engine.elsewhere, engine.queue))
@@ -74,7 +74,6 @@ def run_sweep(
             grow()
         show(now(), new)
 
-    record = provenance()
     grow()
     show(now(), [])
     try:
@@ -88,21 +87,27 @@ class Steering:
     """What there is to run, by and by: without tuning, all cells at once."""
 
     def __init__(self, runs: Path, plan: Plan, retries: int) -> None:
-        self.runs, self.plan = runs, plan
+        self.runs, self.plan, self.record = runs, plan._replace(id=plan_id(plan)), provenance()
+        self.stored: StoredPlan
         tune = plan.sweep.tune
         # A plan that has trials comes from the ledger: what they chose stands in it.
-        self.tuning = Tuning(runs, plan, tune, retries) if tune and not plan.trials else None
+        self.tuning = Tuning(runs, self.plan, tune, retries) if tune and not plan.trials else None
         self.handed_out: set[str] = set()
         """Keys of the study's own cells."""
         self.open = self.tuning is not None
         """Whether there are trials still to come."""
 
     def advance(self) -> tuple[list[Path], dict[Path, int]]:
-        """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause."""
+        """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause.
+
+        The plan is stored, as far as it is known by now.
+        """
         todo: list[Todo] = []
         if self.tuning is not None:
             self.plan, todo = self.tuning.advance()
             self.open = bool(todo)
+        # Before there are folders: a cell that is there belongs to a plan, whoever asks at whatever moment.
+        self.stored = store_plan(self.runs, self.plan, self.record)
         cells = (*self.plan.cells, *self.plan.trials)
         folders = {cell.key: create_cell(self.runs, cell.experiment, cell.key) for cell in cells}
         new = [c for c in self.plan.cells if c.key not in self.handed_out and not is_done(folders[c.key])]

@@ -20,8 +20,7 @@ from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger import is_done, read_state
-from lina_lab.plans import load_plan, store_plan
-from lina_lab.provenance import provenance
+from lina_lab.plans import load_plan
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.run import Steering
 from lina_lab.training.attempt import STARTING
@@ -43,7 +42,6 @@ def submit(
     name = plan.sweep.name
     steering = Steering(runs, plan, retries)
     folders, until = steering.advance()
-    store_plan(runs, steering.plan, provenance())
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]

@@ -15,11 +15,14 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lina_lab.config.experiment import digest
 from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.ledger import Metric
-from lina_lab.plans import PlannedCell, StoredPlan
+from lina_lab.plans import PlannedCell, StoredPlan, plan_text
 from lina_lab.tracking import charts
+from lina_lab.tracking.driver import ENDED, driver_tags, sweep_state
+from lina_lab.tracking.driver import STATUS as SWEEP_STATUS
 from lina_lab.tracking.facts import Facts, digest_files, digest_rows, read_facts, sheets, stamp
 from lina_lab.tracking.store import connect, ensure_experiment
 
@@ -37,7 +40,6 @@ STATUS = {
     "pruned": "FINISHED",
     "failed": "FAILED",
 }
-ENDED = {"done", "diverged", "pruned", "failed"}
 
 
 class Synced(NamedTuple):
@@ -97,6 +99,8 @@ class View:
                 self.found[key] = run
         self.stamps: dict[str, Any] = {}
         self.states: dict[str, str] = {}
+        self.ended: dict[str, int] = {}
+        """When each cell last gave a sign, in milliseconds."""
         self.last_sheet = 0
 
     def update(self, plan: StoredPlan | None = None) -> Synced:
@@ -206,8 +210,9 @@ class View:
                 self.client.log_artifact(run.id, str(path))
                 self._count(files=1)
         self._send_tags(run, facts.tags)
-        ended = facts.rows[-1].time if facts.rows else folder.stat().st_mtime
-        self._send_status(run, STATUS[facts.state], _milliseconds(ended))
+        ended = _milliseconds(facts.rows[-1].time if facts.rows else folder.stat().st_mtime)
+        self.ended[folder.name] = ended
+        self._send_status(run, STATUS[facts.state], ended)
         self._advance(run, run.cursor._replace(files=files))
 
     def _send_tags(self, run: Run, tags: Mapping[str, str]) -> None:
@@ -221,7 +226,7 @@ class View:
     def _send_status(self, run: Run, status: str, ended: int | None) -> None:
         if status == run.status:
             return
-        if status in {"FINISHED", "FAILED"}:
+        if status in {"FINISHED", "FAILED", "KILLED"}:
             self.client.set_terminated(run.id, status=status, end_time=ended)
         else:
             self.client.update_run(run.id, status=status)
@@ -241,25 +246,18 @@ class View:
 
     def _update_driver(self) -> None:
         """One run for the sweep itself: its question, its plan, and how many cells are where."""
-        plan, states = self.plan, [self.states.get(c.key, "waiting") for c in self.plan.everything]
-        counts = {state: states.count(state) for state in STATUS if state in states}
-        tags = {
-            "lab.sweep": plan.name,
-            "lab.role": "driver",
-            "lab.commit": plan.provenance.get("commit", "unknown"),
-            "question": plan.question,
-            "mlflow.note.content": f"{plan.question}\n\n" + "".join(f"- {n} {s}\n" for s, n in counts.items()),
-        }
+        state = sweep_state(self.runs, self.plan, self.states)
+        tags = driver_tags(self.plan, state, self.states)
         run = self.found.get("driver")
         if run is None:
-            run = self.found["driver"] = self._create(tags, f"sweep {plan.name}", None)
-        path = self.runs / "sweeps" / f"{plan.name}.json"
-        files = digest_files([path]) if path.exists() else ""
-        if files not in {"", run.cursor.files}:
-            self.client.log_artifact(run.id, str(path))
+            run = self.found["driver"] = self._create(tags, f"sweep {self.plan.name}", None)
+        text = plan_text(self.plan)
+        files = digest(text)[:16]
+        if files != run.cursor.files:
+            self.client.log_text(run.id, text, f"{self.plan.name}.json")
             self._count(files=1)
         self._send_tags(run, tags)
-        self._send_status(run, _driver_status(counts), None)
+        self._send_status(run, SWEEP_STATUS[state], max(self.ended.values(), default=None))
         self._advance(run, run.cursor._replace(files=files))
 
     def _update_charts(self) -> None:
@@ -296,12 +294,6 @@ def _sheet_steps(client: Any, run: str) -> set[int]:
     names = [file.path for file in client.list_artifacts(run, "images")]
     found = (re.search(r"\Wstep\W(\d+)\W.*compressed", name) for name in names)
     return {int(match.group(1)) for match in found if match}
-
-
-def _driver_status(states: Mapping[str, int]) -> str:
-    if not states.keys() <= ENDED:
-        return "RUNNING"
-    return "FAILED" if "failed" in states else "FINISHED"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,15 +1,18 @@
 """A study comes back from its report as it was in the ledger, and says the same."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
 from lina_lab.analysis.scaling import design_fits
-from lina_lab.analysis.study import read_study, study_of_ledger, write_study
+from lina_lab.analysis.study import make_way, read_study, study_of_ledger, write_study
 from lina_lab.analysis.verdict import UNDETERMINED
 from lina_lab.analysis.verdicts import findings, sentences, verdicts_table
 from lina_lab.errors import LabError
-from tests.conftest import AXES
+from lina_lab.plans import store_plan
+from tests.conftest import AXES, PROVENANCE
 
 FID = "eval/fid/digits-cnn"
 FOUR = AXES | {"model.size": ["nano", "micro", "tiny", "small"]}
@@ -31,7 +34,7 @@ def test_a_report_holds_the_whole_study(study, tmp_path):
     weights = {"decoder.0.attention.gates.key": pd.Series(range(40), dtype="float32").to_numpy().reshape(2, 20)}
     save_file(weights, gated / "ema.safetensors")
     before = study_of_ledger(made.runs, made.stored)
-    write_study(before, made.runs, tmp_path / "out")
+    write_study(before, tmp_path / "out")
     after = read_study(tmp_path / "out")
     assert after.plan == before.plan
     for name in ("table", "curves", "gates"):
@@ -45,6 +48,47 @@ def test_a_report_holds_the_whole_study(study, tmp_path):
 def test_a_folder_that_is_no_report_is_named_with_what_makes_one(tmp_path):
     with pytest.raises(LabError, match=r"is no report: it has no plan.json; lab report SWEEP writes one"):
         read_study(tmp_path)
+
+
+def test_a_report_of_other_cells_is_moved_aside_whole_and_one_that_has_grown_is_not(study, tmp_path):
+    made = study()
+    out = tmp_path / "reports" / "fake"
+    whole = study_of_ledger(made.runs, made.stored)
+    few = study_of_ledger(made.runs, store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:3]), PROVENANCE))
+    assert make_way(out, few.plan) is None
+    write_study(few, out)
+    assert make_way(out, few.plan) is None
+    assert make_way(out, whole.plan) is None
+    for count, ending in enumerate(("", "-2", "-3")):
+        write_study(whole, out)
+        (out / "notebook.ipynb").write_text(str(count))
+        aside = make_way(out, few.plan)
+        assert aside == out.with_name(f"fake@{made.stored.id}{ending}")
+        assert (aside / "notebook.ipynb").read_text() == str(count)
+        assert read_study(aside).plan == made.stored
+        assert not out.exists()
+
+
+def test_a_damaged_plan_of_a_report_is_moved_aside_and_a_report_that_one_stands_in_is_refused(
+    study, tmp_path, monkeypatch
+):
+    made = study()
+    out = tmp_path / "out"
+    write_study(study_of_ledger(made.runs, made.stored), out)
+    few = made.stored._replace(cells=made.stored.cells[:3])
+    monkeypatch.chdir(out)
+    with pytest.raises(LabError, match=r"plan.json: is of another plan, out@.*give --out another folder"):
+        make_way(Path(), few)
+    monkeypatch.chdir(tmp_path)
+    (out / "plan.json").write_text("{")
+    assert make_way(Path("out"), few) == Path("out@damaged")
+
+
+def test_a_report_does_not_say_where_the_sweeps_file_lies(study, tmp_path):
+    made = study()
+    plan = made.stored._replace(file="../secret/gates.yaml")
+    write_study(study_of_ledger(made.runs, plan), tmp_path / "out")
+    assert "secret" not in (tmp_path / "out" / "plan.json").read_text()
 
 
 def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(study):

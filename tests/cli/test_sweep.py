@@ -82,6 +82,25 @@ def test_status_and_report_read_the_ledger(study):
     assert {"index.html", "table.csv", "scaling.png", "samples.png"} <= {p.name for p in report.iterdir()}
 
 
+def test_a_value_that_is_dropped_costs_no_result_and_no_plan(study):
+    folder, _ = study
+    results = sorted(folder.glob("runs/*/result.json"))
+    try:
+        (folder / "little.yaml").write_text(SWEEP.replace("[division, softmax]", "[division]"))
+        said = lab(folder, "sweep", "little.yaml", "--no-tracking").stdout
+        old = re.search(r"another plan of this name has run, with 2 cells. It is kept as (little@[0-9a-f]{8}):", said)[
+            1
+        ]
+        lab(folder, "clean", "--yes")
+        assert sorted(folder.glob("runs/*/result.json")) == results
+        status = lab(folder, "status", "little").stdout
+        assert f"little: an earlier plan, with 2 cells: lab status {old}, lab report {old}" in status
+        assert "2 done of 2 cells" in lab(folder, "status", old).stdout
+    finally:
+        (folder / "little.yaml").write_text(SWEEP)
+        lab(folder, "sweep", "little.yaml", "--no-tracking")
+
+
 def test_a_cell_can_be_sampled_and_measured_again(study):
     folder, _ = study
     key = next(folder.glob("runs/*/result.json")).parent.name

@@ -1,8 +1,11 @@
 """A sweep and its plan: every point of the grid is a cell once, or is left out with a reason."""
 
+import re
+
 import pytest
 
 from lina_lab.config.load import ConfigError
+from lina_lab.config.naming import set_name
 from lina_lab.config.sweep import axis_names, cell_label, left_out, load_sweep, parse_settings
 from lina_lab.errors import LabError
 
@@ -136,6 +139,41 @@ def test_a_setting_wins_over_the_sweeps_own_changes(sweep):
     path = sweep(SWEEP + "set: {training.steps: 8}\n")
     assert {c.experiment.training.steps for c in load_sweep(path).cells} == {8}
     assert {c.experiment.training.steps for c in load_sweep(path, {"training.steps": 9}).cells} == {9}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["training.steps=600"], "s-steps-600"),
+        (["training.steps=600", "training.batch_size=8"], "s-batch_size-8-steps-600"),
+        (["training.batch_size=8", "training.steps=600"], "s-batch_size-8-steps-600"),
+        (["training.learning_rate=2e-3"], "s-learning_rate-0.002"),
+        (["seeds=[7, 8]"], "s-seeds-7-8"),
+        (["model.attention.kv_gate=key"], "s-kv_gate-key"),
+        (["training.steps=600", "logging.every=5"], "s-steps-600"),
+        (["logging.every=5", "execution.accumulate=2"], "s"),
+        (["training.steps=10"], "s"),  # as it is
+        (["sampling.flow_steps=25"], "s"),  # as it is by default
+        (["seeds=[0, 1]"], "s"),
+        (["training.steps=600", "name=mine"], "mine"),
+    ],
+)
+def test_settings_that_change_cells_and_no_others_give_the_sweep_a_name_of_its_own(sweep, words, name):
+    plan = load_sweep(sweep(), parse_settings(words))
+    assert (plan.sweep.name, plan.file) == (name, sweep())
+
+
+def test_a_sweep_that_cannot_run_without_a_setting_has_it_in_its_name(sweep):
+    path = sweep(SWEEP + "set: {training.batch_size: 0}\n")
+    assert load_sweep(path, {"training.batch_size": 4}).sweep.name == "s-batch_size-4"
+
+
+@pytest.mark.parametrize("value", ["a/b c", "../x", "$(rm)", "ü" * 300, {"cell": "0123456789ab"}, "x" * 300])
+def test_a_name_of_settings_is_a_safe_file_name_and_tells_values_apart(value):
+    name = set_name("s", {"path": "data.path"}, {"data.path": value})
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,119}", name)
+    assert name != set_name("s", {"path": "data.path"}, {"data.path": f"{value} "})
+    assert name == set_name("s", {"path": "data.path"}, {"data.path": value})
 
 
 @pytest.mark.parametrize("word", ["training.steps", "=3", ""])

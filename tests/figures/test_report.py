@@ -11,7 +11,8 @@ from lina_lab.cli.results import print_results
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from lina_lab.ledger import read_result, write_result
-from tests.conftest import AXES
+from lina_lab.plans import store_plan
+from tests.conftest import AXES, PROVENANCE
 
 
 def text_of(path):
@@ -99,6 +100,69 @@ def test_an_unfinished_sweep_says_so(study, tmp_path):
     assert "failed: division conv_kernel=0 nano, seed 0 (no memory)" in page
     assert "1 of 8 cells are waiting or running: this is no report of the whole study" in page
     assert "diverged: division conv_kernel=5 nano, seed 0, at step 17" in page
+
+
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are drawn, and not written, which takes the time."""
+    monkeypatch.setattr("lina_lab.figures.report.save", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_results(study, tmp_path):
+    made = study(seeds=[0, 1])
+    for index, cell in enumerate(made.plan.cells):
+        if cell.seed == 1:
+            made.unfinish(index, "waiting")
+    said = []
+    out = tmp_path / "out"
+    page = write_report(made.runs, made.stored, out, tell=said.append)
+    note = "Unfinished: 8 of 16 cells have results; 8 waiting."
+    assert said == [note]
+    text = text_of(page)
+    assert text.index(note) < text.index("Which is better?") < text.index("Verdict")
+    for name in ("table", "ablation"):
+        assert (out / f"{name}.md").read_text().startswith(f"**{note}**\n\n| ")
+        assert (out / f"{name}.tex").read_text().startswith(f"% {note}\n\\begin{{tabular}}")
+    assert re.search(r"seeds 0 time .* minutes of one core for 8 cells", text)
+    assert "the spread over training seeds was not measured. No verdict is given." in text
+    assert "95 % t interval over training seeds" not in text
+
+
+TWO = AXES | {"model.attention.conv_kernel": [0], "model.size": ["nano"]}
+"""Two cells: the fewest that make a report."""
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_a_finished_report_has_no_note(study, tmp_path):
+    made = study(axes=TWO)
+    said = []
+    page = write_report(made.runs, made.stored, tmp_path / "out", tell=said.append)
+    assert said == []
+    assert "nfinished" not in text_of(page)
+    assert (tmp_path / "out" / "table.md").read_text().startswith("| ")
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_a_report_of_another_plan_is_kept_and_the_user_is_told(study, tmp_path):
+    made = study(axes=TWO)
+    out, said = tmp_path / "out", []
+    write_report(made.runs, made.stored, out)
+    few = store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:1]), PROVENANCE)
+    write_report(made.runs, few, out, tell=said.append)
+    aside = tmp_path / f"out@{made.stored.id}"
+    assert said == [f"moved to {aside}: the report of another plan, which was in {out}"]
+    assert len(read_table(aside / "table.csv")) == 2
+    assert len(read_table(out / "table.csv")) == 1
+
+
+def test_a_sweep_of_diverged_cells_is_reported_as_that(study, tmp_path):
+    made = study()
+    for index in range(8):
+        made.change(index, state="diverged", diverged_at=10 + index, metrics={})
+    with pytest.raises(LabError, match="all 8 cells diverged, at steps 10 to 17"):
+        write_report(made.runs, made.stored, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
