@@ -6,7 +6,7 @@ from typing import Any
 
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.data import DataShape
-from lina_lab.config.engine import Group
+from lina_lab.config.engine import Group, WorkerCount
 from lina_lab.config.experiment import digest
 from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError
@@ -62,7 +62,7 @@ def sample_cell(
 
 
 def run_cells(
-    folders: list[Path], sweep: str | None, workers: int, per_gpu: int, retries: int, until: int, group: Group
+    folders: list[Path], sweep: str | None, workers: WorkerCount, per_gpu: int, retries: int, until: int, group: Group
 ) -> int:
     """Run cells on this machine, as a job of a cluster does: the exit code."""
     import signal
@@ -84,7 +84,7 @@ def run_cells(
         failed.extend(finished for finished in new if finished.state == "failed")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where = slots(workers or len(folders), per_gpu, visible_gpus(), group.devices)
+    where = slots(len(folders) if workers == "auto" else workers, per_gpu, visible_gpus(), group.devices)
     with contextlib.ExitStack() as stack:
         if sweep is not None:
             from lina_lab.tracking.shipper import Shipper

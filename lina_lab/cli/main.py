@@ -20,6 +20,8 @@ from lina_lab.cli.options import (
     Devices,
     DryRun,
     EngineName,
+    Guidance,
+    MaxCells,
     OptionalDevices,
     OptionalNodes,
     OptionalPerGpu,
@@ -33,6 +35,7 @@ from lina_lab.cli.options import (
     Tflops,
     Timing,
     Workers,
+    out_file,
 )
 from lina_lab.cli.profiling import profile
 from lina_lab.cli.published import export, import_weights
@@ -63,6 +66,7 @@ def sweep(
     dry_run: DryRun = False,
     timing: Timing = True,
     tflops: Tflops = GPU_TFLOPS,
+    max_cells: MaxCells = None,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -70,9 +74,11 @@ def sweep(
 
     A cell is trained, sampled and evaluated. A sweep that was stopped continues.
     """
+    from lina_lab.cli.running import tell_many
+    from lina_lab.config.grid import MAX_CELLS
     from lina_lab.config.sweep import engine_of, load_sweep, parse_settings
 
-    plan = load_sweep(file, parse_settings(settings))
+    plan = load_sweep(file, parse_settings(settings), max_cells or MAX_CELLS, tell_many)
     chosen = engine_of(
         plan.sweep,
         name=engine,
@@ -180,11 +186,14 @@ def clean(
 @app.command()
 def sample(
     cell: CellName,
-    out: Annotated[Path | None, typer.Option(help="PNG to write; an .npz with the images is put beside it.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=out_file(".png"), help="PNG to write; an .npz with the images is put beside it."),
+    ] = None,
     labels: Annotated[str, typer.Option(help="Classes, e.g. 0,3,7; by default all.")] = "",
     prompt: Annotated[list[str], typer.Option(help="A prompt, again for more, of a cell that follows them.")] = [],  # noqa: B006
     each: Annotated[int, typer.Option(min=1, help="Images of each class or prompt.")] = 8,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
+    guidance: Guidance = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Autoregressive steps; by default the cell's.")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps; by default the cell's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -222,7 +231,7 @@ app.add_typer(geneval_app, name="geneval")
 def cell_run(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of cells.")],
     sweep: Annotated[str | None, typer.Option(help="Show the cells in this sweep's MLflow experiment.")] = None,
-    workers: Workers = 0,
+    workers: Workers = "auto",
     per_gpu: PerGpu = 1,
     retries: Retries = RETRIES,
     until: Annotated[int, typer.Option(min=0, help="Pause after this step; 0 for the end.")] = 0,

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ from lina_lab.sweep.tune import num_trials
 if TYPE_CHECKING:
     from lina_lab.tracking.shipper import Shipper
 
+MANY_CELLS = 5_000
+"""That are planned in about a second."""
+
 
 def launch(
     plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, caching: Sequence[str] = ()
@@ -37,6 +41,12 @@ def launch(
     refuse_uncached(plan, caching)
     where = engine_slots(engine)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
+
+
+def tell_many(count: int) -> None:
+    """How many cells there are, before they are planned, where that takes its time."""
+    if count > MANY_CELLS:
+        print(f"planning {count:,} cells", file=sys.stderr, flush=True)
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
