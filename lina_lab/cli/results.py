@@ -16,6 +16,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_result, read_state
 from lina_lab.plans import StoredPlan
 from lina_lab.sweep.budget import gpu_hours, hours, to_do
+from lina_lab.sweep.ready import check_data
 from lina_lab.sweep.tune import num_trials
 
 MOST_TIMED_FLOPS = 1e18
@@ -53,6 +54,7 @@ def print_table(table: Table) -> None:
 def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: float) -> None:
     """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
     todo = to_do(runs, plan)
+    unchecked = check_data(todo)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
@@ -71,7 +73,7 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: floa
             "done" if done else "",
         )
     _console().print(table)
-    for line in left_out(plan.omitted):
+    for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked)]:
         print(line)
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""

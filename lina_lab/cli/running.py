@@ -18,6 +18,7 @@ from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, load_plan
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
+from lina_lab.sweep.ready import check_data, check_memory
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.tune import num_trials
 
@@ -34,12 +35,17 @@ def launch(
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
+    todo = to_do(runs, plan)
+    missing = check_data(todo)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
     refuse_uncached(plan, caching)
+    if missing:
+        raise LabError("\n".join(missing))
     where = engine_slots(engine)
+    check_memory(todo, gpus=bool(where[0]), group=engine.group)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
 
 

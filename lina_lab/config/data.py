@@ -72,6 +72,18 @@ SOURCES = {
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
     "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
 }
+
+
+class Sizes(NamedTuple):
+    """Images of the splits that generated ones are compared with, and those that are trained on (None: no end)."""
+
+    train: int
+    heldout: int
+    trained_on: int | None
+
+
+SIZES = {"digits": Sizes(1297, 500, 1297), "emoji": Sizes(1624, 287, 1624), "shapes": Sizes(2016, 2016, None)}
+"""Of the sets that come with the package."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 

@@ -120,6 +120,8 @@ EXTRACTORS = {
     "shapes-cnn-64": Reads("shapes", channels=3, side=64),
 }
 """The embedded ones; inception reads images of any shape."""
+FEATURES = {"digits-cnn": 32, **dict.fromkeys(list(EXTRACTORS)[1:], 64), "inception": 2048}
+"""How many features each extractor has."""
 
 
 class EvaluationConfig(Config):

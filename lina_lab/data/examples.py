@@ -10,6 +10,8 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
+from lina_lab.config.data import Sizes
+
 
 class Examples(NamedTuple):
     """Images (n, C, h, w), labels (n,) int64 and, where the set has them, n captions.
@@ -56,6 +58,12 @@ class Dataset(NamedTuple):
     name: str = ""
     """What its classes are classes of."""
     latents: Latents | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        endless = None if self.draw is not None else len(self.train.labels)
+        trained_on = endless if self.latents is None else self.latents.num_train
+        return Sizes(len(self.train.labels), len(self.heldout.labels), trained_on)
 
 
 def from_uint8(pixels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import check_enough
+from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
@@ -47,7 +47,8 @@ def run_cell(
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
-    check_enough(dataset, extractor, experiment.evaluation)
+    check_enough(experiment.data, experiment.evaluation, dataset.sizes)
+    check_batch(experiment, dataset.sizes)
     reference = load_reference(experiment.evaluation, extractor)
     check_same_data(folder, dataset)
     steps = experiment.training.steps
