@@ -92,7 +92,7 @@ def sweep(
         from lina_lab.cli.results import print_plan
         from lina_lab.cli.running import engine_slots
 
-        print_plan(plan, runs, len(engine_slots(chosen)), timing=timing, tflops=tflops)
+        print_plan(plan, runs, engine_slots(chosen), timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -123,7 +123,7 @@ def train(
     if dry_run:
         from lina_lab.cli.results import print_plan
 
-        print_plan(plan, runs, slots=1, timing=timing, tflops=tflops)
+        print_plan(plan, runs, [{}], timing=timing, tflops=tflops)
         return
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]

@@ -16,9 +16,10 @@ from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, load_plan
-from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
+from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.ready import check_data, check_memory
+from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.tune import num_trials
 
@@ -85,10 +86,8 @@ def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
         )
     todo = to_do(runs, plan)
 
-    def measured() -> Hours:
-        from lina_lab.training.timing import cell_seconds
-
-        return hours(todo, len(engine_slots(engine)), cell_seconds)
+    def measured() -> Times:
+        return rehearse(todo, engine_slots(engine))
 
     check_budget(plan, todo, measured)
 
