@@ -101,7 +101,7 @@ OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that shar
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RETRIES = 2
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")]
-Timing = Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size, for the hours.")]
+Timing = Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size.")]
 MaxCells = Annotated[
     int | None, typer.Option(min=1, help="Most cells of the grid, trials of tuning among them; by default 100,000.")
 ]
