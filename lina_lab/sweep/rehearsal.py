@@ -17,6 +17,9 @@ from lina_lab.sweep.local import ENVIRONMENT, Slot
 if TYPE_CHECKING:
     from lina_lab.training.timing import Seconds
 
+PRELOADED = ["lina_lab.training.timing"]
+"""Imported once, by the process that workers are forked from."""
+
 
 def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
     """Wall time of what is to do, from the start of the workers to the last result.
@@ -27,7 +30,7 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
         LabError: if a cell cannot be timed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lina_lab.training.timing"])
+    context.set_forkserver_preload(PRELOADED)
     count = min(len(where), len(todo))
     places = context.SimpleQueue()
     for slot in where[:count]:
