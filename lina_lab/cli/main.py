@@ -92,7 +92,8 @@ def sweep(
         from lina_lab.cli.results import print_plan
         from lina_lab.cli.running import engine_slots
 
-        print_plan(plan, runs, engine_slots(chosen), timing=timing, tflops=tflops)
+        group = chosen.group if chosen.name == "local" else None
+        print_plan(plan, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -120,12 +121,12 @@ def train(
     from lina_lab.sweep.run import single
 
     plan = single(load_experiment(experiment, parse_settings(settings)))
+    engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     if dry_run:
         from lina_lab.cli.results import print_plan
 
-        print_plan(plan, runs, [{}], timing=timing, tflops=tflops)
+        print_plan(plan, runs, [{}], engine.group, timing=timing, tflops=tflops)
         return
-    engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
     raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
 

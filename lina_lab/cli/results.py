@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
+from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
@@ -18,7 +19,7 @@ from lina_lab.ledger import is_done, read_result, read_state
 from lina_lab.plans import StoredPlan
 from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local import Slot
-from lina_lab.sweep.ready import check_data
+from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.tune import num_trials
 
@@ -54,8 +55,13 @@ def print_table(table: Table) -> None:
     _console().print(table)
 
 
-def print_plan(plan: Plan, runs: Path, where: Sequence[Slot], *, timing: bool, tflops: float) -> None:
-    """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all."""
+def print_plan(
+    plan: Plan, runs: Path, where: Sequence[Slot], group: Group | None, *, timing: bool, tflops: float
+) -> None:
+    """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all.
+
+    A `group` would train each cell on this machine; None if they would run elsewhere.
+    """
     todo = to_do(runs, plan)
     unchecked = check_data(todo)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
@@ -80,6 +86,8 @@ def print_plan(plan: Plan, runs: Path, where: Sequence[Slot], *, timing: bool, t
     print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
     for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked)]:
         print(line)
+    if group is not None and (small := too_large(todo, gpus=bool(where[0]), group=group)):
+        print(f"this machine is too small: {small}")
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""
     total = sum(cost.training_flops(experiment) for experiment in todo)

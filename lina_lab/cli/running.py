@@ -18,7 +18,7 @@ from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, load_plan
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
-from lina_lab.sweep.ready import check_data, check_memory
+from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.tune import num_trials
@@ -46,7 +46,8 @@ def launch(
     if missing:
         raise LabError("\n".join(missing))
     where = engine_slots(engine)
-    check_memory(todo, gpus=bool(where[0]), group=engine.group)
+    if small := too_large(todo, gpus=bool(where[0]), group=engine.group):
+        raise LabError(small)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking)
 
 

@@ -72,21 +72,19 @@ def least_bytes(experiment: Experiment, group: Group = ALONE) -> int:
     return parameters(model, data).total * 20 // shards + images * kept * length * model.width * value_bytes
 
 
-def check_memory(experiments: Iterable[Experiment], *, gpus: bool, group: Group = ALONE) -> None:
-    """Raises:
-    LabError: if a cell cannot be trained in the memory of this machine, or of its smallest GPU, whatever else it has.
-    """
+def too_large(experiments: Iterable[Experiment], *, gpus: bool, group: Group = ALONE) -> str:
+    """Why no memory of this machine, or of its smallest GPU, holds a step of the largest cell; '' if it may."""
     there = memory_bytes(gpus=gpus)
     distinct = {(e.model, e.data, e.training.batch_size, e.training.precision, e.execution): e for e in experiments}
-    for experiment in distinct.values():
-        needed = least_bytes(experiment, group)
-        if there is not None and needed > there:
-            batch, size = experiment.training.batch_size, experiment.model.size
-            raise LabError(
-                f"{experiment.name}: a step of training.batch_size {batch:,} with model.size {size} needs at least "
-                f"{needed / GIB:,.1f} GiB, and {'a GPU' if gpus else 'this machine'} has {there / GIB:,.1f}: less is "
-                "needed with a smaller batch, execution.accumulate, or activation_checkpointing"
-            )
+    largest = max(distinct.values(), key=lambda experiment: least_bytes(experiment, group), default=None)
+    if largest is None or there is None or (needed := least_bytes(largest, group)) <= there:
+        return ""
+    batch, size = largest.training.batch_size, largest.model.size
+    return (
+        f"{largest.name}: a step of training.batch_size {batch:,} with model.size {size} needs at least "
+        f"{needed / GIB:,.1f} GiB, and {'a GPU' if gpus else 'this machine'} has {there / GIB:,.1f}: less is needed with "
+        "a smaller batch, execution.accumulate, or activation_checkpointing"
+    )
 
 
 def memory_bytes(*, gpus: bool) -> int | None:

@@ -1,14 +1,17 @@
 """Whether cells can end as they are described is known before any is started."""
 
+import re
+
 import pytest
 from PIL import Image
 
+from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
 from lina_lab.errors import LabError
 from lina_lab.model.draws import WHOLE, step_streams
 from lina_lab.profiling.memory import activation_bytes
-from lina_lab.sweep.ready import check_data, check_memory, least_bytes, memory_bytes
+from lina_lab.sweep.ready import check_data, least_bytes, memory_bytes, too_large
 from lina_lab.training.train import build_model
 
 
@@ -76,10 +79,13 @@ def test_the_least_memory_is_less_than_what_a_step_keeps_but_not_by_far(checkpoi
     assert 0.1 < least_bytes(small) / (kept + weights) < 1
 
 
-def test_a_step_that_no_memory_holds_is_refused_with_numbers():
-    there = memory_bytes(gpus=False)
-    check_memory([experiment()], gpus=False)
-    images = there // least_bytes(experiment(training={"batch_size": 1})) * 100
-    with pytest.raises(LabError, match=r"training\.batch_size [\d,]+ with model\.size nano needs at least [\d,.]+ GiB"):
-        check_memory([experiment(training={"batch_size": images})], gpus=False)
-    check_memory([experiment(training={"batch_size": images}, execution={"accumulate": images})], gpus=False)
+def test_a_step_that_no_memory_holds_is_told_with_numbers():
+    assert not too_large([experiment()], gpus=False)
+    assert not too_large([], gpus=False)
+    images = memory_bytes(gpus=False) // least_bytes(experiment(training={"batch_size": 1})) * 100
+    large = experiment(training={"batch_size": images})
+    told = too_large([experiment(), large], gpus=False)
+    assert re.match(r"x: a step of training\.batch_size [\d,]+ with model\.size nano needs at least [\d,.]+ GiB", told)
+    assert not too_large([large], gpus=False, group=Group(images))
+    parts = experiment(training={"batch_size": images}, execution={"accumulate": images})
+    assert not too_large([parts], gpus=False)
