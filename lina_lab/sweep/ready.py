@@ -79,11 +79,11 @@ def too_large(experiments: Iterable[Experiment], *, gpus: bool, group: Group = A
     largest = max(distinct.values(), key=lambda experiment: least_bytes(experiment, group), default=None)
     if largest is None or there is None or (needed := least_bytes(largest, group)) <= there:
         return ""
-    batch, size = largest.training.batch_size, largest.model.size
+    batch, size, where = largest.training.batch_size, largest.model.size, "a GPU" if gpus else "this machine"
     return (
         f"{largest.name}: a step of training.batch_size {batch:,} with model.size {size} needs at least "
-        f"{needed / GIB:,.1f} GiB, and {'a GPU' if gpus else 'this machine'} has {there / GIB:,.1f}: less is needed with "
-        "a smaller batch, execution.accumulate, or activation_checkpointing"
+        f"{needed / GIB:,.1f} GiB, and {where} has {there / GIB:,.1f}: less is needed with a smaller batch, "
+        "execution.accumulate, or activation_checkpointing"
     )
 
 
