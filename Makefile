@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= 0
+WORKERS ?= auto
 
 .PHONY: demo test check env dev clean-env
 

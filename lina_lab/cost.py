@@ -7,6 +7,7 @@ costs two forward passes.
 Symbols: D width, H heads, d = D / H, N image tokens, P context tokens, V values of a token, W width of the head.
 """
 
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -14,7 +15,10 @@ from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_schedule
+from lina_lab.config.settings import SamplingConfig
 
+CACHED = 1024
+"""Models whose cost is kept: a sweep asks for that of each many times."""
 TIME_FEATURES = 256
 TRAINING_TIMES = 1000
 NUM_MEDIATORS = 64
@@ -53,6 +57,7 @@ def tokens(model: ModelConfig, data: DataShape) -> Tokens:
     return Tokens(image=side * side, context=model.context_tokens, values=model.patch**2 * data.channels)
 
 
+@lru_cache(CACHED)
 def parameters(model: ModelConfig, data: DataShape) -> Parameters:
     """Parameters by part, as the model of `lina_lab/model/lina.py` has them."""
     D, t = model.width, tokens(model, data)
@@ -213,6 +218,7 @@ def _stack_macs(model: ModelConfig, segment: str, length: float, grid: float, wa
     return attention + mlp
 
 
+@lru_cache(CACHED)
 def context_macs(model: ModelConfig, data: DataShape) -> float:
     """The context stack and what projects a prompt for it, once for each image."""
     t = tokens(model, data)
@@ -220,6 +226,7 @@ def context_macs(model: ModelConfig, data: DataShape) -> float:
     return text + _stack_macs(model, "context", data.prompt_tokens + t.context, t.context)
 
 
+@lru_cache(CACHED)
 def image_macs(model: ModelConfig, data: DataShape, visible: float, wanted: float | None = None) -> float:
     """Encoder on P + visible tokens and decoder on P + N tokens, once for each image.
 
@@ -273,7 +280,11 @@ def training_flops(experiment: Experiment) -> float:
 
 def sampling_flops(experiment: Experiment) -> float:
     """FLOPs to sample one image."""
-    model, data, sampling = experiment.model, experiment.data.shape, experiment.sampling
+    return _sampling_flops(experiment.model, experiment.data.shape, experiment.sampling)
+
+
+@lru_cache(CACHED)
+def _sampling_flops(model: ModelConfig, data: DataShape, sampling: SamplingConfig) -> float:
     t = tokens(model, data)
     counts = count_schedule(t.image, sampling.autoregressive_steps)
     known = [sum(counts[:step]) for step in range(len(counts))]

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from lina_lab.cli.options import Setting
+from lina_lab.cli.options import Processes, Setting
 
 
 def cache(
     experiment: Annotated[Path, typer.Argument(help="An experiment, or the folder of a cell.")],
     settings: Setting = [],  # noqa: B006, typer reads it
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a GPU, or a core.")] = 0,
+    workers: Processes = "auto",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the autoencoder runs.")] = "auto",
     verify: Annotated[bool, typer.Option("--verify", help="Read every image again, not only changed files.")] = False,
 ) -> None:

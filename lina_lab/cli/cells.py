@@ -6,7 +6,7 @@ from typing import Any
 
 from lina_lab.cli.show import ShareDone
 from lina_lab.config.data import DataShape
-from lina_lab.config.engine import Group, Limits
+from lina_lab.config.engine import Group, Limits, WorkerCount
 from lina_lab.config.experiment import digest
 from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError
@@ -64,7 +64,7 @@ def sample_cell(
 def run_cells(
     folders: list[Path],
     sweep: str | None,
-    workers: int,
+    workers: WorkerCount,
     per_gpu: int,
     retries: int,
     until: int,
@@ -92,7 +92,7 @@ def run_cells(
         failed.extend(finished for finished in new if finished.state == "failed")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where = slots(workers or len(folders), per_gpu, visible_gpus(), group.devices)
+    where = slots(len(folders) if workers == "auto" else workers, per_gpu, visible_gpus(), group.devices)
     with contextlib.ExitStack() as stack:
         if sweep is not None:
             from lina_lab.tracking.shipper import Shipper

@@ -9,6 +9,7 @@ import torch
 import typer
 
 from lina_lab.cli.show import PLAIN_EVERY_SECONDS, duration
+from lina_lab.config.engine import WorkerCount
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
 from lina_lab.data.cache import place
@@ -17,7 +18,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import read_experiment
 
 
-def encode_images(experiment: Path, settings: list[str], workers: int, device: str, *, verify: bool) -> None:
+def encode_images(experiment: Path, settings: list[str], workers: WorkerCount, device: str, *, verify: bool) -> None:
     """Make the cache of an experiment, or of a cell's folder, whole."""
     in_cell = (experiment / "config.yaml").exists()
     described = read_experiment(experiment) if in_cell else load_experiment(experiment, parse_settings(settings))
@@ -26,9 +27,8 @@ def encode_images(experiment: Path, settings: list[str], workers: int, device: s
         raise LabError("--device cuda: torch sees no GPU here")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        manifest = make_cache(
-            described.data, workers or num_workers(where), where, verify=verify, show=_Show(), tell=_tell
-        )
+        processes = num_workers(where) if workers == "auto" else workers
+        manifest = make_cache(described.data, processes, where, verify=verify, show=_Show(), tell=_tell)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it is")
         raise typer.Exit(130) from None

@@ -5,18 +5,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lina_lab.cli.options import RUNS, CellName, Runs, Setting
+from lina_lab.cli.options import RUNS, CellName, Guidance, Processes, Runs, Setting, out_file, out_folder
 
 Samples = Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")]
 ExtractorName = Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")]
-Guidance = Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Sets of tokens, one after the other; by default the cell's.")]
 FlowSteps = Annotated[int | None, typer.Option(min=1, help="Euler steps of each token; by default the cell's.")]
 ReferenceFile = Annotated[
     Path | None, typer.Option(help="An .npz with mu and sigma, as ADM's; by default the cell's, or the held-out split.")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that draw; 0 for one a GPU, or a core.")]
 
 
 def evaluate(
@@ -28,9 +26,14 @@ def evaluate(
     flow_steps: FlowSteps = None,
     reference: ReferenceFile = None,
     seed: Seed = None,
-    workers: Workers = 0,
-    npz: Annotated[Path | None, typer.Option(help="Also write the images as ADM's evaluator reads them.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Also write the images as PNG into this folder.")] = None,
+    workers: Processes = "auto",
+    npz: Annotated[
+        Path | None,
+        typer.Option(callback=out_file(".npz"), help="Also write the images as ADM's evaluator reads them."),
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option(callback=out_folder, help="Also write the images as PNG into this folder.")
+    ] = None,
     runs: Runs = RUNS,
 ) -> None:
     """Generate from a trained cell and measure it.
@@ -60,7 +63,7 @@ def guidance(
     flow_steps: FlowSteps = None,
     reference: ReferenceFile = None,
     seed: Seed = None,
-    workers: Workers = 0,
+    workers: Processes = "auto",
     runs: Runs = RUNS,
 ) -> None:
     """Find the guidance scale with the lowest FID.
@@ -77,7 +80,7 @@ def guidance(
 
 def reference(
     experiment: Annotated[Path, typer.Argument(help="An experiment: its data and extractor.")],
-    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    out: Annotated[Path, typer.Option(callback=out_file(".npz"), help="The .npz to write.")],
     split: Annotated[Literal["heldout", "train"], typer.Option(help="Whose images.")] = "heldout",
     settings: Setting = [],  # noqa: B006
 ) -> None:

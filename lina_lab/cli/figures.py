@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, CellName, Runs
+from lina_lab.cli.options import RUNS, CellName, Runs, out_folder
 
 figures_app = typer.Typer(help="Figures beside those of a report.", no_args_is_help=True)
 
 
 @figures_app.command()
 def paper(
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/paper"),
+    out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/paper"),
     own: Annotated[
         str | None, typer.Option("--with", metavar="REPORT", help="Own results beside: a report's folder, or a sweep.")
     ] = None,
@@ -31,7 +31,9 @@ def paper(
 @figures_app.command()
 def gates(
     cell: CellName,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; by default figures/ in the cell's.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=out_folder, help="Folder to write; by default figures/ in the cell's.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="A .ckpt or .safetensors of the cell; by default its trained weights.")
     ] = None,
@@ -47,7 +49,7 @@ def gates(
 @figures_app.command()
 def profile(
     file: Annotated[Path, typer.Argument(help="A CSV of measured time and memory.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/profile"),
+    out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/profile"),
 ) -> None:
     """Draw FLOPs, memory and time against tokens."""
     from lina_lab.figures.efficiency import write_profile
@@ -58,7 +60,7 @@ def profile(
 @figures_app.command()
 def sampling(
     cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells that lab guidance has measured.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/guidance"),
+    out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/guidance"),
     only: Annotated[
         list[str], typer.Option(metavar="FIELD=VALUE", help="Only such points, as num_samples=50000.")
     ] = [],  # noqa: B006

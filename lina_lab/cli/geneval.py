@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lina_lab.cli.options import RUNS, CellName, Runs
+from lina_lab.cli.options import RUNS, CellName, Runs, out_folder
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ geneval_app = typer.Typer(help="GenEval: images for its evaluator, and its resul
 def export(
     cell: CellName,
     prompts: Annotated[Path, typer.Option(help="The official evaluation_metadata.jsonl.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; one that was begun is continued.")],
+    out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write; one that was begun is continued.")],
     each: Annotated[int, typer.Option(min=1, help="Images of every prompt.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the images.")] = 0,
     runs: Runs = RUNS,

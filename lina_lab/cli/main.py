@@ -20,8 +20,10 @@ from lina_lab.cli.options import (
     Devices,
     DryRun,
     EngineName,
+    Guidance,
     HangMinutes,
     KeepGoing,
+    MaxCells,
     OptionalDevices,
     OptionalHangMinutes,
     OptionalNodes,
@@ -36,6 +38,7 @@ from lina_lab.cli.options import (
     Tflops,
     Timing,
     Workers,
+    out_file,
 )
 from lina_lab.cli.profiling import profile
 from lina_lab.cli.published import export, import_weights
@@ -68,6 +71,7 @@ def sweep(
     dry_run: DryRun = False,
     timing: Timing = True,
     tflops: Tflops = GPU_TFLOPS,
+    max_cells: MaxCells = None,
     tracking: Annotated[bool, typer.Option(help="Show the runs in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:
@@ -80,7 +84,7 @@ def sweep(
     from lina_lab.cli.planning import planned_sweep
     from lina_lab.config.sweep import engine_of
 
-    plan, missing = planned_sweep(file, settings, runs, dry_run=dry_run)
+    plan, missing = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
     chosen = engine_of(
         plan.sweep,
         name=engine,
@@ -95,7 +99,8 @@ def sweep(
         from lina_lab.cli.results import print_plan
         from lina_lab.cli.running import engine_slots
 
-        print_plan(plan, runs, len(engine_slots(chosen)), missing, timing=timing, tflops=tflops)
+        group = chosen.group if chosen.name == "local" else None
+        print_plan(plan, runs, engine_slots(chosen), group, missing, timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
@@ -121,12 +126,12 @@ def train(
     from lina_lab.config.engine import EngineConfig
 
     plan, missing = planned_experiment(experiment, settings, runs, dry_run=dry_run)
+    engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     if dry_run:
         from lina_lab.cli.results import print_plan
 
-        print_plan(plan, runs, 1, missing, timing=timing, tflops=tflops)
+        print_plan(plan, runs, [{}], engine.group, missing, timing=timing, tflops=tflops)
         return
-    engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
     raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
 
@@ -194,11 +199,14 @@ def clean(
 @app.command()
 def sample(
     cell: CellName,
-    out: Annotated[Path | None, typer.Option(help="PNG to write; an .npz with the images is put beside it.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(callback=out_file(".png"), help="PNG to write; an .npz with the images is put beside it."),
+    ] = None,
     labels: Annotated[str, typer.Option(help="Classes, e.g. 0,3,7; by default all.")] = "",
     prompt: Annotated[list[str], typer.Option(help="A prompt, again for more, of a cell that follows them.")] = [],  # noqa: B006
     each: Annotated[int, typer.Option(min=1, help="Images of each class or prompt.")] = 8,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance scale; by default the cell's.")] = None,
+    guidance: Guidance = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Autoregressive steps; by default the cell's.")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps; by default the cell's.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
@@ -236,7 +244,7 @@ app.add_typer(geneval_app, name="geneval")
 def cell_run(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of cells.")],
     sweep: Annotated[str | None, typer.Option(help="Show the cells in this sweep's MLflow experiment.")] = None,
-    workers: Workers = 0,
+    workers: Workers = "auto",
     per_gpu: PerGpu = 1,
     retries: Retries = RETRIES,
     hang_minutes: HangMinutes = 20,

@@ -9,6 +9,7 @@ from typing import Any
 from lina_lab.analysis.guidance import FILE, GRID, OVER, REFINEMENTS, Point, verdict
 from lina_lab.analysis.notes import notes_of
 from lina_lab.cli.results import print_table, text_table
+from lina_lab.config.engine import WorkerCount
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
 from lina_lab.errors import LabError
@@ -35,7 +36,13 @@ class Drawing:
 
 
 def evaluate_cell(
-    runs: Path, name: str, sections: Sections, seed: int | None, workers: int, npz: Path | None, png: Path | None
+    runs: Path,
+    name: str,
+    sections: Sections,
+    seed: int | None,
+    workers: WorkerCount,
+    npz: Path | None,
+    png: Path | None,
 ) -> None:
     """Print the metrics; they are kept with their settings in the cell's folder."""
     subject = load_subject(find_cell(runs, name), sections, seed)
@@ -53,7 +60,7 @@ def scan_cell(
     name: str,
     sections: Sections,
     seed: int | None,
-    workers: int,
+    workers: WorkerCount,
     scales: str,
     refinements: int | None,
     over: str,
@@ -113,7 +120,7 @@ def _numbers(option: str, text: str) -> list[float]:
     return sorted(set(values))
 
 
-def _processes(workers: int) -> int:
+def _processes(workers: WorkerCount) -> int:
     return len(slots(workers, 1, visible_gpus()))
 
 
@@ -132,8 +139,6 @@ def make_reference(file: Path, settings: list[str], split: str, out: Path) -> No
     from lina_lab.evaluation.extractors import load_extractor
     from lina_lab.evaluation.reference import write_reference
 
-    if out.suffix != ".npz":
-        raise LabError(f"--out {out}: must end in .npz")
     experiment = load_experiment(file, parse_settings(settings))
     dataset = load_dataset(experiment.data)
     examples = dataset.heldout if split == "heldout" else dataset.train

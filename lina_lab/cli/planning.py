@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from lina_lab.config.load import override, read_yaml
+from lina_lab.cli.running import tell_many
+from lina_lab.config.grid import MAX_CELLS
+from lina_lab.config.load import experiment_document
 from lina_lab.config.settled import build_settled
 from lina_lab.config.sweep import Plan, load_sweep, parse_settings
 from lina_lab.plans import with_own_name
@@ -19,14 +21,15 @@ class Planned(NamedTuple):
     missing: list[str]
 
 
-def planned_sweep(file: Path, settings: list[str], runs: Path, *, dry_run: bool) -> Planned:
+def planned_sweep(file: Path, settings: list[str], runs: Path, max_cells: int | None, *, dry_run: bool) -> Planned:
     """The cells of a sweep's file.
 
     Raises:
         LabError: with every problem of the sweep, of its cells and of the files that they name, each with its line.
     """
     missing: list[str] = []
-    plan = load_sweep(file, parse_settings(settings), settler(missing if dry_run else None))
+    settle = settler(missing if dry_run else None)
+    plan = load_sweep(file, parse_settings(settings), settle, max_cells or MAX_CELLS, tell_many)
     return Planned(with_older_keys(runs, plan), list(dict.fromkeys(missing)))
 
 
@@ -37,7 +40,7 @@ def planned_experiment(file: Path, settings: list[str], runs: Path, *, dry_run: 
         LabError: with every problem of the experiment and of the files that it names, each with its line.
     """
     missing: list[str] = []
-    document = override(read_yaml(file), parse_settings(settings), "--set")
+    document = experiment_document(file, parse_settings(settings))
     experiment = build_settled(document, settler(missing if dry_run else None))
     plan = with_older_keys(runs, single(experiment, file))
     return Planned(with_own_name(runs, plan), missing)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs
+from lina_lab.cli.options import RUNS, Runs, above_zero, out_folder
 from lina_lab.cli.options import Setting as Settings
 from lina_lab.errors import LabError
 
@@ -33,9 +33,14 @@ def profile(
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile the module, or every block.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Of the processor; cells are trained with one.")] = 1,
     limit: Annotated[
-        float, typer.Option(min=0, help="Seconds that one forward and backward may take; else it is left out.")
+        float,
+        typer.Option(
+            parser=above_zero,
+            metavar="FLOAT",
+            help="Seconds, above 0, that one forward and backward may take; else it is left out.",
+        ),
     ] = 1.0,
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("reports/profile"),
+    out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/profile"),
     tracking: Annotated[bool, typer.Option(help="Show the profile in MLflow.")] = True,
     runs: Runs = RUNS,
 ) -> None:

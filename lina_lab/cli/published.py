@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lina_lab.cli.options import RUNS, CellName, Runs, Setting
+from lina_lab.cli.options import RUNS, CellName, Runs, Setting, out_folder
 
 
 def import_weights(
@@ -56,7 +56,7 @@ def import_weights(
 
 def export(
     cell: CellName,
-    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    out: Annotated[Path, typer.Argument(callback=out_folder, help="A new folder.")],
     dtype: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Type of every tensor.")] = "fp32",
     runs: Runs = RUNS,
 ) -> None:

@@ -8,19 +8,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.cli.show import duration
+from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened
 from lina_lab.ledger import ENDED, is_done, read_state
 from lina_lab.plans import StoredPlan, load_plan, plan_names
-from lina_lab.sweep.budget import gpu_hours, hours, to_do
+from lina_lab.sweep.budget import gpu_hours, to_do
+from lina_lab.sweep.local import Slot
+from lina_lab.sweep.ready import check_data, too_large
+from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.tune import num_trials
 
 if TYPE_CHECKING:
@@ -57,32 +62,47 @@ def print_table(table: Table) -> None:
     _console().print(table)
 
 
-def print_plan(plan: Plan, runs: Path, slots: int, missing: Sequence[str], *, timing: bool, tflops: float) -> None:
+def print_plan(
+    plan: Plan,
+    runs: Path,
+    where: Sequence[Slot],
+    group: Group | None,
+    missing: Sequence[str],
+    *,
+    timing: bool,
+    tflops: float,
+) -> None:
     """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all.
 
-    missing: what a run needs and this machine has not.
+    A `group` would train each cell on this machine; None if they would run elsewhere. missing: what a run needs and
+    this machine has not.
     """
     todo = to_do(runs, plan)
+    unchecked = check_data(todo)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
-    table = text_table("key", *plan.axes, *headings, numbers=len(headings))
+    rows = []
     for cell in plan.cells:
         experiment = cell.experiment
         done = (runs / cell.key).exists() and is_done(runs / cell.key)
-        table.add_row(
-            cell.key,
-            *map(str, (*cell.values.values(), cell.seed)),
-            f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
-            f"{cost.training_flops(experiment):.3g}",
-            f"{cost.sampling_flops(experiment):.3g}",
-            f"{experiment.evaluation.num_samples:,}",
-            f"{gpu_hours(experiment, tflops):,.1f}" if tell_gpu else "",
-            "done" if done else "",
+        rows.append(
+            (
+                cell.key,
+                *map(str, (*cell.values.values(), cell.seed)),
+                f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
+                f"{cost.training_flops(experiment):.3g}",
+                f"{cost.sampling_flops(experiment):.3g}",
+                f"{experiment.evaluation.num_samples:,}",
+                f"{gpu_hours(experiment, tflops):,.1f}" if tell_gpu else "",
+                "done" if done else "",
+            )
         )
-    _console().print(table)
-    for line in left_out(plan.omitted):
+    print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
+    for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked)]:
         print(line)
+    if group is not None and (small := too_large(todo, gpus=bool(where[0]), group=group)):
+        print(f"this machine is too small: {small}")
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""
     total = sum(cost.training_flops(experiment) for experiment in todo)
@@ -92,23 +112,31 @@ def print_plan(plan: Plan, runs: Path, slots: int, missing: Sequence[str], *, ti
     if missing:
         print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(missing)}")
     if timing and todo:
-        print(_timed(todo, slots))
+        print(_timed(todo, where), flush=True)
 
 
-def _timed(todo: list[Experiment], slots: int) -> str:
-    """Hours on this machine, from a short timing; or why there is none."""
-    import torch
+def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> None:
+    """A plain table whose last `numbers` columns are numbers: rich takes ten seconds for 20,000 rows."""
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        padding = [" " * (width - cell_len(word)) for word, width in zip(row, widths, strict=True)]
+        words = [f"{word}{pad}" for word, pad in zip(row, padding, strict=True)]
+        words[-numbers:] = [f"{pad}{word}" for word, pad in zip(row[-numbers:], padding[-numbers:], strict=True)]
+        print("  ".join(words).rstrip())
 
-    from lina_lab.training.timing import cell_seconds
 
-    if max(map(cost.training_flops, todo)) > MOST_TIMED_FLOPS and not torch.cuda.is_available():
+def _timed(todo: list[Experiment], where: Sequence[Slot]) -> str:
+    """Time on this machine, from a short timing; or why there is none."""
+    if max(map(cost.training_flops, todo)) > MOST_TIMED_FLOPS and not where[0]:
         return "not timed on this machine: it has no GPU, and a cell is too large for its processors"
+    print(f"timing a cell of every size on {min(len(where), len(todo))} workers", file=sys.stderr, flush=True)
     try:
-        found = hours(todo, slots, cell_seconds)
+        found = rehearse(todo, where)
     except LabError as error:
         return f"not timed on this machine: {error}"
     each = ", ".join(f"{size} {duration(seconds)}" for size, seconds in found.by_size.items())
-    return f"about {found.total:.2g} hours on {slots} workers of this machine, evaluation not counted ({each} a cell)"
+    start = f"{duration(found.start)} until the workers are there"
+    return f"about {duration(found.total)} on {len(where)} workers of this machine ({start}; {each} a cell)"
 
 
 def print_status(plan: StoredPlan, runs: Path) -> None:

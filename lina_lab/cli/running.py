@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,18 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, driven, load_plan, other_file, replaced
 from lina_lab.sweep.alike import FailedAlike
-from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
+from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
+from lina_lab.sweep.ready import check_data, too_large
+from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.tune import num_trials
 
 if TYPE_CHECKING:
     from lina_lab.tracking.shipper import Shipper
+
+MANY_CELLS = 5_000
+"""That are planned in about a second."""
 
 
 def launch(
@@ -40,16 +46,22 @@ def launch(
         engine.group.check(cell.experiment)
     refuse_rootless(plan, runs)
     tell_replaced(plan, runs)
+    todo = to_do(runs, plan)
+    missing = check_data(todo)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
     refuse_uncached(plan, caching)
+    if missing:
+        raise LabError("\n".join(missing))
     if any(cell.experiment.evaluation.extractor == "inception" for cell in plan.cells):
         from lina_lab.evaluation.extractors import inception_file
 
         inception_file()
     where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
+    if small := too_large(todo, gpus=bool(where[0]), group=engine.group):
+        raise LabError(small)
     return run_plan(plan, runs, where, retries, engine.group, tracking=tracking, limits=limits)
 
 
@@ -65,6 +77,12 @@ def tell_replaced(plan: Plan, runs: Path) -> None:
     )
     if other:
         print(f"{old.name}: to keep the two apart, give one of the files another name:, or this one --set name=...")
+
+
+def tell_many(count: int) -> None:
+    """How many cells there are, before they are planned, where that takes its time."""
+    if count > MANY_CELLS:
+        print(f"planning {count:,} cells", file=sys.stderr, flush=True)
 
 
 def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
@@ -109,10 +127,8 @@ def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
         )
     todo = to_do(runs, plan)
 
-    def measured() -> Hours:
-        from lina_lab.training.timing import cell_seconds
-
-        return hours(todo, len(engine_slots(engine)), cell_seconds)
+    def measured() -> Times:
+        return rehearse(todo, engine_slots(engine))
 
     check_budget(plan, todo, measured)
 

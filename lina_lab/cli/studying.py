@@ -5,12 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, SweepName
+from lina_lab.cli.options import RUNS, Runs, SweepName, out_file, out_folder
 
 
 def table(
     name: SweepName,
-    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet; by default CSV on stdout.")] = Path("-"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=out_file(".csv", ".parquet"), help="File to write, .csv or .parquet; by default CSV on stdout."
+        ),
+    ] = Path("-"),
     source: Annotated[
         Literal["ledger", "mlflow"], typer.Option("--from", help="Where the results are read.")
     ] = "ledger",
@@ -24,7 +29,9 @@ def table(
 
 def report(
     name: SweepName,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; by default reports/SWEEP.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
     runs: Runs = RUNS,
 ) -> None:

@@ -1,5 +1,6 @@
 """What every part of a config is made of."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +12,14 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class KeyProblem(ValueError):
-    """A value that is wrong only beside others; `key` is where a user would mend it."""
+    """A value that is wrong only beside others: to be mended at `key`, or at what was written last of `beside`."""
 
-    def __init__(self, key: str, message: str) -> None:
+    also: "Sequence[KeyProblem]" = ()
+    """Other problems of the same rule."""
+
+    def __init__(self, key: str, message: str, *beside: str) -> None:
         super().__init__(message)
-        self.key = key
+        self.key, self.beside = key, beside
 
 
 class MeaninglessCombination(KeyProblem):

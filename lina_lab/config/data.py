@@ -11,6 +11,7 @@ from lina_lab.config.base import Config, Count, KeyProblem, PositiveFloat
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 HELD_OUT = 0.15
 """The share of a class of a folder that is held out, in the mean, where the config says nothing else."""
+OF_FOLDER = ("path", "num_classes", "digest", "held_out")
 ENCODABLE = ("emoji", "images")
 """Sets with an end and three channels, which an autoencoder may stand before."""
 
@@ -71,6 +72,18 @@ SOURCES = {
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
     "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
 }
+
+
+class Sizes(NamedTuple):
+    """Images of the splits that generated ones are compared with, and those that are trained on (None: no end)."""
+
+    train: int
+    heldout: int
+    trained_on: int | None
+
+
+SIZES = {"digits": Sizes(1297, 500, 1297), "emoji": Sizes(1624, 287, 1624), "shapes": Sizes(2016, 2016, None)}
+"""Of the sets that come with the package."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
@@ -90,7 +103,8 @@ class TextConfig(Config):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.encoder == "hf") != (self.path is not None):
-            raise KeyProblem("path", "path names the folder or id of an hf encoder: hf needs it, words has none")
+            message = "path names the folder or id of an hf encoder: hf needs it, words has none"
+            raise KeyProblem("path", message, "encoder")
         return self
 
 
@@ -138,31 +152,47 @@ class DataConfig(Config):
         source = SOURCES[self.name]
         if source.sides and self.side not in source.sides:
             sides = " or ".join(map(str, source.sides))
-            raise KeyProblem("side", f"side of {self.name} must be {sides}, not {self.side}")
+            raise KeyProblem("side", f"side of {self.name} must be {sides}, not {self.side}", "name")
         if not source.sides and self.side < SMALLEST_SIDE:
-            raise KeyProblem("side", f"side of {self.name} must be at least {SMALLEST_SIDE}, not {self.side}")
-        for field in ("path", "num_classes"):
-            if (getattr(self, field) is None) == (self.name == "images"):
-                raise KeyProblem(field, f"{field} describes a folder of images: images needs it, no other set has it")
-        if self.digest is not None and self.name != "images":
-            raise KeyProblem("digest", f"digest is of a folder of images: {self.name} has none")
-        if self.held_out != HELD_OUT and self.name != "images":
-            raise KeyProblem("held_out", f"held_out is of a folder of images: {self.name} has a split of its own")
+            message = f"side of {self.name} must be at least {SMALLEST_SIDE}, not {self.side}"
+            raise KeyProblem("side", message, "name")
+        self._fits_folder()
         self._fits_autoencoder()
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
             raise KeyProblem(
-                "text", f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf"
+                "text",
+                f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf",
+                "name",
+                "text.encoder",
             )
         return self
+
+    def _fits_folder(self) -> None:
+        """A folder of images has a path and a number of classes, and no other set has what describes one."""
+        fields = type(self).model_fields
+        given = [field for field in OF_FOLDER if getattr(self, field) != fields[field].default]
+        if self.name == "images":
+            absent = [field for field in ("path", "num_classes") if field not in given]
+            wrong = [KeyProblem(field, f"is missing: a folder of images needs {field}") for field in absent]
+        else:
+            message = f"describes a folder of images: {self.name} has none"
+            wrong = [KeyProblem(field, f"{field} {message}", "name") for field in given]
+        if wrong:
+            first, *more = wrong
+            first.also = more
+            raise first
 
     def _fits_autoencoder(self) -> None:
         if self.autoencoder is None:
             return
         if self.name not in ENCODABLE:
-            raise KeyProblem("autoencoder", f"autoencoder is for {' and '.join(ENCODABLE)}, not for {self.name}")
+            message = f"autoencoder is for {' and '.join(ENCODABLE)}, not for {self.name}"
+            raise KeyProblem("autoencoder", message, "name")
         if self.side % (stride := self.autoencoder.stride):
             raise KeyProblem(
-                "autoencoder.stride", f"stride must divide the side in pixels: {stride} does not divide {self.side}"
+                "autoencoder.stride",
+                f"stride must divide the side in pixels: {stride} does not divide {self.side}",
+                "side",
             )
 
     @property

@@ -16,6 +16,7 @@ DEFAULT_USER_FILE = Path("~/.config/lina-lab/engine.yaml")
 
 
 Strategy = Literal["ddp", "fsdp"]
+WorkerCount = int | Literal["auto"]
 
 
 class Group(NamedTuple):
@@ -62,8 +63,8 @@ class EngineConfig(Config):
     name: Literal["local", "slurm"] = "local"
     per_gpu: Count = 1
     """Cells that share a GPU."""
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Local worker processes; 0 for one a core, or `per_gpu` on every GPU."""
+    workers: Count | Literal["auto"] = "auto"
+    """Local worker processes; auto: one a core, or `per_gpu` on every GPU."""
     devices: Count = 1
     """Processes on every node that train one cell together, a GPU each where there are any."""
     num_nodes: Count = 1

@@ -1,5 +1,6 @@
 """One experiment: everything that determines a result, as validated and fully resolved values."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -76,15 +77,13 @@ class Experiment(Config):
         """The default number of context tokens, which only data and patch together tell."""
         if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
             return values
-        model, data = values["model"], values.get("data", {})
-        try:
-            side = DataConfig.model_validate(data).shape.side
-        except ValueError:  # told of the data itself
-            return values
+        model, data, tokens = values["model"], values.get("data", {}), 1
         patch = model.get("patch", 1)
-        if "context_tokens" in model or not isinstance(patch, int) or patch < 1:
-            return values
-        return values | {"model": {"context_tokens": default_context_tokens(side, patch)} | model}
+        # Wrong data and a wrong patch are told of themselves, not of what follows from them.
+        with contextlib.suppress(ValueError):
+            side = DataConfig.model_validate(data).shape.side
+            tokens = default_context_tokens(side, patch) if isinstance(patch, int) and patch > 0 else 1
+        return values | {"model": {"context_tokens": tokens} | model}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -94,11 +93,13 @@ class Experiment(Config):
             raise KeyProblem(
                 "model.patch",
                 f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
+                *("data.name", "data.side", "data.autoencoder.stride"),
             )
         self._fits_extractor()
         batch, parts = self.training.batch_size, self.execution.accumulate
         if batch % parts:
-            raise KeyProblem("execution.accumulate", f"accumulate must divide batch_size ({batch}), not {parts}")
+            message = f"accumulate must divide batch_size ({batch}), not {parts}"
+            raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
         return self
 
@@ -111,6 +112,7 @@ class Experiment(Config):
                 "evaluation.num_samples",
                 f"num_samples must be a multiple of the {classes} classes of {self.data.name}, so that labels are "
                 f"balanced, as {f'{below:,} or ' if below else ''}{below + classes:,}, not {count:,}",
+                *("data.name", "data.num_classes", "evaluation.reference"),
             )
 
     def _fits_extractor(self) -> None:
@@ -127,6 +129,7 @@ class Experiment(Config):
             raise KeyProblem(
                 "evaluation.extractor",
                 f"extractor of {data.name} of side {data.side} must be {' or '.join(fitting)}, not {name}",
+                *("data.name", "data.side"),
             )
 
 
@@ -179,7 +182,12 @@ def digest(value: Any) -> str:
 
 def cell_key(experiment: Experiment) -> str:
     """12 hex digits that name the result: equal for two experiments exactly when they compute the same."""
-    return digest(canonical(experiment))[:12]
+    return key_of(canonical(experiment))
+
+
+def key_of(canonical_form: Mapping[str, Any]) -> str:
+    """The key of the canonical form of an experiment."""
+    return digest(canonical_form)[:12]
 
 
 def set_path(values: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """YAML to experiments: every problem at once, each with file, line, key and what would be right."""
 
+import codecs
 import difflib
+import os
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Document(NamedTuple):
-    """A mapping as written, and where each of its keys stands ("file:line")."""
+    """A mapping as written, and where each of its keys stands ("file:line"), in the order of writing."""
 
     values: dict[str, Any]
     places: dict[Key, str]
@@ -81,29 +83,58 @@ def read_yaml(path: Path) -> Document:
     """The mapping in a YAML file, with the place of every key.
 
     Raises:
-        LabError: if the file is missing, unreadable, no YAML, no mapping, or has a key twice.
+        LabError: if the file is missing, no UTF-8, no YAML, no mapping, holds several, or has a key twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise LabError(f"{path}: no such file{_nearby(path)}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise LabError(f"{path}: cannot be read: {error}") from error
+    text, path = _text(path), tidy(path)
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         places: dict[Key, str] = {}
         if not isinstance(node, yaml.MappingNode):
-            raise LabError(f"{path}:1: must hold a mapping of keys to values")
+            kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
+            found = "and is empty" if node is None else f"not a {kind}"
+            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {found}")
         loader.flatten_mapping(node)
         _walk(node, path, (), places)
         return Document(loader.construct_document(node), places)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise LabError(f"{path}:{line}: not readable as YAML: {error.problem}") from error
+        line = mark.line if mark else 0
+        raise LabError(f"{path}:{line + 1}: {_why(error, text, line)}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise LabError(f"{path}: not readable as YAML: {error}") from error
+
+
+def _text(path: Path) -> str:
+    shown = tidy(path)
+    if path.is_dir():
+        raise LabError(f"{shown}: is a folder: name a file{_nearby(shown / '*')}")
+    try:
+        data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+            raise LabError(f"{shown}: is UTF-16, or no text: save it as UTF-8")
+        return data.decode("utf-8-sig")
+    except FileNotFoundError as error:
+        raise LabError(f"{shown}: no such file{_nearby(shown)}") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise LabError(f"{shown}:{line}: is not UTF-8 (byte {data[error.start]:#04x}): save it as UTF-8") from error
+    except OSError as error:
+        raise LabError(f"{shown}: cannot be read: {error.strerror}") from error
+
+
+def tidy(path: Path) -> Path:
+    """The path without `..`, where that names the same file."""
+    short = Path(os.path.normpath(path))
+    return short if short.resolve() == path.resolve() else path
+
+
+def _why(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
+    if error.problem == "but found another document":
+        return "begins a second document: must hold one, without this ---"
+    if re.match(r" *\t", "".join(text.splitlines()[line : line + 1])):
+        return "is indented with a tab: YAML wants spaces"
+    return f"not readable as YAML: {error.problem}"
 
 
 def _nearby(path: Path) -> str:
@@ -134,19 +165,37 @@ def load_experiment(path: Path, overrides: Mapping[str, Any] | None = None) -> E
     Raises:
         ConfigError: with every problem of the file, each with its line.
     """
-    return build(override(read_yaml(path), overrides or {}, "--set"))
+    return build(experiment_document(path, overrides or {}))
+
+
+def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
+    """An experiment's YAML file with `--set` overrides, not yet validated.
+
+    Raises:
+        LabError: if it is none, or a sweep.
+    """
+    document = read_yaml(path)
+    if "axes" in document.values:
+        raise LabError(f"{tidy(path)}: is a sweep, not an experiment: lab sweep {tidy(path)} runs it")
+    return override(document, overrides, "--set")
 
 
 def override(document: Document, values: Mapping[str, Any], place: str | Mapping[str, str]) -> Document:
-    """The document with values set by dotted path; `place` is where they came from, for messages."""
+    """The document with values set by dotted path; `place` is where they came from, for messages.
+
+    As a mapping it may have the places of what stands below a path as well.
+    """
     merged, places = document.values, dict(document.places)
     for path, value in values.items():
-        where = place if isinstance(place, str) else place[path]
+        wheres = {path: place} if isinstance(place, str) else place
         try:
             merged = set_path(merged, path, value)
         except KeyProblem as problem:
-            raise ConfigError([Problem(where, path, str(problem))]) from problem
-        places[tuple(path.split("."))] = where
+            raise ConfigError([Problem(wheres[path], path, str(problem))]) from problem
+        key = tuple(path.split("."))
+        places = {other: where for other, where in places.items() if other[: len(key)] != key}
+        below = {tuple(other.split(".")): where for other, where in wheres.items() if other.startswith(f"{path}.")}
+        places |= {key: wheres[path]} | below
     return Document(merged, places)
 
 
@@ -177,21 +226,46 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         return model.model_validate(document.values)
     except ValidationError as error:
-        problems = [_problem(model, dict(details), document.places) for details in error.errors()]
+        problems = [p for details in error.errors() for p in _problems(model, dict(details), document.places)]
         raise ConfigError(problems) from error
 
 
-def _problem(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> Problem:
+def _problems(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> list[Problem]:
     key: Key = tuple(str(part) for part in details["loc"])
-    if key[:1] == ("axes",):
-        key = tuple(".".join(key).split("."))
     cause = details.get("ctx", {}).get("error")
-    if isinstance(cause, KeyProblem):
-        key = (*key, *cause.key.split("."))
-    key = _as_written(key, places)
-    place = next((places[key[:end]] for end in range(len(key), 0, -1) if key[:end] in places), None)
-    place = place or next(iter(places.values()), "config").rsplit(":", 1)[0] + ":1"
-    return Problem(place, ".".join(key), _message(model, details, key), isinstance(cause, MeaninglessCombination))
+    if not isinstance(cause, KeyProblem):
+        if key[:1] in {("axes",), ("set",)}:
+            key = tuple(".".join(key).split("."))
+        key = _as_written(key, places)
+        return [Problem(_place(key, places), ".".join(key), _message(model, details, key))]
+    found = []
+    for problem in (cause, *cause.also):
+        keys = [_as_written((*key, *name.split(".")), places) for name in (problem.key, *problem.beside)]
+        youngest = _youngest(keys, places)
+        meaningless = isinstance(problem, MeaninglessCombination)
+        found.append(Problem(_place(youngest, places), ".".join(youngest), str(problem), meaningless))
+    return found
+
+
+def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:
+    """The key that was written last: of one file, command line or default the first of the keys, if it stands there."""
+    order = {written: number for number, written in enumerate(places)}
+    last = max(keys, key=lambda key: order.get(_written(key, places), -1))
+    first = keys[0]
+    return first if first in places and _file(places[first]) == _file(_place(last, places)) else last
+
+
+def _written(key: Key, places: dict[Key, str]) -> Key:
+    """The key, or the nearest one above it that has a place."""
+    return next((key[:end] for end in range(len(key), 0, -1) if key[:end] in places), ())
+
+
+def _place(key: Key, places: dict[Key, str]) -> str:
+    return places.get(_written(key, places)) or f"{_file(next(iter(places.values()), 'config'))}:1"
+
+
+def _file(place: str) -> str:
+    return place.rsplit(":", 1)[0]
 
 
 def _as_written(key: Key, places: dict[Key, str]) -> Key:
@@ -203,22 +277,28 @@ def _as_written(key: Key, places: dict[Key, str]) -> Key:
 
 
 def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
-    value, kind = details["input"], details["type"]
+    kind = details["type"]
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
         known = _fields(model, key[:-1])
         close = difflib.get_close_matches(key[-1], known, n=1)
         return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-    if kind == "value_error":
-        return str(details["ctx"]["error"])
+    return str(details["ctx"]["error"]) if kind == "value_error" else _of_value(details["input"], kind, details["msg"])
+
+
+def _of_value(value: Any, kind: str, message: str) -> str:
+    """pydantic's message in our words, with the value, and what to write where the kind of value is wrong."""
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return f"must be a mapping of keys to values, not {value!r}"
+    if kind == "list_type":
+        return f"must be a list, in brackets, not {value!r}"
     if kind == "string_type" and isinstance(value, int | float):
         return f"must be text, which YAML reads as the number {value!r}: write it in quotes"
-    message = re.sub(r"^Input should be|^Keys should be", "must be", details["msg"])
+    message = re.sub(r"^Input should be|^Keys should be", "must be", message)
     message = re.sub(r"^(String|List) should", "must", message).removesuffix(" after validation, not 0")
-    return f"{message}, not {value!r}"
+    axis = ": it is one value; a sweep has lists, under axes" if isinstance(value, list) and kind != "too_short" else ""
+    return f"{message}, not {value!r}{axis}"
 
 
 def _fields(model: type[BaseModel], key: Key) -> list[str]:

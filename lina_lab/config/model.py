@@ -63,17 +63,20 @@ class AttentionConfig(Config):
             raise MeaninglessCombination(
                 "feature_map",
                 "division needs a positive feature map (relu or elu1), not identity: its denominator could vanish",
+                "normalization",
             )
         if self.normalization in MEMORYLESS and self.kv_gate == "key_value_split":
             raise MeaninglessCombination(
                 "kv_gate",
                 f"{self.normalization} has no key mean of its own to gate: kv_gate must be none, key, value, key_value "
                 "or key_value_data, not key_value_split",
+                "normalization",
             )
         if self.normalization in MEMORYLESS and self.memory_groups > 1:
             raise MeaninglessCombination(
                 "memory_groups",
                 f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
+                "normalization",
             )
         return self
 
@@ -139,9 +142,10 @@ class ModelConfig(Config):
             raise KeyProblem(
                 "num_heads",
                 f"num_heads must divide width: {self.num_heads} heads do not divide {self.width} channels",
+                *("width", "size"),
             )
         if self.width % 4:
-            raise KeyProblem("width", f"width must be a multiple of 4 for the position table, not {self.width}")
+            raise KeyProblem("width", f"width must be a multiple of 4 for the position table, not {self.width}", "size")
         self._fits_encoder()
         self._fits_rotary()
         self._fits_hybrid()
@@ -169,13 +173,15 @@ class ModelConfig(Config):
             return
         head_size = self.width // self.num_heads
         if head_size % 2 or head_size < 4:
-            raise KeyProblem("position", f"rotary needs heads of 4, 6, 8 ... channels, not {head_size}")
+            message = f"rotary needs heads of 4, 6, 8 ... channels, not {head_size}"
+            raise KeyProblem("position", message, "width", "num_heads", "size")
         for segment in SEGMENTS:
             if getattr(self, segment).normalization == "mediator":
                 raise MeaninglessCombination(
                     "position",
                     "rotary cannot stand with mediator, whose mediators are means of queries over many positions: "
                     f"position must be table, or {segment}.normalization another",
+                    f"{segment}.normalization",
                 )
 
     def _fits_hybrid(self) -> None:
@@ -183,12 +189,15 @@ class ModelConfig(Config):
         if self.softmax_every is None:
             return
         changed = {s: [block != getattr(self, s) for block in self.blocks(s)] for s in SEGMENTS}
+        depths = ("size", *(f"{segment}{name}" for segment in SEGMENTS for name in ("_depth", ".normalization")))
         if not any(map(any, changed.values())):
-            raise MeaninglessCombination("softmax_every", f"{self.softmax_every} changes no block: leave it out")
+            message = f"{self.softmax_every} changes no block: leave it out"
+            raise MeaninglessCombination("softmax_every", message, *depths)
         for segment, blocks in changed.items():
             if all(blocks):
                 raise MeaninglessCombination(
                     "softmax_every",
                     f"{self.softmax_every} leaves no block of the {segment} as it says: "
                     f"{segment}.normalization softmax is that design",
+                    *depths,
                 )

@@ -54,10 +54,11 @@ class TrainingConfig(Config):
     def _fits(self) -> Self:
         if self.warmup_steps > self.steps:
             raise KeyProblem(
-                "warmup_steps", f"warmup_steps must be at most steps ({self.steps}), not {self.warmup_steps}"
+                "warmup_steps", f"warmup_steps must be at most steps ({self.steps}), not {self.warmup_steps}", "steps"
             )
         if self.imported is not None and self.init_from is not None:
-            raise KeyProblem("init_from", "init_from must be null where weights are imported: nothing is trained")
+            message = "init_from must be null where weights are imported: nothing is trained"
+            raise KeyProblem("init_from", message, "imported")
         return self
 
 
@@ -91,6 +92,7 @@ class SamplingConfig(Config):
             raise KeyProblem(
                 "flow_steps_last",
                 f"flow_steps_last must be at most flow_steps ({self.flow_steps}), not {self.flow_steps_last}",
+                "flow_steps",
             )
         return self
 

@@ -21,9 +21,19 @@ def build_settled(document: Document, settle: Settle) -> Experiment:
     Raises:
         ConfigError: with every problem, each with its line.
     """
-    experiment, problems = settle(build(document))
+    return settled(build(document), settle, lambda: document)
+
+
+def settled(experiment: Experiment, settle: Settle, document: Callable[[], Document]) -> Experiment:
+    """An experiment with what its files hold; `document` gives what it was built from, for the places of problems.
+
+    Raises:
+        ConfigError: with every problem, each with its line.
+    """
+    experiment, problems = settle(experiment)
     if problems:
-        raise ConfigError([Problem(_place(document, problem.key), problem.key, str(problem)) for problem in problems])
+        source = document()
+        raise ConfigError([Problem(_place(source, problem.key), problem.key, str(problem)) for problem in problems])
     return experiment
 
 

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -10,7 +11,8 @@ from pydantic import Field
 
 from lina_lab.config.base import Config, PositiveFloat
 from lina_lab.config.engine import EngineConfig, user_file
-from lina_lab.config.experiment import Experiment, cell_key
+from lina_lab.config.experiment import Experiment, canonical, key_of, set_path
+from lina_lab.config.grid import MAX_CELLS, check_count, check_excludes, check_grid, check_tuning, count_cells
 from lina_lab.config.load import (
     ConfigError,
     Document,
@@ -19,14 +21,16 @@ from lina_lab.config.load import (
     override,
     parse_value,
     read_yaml,
+    tidy,
     validate,
 )
 from lina_lab.config.naming import set_name
-from lina_lab.config.settled import Settle, as_written, build_settled
+from lina_lab.config.settled import Settle, as_written, settled
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
 
 Scalar = str | int | float | bool | None
+SECTIONS = [name for name in Experiment.model_fields if name not in {"name", "seed"}]
 
 
 class Budget(Config):
@@ -130,41 +134,62 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     """`key=value` words of `--set` as dotted path to value.
 
     Raises:
-        LabError: if a word has no key or no '='.
+        LabError: if a word has no key or no '=', or a key stands twice.
     """
     pairs = [setting.partition("=") for setting in settings]
     for (key, equals, _), setting in zip(pairs, settings, strict=True):
         if not key or not equals:
             raise LabError(f"--set {setting}: must be key=value, as in --set training.steps=600")
+    found: dict[str, str] = {}
+    for key, _, value in pairs:
+        if found.setdefault(key, value) != value:
+            raise LabError(f"--set {key}: stands twice: {found[key]} and {value}")
     return {key: parse_value(value) for key, _, value in pairs}
 
 
-def load_sweep(path: Path, settings: Mapping[str, Any] | None = None, settle: Settle = as_written) -> Plan:
+def load_sweep(
+    path: Path,
+    settings: Mapping[str, Any] | None = None,
+    settle: Settle = as_written,
+    max_cells: int = MAX_CELLS,
+    tell: Callable[[int], None] = lambda count: None,
+) -> Plan:
     """The plan of a sweep file, after `--set` changes.
 
-    A setting of `seeds` or `name` changes the sweep, a setting of an axis the values that it takes, any other the base
-    experiment. Settings that change cells stand in the sweep's name, so that its plan and report are its own.
+    A setting of `seeds` or `name` changes the sweep, a list for an axis the values that it takes, any other the base
+    experiment. Settings that change cells stand in the sweep's name, so that its plan and report are its own. `settle`
+    looks at the files that cells name; `tell` hears how many cells there are, before they are planned.
 
     Raises:
-        LabError: with every problem of the sweep and of every cell, each with its line.
+        LabError: with every problem of the sweep and of every cell, each with its line; or if there are too many cells.
     """
     document = read_yaml(path)
+    if "axes" not in document.values and "model" in document.values:
+        raise LabError(f"{tidy(path)}: is an experiment, not a sweep: lab train {tidy(path)} runs it")
     base_settings: dict[str, Any] = {}
     for key, value in (settings or {}).items():
         axes = document.values.get("axes")
         if isinstance(axes, dict) and key in axes:
-            changed = {"axes": axes | {key: value if isinstance(value, list) else [value]}}
-            document = Document(document.values | changed, document.places | {_axis(key): "--set"})
+            if not isinstance(value, list):
+                message = f"is an axis: give the values that it shall take as a list, as in --set '{key}=[{value}]'"
+                raise ConfigError([Problem("--set", key, message)])
+            document = Document(
+                document.values | {"axes": axes | {key: value}}, document.places | {_axis(key): "--set"}
+            )
         elif key in {"name", "seeds"}:
             document = override(document, {key: value}, "--set")
         else:
             base_settings[key] = value
     sweep = validate(Sweep, document)
-    base = read_yaml(path.parent / sweep.experiment)
-    base = override(base, sweep.set, {k: document.places.get(("set", *k.split(".")), str(path)) for k in sweep.set})
+    check_count(sweep, max_cells)
+    base = _base(path, sweep, document)
+    check_grid(sweep, document, base, base_settings, str(tidy(path)))
+    tell(count_cells(sweep))
+    own = {".".join(key[1:]): place for key, place in document.places.items() if key[:1] == ("set",)}
+    base = override(base, sweep.set, dict.fromkeys(sweep.set, str(tidy(path))) | own)
     plan = expand(sweep, override(base, base_settings, "--set"), document, path, settle)._replace(file=path)
     named = {key: value for key, value in (settings or {}).items() if not key.startswith(SAME_CELLS)}
-    if not named or "name" in named or _keys(path, settle) == [cell.key for cell in plan.cells]:
+    if not named or "name" in named or _keys(path, settle, max_cells) == [cell.key for cell in plan.cells]:
         return plan
     return plan._replace(sweep=sweep.model_copy(update={"name": set_name(sweep.name, axis_names(named), named)}))
 
@@ -173,12 +198,26 @@ SAME_CELLS = ("logging.", "execution.")
 """Settings that change no cell's key begin so."""
 
 
-def _keys(path: Path, settle: Settle) -> list[str]:
+def _keys(path: Path, settle: Settle, max_cells: int) -> list[str]:
     """Of the cells of a sweep as its file says; none if that cannot be run without settings."""
     try:
-        return [cell.key for cell in load_sweep(path, settle=settle).cells]
+        return [cell.key for cell in load_sweep(path, settle=settle, max_cells=max_cells).cells]
     except LabError:
         return []
+
+
+def _base(path: Path, sweep: Sweep, document: Document) -> Document:
+    """The base experiment of a sweep file."""
+    base, place = path.parent / sweep.experiment, document.places.get(("experiment",), str(path))
+    try:
+        found = read_yaml(base)
+    except LabError as error:
+        if base.exists():  # then the message is of a line of its own
+            raise
+        raise ConfigError([Problem(place, "experiment", str(error))]) from error
+    if "axes" in found.values:
+        raise ConfigError([Problem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
+    return found
 
 
 def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
@@ -197,11 +236,12 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     """Every point of the grid as a cell, or as an omission with its reason; `settle` looks at the files of each."""
     names = axis_names(sweep.axes)
     places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
-    _check_excludes(sweep, document, path)
-    _check_tuning(sweep, document, path)
+    check_excludes(sweep, document, path)
+    check_tuning(sweep, document, path)
     cells: dict[str, Cell] = {}
     omitted: list[Omission] = []
     problems: list[Problem] = []
+    known: dict[Any, Config] = {}
     for point in itertools.product(*sweep.axes.values()):
         assignment = dict(zip(sweep.axes, point, strict=True))
         values = dict(zip(names, point, strict=True))
@@ -210,16 +250,18 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
             omitted.append(Omission(values, f"excluded by {json.dumps(excluded)}"))
             continue
         try:
-            experiment = build_settled(override(base, assignment, places), settle)
+            built = _built(base, assignment, places, known)
+            experiment = settled(built, settle, partial(override, base, assignment, places))
         except ConfigError as error:
             if error.meaningless:
                 omitted.append(Omission(values, "; ".join(p.message for p in error.problems)))
             else:
-                problems += error.problems
+                problems += [problem for problem in error.problems if not problem.meaningless]
             continue
+        body = canonical(experiment)
         for seed in sweep.seeds:
             seeded = experiment.model_copy(update={"seed": seed})
-            cell = Cell(cell_key(seeded), values, seed, seeded)
+            cell = Cell(key_of(body | {"seed": seed}), values, seed, seeded)
             first = cells.setdefault(cell.key, cell)
             if first is not cell and seed == sweep.seeds[0]:
                 omitted.append(Omission(values, f"the same computation as {first.label}, which stands for both"))
@@ -230,31 +272,25 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     return Plan(sweep, names, list(cells.values()), omitted)
 
 
-def _check_excludes(sweep: Sweep, document: Document, path: Path) -> None:
-    for entry in sweep.exclude:
-        for axis, value in entry.items():
-            if axis not in sweep.axes:
-                message = f"{axis} is no axis of this sweep; its axes are {', '.join(sweep.axes)}"
-            elif value not in sweep.axes[axis]:
-                message = f"{axis} never takes {value!r} here; its values are {sweep.axes[axis]}"
-            else:
-                continue
-            raise ConfigError([Problem(document.places.get(("exclude",), str(path)), "exclude", message)])
-
-
-def _check_tuning(sweep: Sweep, document: Document, path: Path) -> None:
-    if sweep.tune is None:
-        return
-    for searched in sweep.tune.search:
-        if searched in sweep.axes:
-            place = document.places.get(("tune", "search", searched), str(path))
-            raise ConfigError([Problem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
-    if sweep.tune.seed in sweep.seeds:
-        place = document.places.get(("tune", "seed"), str(path))
-        message = (
-            f"must be none of the sweep's own seeds, whose results the choice would flatter, not {sweep.tune.seed}"
-        )
-        raise ConfigError([Problem(place, "tune.seed", message)])
+def _built(
+    base: Document, assignment: Mapping[str, Any], places: Mapping[str, str], known: dict[Any, Config]
+) -> Experiment:
+    """A point of the grid. What takes long is done once: a section for all points with its values, which `known` has,
+    and where values stand only if something is wrong with them.
+    """
+    keys = {
+        name: (name, *(item for item in assignment.items() if item[0].partition(".")[0] in {name, "data"}))
+        for name in SECTIONS
+    }
+    shared = {name: known[key] for name, key in keys.items() if key in known}
+    try:
+        values = reduce(lambda values, item: set_path(values, *item), assignment.items(), base.values)
+        experiment = Experiment.model_validate(values | shared)
+    except ValueError:
+        return build(override(base, assignment, places))
+    for name, key in keys.items():
+        known[key] = getattr(experiment, name)
+    return experiment
 
 
 def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
+from lina_lab.config.data import Sizes
 from lina_lab.escape import shown
 
 
@@ -72,6 +73,12 @@ class Dataset(NamedTuple):
     """As its config says; 0 where nothing does."""
     repeats: Repeats | None = None
     """None where images are not compared, as of a set without end."""
+
+    @property
+    def sizes(self) -> Sizes:
+        endless = None if self.draw is not None else len(self.train.labels)
+        trained_on = endless if self.latents is None else self.latents.num_train
+        return Sizes(len(self.train.labels), len(self.heldout.labels), trained_on)
 
 
 def from_uint8(pixels: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
 from lina_lab.data.examples import fingerprint
-from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import Extractor
 from lina_lab.evaluation.metrics import Noise, fid, fid_bootstrap, fid_halved, kid, precision_recall
 from lina_lab.evaluation.reference import Reference, extract_all, reference_of
@@ -35,21 +33,6 @@ def labels_as(reference: Tensor, count: int) -> Tensor:
     order = remainders.argsort(descending=True, stable=True)
     quotas[order[: count - int(quotas.sum())]] += 1
     return torch.arange(len(quotas)).repeat_interleave(quotas)
-
-
-def check_enough(dataset: Dataset, extractor: Extractor, config: EvaluationConfig) -> None:
-    """Refuse before hours of training what `evaluate` would refuse after them.
-
-    Raises:
-        LabError: if there are not more samples, or, where they are the reference, held-out images, than features.
-    """
-    counts = {"held-out images": len(dataset.heldout.images)} if config.reference is None else {}
-    for what, count in (counts | {"evaluation.num_samples": config.num_samples}).items():
-        if count <= extractor.dim:
-            raise LabError(
-                f"FID with {extractor.name} needs more images than its {extractor.dim} features: {what} must be at "
-                f"least {extractor.dim + 1}, not {count}"
-            )
 
 
 def evaluate(

@@ -130,9 +130,10 @@ def check_features(name: str, features: Tensor) -> None:
     """
     count, dim = features.shape
     if count <= dim:
+        more = "raise evaluation.num_samples" if name == "generated" else "add images"
         raise LabError(
-            f"FID needs more images than features: {count} {name} images have {dim} features each; "
-            "raise evaluation.num_samples or take a smaller extractor"
+            f"FID needs more images than features: {count} {name} images have {dim} features each; {more} or take a "
+            "smaller extractor"
         )
     check_finite(**{name: features})
 

@@ -1,8 +1,9 @@
 """What a sweep has still to do, in FLOPs and, after a short timing, in hours; and whether its budget allows that."""
 
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, with_values
@@ -11,13 +12,19 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import ENDED, is_done, read_state
 from lina_lab.plans import load_plan
 
+if TYPE_CHECKING:
+    from lina_lab.training.timing import Seconds
 
-class Hours(NamedTuple):
-    """Of wall time for what a sweep has still to do."""
+
+class Times(NamedTuple):
+    """Seconds of wall time for what a sweep has still to do."""
 
     total: float
+    """From the command to the last result."""
+    start: float
+    """Until the first worker is there."""
     by_size: dict[str, float]
-    """Seconds of the timed cell of every size."""
+    """Of the timed cell of every size."""
 
 
 def to_do(runs: Path, plan: Plan) -> list[Experiment]:
@@ -27,17 +34,30 @@ def to_do(runs: Path, plan: Plan) -> list[Experiment]:
     return [*cells, *trials[_ended_trials(runs, plan) :]]
 
 
-def hours(todo: list[Experiment], slots: int, timed: Callable[[Experiment], float]) -> Hours:
-    """Hours on so many workers: one cell of every size is `timed`, the others are as long as their FLOPs say."""
-    seconds: dict[str, float] = {}
-    flops: dict[str, float] = {}
-    times = []
+def times(
+    todo: Sequence[Experiment], slots: int, timed: "Callable[[Experiment], Seconds]", start: float = 0.0
+) -> Times:
+    """On so many workers: one cell of every size is `timed`, the others are as long as their FLOPs say.
+
+    The longest begin first, each on the worker that is free first, as the engine gives them out.
+    """
+    known: dict[str, tuple[Experiment, Seconds]] = {}
+    seconds = []
     for experiment in todo:
-        size, cost = experiment.model.size, training_flops(experiment)
-        if size not in seconds:
-            seconds[size], flops[size] = timed(experiment), cost
-        times.append(seconds[size] * cost / flops[size])
-    return Hours(max([sum(times) / slots, *times], default=0.0) / 3600, seconds)
+        size = experiment.model.size
+        if size not in known:
+            known[size] = experiment, timed(experiment)
+        like, took = known[size]
+        training = took.training * training_flops(experiment) / training_flops(like)
+        seconds.append(training + took.drawing * _image_flops(experiment) / _image_flops(like) + took.rest)
+    free = [start] * slots
+    for each in sorted(seconds, reverse=True):
+        heapq.heapreplace(free, free[0] + each)
+    return Times(max(free) if todo else 0.0, start, {size: took.total for size, (_, took) in known.items()})
+
+
+def _image_flops(experiment: Experiment) -> float:
+    return experiment.evaluation.num_samples * sampling_flops(experiment)
 
 
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
@@ -46,7 +66,7 @@ def gpu_hours(experiment: Experiment, tflops: float) -> float:
     return flops / (tflops * 1e12) / 3600
 
 
-def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Hours]) -> None:
+def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Times]) -> None:
     """Refuse what costs more than the sweep's budget allows.
 
     Raises:
@@ -56,7 +76,7 @@ def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Hour
     if budget.flops is not None:
         _refuse_more(plan, "flops", sum(training_flops(e) for e in todo), budget.flops)
     if budget.hours is not None:
-        _refuse_more(plan, "hours", measured().total, budget.hours)
+        _refuse_more(plan, "hours", measured().total / 3600, budget.hours)
 
 
 def _refuse_more(plan: Plan, unit: str, cost: float, allowed: float) -> None:

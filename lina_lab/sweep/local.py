@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.claims import FAULTS, Watch, claim, end_attempt, faults, last_attempt
-from lina_lab.config.engine import ALONE, LIMITS, Group, Limits
+from lina_lab.config.engine import ALONE, LIMITS, Group, Limits, WorkerCount
 from lina_lab.errors import LabError
 from lina_lab.ledger import is_done, read_state
 from lina_lab.sweep.alike import Alike
@@ -53,19 +53,21 @@ class Worker(NamedTuple):
     slot: int
 
 
-def slots(num_workers: int, per_gpu: int, gpus: Sequence[str], devices: int = 1) -> list[Slot]:
+def slots(num_workers: WorkerCount, per_gpu: int, gpus: Sequence[str], devices: int = 1) -> list[Slot]:
     """`per_gpu` slots on every `devices` GPUs, or, without GPUs, on as many cores; `num_workers` cuts their number.
+
+    A number of workers stands as it is where there are no GPUs.
 
     Raises:
         LabError: if there are GPUs, but too few for one slot.
     """
     if not gpus:
-        return [{}] * (num_workers or max(1, cores() // devices))
+        return [{}] * (max(1, cores() // devices) if num_workers == "auto" else num_workers)
     if devices > len(gpus):
         raise LabError(f"devices must be at most the {len(gpus)} GPUs that are visible here, not {devices}")
     together = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus) - devices + 1, devices)]
     everywhere: list[Slot] = [{"CUDA_VISIBLE_DEVICES": some} for _ in range(per_gpu) for some in together]
-    return everywhere[:num_workers] if num_workers else everywhere
+    return everywhere if num_workers == "auto" else everywhere[:num_workers]
 
 
 def cores() -> int:

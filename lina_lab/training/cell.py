@@ -16,7 +16,7 @@ from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import check_enough
+from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
@@ -52,7 +52,8 @@ def run_cell(
     check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
-    check_enough(dataset, extractor, experiment.evaluation)
+    check_enough(experiment.data, experiment.evaluation, dataset.sizes)
+    check_batch(experiment, dataset.sizes)
     reference = load_reference(experiment.evaluation, extractor)
     check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)

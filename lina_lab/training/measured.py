@@ -22,7 +22,7 @@ from lina_lab.config.load import with_sections
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError, NotFinite
-from lina_lab.evaluation.evaluate import check_enough
+from lina_lab.evaluation.enough import check_enough
 from lina_lab.evaluation.extractors import Extractor, load_extractor
 from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import Reference, load_reference
@@ -94,7 +94,7 @@ def load_subject(folder: Path, sections: Mapping[str, Mapping[str, Any]], seed: 
     reference = load_reference(experiment.evaluation, extractor)
     dataset = load_dataset(experiment.data, pixels=reference is None)
     check_same_data(folder, dataset)
-    check_enough(dataset, extractor, experiment.evaluation)
+    check_enough(experiment.data, experiment.evaluation, dataset.sizes)
     return Subject(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)
 
 

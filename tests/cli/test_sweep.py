@@ -120,7 +120,8 @@ def test_train_runs_one_experiment(yaml_files):
 
 def test_a_dry_run_prints_cells_and_cost_and_makes_nothing(yaml_files):
     output = lab(yaml_files, "sweep", "little.yaml", "--dry-run").stdout
-    assert re.search(r"about [\d.e-]+ hours on \d+ workers of this machine, evaluation not counted \(nano \d:", output)
+    until = r"\(\d+:\d\d until the workers are there; nano \d+:\d\d a cell\)"
+    assert re.search(rf"about \d+:\d\d on \d+ workers of this machine {until}", output)
     assert "111,364" in output
     assert "2 cells" in output
     assert "training FLOPs to do" in output

@@ -143,7 +143,16 @@ def test_all_mistakes_are_named_at_once(write):
         (b"- 1\n", "x.yaml:1: must hold a mapping of keys to values"),
         (b"a: [1\n", "x.yaml:2: "),
         (b"a: b: c\n", "x.yaml:1: "),
-        (b"\xff\xfe\x00\xd8", "x.yaml: cannot be read"),
+        (b"\xff\xfe\x00\xd8", "x.yaml: is UTF-16, or no text: save it as UTF-8"),
+        (GOOD.encode("utf-16"), "x.yaml: is UTF-16, or no text: save it as UTF-8"),
+        (GOOD.encode("utf-16-be"), "x.yaml: is UTF-16, or no text: save it as UTF-8"),
+        ("name: x\nmodel: é".encode("latin-1"), "x.yaml:2: is not UTF-8 (byte 0xe9): save it as UTF-8"),
+        (b"# nothing\n", "x.yaml:1: must hold a mapping of keys to values, as in `name: x`, and is empty"),
+        (b"digits\n", "x.yaml:1: must hold a mapping of keys to values, as in `name: x`, not a single value"),
+        (b"name: x\nmodel:\n\tsize: nano\n", "x.yaml:3: is indented with a tab: YAML wants spaces"),
+        (b"name: x\nmodel:\n  size: nano\n\tpatch: 2\n", "x.yaml:4: is indented with a tab: YAML wants spaces"),
+        (b"name: x\n---\nname: y\n", "x.yaml:2: begins a second document: must hold one, without this ---"),
+        (b"name: x\naxes: {}\n", "x.yaml: is a sweep, not an experiment: lab sweep "),
         (b"a: !!python/object/apply:os.system [echo]\n", "x.yaml:1: "),
         (b"a: &x\n  b: *x\n", "x.yaml"),
         (b"? [1, 2]\n: 3\n", "x.yaml:1: "),
@@ -163,8 +172,64 @@ def test_a_missing_file_names_its_neighbours(write):
         load_experiment(path.with_name("digit.yaml"))
     with pytest.raises(LabError, match=r"q: no such file; .* has digits\.yaml"):
         load_experiment(path.with_name("q"))
-    with pytest.raises(LabError, match="cannot be read"):
+    with pytest.raises(LabError, match=r": is a folder: name a file; .* has digits\.yaml"):
         read_yaml(path.parent)
+
+
+def test_a_byte_order_mark_is_no_fault(write):
+    assert load_experiment(write(b"\xef\xbb\xbf" + GOOD.encode())).name == "x"
+
+
+def test_a_path_is_told_without_detours(write, tmp_path):
+    (tmp_path / "sub").mkdir()
+    write(GOOD.replace("patch: 2", "patch: 0"))
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(tmp_path / "sub" / ".." / "x.yaml")
+    assert str(caught.value).startswith(f"{tmp_path}/x.yaml:4: model.patch: ")
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(elsewhere)
+    (elsewhere.parent / "x.yaml").write_text(GOOD.replace("patch: 2", "patch: 0"))
+    with pytest.raises(ConfigError, match=r"link/\.\./x\.yaml:4"):
+        load_experiment(tmp_path / "link" / ".." / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("lines", "setting", "place", "key"),
+    [
+        ("", "training.warmup_steps=11", "--set", "training.warmup_steps"),
+        ("  warmup_steps: 9\n", "training.steps=8", "--set", "training.steps"),
+        ("  warmup_steps: 9\n", "training={steps: 8, batch_size: 4, learning_rate: 1, warmup_steps: 9}", "--set", 0),
+        ("sampling: {flow_steps_last: 9}\n", "sampling.flow_steps=8", "--set", "sampling.flow_steps"),
+        ("execution: {accumulate: 4}\n", "training.batch_size=6", "--set", "training.batch_size"),
+        ("evaluation: {num_samples: 40}\n", "data.name=emoji", "--set", "data.name"),
+        ("data: {name: shapes}\n", "evaluation.extractor=shapes-cnn-32", "x.yaml:9", "data.name"),
+        ("", "model.num_heads=3", "--set", "model.num_heads"),
+        ("", "model.attention.feature_map=identity", "--set", "model.attention.feature_map"),
+    ],
+)
+def test_of_a_rule_between_values_the_one_written_last_is_named(write, lines, setting, place, key):
+    path, _, value = setting.partition("=")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(write(GOOD + lines), {path: parse_value(value)})
+    found = caught.value.problems[0]
+    assert found.place.endswith(place)
+    assert key in {0, found.key}
+
+
+def test_all_that_a_folder_of_images_lacks_is_named_at_once(write):
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(write(GOOD + "data:\n  name: images\n"))
+    assert [(p.key, p.message.partition(":")[0]) for p in caught.value.problems] == [
+        ("data.path", "is missing"),
+        ("data.num_classes", "is missing"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["[1, 2]", "[]"])
+def test_a_list_for_one_value_says_where_lists_stand(write, value):
+    with pytest.raises(ConfigError, match=r"training\.steps: .* not \[.*\]: it is one value; a sweep has lists, under"):
+        load_experiment(write(GOOD.replace("steps: 10", f"steps: {value}")))
 
 
 def test_a_setting_on_the_command_line_wins_and_is_named_when_wrong(write):

@@ -1,9 +1,11 @@
 """A sweep and its plan: every point of the grid is a cell once, or is left out with a reason."""
 
+import json
 import re
 
 import pytest
 
+from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.load import ConfigError
 from lina_lab.config.naming import set_name
 from lina_lab.config.sweep import axis_names, cell_label, left_out, load_sweep, parse_settings
@@ -121,13 +123,13 @@ def test_designs_that_cannot_stand_with_a_normalization_are_left_out_by_name(swe
 
 
 def test_the_same_cell_under_two_names_is_one_cell(sweep):
-    text = SWEEP.replace("[relu, elu1, identity]", "[relu, relu]")
+    text = SWEEP.replace("[division, subtraction, softmax]", "[softmax]")
     plan = load_sweep(sweep(text))
-    assert len(plan.cells) == 6
+    assert len(plan.cells) == 2
 
 
 def test_settings_change_the_base_an_axis_or_the_seeds(sweep):
-    settings = parse_settings(["training.steps=5", "model.attention.feature_map=elu1", "seeds=[7]", "name=t"])
+    settings = parse_settings(["training.steps=5", "model.attention.feature_map=[elu1]", "seeds=[7]", "name=t"])
     plan = load_sweep(sweep(), settings)
     assert plan.sweep.name == "t"
     assert {c.experiment.training.steps for c in plan.cells} == {5}
@@ -176,6 +178,11 @@ def test_a_name_of_settings_is_a_safe_file_name_and_tells_values_apart(value):
     assert name == set_name("s", {"path": "data.path"}, {"data.path": value})
 
 
+def test_a_setting_that_stands_twice_is_refused():
+    with pytest.raises(LabError, match=r"--set training\.steps: stands twice: 5 and 6"):
+        parse_settings(["training.steps=5", "seeds=[1]", "training.steps=6"])
+
+
 @pytest.mark.parametrize("word", ["training.steps", "=3", ""])
 def test_a_setting_without_key_or_value_is_refused(word):
     with pytest.raises(LabError, match="must be key=value"):
@@ -204,3 +211,136 @@ def test_meaningless_is_told_from_wrong(sweep):
     with pytest.raises(ConfigError) as caught:
         load_sweep(sweep(SWEEP.replace("elu1", "elu7")))
     assert not caught.value.meaningless
+
+
+@pytest.mark.parametrize(
+    ("change", "setting", "message"),
+    [
+        (("[0, 1]", "[0, 1, 0]"), "", "s.yaml:7: seeds: must have each value once, not 0 and again 0"),
+        (("[0, 1]", "[0]"), "seeds=[3, 3]", "--set: seeds: must have each value once, not 3 and again 3"),
+        (
+            ("elu1", "relu"),
+            "",
+            "s.yaml:6: model.attention.feature_map: must have each value once, not 'relu' and again",
+        ),
+        (("seeds", "  training.learning_rate: [1e-3, 0.001]\nseeds"), "", "not 0.001 and again 0.001"),
+        (("seeds", "  training.gradient_clip: [5, 5.0]\nseeds"), "", "not 5 and again 5.0"),
+        (("seeds", "  training.gradient_clip: [1, true]\nseeds"), "", "not 1 and again True"),
+        (("seeds", "  training.gradient_clip: [null, 1, null]\nseeds"), "", "not None and again None"),
+        (("seeds", "set: {model.attention.feature_map: relu}\nseeds"), "", "s.yaml:7: model.attention.feature_map: is"),
+        (
+            ("seeds", "set: {model: {attention: {feature_map: relu}}}\nseeds"),
+            "",
+            "s.yaml:7: model.attention.feature_map: is given, and the axis model.attention.feature_map (",
+        ),
+        (("seeds", "set: {model.attention: relu}\nseeds"), "", "s.yaml:7: model.attention: is given, and the axis"),
+        (("seeds", "set: {model.decoder.feature_map: relu}\nseeds"), "", "s.yaml:7: model.decoder.feature_map: goes"),
+        (
+            ("seeds", "  model.encoder.normalization: [division]\nseeds"),
+            "",
+            "s.yaml:7: model.encoder.normalization: goes",
+        ),
+        (("seeds", "  model.size: [nano, micro]\n  model.width: [32, 64]\nseeds"), "", "s.yaml:8: model.width: goes"),
+        (("seeds", "  seed: [1, 2]\nseeds"), "", "s.yaml:7: seed: a sweep has seeds"),
+        (("seeds", "set: {seed: 3}\nseeds"), "", "s.yaml:7: seed: a sweep has seeds"),
+        (("seeds", "seeds"), "seed=3", "--set: seed: a sweep has seeds"),
+        (
+            ("seeds", "seeds"),
+            "model.attention.feature_map=relu",
+            "--set: model.attention.feature_map: is an axis: give",
+        ),
+        (
+            ("seeds", "seeds"),
+            "model.attention.feature_map=[relu, relu]",
+            "--set: model.attention.feature_map: must have",
+        ),
+        (
+            ("seeds", "seeds"),
+            "model.attention={feature_map: relu}",
+            "--set: model.attention.feature_map: is given, and",
+        ),
+        (("seeds", "seeds"), "model.context.normalization=softmax", "--set: model.context.normalization: goes before"),
+    ],
+)
+def test_what_would_make_the_grid_ambiguous_is_refused(sweep, change, setting, message):
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(sweep(SWEEP.replace(*change)), parse_settings([setting] if setting else []))
+    assert message in str(caught.value)
+
+
+def test_a_segment_of_the_base_that_an_axis_does_not_reach_is_refused_and_one_that_it_never_means_is_not(sweep):
+    text = SWEEP.replace("feature_map: [relu, elu1, identity]", "conv_kernel: [0, 5]")
+    path = sweep(text)
+    base = path.with_name("base.yaml")
+    base.write_text(BASE.replace("patch: 2", "patch: 2, context: {conv_kernel: 3}"))
+    assert {cell.experiment.model.context.conv_kernel for cell in load_sweep(path).cells} == {3}
+    base.write_text(BASE.replace("patch: 2", "patch: 2, decoder: {conv_kernel: 3}"))
+    with pytest.raises(ConfigError, match=r"/base\.yaml:2: model\.decoder\.conv_kernel: goes before the axis"):
+        load_sweep(path)
+
+
+def test_values_that_differ_stand_beside_each_other(sweep):
+    text = SWEEP.replace("seeds", "  training.gradient_clip: [null, 1, 2]\nseeds")
+    assert len(load_sweep(sweep(text)).cells) == 3 * 12
+
+
+def test_of_a_rule_between_sweep_and_base_the_line_of_the_sweep_is_named(sweep):
+    text = SWEEP.replace("base.yaml", "sub/../base.yaml") + "set:\n  training.learning_rate: 1\n  training.steps: 8\n"
+    path = sweep(text)
+    (path.parent / "sub").mkdir()
+    path.with_name("base.yaml").write_text(BASE.replace("steps: 10", "steps: 10, warmup_steps: 9"))
+    message = "s.yaml:10: training.steps: warmup_steps must be at most steps (8), not 9"
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(path)
+    assert str(caught.value) == f"{path.parent}/{message}"
+    path.write_text(text.replace("training.steps: 8", "training: {steps: 8, batch_size: 4, warmup_steps: 9}"))
+    with pytest.raises(ConfigError, match=r"s\.yaml:9: training\.learning_rate: is lost: training, which comes after"):
+        load_sweep(path)
+    path.write_text(SWEEP + "set:\n  training:\n    steps: 8\n    batch_size: 4\n    warmup_steps: 9\n")
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(path)
+    assert str(caught.value) == f"{path}:9: training.learning_rate: is missing"
+    path.write_text(SWEEP + "set:\n  training:\n    steps: 8\n    batch_size: 0\n    learning_rate: 1\n")
+    with pytest.raises(ConfigError, match=r"s\.yaml:11: training\.batch_size: must be greater than 0"):
+        load_sweep(path)
+    path.write_text(SWEEP.replace("seeds", "  training.steps: [20, 8]\nseeds"))
+    with pytest.raises(ConfigError, match=r"s\.yaml:7: training\.steps: warmup_steps must be at most steps \(8\)"):
+        load_sweep(path)
+
+
+def test_an_experiment_is_no_sweep_and_a_sweep_no_base(sweep):
+    path = sweep()
+    with pytest.raises(LabError, match=r"base\.yaml: is an experiment, not a sweep: lab train .*base\.yaml runs it"):
+        load_sweep(path.with_name("base.yaml"))
+    (path.with_name("t.yaml")).write_text(SWEEP)
+    with pytest.raises(ConfigError, match=r"s\.yaml:3: experiment: .*t\.yaml is a sweep"):
+        load_sweep(sweep(SWEEP.replace("base.yaml", "t.yaml")))
+    with pytest.raises(ConfigError, match=r"s\.yaml:3: experiment: .*none\.yaml: no such file"):
+        load_sweep(sweep(SWEEP.replace("base.yaml", "none.yaml")))
+
+
+def test_a_grid_too_large_is_counted_and_refused_before_it_is_planned(sweep):
+    text = SWEEP.replace("[0, 1]", json.dumps(list(range(20_000))))
+    with pytest.raises(
+        LabError, match=r"s: has 180,000 cells \(3 x 3 x 20,000 seeds\), more than 100,000: .*--max-cells"
+    ):
+        load_sweep(sweep(text))
+    told = []
+    with pytest.raises(LabError, match="more than 17"):
+        load_sweep(sweep(), max_cells=17, tell=told.append)
+    assert not told
+    assert len(load_sweep(sweep(), max_cells=18, tell=told.append).cells) == 12
+    assert told == [18], "before what means nothing is left out"
+
+
+def test_a_planned_key_is_that_of_its_cell(sweep):
+    text = SWEEP.replace("seeds", "  training.steps: [5, 6]\n  data.name: [digits, shapes]\nseeds").replace(
+        "seeds", "set: {evaluation.num_samples: 60, evaluation.extractor: inception}\nseeds"
+    )
+    plan = load_sweep(sweep(text))
+    assert len(plan.cells) == 12 * 4
+    for cell in plan.cells:
+        again = Experiment.model_validate(cell.experiment.model_dump())
+        assert (cell.key, cell.experiment) == (cell_key(again), again)
+        assert (again.training.steps, again.data.name) == (cell.values["steps"], cell.values["name"])
+        assert again.model.context_tokens == (4 if again.data.name == "digits" else 64)

@@ -7,11 +7,10 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from lina_lab.config.data import DIGITS
-from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.examples import repeats
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import check_enough, evaluate, labels_as
+from lina_lab.evaluation.evaluate import evaluate, labels_as
 from lina_lab.evaluation.extractors import load_extractor
 
 
@@ -189,18 +188,6 @@ def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated)
     names = evaluate(*generated, data._replace(name="else"), digits, seed=0).metrics
     assert "eval/class_accuracy/digits-cnn" not in names
     assert "eval/fid/digits-cnn" in names
-
-
-def test_too_few_images_are_refused_before_any_training(data, digits):
-    enough = EvaluationConfig(num_samples=33)
-    check_enough(data, digits, enough)
-    with pytest.raises(LabError, match=r"evaluation\.num_samples must be at least 33, not 32"):
-        check_enough(data, digits, EvaluationConfig(num_samples=32))
-    few = torch.arange(500) < 32
-    with pytest.raises(LabError, match="held-out images must be at least 33, not 32"):
-        check_enough(data._replace(heldout=data.heldout.where(few)), digits, enough)
-    with_file = enough.model_copy(update={"reference": "adm.npz"})
-    check_enough(data._replace(heldout=data.heldout.where(few)), digits, with_file)
 
 
 def test_too_few_images_for_a_fid_are_refused(data, digits, generated):

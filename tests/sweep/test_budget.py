@@ -2,10 +2,12 @@
 
 import pytest
 
+from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Budget
 from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
-from lina_lab.sweep.budget import check_budget, gpu_hours, hours, to_do
+from lina_lab.sweep.budget import check_budget, gpu_hours, times, to_do
+from lina_lab.training.timing import Seconds
 from tests.sweep.test_tune import make_plan
 
 
@@ -23,36 +25,51 @@ def test_trials_are_to_do_as_often_as_they_may_run(tmp_path):
     assert [e.training.batch_size for e in todo] == [8] * 4 + [2] * 10
 
 
-def test_hours_time_one_cell_of_every_size_and_scale_the_others_by_their_flops(study):
+def test_one_cell_of_every_size_is_timed_and_the_others_are_scaled_by_their_flops(study):
     todo = [cell.experiment for cell in study().plan.cells]
     timed = []
 
     def seconds(experiment):
         timed.append(experiment.model.size)
-        return training_flops(experiment) / 1e9
+        return Seconds(training_flops(experiment) / 1e9, sampling_flops(experiment) / 1e6, rest=2.0)
 
-    found = hours(todo, 2, seconds)
+    each = [training_flops(e) / 1e9 + sampling_flops(e) / 1e6 + 2 for e in todo]
+    found = times(todo, 1, seconds, start=7.0)
     assert timed == ["nano", "micro"]
-    assert found.total == pytest.approx(sum(map(training_flops, todo)) / 1e9 / 2 / 3600)
-    alone = hours(todo, 1000, seconds)
-    assert alone.total == pytest.approx(max(map(training_flops, todo)) / 1e9 / 3600), "one cell runs on one worker"
+    assert found.total == pytest.approx(7 + sum(each))
+    assert times(todo, 1000, seconds, start=7.0).total == pytest.approx(7 + max(each)), "one cell runs on one worker"
+    assert times([], 2, seconds, start=7.0).total == 0
+
+
+@pytest.mark.parametrize(
+    ("steps", "slots", "total"),
+    [([3, 3, 2, 2, 2], 2, 7), ([2, 2, 2, 3, 3], 2, 7), ([1, 1, 1], 2, 2), ([5, 1, 1], 2, 5)],
+)
+def test_the_longest_cells_begin_first_each_on_the_worker_that_is_free_first(steps, slots, total):
+    values = {"name": "x", "model": {"size": "nano", "patch": 2}}
+    todo = [
+        Experiment.model_validate(values | {"training": {"steps": n, "batch_size": 1, "learning_rate": 1.0}})
+        for n in steps
+    ]
+    found = times(todo, slots, lambda experiment: Seconds(experiment.training.steps, 0.0))
+    assert found.total == pytest.approx(total)
 
 
 def test_a_sweep_that_costs_more_than_its_budget_is_refused_with_the_excess(study):
     study = study()
     todo = [cell.experiment for cell in study.plan.cells]
     total = sum(map(training_flops, todo))
-    found = hours(todo, 1, lambda _: 3600.0)
+    found = times(todo, 1, lambda _: Seconds(0.0, 0.0, rest=3600.0))
 
     def check(**budget):
         sweep = study.plan.sweep.model_copy(update={"budget": Budget(**budget)})
         check_budget(study.plan._replace(sweep=sweep), todo, lambda: found)
 
     check()
-    check(flops=total, hours=found.total)
+    check(flops=total, hours=8)
     with pytest.raises(LabError, match=r"budget.flops allows .* \(100%\) too many"):
         check(flops=total / 2)
-    with pytest.raises(LabError, match=r"fake: budget.hours allows 2 hours, and there are .* to do"):
+    with pytest.raises(LabError, match=r"fake: budget.hours allows 2 hours, and there are 8 to do: 6 \(300%\)"):
         check(hours=2.0)
 
 

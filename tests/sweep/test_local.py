@@ -143,13 +143,13 @@ def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
 
 def test_slots_are_cores_or_places_on_gpus():
     assert slots(3, 1, []) == [{}] * 3
-    assert len(slots(0, 2, [])) == cores()
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(0, 2, ["0", "3"])] == ["0", "3", "0", "3"]
+    assert len(slots("auto", 2, [])) == cores()
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots("auto", 2, ["0", "3"])] == ["0", "3", "0", "3"]
     assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(3, 2, ["0", "3"])] == ["0", "3", "0"]
-    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots(0, 1, list("01234"), 2)] == ["0,1", "2,3"]
-    assert len(slots(0, 1, [], 2 * cores())) == 1
+    assert [s["CUDA_VISIBLE_DEVICES"] for s in slots("auto", 1, list("01234"), 2)] == ["0,1", "2,3"]
+    assert len(slots("auto", 1, [], 2 * cores())) == 1
     with pytest.raises(LabError, match="devices must be at most the 2 GPUs that are visible here, not 3"):
-        slots(0, 1, ["0", "3"], 3)
+        slots("auto", 1, ["0", "3"], 3)
 
 
 def test_a_job_on_several_nodes_asks_for_them_and_tells_the_cell(tmp_path):

@@ -1,0 +1,147 @@
+"""What makes a sweep's grid ambiguous or too large, told before anything is planned."""
+
+import itertools
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lina_lab.config.load import ConfigError, Document, Problem
+from lina_lab.config.model import GRID_PARTS, SEGMENTS
+from lina_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lina_lab.config.sweep import Sweep
+
+MAX_CELLS = 100_000
+"""Of a sweep that does not ask for more: planning them takes about 20 seconds."""
+
+
+def count_cells(sweep: "Sweep") -> int:
+    """Cells and trials before anything is left out."""
+    points = math.prod(map(len, sweep.axes.values()))
+    return points * (len(sweep.seeds) + (sweep.tune.trials if sweep.tune else 0))
+
+
+def check_count(sweep: "Sweep", most: int) -> None:
+    """Raises:
+    LabError: if there are more cells than `most`.
+    """
+    if (count := count_cells(sweep)) > most:
+        grid = " x ".join([*(f"{len(values):,}" for values in sweep.axes.values()), f"{len(sweep.seeds):,} seeds"])
+        trials = f", {sweep.tune.trials:,} trials a point" if sweep.tune else ""
+        raise LabError(
+            f"{sweep.name}: has {count:,} cells ({grid}{trials}), more than {most:,}: take values out, or allow it "
+            f"with --max-cells {count}"
+        )
+
+
+def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Mapping[str, Any], file: str) -> None:
+    """Refuse a value that stands twice, and a key that is given beside an axis that gives it, or is stronger than it.
+
+    Raises:
+        ConfigError: with every such key. `settings` are those of `--set` for the base experiment.
+    """
+
+    def place(*key: str) -> str:
+        return document.places.get(tuple(part for word in key for part in word.split(".")), file)
+
+    problems = [Problem(place("seeds"), "seeds", message) for message in _twice(sweep.seeds)]
+    for changes, name in ((sweep.set, "set"), (settings, "--set")):
+        problems += [
+            Problem(
+                place(name, path) if name == "set" else name, path, f"is lost: {section}, which comes after, has it"
+            )
+            for path, section in itertools.combinations(changes, 2)
+            if _within(path, section)
+        ]
+    given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
+    for axis, values in sweep.axes.items():
+        at = place("axes", axis)
+        problems += [Problem(at, axis, message) for message in _twice(values)]
+        others = given | {other: place("axes", other) for other in sweep.axes if other != axis}
+        problems += [
+            Problem(where, other, f"is given, and the axis {axis} ({at}) gives it too: keep one of them")
+            for other, where in others.items()
+            if _within(other, axis) or _within(axis, other)
+        ]
+        known = {".".join(key): where for key, where in base.places.items()} | others
+        problems += [
+            Problem(known[other], other, f"goes before the axis {axis} ({at}), which would change nothing there: {how}")
+            for other, how in _stronger(axis)
+            if other in known
+        ]
+    problems += [
+        Problem(where, "seed", "a sweep has seeds: write seeds: [0, 1], or --set 'seeds=[0, 1]'")
+        for path, where in (given | {axis: place("axes", axis) for axis in sweep.axes}).items()
+        if path == "seed"
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_excludes(sweep: "Sweep", document: Document, path: Path) -> None:
+    """Raises:
+    ConfigError: if a combination to leave out is none of the grid.
+    """
+    for entry in sweep.exclude:
+        for axis, value in entry.items():
+            if axis not in sweep.axes:
+                message = f"{axis} is no axis of this sweep; its axes are {', '.join(sweep.axes)}"
+            elif value not in sweep.axes[axis]:
+                message = f"{axis} never takes {value!r} here; its values are {sweep.axes[axis]}"
+            else:
+                continue
+            raise ConfigError([Problem(document.places.get(("exclude",), str(path)), "exclude", message)])
+
+
+def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
+    """Raises:
+    ConfigError: if an axis is searched as well, or a trial has a seed of the study.
+    """
+    if sweep.tune is None:
+        return
+    for searched in sweep.tune.search:
+        if searched in sweep.axes:
+            place = document.places.get(("tune", "search", searched), str(path))
+            raise ConfigError([Problem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
+    if sweep.tune.seed in sweep.seeds:
+        place = document.places.get(("tune", "seed"), str(path))
+        message = (
+            f"must be none of the sweep's own seeds, whose results the choice would flatter, not {sweep.tune.seed}"
+        )
+        raise ConfigError([Problem(place, "tune.seed", message)])
+
+
+def _twice(values: Iterable[Hashable]) -> Iterator[str]:
+    """A message for every value that equals one before it, however it is written: 5 and 5.0, 1e-3 and 0.001."""
+    seen: dict[Hashable, Hashable] = {}
+    for value in values:
+        if value in seen:
+            yield f"must have each value once, not {seen[value]!r} and again {value!r}"
+        seen.setdefault(value, value)
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted paths of everything in nested mappings that is no mapping with keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def _within(path: str, other: str) -> bool:
+    return f"{path}.".startswith(f"{other}.")
+
+
+def _stronger(axis: str) -> list[tuple[str, str]]:
+    """Keys that win over an axis where both are given, and what to write instead."""
+    if axis == "model.size":
+        return [("model.width", "take it out, or make it the axis")]
+    if not axis.startswith("model.attention."):
+        return []
+    part = axis.removeprefix("model.attention.")
+    reached = ("decoder",) if part in GRID_PARTS else SEGMENTS
+    instead = f"take it out, or name segments one by one, as model.context.{part}"
+    return [(f"model.{segment}.{part}", instead) for segment in reached]

@@ -1,0 +1,40 @@
+"""Whether a data set has enough images for what a cell does with them: told before hours of training, without torch."""
+
+from lina_lab.config.data import DataConfig, Sizes
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.settings import FEATURES, EvaluationConfig
+from lina_lab.errors import LabError
+
+
+def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -> None:
+    """Refuse what `evaluate` would refuse after the training.
+
+    Raises:
+        LabError: if there are not more samples, or, where they are the reference, images of a split, than features.
+    """
+    least = FEATURES[evaluation.extractor] + 1
+    why = f"a FID needs more images than the {least - 1:,} features of {evaluation.extractor}"
+    if evaluation.num_samples < least:
+        raise LabError(f"evaluation.num_samples must be at least {least:,}, not {evaluation.num_samples:,}: {why}")
+    splits = {"for training": sizes.train, "held out": sizes.heldout}
+    if evaluation.reference is not None or min(splits.values()) >= least:
+        return
+    total = sum(splits.values())
+    remedy = "name evaluation.reference, or an extractor with fewer features"
+    if data.name == "images":
+        # Half of the images, three standard deviations below the mean.
+        halves = total / 2 - 1.5 * total**0.5 >= least
+        change = f"set data.held_out nearer to 0.5 ({data.held_out:g} now)" if halves else "add images"
+        remedy = f"{change}, or name evaluation.reference"
+    counts = " and ".join(f"{count:,} {split}" for split, count in splits.items())
+    raise LabError(f"{data.path or data.name}: must have {least:,} images in each split, not {counts}: {why}: {remedy}")
+
+
+def check_batch(experiment: Experiment, sizes: Sizes) -> None:
+    """Raises:
+    LabError: if a batch is larger than the training split, so that it would have images twice.
+    """
+    batch, count = experiment.training.batch_size, sizes.trained_on
+    if count is not None and batch > count and experiment.training.imported is None:
+        what = f"the training images of {experiment.data.name}"
+        raise LabError(f"training.batch_size must be at most {count:,}, {what}, not {batch:,}")

@@ -1,0 +1,100 @@
+"""Whether the cells of a plan can end as they are described, as far as data and memory tell, before any is started."""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from lina_lab.config.data import SIZES, DataConfig, Sizes
+from lina_lab.config.engine import ALONE, Group
+from lina_lab.config.experiment import Experiment
+from lina_lab.cost import parameters, tokens
+from lina_lab.errors import LabError
+from lina_lab.evaluation.enough import check_batch, check_enough
+
+GIB = 2**30
+UNKNOWN = Sizes(2**63, 2**63, None)
+"""Of a set that is not here: enough."""
+
+
+def check_data(experiments: Iterable[Experiment]) -> list[str]:
+    """What could not be checked, as it is not here.
+
+    Raises:
+        LabError: if a data set has too few images for what is done with them, or is not what the config says.
+    """
+    seen = {(e.data, e.evaluation, e.training.batch_size): e for e in experiments}
+    sizes = {data: _sizes(data) for data, _, _ in seen}
+    for experiment in seen.values():
+        found = sizes[experiment.data]
+        check_enough(experiment.data, experiment.evaluation, found or UNKNOWN)
+        check_batch(experiment, found or UNKNOWN)
+    absent = [f"{data.path or data.name}: no such folder, or no finished cache" for data in sizes if not sizes[data]]
+    references = {evaluation.reference: None for _, evaluation, _ in seen if evaluation.reference is not None}
+    return absent + [f"evaluation.reference: {path}: no such file" for path in references if not Path(path).is_file()]
+
+
+def _sizes(data: DataConfig) -> Sizes | None:
+    """Of a data set; None if it is not here."""
+    if data.autoencoder is not None:
+        from lina_lab.data.cache import MANIFEST, place
+        from lina_lab.data.latents import load_latents
+
+        return load_latents(data, pixels=False).sizes if (place(data) / MANIFEST).is_file() else None
+    if data.name in SIZES:
+        return SIZES[data.name]
+    if not Path(data.path or "").is_dir():
+        return None
+    from lina_lab.data.captions import METADATA
+    from lina_lab.data.folder import pictures
+
+    images = pictures(data)
+    if data.text is not None and not images.texts:
+        raise LabError(f"{data.path}: has no {METADATA}: data.text needs a caption for every image")
+    heldout = int(images.heldout.sum())
+    train = len(images.heldout) - heldout
+    return Sizes(train, heldout, train)
+
+
+def least_bytes(experiment: Experiment, group: Group = ALONE) -> int:
+    """A lower bound of the memory of one process in a training step.
+
+    Weights, gradients, two moments and the average in float32, and what every block of decoder and context stack keeps
+    of the process's part of a batch: its input; if it is not computed again, also the normed input, q, k, v and what
+    the heads read, and, unless MLPs are computed again, the normed input of the MLP, its hidden layer twice.
+    """
+    model, data = experiment.model, experiment.data.shape
+    t, recomputed = tokens(model, data), experiment.execution.activation_checkpointing
+    kept = 1 if recomputed == "block" else 6 if recomputed == "mlp" else 7 + 2 * model.mlp_ratio
+    length = model.decoder_depth * (t.context + t.image) + model.context_depth * (data.prompt_tokens + t.context)
+    images = experiment.training.batch_size // (group.size * experiment.execution.accumulate)
+    value_bytes = 4 if experiment.training.precision == "fp32" else 2
+    shards = group.size if group.strategy == "fsdp" else 1
+    return parameters(model, data).total * 20 // shards + images * kept * length * model.width * value_bytes
+
+
+def too_large(experiments: Iterable[Experiment], *, gpus: bool, group: Group = ALONE) -> str:
+    """Why no memory of this machine, or of its smallest GPU, holds a step of the largest cell; '' if it may."""
+    there = memory_bytes(gpus=gpus)
+    distinct = {(e.model, e.data, e.training.batch_size, e.training.precision, e.execution): e for e in experiments}
+    largest = max(distinct.values(), key=lambda experiment: least_bytes(experiment, group), default=None)
+    if largest is None or there is None or (needed := least_bytes(largest, group)) <= there:
+        return ""
+    batch, size, where = largest.training.batch_size, largest.model.size, "a GPU" if gpus else "this machine"
+    return (
+        f"{largest.name}: a step of training.batch_size {batch:,} with model.size {size} needs at least "
+        f"{needed / GIB:,.1f} GiB, and {where} has {there / GIB:,.1f}: less is needed with a smaller batch, "
+        "execution.accumulate, or activation_checkpointing"
+    )
+
+
+def memory_bytes(*, gpus: bool) -> int | None:
+    """Of this machine, or of its smallest GPU; None if nobody tells."""
+    if not gpus:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    words = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        listed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout
+        return min(int(line) for line in listed.split()) * 2**20
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,72 @@
+"""Cells timed as they will run: by as many processes at once as there are workers, each in its place."""
+
+import contextlib
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.errors import LabError
+from lina_lab.sweep.budget import Times, times
+from lina_lab.sweep.local import ENVIRONMENT, Slot
+
+if TYPE_CHECKING:
+    from lina_lab.training.timing import Seconds
+
+PRELOADED = ["lina_lab.training.timing"]
+"""Imported once, by the process that workers are forked from."""
+
+
+def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
+    """Wall time of what is to do, from the start of the workers to the last result.
+
+    Workers take cores and memory bandwidth from each other: one alone would be faster, and tell too short a time.
+
+    Raises:
+        LabError: if a cell cannot be timed.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    count = min(len(where), len(todo))
+    places = context.SimpleQueue()
+    for slot in where[:count]:
+        places.put(slot)
+    started = time.monotonic()
+    with _one_thread(), ProcessPoolExecutor(count, context, _take_place, (places,)) as pool:
+        list(pool.map(abs, range(count)))
+        start = time.monotonic() - started
+
+        def timed(experiment: Experiment) -> "Seconds":
+            found = list(pool.map(_timed, [experiment] * count))
+            return type(found[0]).mean(found)
+
+        try:
+            return times(todo, len(where), timed, start)
+        except BrokenProcessPool as error:
+            raise LabError("a process that timed a cell was killed: there may be too little memory") from error
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The environment of workers, which torch reads when it is imported."""
+    saved = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _take_place(places: "multiprocessing.SimpleQueue[Slot]") -> None:
+    os.environ.update(places.get())
+
+
+def _timed(experiment: Experiment) -> "Seconds":
+    from lina_lab.training.timing import cell_seconds
+
+    return cell_seconds(experiment)

@@ -1,0 +1,46 @@
+"""A cell is timed by as many processes at once as there will be workers, each in its place."""
+
+import importlib
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.errors import LabError
+from lina_lab.sweep import rehearsal
+from lina_lab.sweep.rehearsal import rehearse
+
+
+def todo(*sizes):
+    training = {"steps": 1, "batch_size": 1, "learning_rate": 1.0}
+    return [
+        Experiment.model_validate({"name": "x", "model": {"size": size, "patch": 2}, "training": training})
+        for size in sizes
+    ]
+
+
+@pytest.fixture
+def places(monkeypatch):
+    """A module that the processes can import."""
+    monkeypatch.setattr(rehearsal, "PRELOADED", [])
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("places")
+
+
+def test_every_worker_times_a_cell_of_every_size_in_its_own_place_beside_the_others(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "_timed", partial(places.beside_others, tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    found = rehearse(todo("nano", "nano", "micro"), [{"PLACE": "2"}, {"PLACE": "4"}])
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == dict.fromkeys(["2-nano", "2-micro", "4-nano", "4-micro"], "1")
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert found.by_size == {"nano": 13, "micro": 13}, "the mean of what both took"
+    assert found.total == pytest.approx(found.start + 2 * 13), "three cells on two workers"
+
+
+def test_a_process_that_is_killed_is_an_error_with_a_reason(places, monkeypatch):
+    monkeypatch.setattr(rehearsal, "_timed", places.dies)
+    with pytest.raises(LabError, match="was killed: there may be too little memory"):
+        rehearse(todo("nano"), [{}, {}])
