@@ -55,6 +55,12 @@ def write_study(study: Study, runs: Path, out: Path) -> None:
             (out / name).unlink(missing_ok=True)  # of an earlier report
 
 
+def find_report(name: str) -> Path:
+    """The folder of a report, named from the working folder or from one above it, as that of a checkout."""
+    places = [Path(name), *(folder / name for folder in Path.cwd().parents)]
+    return next((place for place in places if (place / PLAN).exists()), Path(name))
+
+
 def read_study(folder: Path) -> Study:
     """The study of a report's folder.
 
