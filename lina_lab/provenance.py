@@ -131,8 +131,6 @@ def room_digests(blobs: Mapping[str, str]) -> dict[str, str]:
 @cache
 def rooms_of_commit(commit: str) -> dict[str, str] | None:
     """`room_digests` of a commit as it stands in the package's own checkout; None if git does not know."""
-    if commit.startswith("-"):
-        return None
     listed = _git("ls-tree", "-r", "-z", commit)  # of the package's folder, with names from there
     if not listed or code().commit is None:
         return None

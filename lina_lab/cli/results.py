@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lina_lab import cost
 from lina_lab.cli.show import duration
+from lina_lab.config.averaging import long_averages
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
@@ -71,7 +72,7 @@ def print_plan(plan: Plan, runs: Path, slots: int, *, timing: bool, tflops: floa
             "done" if done else "",
         )
     _console().print(table)
-    for line in left_out(plan.omitted):
+    for line in (*left_out(plan.omitted), *long_averages([cell.experiment for cell in plan.cells])):
         print(line)
     trials = num_trials(plan)
     first = f"{trials} trials of tuning, then " if trials else ""

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
+from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import EngineConfig, Group
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, load_plan
+from lina_lab.provenance import changed_files
 from lina_lab.sweep.budget import Hours, check_budget, hours, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
 from lina_lab.sweep.run import run_sweep
@@ -30,6 +32,8 @@ def launch(
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
     for cell in plan.cells:
         engine.group.check(cell.experiment)
+    for line in long_averages([cell.experiment for cell in plan.cells]):
+        print(line)
     if engine.name == "slurm":
         return submit_plan(plan, runs, engine, retries, tracking=tracking)
     if engine.num_nodes > 1:
@@ -137,6 +141,8 @@ def run_plan(plan: Plan, runs: Path, where: Sequence[Slot], retries: int, group:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
     print_results(load_plan(runs, name), runs, failed)
+    if changed := changed_files():
+        print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")

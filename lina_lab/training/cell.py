@@ -19,7 +19,7 @@ from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
-from lina_lab.model.execution import device
+from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import code, of_cell, provenance
 from lina_lab.training.drawer import draw_set, drawer
@@ -60,6 +60,7 @@ def run_cell(
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
         result = describe(experiment) | imported_from(folder) | {"seconds": seconds}
+        record["arithmetic"] = arithmetic(trained.model, experiment)
         if trained.diverged_at is not None:
             at = trained.diverged_at
             seen = at * experiment.training.batch_size
@@ -138,6 +139,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
         "flops": {"training": cost.training_flops(experiment), "sampling": cost.sampling_flops(experiment)},
         "steps": steps,
         "samples_seen": steps * experiment.training.batch_size,
+        "ema_share": None if experiment.training.imported else experiment.training.ema_share,
     }
 
 
