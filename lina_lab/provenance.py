@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -166,7 +167,7 @@ def _diff() -> bytes | None:
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory() as folder:
         # An index of our own: new files are put into it as empty ones, and the user's is left as it is.
         own, users = Path(folder, "index"), Path(os.fsdecode(index).rstrip("\n"))
-        own.write_bytes(users.read_bytes())
+        shutil.copy2(users, own)  # its time tells git which files may have changed within one tick of the clock
         variables = {"GIT_INDEX_FILE": str(own)}
         _git("add", "--intent-to-add", "--", ".", **variables)
         return _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", **variables)

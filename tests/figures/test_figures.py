@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ from lina_lab.config.axes import AXES
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
 from lina_lab.figures.scaling import human, scaling_figure
-from lina_lab.figures.style import design_style, save
+from lina_lab.figures.style import design_style, new_figure, save, style
 
 FID = "eval/fid/digits-cnn"
 
@@ -143,3 +144,26 @@ def test_a_cell_without_samples_says_its_state(study):
 @pytest.mark.parametrize(("count", "text"), [(111_364, "111k"), (1_526_788, "1.53M"), (2e9, "2B"), (12, "12")])
 def test_counts_are_short(count, text):
     assert human(count) == text
+
+
+def test_a_users_matplotlibrc_changes_no_byte_of_a_figure(tmp_path):
+    def drawn(name: str) -> bytes:
+        with style():
+            figure = new_figure(3, 2)
+            axes = figure.add_subplot()
+            axes.plot([1, 2], [2, 1], label="a")
+            axes.legend()
+        save(figure, tmp_path / name, ("png", "svg"))
+        return (tmp_path / f"{name}.png").read_bytes() + (tmp_path / f"{name}.svg").read_bytes()
+
+    plain = drawn("plain")
+    own = {
+        "text.usetex": True,
+        "font.size": 30,
+        "lines.linewidth": 9,
+        "savefig.facecolor": "black",
+        "font.family": "serif",
+    }
+    with mpl.rc_context(own | {"axes.prop_cycle": mpl.cycler("color", ["red"]), "figure.dpi": 20}):
+        assert drawn("own") == plain
+        assert mpl.rcParams["font.size"] == 30  # the user's own, as before
