@@ -1,15 +1,23 @@
-"""Where a result comes from: commit, uncommitted changes, versions, hardware, command."""
+"""Where a result comes from: the code that ran, commit, uncommitted changes, versions, hardware, command."""
 
+import contextlib
 import hashlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+PACKAGE = Path(__file__).parent
+ROOMS = ("kernels", "model", "data", "training", "evaluation")
+"""Folders of the package whose files decide what a cell's result is."""
 
 PACKAGES = (
     "lina-lab",
@@ -28,10 +36,15 @@ PACKAGES = (
 def provenance() -> dict[str, Any]:
     """Facts about this process and its code, as JSON values.
 
-    `commit` is missing outside a git checkout; `diff_sha256` is there exactly when the checkout has changes.
+    `code` is what this process loaded: a digest of every room of `ROOMS` (see `room_digests`), and, in `changed`, the
+    files that are others on the disk by now. `commit` is missing outside a git checkout, and where the
+    disk had changed before anyone asked; `diff_sha256` is there exactly when the checkout has changes.
     """
+    loaded, changed = code(), changed_files()
     return {
-        **_code(),
+        **({} if loaded.commit is None else {"commit": loaded.commit}),
+        **({"diff_sha256": hashlib.sha256(loaded.diff).hexdigest()} if loaded.diff else {}),
+        "code": {"rooms": room_digests(LOADED), **({"changed": changed} if changed else {})},
         "versions": versions(),
         "python": platform.python_version(),
         "hardware": hardware(),
@@ -57,34 +70,122 @@ def hardware() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
         cpu = names[0] if names else cpu
     return {"cpu": cpu, "cores": os.cpu_count()}
 
 
-def uncommitted_diff() -> str:
-    """The change of the checkout against its commit; empty outside a checkout."""
-    return _git("diff", "HEAD") or ""
+class Code(NamedTuple):
+    """What git says of the code that this process loaded."""
 
-
-def commit() -> str | None:
-    """The commit that is checked out; None outside a git checkout."""
-    return _code().get("commit")
+    commit: str | None
+    """None outside a git checkout, or if the files had changed since they were loaded."""
+    diff: bytes
+    """All changes of the checkout against the commit; of files that git does not know, those of the package."""
 
 
 @cache
-def _code() -> dict[str, str]:
+def code() -> Code:
+    """What git says of the loaded code; asked once, at the first call."""
     head = _git("rev-parse", "HEAD")
-    if head is None:
-        return {}
-    diff = uncommitted_diff()
-    changed = {"diff_sha256": hashlib.sha256(diff.encode()).hexdigest()} if diff else {}
-    return {"commit": head.strip()} | changed
+    # In a folder that git ignores, such as site-packages below somebody's project, the commit is of other code.
+    if head is None or _git("ls-files", "--error-unmatch", "--", Path(__file__).name) is None:
+        return Code(None, b"")
+    diff = _diff()
+    return Code(None, b"") if diff is None or changed_files() else Code(head.decode().strip(), diff)
 
 
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+def commit() -> str | None:
+    """The commit of the loaded code; None outside a git checkout."""
+    return code().commit
+
+
+def changed_files() -> list[str]:
+    """Files of the package that are others on the disk than when this process loaded the package."""
+    disk = _blobs()
+    return sorted(name for name in disk.keys() | LOADED.keys() if disk.get(name) != LOADED.get(name))
+
+
+def loaded() -> str:
+    """A digest of the package as this process loaded it."""
+    return hashlib.sha256(repr(sorted(LOADED.items())).encode()).hexdigest()
+
+
+def of_cell(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of `provenance`, with the code's path, and in `changed` also what has changed since it was made."""
+    changed = sorted({*record["code"].get("changed", ()), *changed_files()})
+    here = {"path": str(PACKAGE), **record["code"], **({"changed": changed} if changed else {})}
+    return {**record, "code": here}
+
+
+def room_digests(blobs: Mapping[str, str]) -> dict[str, str]:
+    """The start of a SHA-256 over the names and blobs of every room's files, by room."""
+
+    def digest(room: str) -> str:
+        lines = sorted(f"{blob} {name}" for name, blob in blobs.items() if name.startswith(f"{room}/"))
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:12]
+
+    return {room: digest(room) for room in ROOMS}
+
+
+@cache
+def rooms_of_commit(commit: str) -> dict[str, str] | None:
+    """`room_digests` of a commit as it stands in the package's own checkout; None if git does not know."""
+    listed = _git("ls-tree", "-r", "-z", commit)  # of the package's folder, with names from there
+    if not listed or code().commit is None:
         return None
+    entries = [entry.partition("\t") for entry in listed.decode(errors="surrogateescape").split("\0") if entry]
+    return room_digests({name: about.split()[2] for about, _, name in entries if _is_source(Path(name))})
+
+
+def _blobs() -> dict[str, str]:
+    """Git's own digest of every source file of the package, by its path in the package."""
+    return {path.relative_to(PACKAGE).as_posix(): _blob(path.read_bytes()) for path in _sources()}
+
+
+def _blob(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for folder, folders, names in os.walk(PACKAGE):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (path for name in names if _is_source(path := Path(folder, name)) and path.is_file())
+
+
+def _is_source(path: Path) -> bool:
+    """Whether a file is code or words; data and weights have digests in their names. Editors' own files begin with ."""
+    return path.suffix in {".py", ".txt", ".j2"} and not path.name.startswith(".")
+
+
+def _diff() -> bytes | None:
+    """The change of the checkout against its commit, with new files of the package; None if git cannot tell."""
+    index = _git("rev-parse", "--path-format=absolute", "--git-path", "index")
+    if index is None:
+        return None
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory() as folder:
+        # An index of our own: new files are put into it as empty ones, and the user's is left as it is.
+        own, users = Path(folder, "index"), Path(os.fsdecode(index).rstrip("\n"))
+        shutil.copy2(users, own)  # its time tells git which files may have changed within one tick of the clock
+        variables = {"GIT_INDEX_FILE": str(own)}
+        _git("add", "--intent-to-add", "--", ".", **variables)
+        return _git("diff", "--no-ext-diff", "--no-textconv", "--no-color", "HEAD", **variables)
+    return None
+
+
+def _git(*arguments: str, **variables: str) -> bytes | None:
+    """What git prints of the package's own checkout; None if it fails. Nothing of the user's own shell counts."""
+    command = ["git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(PACKAGE)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    try:
+        return subprocess.run(
+            [*command, *arguments], env=environment | variables, capture_output=True, check=True, timeout=60
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+LOADED = _blobs()
+"""As this module was loaded: the first of the package, in a process of `interpreter.command`."""

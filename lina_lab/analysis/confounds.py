@@ -1,10 +1,13 @@
 """What else than the design may have made the difference: each confound is a reason against a claim, by name."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import pandas as pd
 
 from lina_lab.analysis.pairing import AT, DESIGN, Pairs
+from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
+from lina_lab.analysis.table import ARITHMETIC
 
 LEARNING_RATE = "learning_rate"
 TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")
@@ -34,8 +37,8 @@ def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
     sizes = list(dict.fromkeys(pairs.size))
     if len(sizes) < 3:
         scales.append(f"{len(sizes)} size{'s' * (len(sizes) > 1)}: a trend needs 3")
-    for name in [name for name in ("samples_seen", "batch_size") if name in pairs.rows]:
-        found = _unequal(pairs.rows, name, sizes)
+    unequal = [_unequal(pairs.rows, n, sizes) for n in ("samples_seen", "batch_size", *ARITHMETIC) if n in pairs.rows]
+    for found in [*unequal, _other_code(pairs.rows, sizes)]:
         both += found.better
         scales += found.scales
     if "samples_seen" not in pairs.rows or pairs.rows["samples_seen"].isna().any():
@@ -67,10 +70,25 @@ def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
     seen = {(at, design): set(group[name].dropna()) for (at, design), group in rows.groupby([AT, DESIGN], sort=False)}
     if len(set().union(*seen.values())) < 2:
         return Reasons([], [])
-    shown = [f"{at} {d} {'/'.join(f'{value:,.15g}' for value in sorted(seen[at, d]))}" for at in sizes for d in "AB"]
-    text = f"{name} differs: {', '.join(shown)}"
-    at_largest = seen[sizes[-1], "A"] | seen[sizes[-1], "B"]
-    return Reasons([text], []) if len(at_largest) > 1 else Reasons([], [text])
+    shown = [f"{at} {d} {'/'.join(map(_plain, sorted(seen[at, d])))}" for at in sizes for d in "AB" if seen[at, d]]
+    return _against(f"{name} differs: {', '.join(shown)}", rows, name, sizes)
+
+
+def _other_code(rows: pd.DataFrame, sizes: list[str]) -> Reasons:
+    labelled = with_code(rows)
+    difference, meanwhile = code_difference(labelled), changed_meanwhile(rows)
+    better, scales = _against(difference, labelled, LABEL, sizes) if difference else Reasons([], [])
+    return Reasons([*better, *([meanwhile] if meanwhile else [])], scales)
+
+
+def _against(text: str, rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
+    """A reason against both claims if a column is unequal at the largest size, else against the trend alone."""
+    at_largest = rows.loc[rows[AT] == sizes[-1], name].dropna().nunique()
+    return Reasons([text], []) if at_largest > 1 else Reasons([], [text])
+
+
+def _plain(value: object) -> str:
+    return f"{value:,.15g}" if isinstance(value, Real) and not isinstance(value, bool) else str(value)
 
 
 def _where(rows: pd.DataFrame) -> str:

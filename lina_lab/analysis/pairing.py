@@ -22,6 +22,7 @@ MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
     r"(eval|train|val)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|(parameters|flops|tune)_.*"
+    r"|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
 )
 """Columns that say what came out, not what a cell is."""
 

@@ -81,6 +81,12 @@ def make_way(out: Path, plan: StoredPlan) -> Path | None:
     return out.with_name(aside)
 
 
+def find_report(name: str) -> Path:
+    """The folder of a report, named from the working folder or from one above it, as that of a checkout."""
+    places = [Path(name), *(folder / name for folder in Path.cwd().parents)]
+    return next((place for place in places if (place / PLAN).exists()), Path(name))
+
+
 def read_study(folder: Path) -> Study:
     """The study of a report's folder.
 

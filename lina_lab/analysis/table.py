@@ -12,7 +12,7 @@ from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened
 from lina_lab.files import write_atomic
-from lina_lab.ledger import read_result, read_state
+from lina_lab.ledger import read_experiment, read_result, read_state
 from lina_lab.plans import PlannedCell, StoredPlan
 
 SIZE_AXIS = "size"
@@ -22,6 +22,8 @@ SAMPLING = (
 )
 COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", "reference_sha256", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
+ARITHMETIC = ("sdpa", "matmul_precision", "tf32_matmul", "tf32_cudnn")
+"""How the machine computed: cells that differ in it differ by more than their designs."""
 OLDER = {"sampling_precision": "fp32"}
 """What results mean that are older than a setting."""
 
@@ -30,13 +32,16 @@ def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
-    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance.
+    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`.
     """
 
     def found(cell: PlannedCell) -> tuple[dict[str, Any], dict[str, Any] | None]:
         folder = runs / cell.key
         try:
-            return read_state(folder), read_result(folder)
+            result = read_result(folder)
+            if "ema_share" not in result:  # an older one
+                result["ema_share"] = read_experiment(folder).training.ema_share
+            return read_state(folder), result
         except LabError:
             return read_state(folder), None
 
@@ -74,6 +79,7 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         "steps": result["steps"],
         "samples_seen": result["samples_seen"],
         "diverged_at": result.get("diverged_at"),
+        "ema_share": result.get("ema_share"),
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
         **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
         **result.get("metrics", {}),
@@ -83,6 +89,8 @@ def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] 
         **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
         "commit": provenance.get("commit"),
         "diff_sha256": provenance.get("diff_sha256"),
+        **_code(provenance.get("code", {})),
+        **_arithmetic(provenance.get("arithmetic", {})),
         "cpu": provenance["hardware"]["cpu"],
         "versions": " ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
         "command": provenance["command"],
@@ -95,6 +103,17 @@ def _measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     found = {"flow_steps_last": None, **OLDER, **evaluation}
     found["flow_steps_last"] = found["flow_steps_last"] or found.get("flow_steps")
     return {name: found.get(name) for name in COMPARABLE}
+
+
+def _code(code: Mapping[str, Any]) -> dict[str, Any]:
+    """Digests of the package's rooms, `kernels 0a1b2c model 3d4e5f`, and files that changed while the cell ran."""
+    rooms = " ".join(f"{room} {digest}" for room, digest in code.get("rooms", {}).items())
+    return {"code": rooms or None, "code_changed": " ".join(code.get("changed", ())) or None}
+
+
+def _arithmetic(found: Mapping[str, Any]) -> dict[str, Any]:
+    sdpa = found.get("sdpa", {})
+    return {**{name: found.get(name) for name in ARITHMETIC}, "sdpa": " / ".join(dict.fromkeys(sdpa.values())) or None}
 
 
 def main_metric(table: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from lina_lab.analysis.confounds import Reasons, confounds, untuned
 from lina_lab.analysis.paired import Gap, Prediction, gaps, lack_of_fit, line, predictions, seed_effect, uneven_scatter
 from lina_lab.analysis.pairing import Columns, Pairs, matched
 from lina_lab.analysis.table import human
+from lina_lab.config.averaging import REACHES, is_long
 
 UNDETERMINED = "undetermined"
 BEYOND = 4
@@ -176,6 +177,8 @@ def _warnings(pairs: Pairs, forms: list[Prediction]) -> list[str]:
         found.append(f"pairs scatter more at the largest size than elsewhere (p = {scatter:.2g}): {narrow}")
     if common is not None and common < ALPHA:
         found.append(f"a seed favours the same design at every size (p = {common:.2g}): {narrow}")
+    if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
+        found.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
     if any(form.form == "offset" and math.isnan(form.holdout_error) for form in forms):
         found.append("the form with a floor could not be checked at the largest size: without it 4 sizes must be left")
     return found

@@ -1,6 +1,5 @@
 """The command line: parse, call one function, print. Heavy imports stand inside the command that needs them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from lina_lab.cli.about import axes, doctor, size
 from lina_lab.cli.caching import cache
 from lina_lab.cli.demo import demo
+from lina_lab.cli.ending import run
 from lina_lab.cli.evaluating import evaluate, guidance, reference
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.geneval import geneval_app
@@ -43,7 +43,6 @@ from lina_lab.cli.options import (
 from lina_lab.cli.profiling import profile
 from lina_lab.cli.published import export, import_weights
 from lina_lab.cli.studying import compare, fit, notebook, report, table
-from lina_lab.errors import LabError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -296,19 +295,7 @@ def sync(name: SweepName, runs: Runs = RUNS) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is a message and exit code 2, never a traceback."""
-    try:
-        app()
-    except LabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.filename is None:
-            raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+    run(app)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
 """`lab notebook`: one of analysis/ on the report of a sweep."""
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lina_lab.analysis.study import PLAN
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.interpreter import command, surroundings
 
-NOTEBOOKS, REPORTS = Path("analysis"), Path("reports")
+PACKAGE, REPORTS = Path(__file__).parents[1], Path("reports")
+NOTEBOOKS = next((folder for folder in (PACKAGE / "notebooks", PACKAGE.parent / "analysis") if folder.is_dir()), None)
+"""As they are installed, or in a checkout."""
+KERNEL = "lina-lab"
 
 
 def run_notebook(name: str, sweep: str) -> Path:
     """Run a notebook from top to bottom on a report: the copy, with its outputs, beside the report.
+
+    It runs in this interpreter with this copy of the package, whatever kernels the user has.
 
     Raises:
         LabError: if there is no such notebook or report, papermill is not installed, or a cell fails.
@@ -27,19 +36,33 @@ def run_notebook(name: str, sweep: str) -> Path:
     out = report / source.name
     try:
         # From within the report's folder: no path of this machine stands in the copy.
-        execute_notebook(
-            str(source.resolve()),
-            str(out.resolve()),
-            {"report": "."},
-            cwd=str(report),
-            kernel_name="python3",
-            progress_bar=False,
-            extra_arguments=["--log-level=40"],  # the kernel listens on loopback, and says so at length
-        )
+        with _own_kernel():
+            execute_notebook(
+                str(source.resolve()),
+                str(out.resolve()),
+                {"report": "."},
+                cwd=str(report),
+                kernel_name=KERNEL,
+                language="python",
+                progress_bar=False,
+            )
     except PapermillExecutionError as error:
         raise LabError(f"{out}: cell {error.exec_count} failed: {error.ename}: {error.evalue}") from error
     _forget_where(out)
     return out
+
+
+@contextmanager
+def _own_kernel() -> Iterator[None]:
+    """Within, Jupyter has the kernel `KERNEL`, and none of the user's kernels, settings and start-up files."""
+    with tempfile.TemporaryDirectory() as folder:
+        # The kernel listens on loopback, and says so at length; IPython would put the working folder on its path.
+        words = ("-f", "{connection_file}", "--log-level=40", "--IPKernelApp.ignore_cwd=True")
+        spec = {"argv": command("ipykernel_launcher", *words), "display_name": "Python 3", "language": "python"}
+        write_atomic(Path(folder, "kernels", KERNEL, "kernel.json"), json.dumps(spec))
+        names = ("JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+        with surroundings(dict.fromkeys(names, folder)):
+            yield
 
 
 def _forget_where(path: Path) -> None:
@@ -52,8 +75,13 @@ def _forget_where(path: Path) -> None:
 
 
 def _notebook(name: str) -> Path:
-    found = sorted(NOTEBOOKS.glob(f"{name.removesuffix('.ipynb')}*.ipynb"))
+    """One of those that come with the package, by its name or its start; or a file of the user's own, by its path."""
+    own = Path(name)
+    if own.suffix == ".ipynb" and own.is_file():
+        return own
+    known = sorted(NOTEBOOKS.glob("*.ipynb")) if NOTEBOOKS else []
+    found = [path for path in known if path.name.startswith(name.removesuffix(".ipynb"))]
     if len(found) != 1:
-        known = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb"))) or "none"
-        raise LabError(f"{name}: must name one notebook of {NOTEBOOKS}/, not {len(found)} (there: {known})")
+        there = ", ".join(path.stem for path in known) or "none"
+        raise LabError(f"{name}: must name one notebook of analysis/, not {len(found)} (there: {there})")
     return found[0]

@@ -15,6 +15,7 @@ from rich.table import Table
 from lina_lab import cost
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.cli.show import duration
+from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, cell_label, left_out
@@ -99,7 +100,8 @@ def print_plan(
             )
         )
     print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
-    for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked)]:
+    warnings = long_averages([cell.experiment for cell in plan.cells])
+    for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked), *warnings]:
         print(line)
     if group is not None and (small := too_large(todo, gpus=bool(where[0]), group=group)):
         print(f"this machine is too small: {small}")

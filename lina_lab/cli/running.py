@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
+from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_state
 from lina_lab.plans import StoredPlan, driven, load_plan, other_file, replaced
+from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local import Slot, slots, visible_gpus
@@ -46,6 +48,8 @@ def launch(
         engine.group.check(cell.experiment)
     refuse_rootless(plan, runs)
     tell_replaced(plan, runs)
+    for line in long_averages([cell.experiment for cell in plan.cells]):
+        print(line)
     todo = to_do(runs, plan)
     missing = check_data(todo)
     if engine.name == "slurm":
@@ -208,6 +212,8 @@ def run_plan(
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
     print_results(latest, runs, failed)
+    if changed := changed_files():
+        print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:
         print(f"\nlab retry {name}     try the failed cells again")
     print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")

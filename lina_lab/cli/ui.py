@@ -14,6 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from lina_lab.errors import LabError
+from lina_lab.interpreter import START, environment
 from lina_lab.plans import StoredPlan
 
 STARTING = 120.0
@@ -70,15 +71,16 @@ def server(runs: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
     free_port(host, port)
     with locked(runs):
         connect(runs)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store_uri(runs), "--default-artifact-root", artifacts_uri(runs)]
     # Job execution is for GenAI evaluations; without it the server starts in a third of the time.
-    environment = os.environ | SETTINGS | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # Its server, uvicorn, would put the working folder on its path.
+    variables = environment(SETTINGS | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "UVICORN_APP_DIR": str(START)})
     log = runs / "mlflow-server.log"
     # A session of its own: Ctrl-C reaches us alone, and we stop the server with its workers.
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=variables, start_new_session=True
         )
     try:
         address = f"http://{host}:{port}"

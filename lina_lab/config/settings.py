@@ -50,6 +50,11 @@ class TrainingConfig(Config):
     """SHA-256 of published weights that `lab import` gave the cell. Nothing is trained then: the other values here are
     the recipe that the experiment states for them, and nobody measured."""
 
+    @property
+    def ema_share(self) -> float:
+        """How far the averaged weights look back, 1 / (1 - ema_decay) updates, as a share of all updates."""
+        return self.ema_every / (1 - self.ema_decay) / self.steps
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.warmup_steps > self.steps:

@@ -23,6 +23,7 @@ from lina_lab.data.pictures import refuse
 from lina_lab.data.shard import Job, make_shard
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.interpreter import BINDING, surroundings
 from lina_lab.provenance import commit, versions
 
 POLL_SECONDS = 0.5
@@ -113,13 +114,14 @@ def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Call
 def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
     # A process that has imported and done nothing else is forked: imports take longer than many a shard.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([BINDING, *PRELOADED])
     devices = [f"cuda:{n % torch.cuda.device_count()}" if device == "cuda" else device for n in range(workers)]
     processes = [context.Process(target=_worker, args=(job.config, job.root, name, workers)) for name in devices]
     tick = _now_and_then(job, show)
     try:
-        for process in processes:
-            process.start()
+        with surroundings({}):
+            for process in processes:
+                process.start()
         while any(process.is_alive() for process in processes):
             time.sleep(POLL_SECONDS)
             tick()

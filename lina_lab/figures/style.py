@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -142,8 +143,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def style() -> Any:
-    """The context in which figures are drawn and saved."""
-    return mpl.rc_context(SETTINGS)
+    """The context in which figures are drawn and saved: ours on matplotlib's own defaults, not on a user's."""
+    return mpl.style.context(SETTINGS, after_reset=True)
 
 
 def save(figure: Figure, path: Path, formats: tuple[str, ...] = ("png",)) -> None:

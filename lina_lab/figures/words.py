@@ -8,9 +8,11 @@ import pandas as pd
 
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.notes import NOTED, notes
-from lina_lab.analysis.table import design_axes, design_label, designs, human, unequal_exposure
+from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
+from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.analysis.verdicts import Finding, sentences
+from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger import read_result
@@ -85,6 +87,7 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
     if warning:
         yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
     yield from notes({name: table[name].dropna() for name in NOTED if name in table})
+    yield from what_code_leaves_open(table)
     if "size" in plan.axes and table["size"].nunique() < 4:
         yield (
             f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "
@@ -94,6 +97,23 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
         "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
         "50,000 samples), nor with values of another number of samples."
     )
+
+
+def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
+    """Where the cells were not trained and measured by the same code on the same arithmetic, or the average is long."""
+    done = table[table["state"] == "done"]
+    for found in (code_difference(with_code(done)), changed_meanwhile(done)):
+        if found:
+            yield f"{found[0].upper()}{found[1:]}; a difference between such cells may be one of the code."
+    for name in [name for name in ARITHMETIC if name in done]:
+        values = list(map(str, done[name].dropna().unique()))
+        if len(values) > 1:
+            yield f"Cells differ in {name} ({', '.join(values)}): their difference may be one of the arithmetic."
+    if "ema_share" in done and (long := done["ema_share"].dropna().map(is_long).sum()):
+        yield (
+            f"The averaged weights of {long} of {len(done)} cells {REACHES}: they were measured as a model of earlier "
+            "steps, and a longer training may order the designs differently."
+        )
 
 
 def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:

@@ -18,7 +18,9 @@ from typing import NamedTuple
 from lina_lab.claims import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.config.engine import ALONE, LIMITS, Group, Limits, WorkerCount
 from lina_lab.errors import LabError
+from lina_lab.interpreter import BINDING, search_path, surroundings, write_anything
 from lina_lab.ledger import is_done, read_state
+from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
 
@@ -32,6 +34,8 @@ ENVIRONMENT = {
 }
 
 TICK_SECONDS = 0.5
+OTHER_CODE = "other code"
+"""What a worker says that has not loaded the code of the launcher."""
 RETRIES = 2
 """A cell that fails is tried again so often."""
 
@@ -173,6 +177,9 @@ class Engine:
             state, reason = worker.connection.recv()
         except (EOFError, OSError):
             state, reason = "died", ""
+        if state == OTHER_CODE:
+            files = ", ".join(changed_files())
+            raise LabError(f"files of the package changed since the cells were planned ({files}): start again")
         hung = self.watched.hung(folder)
         if hung and state == "stopped":
             state = "died"
@@ -226,16 +233,12 @@ class Engine:
         slot = next(i for i in range(len(self.where)) if i not in taken)
         context = multiprocessing.get_context("forkserver")
         # One process imports torch and Lightning; workers are forked from it at once. It never touches a GPU.
-        context.set_forkserver_preload(["lina_lab.training.cell"])
+        context.set_forkserver_preload([BINDING, "lina_lab.training.cell"])
         ours, theirs = context.Pipe()
-        saved = {name: os.environ.get(name) for name in ENVIRONMENT}
-        os.environ.update(ENVIRONMENT)  # read once, when torch is imported
-        try:
-            process = context.Process(target=_work, args=(theirs, sys.argv, self.where[slot], self.group), daemon=True)
+        words = (theirs, sys.argv, self.where[slot], self.group, loaded())
+        with surroundings(ENVIRONMENT):  # read once, when torch is imported
+            process = context.Process(target=_work, args=words, daemon=True)
             process.start()
-        finally:
-            for name, value in saved.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
         theirs.close()
         return Worker(process, ours, slot)
 
@@ -256,11 +259,16 @@ class Engine:
                 end_now(worker.process)
 
 
-def _work(connection: Connection, command: list[str], slot: Slot, group: Group) -> None:
-    """The life of a worker process: a cell's folder in, its end out, until the launcher is gone."""
+def _work(connection: Connection, command: list[str], slot: Slot, group: Group, planned_by: str) -> None:
+    """The life of a worker process: a cell's folder in, its end out, until the launcher is gone.
+
+    Where it has loaded other code than the launcher, which planned the cells, it runs none.
+    """
     from lina_lab.training.attempt import stop_on
 
     os.environ.update(slot)
+    sys.path[:] = search_path()
+    write_anything()
     sys.argv = command  # provenance names the command that the user typed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
     stop = stop_on(signal.SIGTERM)
@@ -268,6 +276,9 @@ def _work(connection: Connection, command: list[str], slot: Slot, group: Group) 
     with contextlib.suppress(EOFError, OSError):  # the launcher is gone
         while not stop.is_set():
             folder, until = connection.recv()
+            if loaded() != planned_by:
+                connection.send((OTHER_CODE, ""))
+                return
             try:
                 connection.send(_run(Path(folder), stop, slot, until, group))
             except BrokenPipeError:

@@ -19,6 +19,7 @@ from lina_lab.config.engine import EngineConfig
 from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.interpreter import command
 from lina_lab.ledger import is_done, read_state
 from lina_lab.plans import load_plan
 from lina_lab.sweep.alike import Alike
@@ -55,8 +56,8 @@ def _go_on_after(runs: Path, name: str, engine: EngineConfig, jobs: Sequence[str
     """Submit this very command, to run once the jobs have ended however they did: it will find what can run then."""
     script = _folder(runs, name) / f"{time.time_ns()}.next.sh"
     options = _options(name, engine) | {"dependency": f"afterany:{':'.join(jobs)}", "output": f"{script.parent}/%j.log"}
-    command = [sys.executable, "-m", "lina_lab.cli.main", *sys.argv[1:]]
-    write_atomic(script, _script(options, engine, f"exec {shlex.join(command)}"))
+    again = command("lina_lab.cli.main", *sys.argv[1:])
+    write_atomic(script, _script(options, engine, f"exec {shlex.join(again)}"))
     return _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
 
 
@@ -95,7 +96,7 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: 
     }
     if engine.num_nodes > 1:
         options |= {"nodes": engine.num_nodes, "ntasks-per-node": 1}
-    command = [sys.executable, "-m", "lina_lab.cli.main", "cell", "run"]
+    run = command("lina_lab.cli.main", "cell", "run")
     words = ["--sweep", name, *words, "--per-gpu", str(engine.per_gpu), f"--hang-minutes={engine.hang_minutes:g}"]
     words += [f"--{key.replace('_', '-')}={value}" for key, value in engine.group._asdict().items()]
     return _script(
@@ -103,7 +104,7 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: 
         engine,
         f'cell=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells))})',
         f'until=$(sed -n "${{SLURM_ARRAY_TASK_ID}}p" {shlex.quote(str(cells.with_suffix(".until")))})',
-        f'exec {shlex.join(command)} "$cell" --until "$until" {shlex.join(words)}',
+        f'exec {shlex.join(run)} "$cell" --until "$until" {shlex.join(words)}',
     )
 
 

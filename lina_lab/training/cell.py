@@ -22,9 +22,9 @@ from lina_lab.evaluation.measure import measure, with_sampling
 from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger import append_metrics, read_experiment, read_metrics, rewind_metrics, write_result, write_state
-from lina_lab.model.execution import device
+from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
-from lina_lab.provenance import provenance, uncommitted_diff
+from lina_lab.provenance import code, of_cell, provenance
 from lina_lab.training.contents import check_contents
 from lina_lab.training.drawer import draw_set, drawer
 from lina_lab.training.drawn import DrawnSet, Progress, write_set
@@ -49,6 +49,8 @@ def run_cell(
     experiment = read_experiment(folder)
     group.check(experiment)
     record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
+    if changed := record["code"].get("changed"):
+        print(f"note: what runs was loaded before these files of the package changed: {', '.join(changed)}", flush=True)
     check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
@@ -61,19 +63,17 @@ def run_cell(
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if "diff_sha256" in record:
-        write_atomic(folder / "diff.patch", uncommitted_diff())
+        write_atomic(folder / "diff.patch", code().diff)
     try:
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
-        result = (
-            describe(folder.resolve().name, experiment)
-            | imported_from(folder)
-            | {"seconds": seconds, "provenance": record}
-        )
+        result = describe(folder.resolve().name, experiment) | imported_from(folder) | {"seconds": seconds}
+        record["arithmetic"] = arithmetic(trained.model, experiment)
         if trained.diverged_at is not None:
             at = trained.diverged_at
             seen = at * experiment.training.batch_size
-            write_result(folder, result | {"state": "diverged", "diverged_at": at, "steps": at, "samples_seen": seen})
+            result |= {"state": "diverged", "diverged_at": at, "steps": at, "samples_seen": seen}
+            write_result(folder, result | {"provenance": of_cell(record)})
             write_state(folder, step=at, steps=steps)
             return "diverged"
 
@@ -91,7 +91,8 @@ def run_cell(
     append_metrics(folder, steps, evaluation.metrics)
     metrics = {row.metric: row.value for row in read_metrics(folder)}
     record_of_samples = with_sampling(evaluation.record, experiment.sampling)
-    write_result(folder, result | {"state": "done", "metrics": metrics, "evaluation": record_of_samples})
+    result |= {"state": "done", "metrics": metrics, "evaluation": record_of_samples}
+    write_result(folder, result | {"provenance": of_cell(record)})
     write_state(folder, step=steps, steps=steps)
     shutil.rmtree(drawn.folder)
     return "done"
@@ -147,6 +148,7 @@ def describe(key: str, experiment: Experiment) -> dict[str, Any]:
         "flops": {"training": cost.training_flops(experiment), "sampling": cost.sampling_flops(experiment)},
         "steps": steps,
         "samples_seen": steps * experiment.training.batch_size,
+        "ema_share": None if experiment.training.imported else experiment.training.ema_share,
     }
 
 

@@ -19,9 +19,11 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.interpreter import command, environment
 from lina_lab.ledger import read_experiment
 from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
+from lina_lab.provenance import changed_files
 from lina_lab.training.drawn import Draw, DrawnSet, Tell, draw_missing, drop_damaged
 from lina_lab.training.images import generate, requests
 from lina_lab.training.trained import load_trained
@@ -98,11 +100,14 @@ def _others(cell: Path, sections: Mapping[str, Any], drawn: DrawnSet, num_proces
     """All processes but this one, until it is done: then all chunks are there, or it was stopped."""
     others = []
     try:
-        for number in range(1, num_processes):
+        # Where files of the package have changed since, others would load those: this process draws alone.
+        for number in range(1, 1 if changed_files() else num_processes):
             words = [str(cell), str(drawn.folder), str(number / num_processes), json.dumps(sections)]
-            command = [sys.executable, "-m", "lina_lab.training.drawer", *words]
             # Its standard input ends when this process does, however that happens.
-            others.append(subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | _place(number)))
+            started = subprocess.Popen(
+                command("lina_lab.training.drawer", *words), stdin=subprocess.PIPE, env=environment(_place(number))
+            )
+            others.append(started)
         yield
     finally:
         for process in others:

@@ -8,7 +8,6 @@ It gives a stop to them, and takes their end from them, through files in the cel
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import NamedTuple
 from lina_lab.claims import last_attempt
 from lina_lab.config.engine import Group
 from lina_lab.errors import LabError
+from lina_lab.interpreter import command, environment, script
+from lina_lab.provenance import changed_files
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start
 
@@ -42,12 +43,14 @@ def train_together(folder: Path, start: Start, stop: threading.Event, until: int
 
     Raises:
         Stopped: when `stop` is set or step `until` is done, once a checkpoint is written.
-        LabError: if the cell cannot be run as it is described.
+        LabError: if the cell cannot be run as it is described, or by the code that this process has loaded.
         RuntimeError: if a process of the group failed.
     """
     (folder / STOP).unlink(missing_ok=True)
     (folder / ENDED).unlink(missing_ok=True)
-    process = subprocess.Popen(group_command(folder, start, until, group))
+    if changed := changed_files():
+        raise LabError(f"files of the package changed since they were loaded ({', '.join(changed)}): start again")
+    process = subprocess.Popen(group_command(folder, start, until, group), env=environment())
     try:
         while process.poll() is None:
             if stop.is_set():
@@ -67,9 +70,8 @@ def train_together(folder: Path, start: Start, stop: threading.Event, until: int
 def group_command(folder: Path, start: Start, until: int, group: Group) -> list[str]:
     """torchrun with `devices` processes; on several nodes, once on each through srun."""
     attempt = last_attempt(folder)
-    python = [sys.executable, "-m"]
-    torchrun = [*python, "torch.distributed.run", f"--nproc-per-node={group.devices}"]
-    rank = ["-m", "lina_lab.training.rank", str(folder), str(start.checkpoint or ""), str(start.step), str(until)]
+    torchrun = command("torch.distributed.run", f"--nproc-per-node={group.devices}")
+    rank = script("lina_lab.training.rank", str(folder), str(start.checkpoint or ""), str(start.step), str(until))
     rank += [str(attempt.number if attempt else 0), *map(str, group)]
     if group.num_nodes == 1:
         return [*torchrun, "--standalone", *rank]

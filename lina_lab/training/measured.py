@@ -29,7 +29,7 @@ from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
-from lina_lab.provenance import provenance
+from lina_lab.provenance import of_cell, provenance
 from lina_lab.training.cell import check_same_data
 from lina_lab.training.contents import check_contents
 from lina_lab.training.drawer import draw_set, drawer
@@ -190,6 +190,6 @@ def _measure(subject: Subject, drawn: DrawnSet, path: Path, exports: Exports) ->
         "evaluation": with_sampling(found.record, experiment.sampling),
         "settings": _settings(subject),
         "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},
-        "provenance": provenance(),
+        "provenance": of_cell(provenance()),
     }
     write_atomic(path, json.dumps(record, indent=1))

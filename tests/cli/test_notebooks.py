@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lina_lab.analysis.study import find_report
 from lina_lab.cli.notebooks import run_notebook
 from lina_lab.errors import LabError
 
@@ -46,6 +47,34 @@ def test_it_runs_from_top_to_bottom_and_shows_its_figures(here, path):
     assert not any(output["output_type"] == "error" for output in outputs)
     assert str(here) not in out.read_text()
     assert [cell["execution_count"] for cell in cells(out)] == list(range(1, len(cells(out)) + 1))
+
+
+def test_it_runs_from_anywhere_in_our_own_interpreter(here, monkeypatch):
+    """No notebook in the working folder; Jupyter and IPython of the user would end it."""
+    shutil.rmtree(here / "analysis")
+    for name in ("jupyter/kernels/python3/kernel.json", "ipython/profile_default/startup/first.py", "first.py"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("raise SystemExit")
+    other = {"argv": ["/bin/false", "{connection_file}"], "display_name": "other", "language": "python"}
+    (here / "jupyter/kernels/python3/kernel.json").write_text(json.dumps(other))
+    (here / "reports/digits/statistics.py").write_text("raise SystemExit")
+    variables = {"JUPYTER_PATH": "jupyter", "IPYTHONDIR": "ipython", "PYTHONSTARTUP": "first.py", "MPLBACKEND": "none"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value if name == "MPLBACKEND" else str(here / value))
+    out = run_notebook("02", "digits")
+    assert any("image/png" in output.get("data", {}) for cell in cells(out) for output in cell["outputs"])
+    assert json.loads(out.read_text())["metadata"]["kernelspec"]["name"] == "python3"
+
+
+def test_a_report_is_found_from_the_root_of_a_checkout_and_from_its_folder_of_notebooks(here, monkeypatch):
+    assert find_report("reports/digits") == Path("reports/digits")
+    monkeypatch.chdir(here / "analysis")
+    assert find_report("reports/digits") == here / "reports/digits"
+    assert find_report("reports/none") == Path("reports/none")
+    assert all(
+        "find_report(report)" in path.read_text() and '"report = \\"reports/digits' in path.read_text()
+        for path in NOTEBOOKS
+    )
 
 
 def test_a_name_a_report_and_a_cell_that_are_wrong_are_named(here):

@@ -47,7 +47,14 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "small.yaml").write_text(EXPERIMENT)
     (folder / "little.yaml").write_text(SWEEP)
-    return folder, lab(folder, "sweep", "little.yaml", "--workers", "2").stdout
+    # A working folder and variables that are the user's business.
+    (folder / "statistics.py").write_text("raise SystemExit('a script of the user')")
+    (folder / "matplotlibrc").write_text("text.usetex: True\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLBACKEND", "module://nobody.has.it")
+        patch.setenv("PYTHONPATH", ":")
+        patch.setenv("PYTHONIOENCODING", "ascii")
+        return folder, lab(folder, "sweep", "little.yaml", "--workers", "2").stdout
 
 
 @pytest.fixture
@@ -64,6 +71,19 @@ def test_a_sweep_says_what_it_leaves_out_runs_the_rest_and_shows_results(study):
     assert "little: 2 cells on 2 workers" in output
     assert "fid/digits-cnn" in output
     assert "lab report little" in output
+
+
+def test_each_cell_names_the_code_that_ran_and_how_it_computed(study):
+    folder, _ = study
+    cells = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("runs/*/result.json")}
+    plan = json.loads((folder / "runs" / "sweeps" / "little.json").read_text())
+    for cell in cells.values():
+        code = cell["provenance"]["code"]
+        assert (code["path"], code["rooms"]) == (str(ROOT / "lina_lab"), plan["provenance"]["code"]["rooms"])
+    sdpa = {cell["values"]["normalization"]: cells[cell["key"]]["provenance"]["arithmetic"] for cell in plan["cells"]}
+    assert sdpa["softmax"]["sdpa"] == {"training": "flash_attention", "sampling": "flash_attention"}
+    assert ("sdpa" in sdpa["division"], sdpa["division"]["matmul_precision"]) == (False, "highest")
+    assert {"tf32_matmul", "tf32_cudnn", "cpu_capability"} <= sdpa["division"].keys()
 
 
 def test_a_second_sweep_runs_nothing(study):

@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
 from lina_lab.figures.scaling import human, scaling_figure
-from lina_lab.figures.style import save
+from lina_lab.figures.style import new_figure, save, style
 
 FID = "eval/fid/digits-cnn"
 
@@ -130,3 +131,26 @@ def test_forty_designs_stand_in_rows_of_panels_of_six_at_most_and_no_picture_is_
     curves = training_figure(curves_table(made.runs, table), table, made.stored)
     assert all(len(panel.lines) <= 6 for panel in curves.axes)
     assert sum(len(panel.lines) for panel in curves.axes) == 40 * 2
+
+
+def test_a_users_matplotlibrc_changes_no_byte_of_a_figure(tmp_path):
+    def drawn(name: str) -> bytes:
+        with style():
+            figure = new_figure(3, 2)
+            axes = figure.add_subplot()
+            axes.plot([1, 2], [2, 1], label="a")
+            axes.legend()
+        save(figure, tmp_path / name, ("png", "svg"))
+        return (tmp_path / f"{name}.png").read_bytes() + (tmp_path / f"{name}.svg").read_bytes()
+
+    plain = drawn("plain")
+    own = {
+        "text.usetex": True,
+        "font.size": 30,
+        "lines.linewidth": 9,
+        "savefig.facecolor": "black",
+        "font.family": "serif",
+    }
+    with mpl.rc_context(own | {"axes.prop_cycle": mpl.cycler("color", ["red"]), "figure.dpi": 20}):
+        assert drawn("own") == plain
+        assert mpl.rcParams["font.size"] == 30  # the user's own, as before

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
+from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import ExecutionConfig, SamplingConfig
 from lina_lab.errors import LabError
 from lina_lab.kernels import linear
 from lina_lab.model import sampler
+from lina_lab.model.attention import Attention
 from lina_lab.model.draws import sampling_draws, step_streams
-from lina_lab.model.execution import accelerate
+from lina_lab.model.execution import accelerate, sdpa_backends
 from lina_lab.model.lina import Lina
 from lina_lab.model.sampler import sample, sample_of_draws
 from tests.model.test_lina import SAMPLING, TRAINING, awake, batch, generators
@@ -177,3 +179,14 @@ def test_auto_never_takes_the_interpreter(monkeypatch):
     made = awake(**DESIGN)
     monkeypatch.setattr(linear, "linear_core", None)
     made.loss(batch(), TRAINING, step_streams(0, 3))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_softmax_backend_of_a_record_is_the_one_that_runs(precision):
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    attention = Attention(AttentionConfig(normalization="softmax"), 32, 2, None).to(dtype)
+    with torch.profiler.profile() as profile:
+        attention(torch.randn(1, 16, 32, dtype=dtype))
+    (ran,) = {e.name for e in profile.events() if e.name.startswith("aten::_scaled_dot_product")}
+    assert ran.removeprefix("aten::_scaled_dot_product_").startswith(sdpa_backends(attention, precision, grad=False))
+    assert sdpa_backends(Attention(AttentionConfig(), 32, 2, None), precision, grad=True) == ""
