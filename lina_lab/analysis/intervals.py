@@ -37,9 +37,8 @@ class Interval(NamedTuple):
 def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | None]:
     """Every parameter's interval; None for all if there are no more points than parameters.
 
-    A floor's interval that begins at 0 says that the data do not tell it from none. It ends at the lowest y at most,
-    unless the fitted floor lies above that, as where y has come down to its floor and scatters about it. A curve that
-    does not fall has no floor: the interval of E is None.
+    A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most.
+    A curve that does not fall has no floor: the interval of E is None.
     """
     names = FORMS[found.form].names
     if np.size(y) <= len(names):
@@ -50,11 +49,8 @@ def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | No
     elif not falls(found):
         return {"E": None} | intervals(_without_floor(found), x, y)
     else:
-        highest = _highest_floor(found, y)
-        raw = (_surface if found.form == "surface" else _offset)(found, x, y, highest)
-        if math.isfinite(highest):
-            floor = raw["E"]
-            raw["E"] = Interval(floor.low, highest if floor.high is None else min(floor.high, highest))
+        raw = (_surface if found.form == "surface" else _offset)(found, x, y)
+        raw["E"] = _below(raw["E"], float(np.min(y)))
     return {name: _hull(raw[name], found.params[name]) for name in names}
 
 
@@ -86,10 +82,14 @@ def falls(found: Fit) -> bool:
     return found.form != "offset" or found.params["alpha"] > 0
 
 
-def _highest_floor(found: Fit, y: ArrayLike) -> float:
-    """The lowest y, or infinity where the fitted floor lies above: there y scatters about its floor."""
-    lowest = float(np.min(y))
-    return lowest if found.params["E"] <= lowest else math.inf
+def _below(floor: Interval, lowest: float) -> Interval:
+    """A floor that is not told from none ends at the lowest y: with a degree of freedom or two F alone sets no limit.
+
+    One that is told apart may end above: where y has come down to its floor, half of its values lie below that.
+    """
+    if floor.low:
+        return floor
+    return Interval(floor.low, lowest if floor.high is None else min(floor.high, lowest))
 
 
 def parametric_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.Generator, count: int) -> Array:
@@ -150,14 +150,14 @@ def _residuals(found: Fit, x: ArrayLike, y: ArrayLike) -> Array:
     return np.asarray(np.log(y) - np.log(predict(found.form, found.params, x)))
 
 
-def _offset(found: Fit, x: ArrayLike, y: ArrayLike, highest: float) -> dict[str, Interval]:
-    profile, scale = of_squares(found.form, x, y, highest)
+def _offset(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval]:
+    profile, scale = of_squares(found.form, x, y)
     return _profiled(found.form, profile, scale, lambda one, index: np.full(len(index), f_rise(one)))
 
 
-def _surface(found: Fit, x: ArrayLike, y: ArrayLike, highest: float) -> dict[str, Interval]:
+def _surface(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval]:
     drawn = noise(x, _residuals(found, x, y), len(found.params))
-    return _profiled(found.form, *of_huber(found, x, y, highest), lambda one, index: rises(one, drawn, index))
+    return _profiled(found.form, *of_huber(found, x, y), lambda one, index: rises(one, drawn, index))
 
 
 def _limits(profile: Profile, rise: Array | float) -> Array:

@@ -46,25 +46,18 @@ class Profile(NamedTuple):
         return float(objective(self.problem, self.at, self.delta)[0])
 
 
-def of_squares(form: str, x: ArrayLike, y: ArrayLike, highest_floor: float = math.inf) -> tuple[Profile, Scale]:
-    """The optimum of least squares, with its floor at most at some y."""
+def of_squares(form: str, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
+    """The optimum of least squares."""
     problem, scale = prepare(form, x, y, None)
-    bounds = _bounds(form, scale, highest_floor)
+    bounds = FORMS[form].bounds
     at = least_squares(problem, starts(problem, 16, rising=None not in problem.terms), bounds)
     return Profile(problem, bounds, at, math.inf), scale
 
 
-def of_huber(found: Fit, x: ArrayLike, y: ArrayLike, highest_floor: float = math.inf) -> tuple[Profile, Scale]:
-    """The optimum that was found already, with its floor at most at some y."""
+def of_huber(found: Fit, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
+    """The optimum that was found already."""
     problem, scale = prepare(found.form, x, y, None)
-    return Profile(problem, _bounds(found.form, scale, highest_floor), inner(found, scale)[None], DELTA), scale
-
-
-def _bounds(form: str, scale: Scale, highest_floor: float) -> Bounds:
-    bounds = FORMS[form].bounds
-    if math.isfinite(highest_floor):
-        bounds.high[:, FORMS[form].names.index("E")] = math.log(highest_floor) - scale.y
-    return bounds
+    return Profile(problem, FORMS[found.form].bounds, inner(found, scale)[None], DELTA), scale
 
 
 def in_own_units(profile: Profile, scale: Scale) -> Profile:

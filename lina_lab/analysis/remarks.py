@@ -9,6 +9,8 @@ from lina_lab.analysis.fits import Fit
 from lina_lab.analysis.intervals import Interval, falls
 from lina_lab.analysis.optimum import STEEPEST
 
+EXACT = 1e-9
+"""Width below which values have no noise, and an interval no middle."""
 EDGE = 0.01
 """Part of an interval's width within which a value stands at its end."""
 
@@ -76,6 +78,8 @@ def _on_edge(found: Fit, name: str, ranges: dict[str, Interval | None], marks: d
     if name.isupper() and low > 0:
         value, low, high = math.log(value), math.log(low), math.log(high)
     near = EDGE * (high - low)
+    if near < EXACT:
+        return False
     return ("low" not in marked and value - low <= near) or ("high" not in marked and high - value <= near)
 
 
