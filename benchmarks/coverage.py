@@ -11,7 +11,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -49,45 +49,45 @@ def by_pairs(found: Fit, x: np.ndarray, y: np.ndarray, rng: np.random.Generator)
     return np.quantile(refit("surface", x, y, weights, found), (0.025, 0.975), axis=0)
 
 
-def measured(count: int, scenario: str, datasets: int) -> dict[str, object]:
+class Case(NamedTuple):
+    """What was seen of one number of points and one scenario; arrays of (datasets, p) or (datasets, p, 2)."""
+
+    estimates: list[np.ndarray]
+    own: list[np.ndarray]
+    pairs: list[np.ndarray]
+    seconds: list[float]
+
+
+def observe(case: Case, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
+    """Fit one dataset."""
+    found = fit("surface", x, y)
+    begin = time.process_time()
+    each = intervals(found, x, y)
+    case.seconds.append(time.process_time() - begin)
+    case.own.append(np.array([(i.low or 0.0, math.inf if i.high is None else i.high) for i in each.values() if i]))
+    case.pairs.append(by_pairs(found, x, y, rng).T)
+    case.estimates.append(found.row)
+
+
+def summary(case: Case) -> dict[str, object]:
     """Of every parameter: shares of datasets whose interval holds the truth, and the median width.
 
     Widths are in units of 2 * 1.96 standard deviations of the estimates, with coefficients in their logarithm.
     """
-    x, names = design(count), list(TRUTH)
-    own, pairs, estimates, edges, seconds = [], [], [], 0, 0.0
-    for seed in range(datasets):
-        rng = np.random.default_rng([seed, count, SCENARIOS.index(scenario)])
-        y = drawn(x, scenario, rng)
-        found = fit("surface", x, y)
-        begin = time.process_time()
-        each = intervals(found, x, y)
-        seconds += time.process_time() - begin
-        own.append([(i.low or 0.0, math.inf if i.high is None else i.high) for i in each.values() if i])
-        pairs.append(by_pairs(found, x, y, rng).T)
-        estimates.append(found.row)
-        edges += sum(value in interval for value, interval in zip(found.row, own[-1], strict=True))
-    truth = np.array(list(TRUTH.values()))
-    spread = np.std(_logs(np.array(estimates)), axis=0)
+    truth, estimates = np.array(list(TRUTH.values())), np.array(case.estimates)
+    spread = np.std(_logs(estimates), axis=0)
 
-    def held(ends: np.ndarray) -> dict[str, float]:
-        return dict(zip(names, ((ends[..., 0] <= truth) & (truth <= ends[..., 1])).mean(axis=0).tolist(), strict=True))
+    def named(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(TRUTH, values.round(3).tolist(), strict=True))
 
-    def width(ends: np.ndarray) -> dict[str, float]:
-        wide = np.median(_logs(ends[..., 1]) - _logs(ends[..., 0]), axis=0) / (2 * 1.96 * spread)
-        return dict(zip(names, wide.round(3).tolist(), strict=True))
-
-    return {
-        "n": count,
-        "scenario": scenario,
-        "datasets": datasets,
-        "holds the truth": held(np.array(own)),
-        "width": width(np.array(own)),
-        "pairs bootstrap holds the truth": held(np.array(pairs)),
-        "pairs bootstrap width": width(np.array(pairs)),
-        "estimates at an end of their interval": edges,
-        "processor seconds of the intervals of one dataset": round(seconds / datasets, 2),
-    }
+    found: dict[str, object] = {"datasets": len(estimates)}
+    for name, ends in (("intervals", np.array(case.own)), ("pairs bootstrap", np.array(case.pairs))):
+        low, high = ends[..., 0], ends[..., 1]
+        found[f"{name}: hold the truth"] = named(((low <= truth) & (truth <= high)).mean(axis=0))
+        found[f"{name}: width"] = named(np.median(_logs(high) - _logs(low), axis=0) / (2 * 1.96 * spread))
+    ends = np.array(case.own)
+    found["estimates at an end"] = int((ends == estimates[..., None]).sum())
+    return found | {"processor seconds of one dataset's intervals": round(float(np.mean(case.seconds)), 2)}
 
 
 def _logs(values: np.ndarray) -> np.ndarray:
@@ -97,14 +97,19 @@ def _logs(values: np.ndarray) -> np.ndarray:
 
 
 def main(datasets: int = 200, out: Annotated[Path | None, typer.Option()] = None) -> None:
-    results = []
-    for count in (40, 120, 240):
-        for scenario in SCENARIOS:
-            results.append(measured(count, scenario, datasets))
-            print(json.dumps(results[-1]), flush=True)
-            if out is not None:  # after each: all take half an hour
-                out.parent.mkdir(parents=True, exist_ok=True)
-                out.write_text(json.dumps({"results": results, "provenance": provenance()}, indent=1) + "\n")
+    cases = {(count, scenario): Case([], [], [], []) for count in (40, 120, 240) for scenario in SCENARIOS}
+    for seed in range(datasets):
+        for (count, scenario), case in cases.items():
+            rng, x = np.random.default_rng([seed, count, SCENARIOS.index(scenario)]), design(count)
+            observe(case, x, drawn(x, scenario, rng), rng)
+        if (seed + 1) % 10 and seed + 1 < datasets:
+            continue
+        # After every ten: two hundred take half an hour.
+        results = [{"n": count, "scenario": scenario} | summary(case) for (count, scenario), case in cases.items()]
+        print(json.dumps(results), flush=True)
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps({"results": results, "provenance": provenance()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
