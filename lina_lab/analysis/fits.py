@@ -101,7 +101,18 @@ def optimum(form: str, problem: Problem) -> Array:
     away = np.random.default_rng(0).normal(0, 1, (count, found.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
     vanished = np.where([name.isupper() for name in FORMS[form].names] & (found < VANISHING), NEVER, found)
     around = descend(problem, found + away, bounds, DELTA)
-    return first_lowest(problem, np.concatenate([vanished, found, around])[None], DELTA)
+    best = first_lowest(problem, np.concatenate([vanished, found, around])[None], DELTA)
+    return _or_without_floor(form, problem, best)
+
+
+def _or_without_floor(form: str, problem: Problem, found: Array) -> Array:
+    """The power law instead of a curve with a floor where it is as low: a curve that rises has no floor.  # (R, p)"""
+    if form != "offset":
+        return found
+    part = problem._replace(terms=FORMS["power"].terms)
+    line = lowest(part, starts(part, 1, rising=True), FORMS["power"].bounds)
+    plain = np.concatenate([np.full((len(line), 1), NEVER), line], axis=1)
+    return first_lowest(problem, np.stack([plain, found], axis=1), DELTA)
 
 
 def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) -> Array:
@@ -122,7 +133,7 @@ def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) ->
 def refit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None, start: Fit) -> Array:
     """The optima for W rows of weights, or of y, from a fit that is near to all of them.  # (W, p)"""
     problem, scale = prepare(form, x, y, weights)
-    begin = _inner(form, start.row, scale)[None]
+    begin = inner(start, scale)[None]
     rows = max(len(problem.target), len(problem.weights))
     others = max(min(240 // len(problem.u), 16) - 1, int(begin.min() <= NEVER))
     found = np.empty((rows, len(FORMS[form].names)))
@@ -132,7 +143,7 @@ def refit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None, star
         near = np.repeat(begin[None], len(index), axis=0)
         if others:
             near = np.concatenate([near, starts(part, others, rising=None not in part.terms)], axis=1)
-        found[index] = lowest(part, near, FORMS[form].bounds)
+        found[index] = _or_without_floor(form, part, lowest(part, near, FORMS[form].bounds))
     return _raw(form, found, scale)
 
 
@@ -192,9 +203,10 @@ def _raw(form: str, inner: Array, scale: Scale) -> Array:
     return raw
 
 
-def _inner(form: str, raw: Array, scale: Scale) -> Array:
-    inner = raw.copy()
-    for place, column in places(FORMS[form].terms):
+def inner(found: Fit, scale: Scale) -> Array:
+    """The parameters of a fit as its problem has them.  # (p,)"""
+    raw = found.row
+    for place, column in places(FORMS[found.form].terms):
         shift = scale.y if column is None else scale.y + raw[place + 1] * scale.x[column]
-        inner[place] = math.log(raw[place]) - shift if raw[place] > 0 else NEVER
-    return inner
+        raw[place] = math.log(raw[place]) - shift if raw[place] > 0 else NEVER
+    return raw

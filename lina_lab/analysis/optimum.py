@@ -191,8 +191,10 @@ def _step(about: Local, at: Array, bounds: Bounds, damping: Array) -> Array:
     return np.clip(step, -3, 3)
 
 
-def settle(problem: Problem, start: Array, bounds: Bounds, levels: tuple[float, ...] = LEVELS) -> Array:
+def settle(
+    problem: Problem, start: Array, bounds: Bounds, levels: tuple[float, ...] = LEVELS, tolerance: float = 1e-10
+) -> Array:
     """Follow the optimum from one delta to the next smaller one.  # (R, p)"""
     for delta in levels:
-        start = descend(problem, start, bounds, delta)
+        start = descend(problem, start, bounds, delta, tolerance=tolerance)
     return start

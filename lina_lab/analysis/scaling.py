@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lina_lab.analysis.fits import fit, predict, refusal
-from lina_lab.analysis.intervals import intervals
+from lina_lab.analysis.intervals import Interval, intervals
+from lina_lab.analysis.remarks import in_words, remarks
 from lina_lab.analysis.table import design_axes, designs
 from lina_lab.plans import StoredPlan
 
@@ -18,6 +19,7 @@ def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFr
     """One row a design and form that its sizes allow: the axes, form, n, parameters, intervals, objective, hold-out.
 
     Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0;
+    `notes` is what must be said beside them.
     `holdout_error` is predicted over measured - 1 at the largest size, by a fit without it (geometric mean of seeds).
     """
     rows = []
@@ -30,7 +32,8 @@ def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFr
 def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     found = fit(form, x, y)
     row: dict[str, Any] = {"form": form, "n": found.n, **found.params}
-    for name, interval in intervals(found, x, y).items():
+    ranges = intervals(found, x, y)
+    for name, interval in ranges.items():
         row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
     if "E" in found.params:
         row["E_identified"] = bool(row["E_low"])
@@ -38,7 +41,7 @@ def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     if not refusal(form, x[rest]):
         predicted = predict(form, fit(form, x[rest], y[rest]).params, x[~rest])
         row["holdout_error"] = math.expm1(float(np.mean(np.log(predicted) - np.log(y[~rest]))))
-    return row | {"objective": found.objective}
+    return row | {"objective": found.objective, "notes": "; ".join(remarks(found, ranges, x, y))}
 
 
 def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
@@ -48,16 +51,26 @@ def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     shown["form"] = fits["form"].map({"power": "A N^-α", "offset": "E + A N^-α"})
     shown["n"] = fits["n"].astype(str)
     shown["α (95 %)"] = [_with_interval(row, "alpha") for row in records]
-    shown["E (95 %)"] = [
-        "" if row["form"] == "power" else _with_interval(row, "E") if row["E_identified"] else "not identified"
-        for row in records
-    ]
+    shown["E (95 %)"] = ["" if row["form"] == "power" else _floor(row) for row in records]
     error = fits.get("holdout_error", pd.Series(math.nan, index=fits.index))
     shown["largest size held out"] = [f"{100 * value:+.0f} %" if math.isfinite(value) else "" for value in error]
+    shown["to be said"] = fits["notes"]
     return shown
 
 
 def _with_interval(row: dict[Any, Any], name: str) -> str:
-    ends = [row[f"{name}_low"], row[f"{name}_high"]]
-    known = [f"{end:.3g}" if end is not None and math.isfinite(end) else "no limit" for end in ends]
-    return f"{row[name]:.3g} ({known[0]} to {known[1]})"
+    said = in_words(_interval(row, name), 3)
+    return f"{row[name]:.3g} ({said})" if said else f"{row[name]:.3g}"
+
+
+def _floor(row: dict[Any, Any]) -> str:
+    """No value where the interval holds 0: it would be read as knowledge."""
+    high = _interval(row, "E").high
+    if row["E_identified"]:
+        return _with_interval(row, "E")
+    return "not identified" if high is None else f"not identified, at most {high:.3g}"
+
+
+def _interval(row: dict[Any, Any], name: str) -> Interval:
+    ends = (row[f"{name}_low"], row[f"{name}_high"])
+    return Interval(*(float(end) if end is not None and math.isfinite(end) else None for end in ends))

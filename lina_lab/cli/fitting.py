@@ -13,6 +13,7 @@ import pandas as pd
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
 from lina_lab.analysis.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.intervals import Interval, intervals
+from lina_lab.analysis.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_table, text_table
@@ -51,11 +52,9 @@ class Outcome(NamedTuple):
     intervals: dict[str, Interval | None]
     holdout: dict[str, float | None] | None
     """x and y of the largest size, the prediction of a fit without it, and its relative error."""
-
-    def floor_identified(self) -> bool | None:
-        """Whether the interval of E excludes 0; None where there is no E, or no interval."""
-        found = self.intervals.get("E")
-        return None if found is None else bool(found.low)
+    at_bound: dict[str, list[str]]
+    notes: list[str]
+    """What must be said beside the numbers."""
 
 
 def fit_table(request: Request, *, as_json: bool) -> None:
@@ -183,14 +182,10 @@ def _outcome(request: Request, by: dict[str, Any], form: str, rows: pd.DataFrame
         held, reason = holdout(request, form, rows)
         if reason:
             unsaid.append(f"{label(by)}: {form} has no hold-out error: without the largest {request.x}, {reason}")
-    outcome = Outcome(by, found, intervals(found, x, y), held)
-    if outcome.floor_identified() is False:
-        high = outcome.intervals["E"].high if outcome.intervals["E"] else None
-        least = "any floor" if high is None else f"0 and any floor up to {high:.4g}"
-        unsaid.append(f"{label(by)}: E not identified by {form}: {least} fit the data (95 %)")
-    if not any(outcome.intervals.values()):
-        unsaid.append(f"{label(by)}: {form} has no intervals: {found.n} points for {len(found.params)} parameters")
-    return outcome
+    ranges = intervals(found, x, y)
+    notes = remarks(found, ranges, x, y)
+    unsaid += [f"{label(by)}: {note}" for note in notes]
+    return Outcome(by, found, ranges, held, at_bound(found, ranges, y), notes)
 
 
 def _points(request: Request, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -218,7 +213,8 @@ def holdout(request: Request, form: str, rows: pd.DataFrame) -> tuple[dict[str, 
 def as_record(outcome: Outcome) -> dict[str, Any]:
     """One fit for --json: only finite numbers and null.
 
-    A low end of 0 in E's interval says that E is not identified.
+    A low end of 0 in E's interval says that E is not identified, as does null there beside intervals of the others.
+    `at_bound` names values and ends that a bound of the search set and not the data.
     """
     return {
         "by": outcome.by,
@@ -228,6 +224,8 @@ def as_record(outcome: Outcome) -> dict[str, Any]:
         "objective": outcome.fit.objective,
         "n": outcome.fit.n,
         "holdout": outcome.holdout,
+        "at_bound": outcome.at_bound,
+        "notes": outcome.notes,
     }
 
 
@@ -241,7 +239,8 @@ def _print_outcomes(request: Request, outcomes: list[Outcome], unsaid: list[str]
         first = [*(str(v) for v in outcome.by.values()), outcome.fit.form, str(outcome.fit.n)]
         last = [f"{outcome.fit.objective:.4g}", *([error] if held else [])]
         for name, value in outcome.fit.params.items():
-            table.add_row(*first, name, f"{value:.4g}", _words(outcome.intervals[name]), *last)
+            bound = " (bound)" if "value" in outcome.at_bound.get(name, []) else ""
+            table.add_row(*first, name, f"{value:.4g}{bound}", in_words(outcome.intervals[name]), *last)
             first, last = [""] * len(first), [""] * len(last)
     print_table(table)
     forms = {o.fit.form: FORMS[o.fit.form].formula for o in outcomes}
@@ -251,9 +250,3 @@ def _print_outcomes(request: Request, outcomes: list[Outcome], unsaid: list[str]
     )
     for line in unsaid:
         print(line)
-
-
-def _words(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    return " to ".join("?" if end is None else f"{end:.4g}" for end in interval)

@@ -84,8 +84,10 @@ def fit(
     """Fit scaling curves to a table, with intervals.
 
     power: A x^-alpha; offset: E + A x^-alpha; surface: E + A x^-alpha + B d^-beta. Parameters minimise the sum of
-    Huber(1e-3) of log residuals; 95 % intervals are profiles of least squares. A low end of 0 in E's interval says: E
-    not identified. An end without a limit is ? (in JSON null); "holdout" is null unless asked for and possible.
+    Huber(1e-3) of log residuals; 95 % intervals are profiles, of least squares for curves and of that sum for surfaces.
+    They suppose a curve's noise to be alike at all sizes; a surface's may go with size. A low end of 0 in E's interval,
+    or null, says: E not identified. An end without a limit is null in JSON; "at_bound" names what a bound of the search
+    set, "notes" what must be said beside the numbers; "holdout" is null unless asked for and possible.
     """
     from lina_lab.cli.fitting import Request, fit_table
 

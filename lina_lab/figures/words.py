@@ -93,6 +93,8 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
             f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "
             "do not read the lines beyond their ends."
         )
+    if "size" in plan.axes and table["size"].nunique() == 2:
+        yield "Two sizes always lie on a power law: nothing here checks that one is right."
     yield (
         "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
         "50,000 samples), nor with values of another number of samples."

@@ -42,9 +42,32 @@ def test_a_curve_that_rises_is_a_power_law_with_a_negative_exponent():
     assert found.params == pytest.approx({"A": 3, "alpha": -0.2})
 
 
-def test_a_curve_that_rises_has_no_falling_term_beside_a_floor():
-    found = fit("offset", SIZES, 3 * SIZES**0.2)
-    assert np.ptp(predict("offset", found.params, SIZES)) == pytest.approx(0, abs=1e-6)
+def test_a_curve_that_rises_has_no_floor_and_is_the_power_law():
+    y = 3 * SIZES**0.2 * np.exp(np.random.default_rng(0).normal(0, 0.02, len(SIZES)))
+    found, plain = (fit(form, SIZES, y) for form in ("offset", "power"))
+    assert found.params == {"E": 0} | plain.params
+    assert found.params["alpha"] < 0
+    assert found.objective == pytest.approx(plain.objective, rel=1e-9)
+
+
+def test_equal_values_have_no_floor():
+    assert fit("offset", SIZES, np.full(len(SIZES), 7.0)).params == pytest.approx(
+        {"E": 0, "A": 7, "alpha": 0}, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("slope", [-0.3, -0.05, 0.0, 0.02, 0.1, 0.5])
+def test_the_form_with_a_floor_is_never_worse_than_the_one_without(slope):
+    for seed in range(4):
+        y = SIZES**slope * np.exp(np.random.default_rng(seed).normal(0, 0.1, len(SIZES)))
+        found, plain = (fit(form, SIZES, y).objective for form in ("offset", "power"))
+        assert found <= plain * (1 + 1e-9)
+
+
+def test_refits_of_curves_that_rise_are_power_laws_too():
+    falling, rising = predict("offset", TRUTH["offset"], SIZES), 3 * SIZES**0.2
+    rows = refit("offset", SIZES, np.stack([falling, rising]), None, fit("offset", SIZES, falling))
+    assert rows == pytest.approx(np.array([[2, 300, 0.35], [0, 3, -0.2]]), rel=1e-4)
 
 
 def test_a_curve_that_bends_down_has_a_floor_of_exactly_zero():

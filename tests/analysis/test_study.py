@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from lina_lab.analysis.scaling import design_fits
+from lina_lab.analysis.scaling import design_fits, readable_fits
 from lina_lab.analysis.study import make_way, read_study, study_of_ledger, write_study
 from lina_lab.analysis.verdict import UNDETERMINED
 from lina_lab.analysis.verdicts import findings, sentences, verdicts_table
@@ -141,3 +141,10 @@ def test_every_design_has_both_curves_where_its_sizes_allow_them(study):
     assert fits.loc[fits["form"] == "power", "holdout_error"].notna().all()
     two = design_fits(table[table["size"].isin(["nano", "micro"])], made.stored, FID)
     assert two["form"].tolist() == ["power"] * 4
+    assert two["notes"].str.contains("nothing checks the law").all()
+    rising = table.assign(**{FID: 3 * table["parameters"] ** 0.2})
+    fits = design_fits(rising, made.stored, FID)
+    assert not fits.loc[fits["form"] == "offset", "E_identified"].any()
+    shown = readable_fits(fits, ["normalization", "conv_kernel"])
+    assert set(shown.loc[fits["form"] == "offset", "E (95 %)"]) == {"not identified"}
+    assert shown["α (95 %)"].str.match(r"-0.2 \(-0.2 to -0.2\)").all()

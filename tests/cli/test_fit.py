@@ -55,7 +55,8 @@ def test_json_is_one_document_with_exactly_these_keys(lab_fit):
         ({"normalization": n}, form) for n in ("division", "subtraction") for form in ("power", "offset")
     ]
     offset = document["fits"][1]
-    assert list(offset) == ["by", "form", "params", "intervals", "objective", "n", "holdout"]
+    assert list(offset) == ["by", "form", "params", "intervals", "objective", "n", "holdout", "at_bound", "notes"]
+    assert (offset["at_bound"], offset["notes"]) == ({}, [])
     assert list(offset["params"]) == list(offset["intervals"]) == ["E", "A", "alpha"]
     assert list(offset["holdout"]) == ["x", "y", "predicted", "relative_error"]
     assert offset["n"] == 15
@@ -100,6 +101,38 @@ def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
     assert "all rows: E not identified by offset: 0 and any floor up to" in out
     _, out, _ = lab_fit(results(), "--by", "normalization")
     assert "not identified" not in out
+
+
+def test_what_a_bound_set_is_marked_in_text_and_json(lab_fit):
+    table = pd.DataFrame({"parameters": [3.3e7, 1.3e8, 4.58e8, 6.75e8], FID: [68.4, 43.47, 23.33, 19.47]})
+    _, out, _ = lab_fit(table, "--form", "offset")
+    assert "offset 4 E 0 (bound) at most 19.47 0.0001282" in [" ".join(line.split()) for line in out.splitlines()]
+    _, out, err = lab_fit(table, "--form", "offset", "--json")
+    found = json.loads(out)["fits"][0]
+    assert found["intervals"]["E"] == [0, 19.47]
+    assert found["at_bound"]["E"] == ["value", "low", "high"]
+    assert found["notes"] == [
+        "E not identified by offset: 0 and any floor up to 19.47, the lowest y, fit the data (95 %)"
+    ]
+    assert found["notes"][0] in err
+
+
+def test_a_curve_that_rises_gets_no_floor(lab_fit):
+    table = pd.DataFrame({"parameters": [1e6, 3e6, 1e7, 3e7, 1e8], FID: [10, 11, 12.5, 14, 15.5]})
+    _, out, _ = lab_fit(table, "--json")
+    power, offset = json.loads(out)["fits"]
+    assert offset["params"] == {"E": 0} | power["params"]
+    assert offset["objective"] == pytest.approx(power["objective"])
+    assert offset["intervals"] == {"E": None} | power["intervals"]
+    assert "y does not fall with x" in offset["notes"][0]
+
+
+def test_two_sizes_are_said_to_have_no_check(lab_fit):
+    sentence = "all rows: power has two sizes alone: a line through two points always fits, so that nothing checks"
+    assert sentence in lab_fit(results(2))[1]
+    _, out, err = lab_fit(results(2), "--json")
+    assert "two sizes alone" in json.loads(out)["fits"][0]["notes"][0]
+    assert sentence in err
 
 
 def test_a_surface_needs_its_second_column(lab_fit):

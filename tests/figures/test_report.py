@@ -78,6 +78,15 @@ def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, 
     fits = read_table(tmp_path / "out" / "fits.csv")
     assert fits["form"].tolist() == ["power", "offset"] * 4
     assert page.count("E + A N^-α") == 4
+    assert "nothing checks the law" not in page
+
+
+def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
+    made = study()
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    assert "Two sizes always lie on a power law: nothing here checks that one is right." in page
+    assert page.count("a line through two points always fits, so that nothing checks the law") == 4
+    assert all("two sizes alone" in notes for notes in read_table(tmp_path / "out" / "fits.csv")["notes"])
 
 
 def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
