@@ -12,8 +12,9 @@ import pandas as pd
 
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
-from lina_lab.analysis.paired import Gap, Prediction, gaps, lack_of_fit, line, predictions, seed_effect, uneven_scatter
+from lina_lab.analysis.paired import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.pairing import Columns, Pairs, matched
+from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
 from lina_lab.analysis.table import human
 
 UNDETERMINED = "undetermined"
@@ -118,7 +119,7 @@ def compare_designs(
     lack = lack_of_fit(pairs)
     known = confounds(pairs, lr_tuned=options.lr_tuned)
     words = _Words(", ".join(a), ", ".join(b), columns.y, options)
-    winner, reasons = _better(measured[-1], known, words.sign)
+    winner, reasons = _better(measured[-1], known, words.sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Claim(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
     winner, reasons = _scales(slope, forms, lack, known, words)
@@ -129,11 +130,15 @@ def compare_designs(
     )
 
 
-def _better(largest: Gap, known: Reasons, sign: int) -> tuple[str, list[str]]:
+def _better(largest: Gap, known: Reasons, sign: int, doubtful: str | None) -> tuple[str, list[str]]:
     reasons = list(known.better)
     winner = _outside(largest.ratio, 1, sign)
-    if winner == UNDETERMINED and not math.isnan(largest.ratio.low):
+    if winner != UNDETERMINED and doubtful:
+        reasons.append(doubtful)
+    elif winner == UNDETERMINED and not math.isnan(largest.ratio.low):
         reasons.append(f"the interval of the ratio holds 1 ({largest.ratio.low:.4g} to {largest.ratio.high:.4g})")
+    elif winner == UNDETERMINED and not reasons:
+        reasons.append("the largest size has one pair: its spread over seeds was not measured")
     return UNDETERMINED if reasons else winner, reasons
 
 
@@ -170,12 +175,13 @@ def _scales(
 
 def _warnings(pairs: Pairs, forms: list[Prediction]) -> list[str]:
     found = list(pairs.warnings)
-    narrow = "the interval at the largest size, which takes the spread from all sizes, may be too narrow"
     scatter, common = uneven_scatter(pairs), seed_effect(pairs)
-    if scatter is not None and scatter < ALPHA:
-        found.append(f"pairs scatter more at the largest size than elsewhere (p = {scatter:.2g}): {narrow}")
-    if common is not None and common < ALPHA:
-        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {narrow}")
+    if scatter is not None and scatter < UNEVEN:
+        own = "its interval takes the spread of that size alone"
+        found.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
+    if common is not None and common < COMMON:
+        own = "intervals at a size take the spread of that size alone"
+        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
     if any(form.form == "offset" and math.isnan(form.holdout_error) for form in forms):
         found.append("the form with a floor could not be checked at the largest size: without it 4 sizes must be left")
     return found

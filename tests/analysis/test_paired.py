@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from lina_lab.analysis import paired
-from lina_lab.analysis.paired import gaps, lack_of_fit, line, log_ratios, predictions, seed_effect, uneven_scatter
+from lina_lab.analysis.paired import gaps, lack_of_fit, line, predictions
+from lina_lab.analysis.spread import log_ratios, seed_effect, uneven_scatter
 from tests.analysis.simulated import (
     APART,
     CASES,
