@@ -72,14 +72,13 @@ def exponents(pairs: Pairs) -> Exponents | None:
 
 
 def one_exponent_ratio(pairs: Pairs, x: float) -> float:
-    """log(yA / yB) at x by one exponent and a floor each; for three sizes, whose seeds may be too few for a test."""
+    """log(yA / yB) at x by one exponent and a floor each; without seeds, by equal weights."""
     products, freedom = within(pairs, np.log(np.stack([pairs.a, pairs.b], axis=1)))
-    covariance = products / max(freedom, 1) + EXACT * np.eye(2)
-    if not freedom or np.linalg.cond(covariance) > 1 / EXACT**0.5:
-        covariance = np.eye(2)
-    means = _means(pairs, covariance)
+    spread = freedom > 0 and np.linalg.eigvalsh(products)[0] > EXACT
+    means = _means(pairs, products / freedom if spread else np.eye(2))
     found = _joint(means, FREE, 1)
-    power = (x / math.exp(float(np.mean([math.log(v) for v in dict.fromkeys(pairs.x)])))) ** -found.alphas[0]
+    middle = float(np.log(list(dict.fromkeys(pairs.x))).mean())
+    power = math.exp(-found.alphas[0] * (math.log(x) - middle))
     a, b = found.coefficients[:2] * power + found.coefficients[2:]
     return math.log(a / b)
 

@@ -54,7 +54,7 @@ def write_report(
     study = study_of_ledger(runs, plan)
     table, metric = study.table, main_metric(study.table)
     refuse_mixtures(table, metric)
-    found, missing = findings(table, plan, metric, progress)
+    found, missing = findings(table, plan, metric, progress, study.curves)
     write_study(study, runs, out)
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
     shown = _write_tables(study, found, effects, metric, out)
