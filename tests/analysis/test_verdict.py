@@ -21,7 +21,7 @@ from tests.analysis.simulated import (
     table,
 )
 
-STRONG = Case(Truth(40, 0.15), Truth(40, 0.10))
+STRONG = Case(Truth(40, 0.5), Truth(40, 0.4))
 AHEAD = Case(Truth(40, 0.3), Truth(44, 0.3))
 
 
@@ -54,8 +54,8 @@ def test_a_clear_case_is_said_in_the_wording_of_the_house(drawn):
         f"(95 % interval {100 * (1 - ratio.high):.3g} to {100 * (1 - ratio.low):.3g} %); predicted {low:.3g} to "
         f"{high:.3g} % at 108M under both forms."
     )
-    assert 12 < last < 18
-    assert 17 < low <= high < 24
+    assert 24 < last < 32
+    assert 34 < low <= high < 42
 
 
 def test_b_against_a_is_the_same_verdict_seen_from_the_other_side(drawn):
@@ -75,11 +75,33 @@ def test_where_neither_scales_better_fewer_than_5_percent_are_told_otherwise(cas
     assert stats.binomtest(sum(told), len(told), 0.05, alternative="greater").pvalue > 0.05
 
 
-def test_exponents_that_differ_by_one_hundredth_are_told_in_most_studies_and_rightly():
+def test_exponents_that_differ_by_a_tenth_are_told_in_most_studies_and_rightly():
     rng = np.random.default_rng(2)
-    told = [verdict(table(APART, rng)).scales_better.winner for _ in range(14)]
-    assert stats.binomtest(told.count("A"), len(told), 0.82).pvalue > 0.01
+    told = [verdict(table(STRONG, rng)).scales_better.winner for _ in range(10)]
+    assert stats.binomtest(told.count("A"), len(told), 0.9).pvalue > 0.01
     assert told.count("B") == 0
+
+
+def test_an_advantage_that_an_exponent_or_a_floor_explains_is_told_to_grow_and_no_more():
+    """Exponents 0.01 apart: over a factor of 27 no study tells them from floors."""
+    rng = np.random.default_rng(2)
+    found = [verdict(table(APART, rng)) for _ in range(6)]
+    assert all(one.scales_better.winner == one.ahead_by_floor.winner == UNDETERMINED for one in found)
+    grows = [one.scales_better.sentence for one in found if "new's advantage grows from " in one.scales_better.sentence]
+    assert len(grows) >= 3
+    assert all("under both forms; but undetermined whether new or old scales better: one exponent" in s for s in grows)
+
+
+def test_a_difference_of_floors_is_told_as_one_of_floors():
+    """Floors of 4 and 8: the power law's slope excludes 0, but the exponents are equal."""
+    rng = np.random.default_rng(12)
+    found = [verdict(table(OTHER_FLOOR, rng)) for _ in range(10)]
+    assert sum(one.scales_better.winner != UNDETERMINED for one in found) <= 1
+    told = [one.ahead_by_floor.winner for one in found]
+    assert told.count("A") >= 7
+    assert "B" not in told
+    sentence = next(one.sentence for one in found if one.ahead_by_floor.winner == "A")
+    assert " new is ahead by a floor: one exponent (0." in sentence
 
 
 def test_floors_that_differ_make_a_gap_and_no_line():
