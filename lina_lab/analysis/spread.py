@@ -10,7 +10,7 @@ from lina_lab.analysis.pairing import DESIGN, SHARE, Array, Pairs
 EXACT = 1e-20
 """A sum of squares of logarithms below this is rounding, not noise."""
 TINY = 1e-300
-UNEVEN, COMMON, TWO_SEEDS = 0.05, 0.1, 0.5
+UNEVEN, COMMON, TWO_SEEDS = 0.02, 0.1, 0.4
 """p below which scatter is uneven, below which seeds move all sizes alike, and the latter with two seeds alone.
 
 Two seeds have one degree of freedom for what a seed does everywhere, so that little is seen of it."""

@@ -55,7 +55,7 @@ def test_scatter_of_both_designs_at_one_size_is_uneven_there_and_nowhere_else():
 
 def test_where_values_scatter_more_the_interval_is_that_of_the_size_alone():
     pairs = drawn(np.random.default_rng(3), 4, 3, 20, 0)
-    assert uneven_scatter(pairs) < 0.05
+    assert uneven_scatter(pairs) < 0.02
     z = log_ratios(pairs)[-3:]
     ends = np.exp(stats.t.interval(0.95, 2, loc=z.mean(), scale=z.std(ddof=1) / math.sqrt(3)))
     assert gaps(pairs)[-1].ratio[1:] == pytest.approx(ends)
