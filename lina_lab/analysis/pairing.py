@@ -5,7 +5,7 @@ either. Nothing that lacks a partner is used, and nothing is left out unsaid.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,8 @@ DESIGN, AT, SHARE, MEAN = "_design", "_at", "_share", "_mean"
 MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
-    r"(eval|train|val)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|(parameters|flops|tune)_.*"
-    r"|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
+    r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
+    r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
 )
 """Columns that say what came out, not what a cell is."""
 
@@ -156,16 +156,62 @@ def _positive(rows: pd.DataFrame, columns: Columns) -> None:
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:
     """Refuse two cells of one design, size and seed: which of them belongs to the pair is not known."""
-    for _, group in rows.groupby([DESIGN, AT, SHARE], sort=False):
-        if len(group) == 1:
-            continue
-        known = {*columns, *columns.by, DESIGN, AT, SHARE}
-        names = [c for c in group.columns if c not in known and not MEASURED.fullmatch(str(c))]
-        differ = [str(c) for c in names if len(set(group[c].map(as_text))) > 1]
-        start = f"{len(group)} rows are design {group[DESIGN].iloc[0]} {_place(group.iloc[0])} ({_numbers(group)})"
-        if differ:
-            raise LabError(f"{start}; they differ in {', '.join(differ)}: add what makes the design to --by")
-        raise LabError(f"{start} and nothing tells them apart: name the column that does with --pair")
+    used = {*columns, *columns.by, DESIGN, AT, SHARE}
+    for design, cells in rows.groupby(DESIGN, sort=False):
+        place = [
+            f"at {at}" + (f", {share}" if share else "") for at, share in zip(cells[AT], cells[SHARE], strict=True)
+        ]
+        refuse_pooled(cells, columns.x, pd.Series(place, cells.index), cells[SHARE], used, f"design {design}")
+
+
+def refuse_pooled(
+    rows: pd.DataFrame,
+    x: str,
+    place: pd.Series,
+    share: pd.Series,
+    used: Collection[str | tuple[str, ...] | None],
+    what: str,
+    untold: str | None = "name the column that does with --pair",
+) -> None:
+    """Refuse rows of several designs under one name, by the columns in which rows of one size and seed differ.
+
+    place: the size and seed of every row, in words; share: the seed alone. Rows of one place are told apart by a column
+    whose values are met at other sizes, too; a name of each run and a further metric are not. Without the column
+    `size`, x that differ by less than 25 % are one size as far as columns of words go. used: columns that are accounted
+    for. untold: what to do about rows that nothing tells apart; None if they are repetitions.
+
+    Raises:
+        LabError: naming columns, rows and what to do.
+    """
+    named = SIZE_AXIS in rows and SIZE_AXIS not in used and bool(rows[SIZE_AXIS].notna().all())
+    near = _near(rows[x]).map(str) + (rows[SIZE_AXIS].map(as_text) if named else "")
+    names = [str(c) for c in rows.columns if c not in used and c != SIZE_AXIS and not MEASURED.fullmatch(str(c))]
+    text = {name: rows[name].map(as_text) for name in names}
+    for places, equal in ((place, True), (near + "," + share, False)):
+        for _, group in rows.groupby(places, sort=False):
+            differ = [name for name in names if len(set(text[name][group.index])) > 1] if len(group) > 1 else []
+            elsewhere = near != near[group.index[0]]
+            design = [n for n in differ if set(text[n][group.index]) & set(text[n][elsewhere])]
+            if not equal:
+                differ = [n for n in design if named or not pd.api.types.is_numeric_dtype(rows[n])]
+            elif design or untold is None:
+                differ = design
+            start = f"{len(group)} rows are {what} {place[group.index[0]]} ({_numbers(group)})"
+            if differ:
+                raise LabError(f"{start}; they differ in {', '.join(differ)}: add what makes the design to --by")
+            if equal and untold and len(group) > 1:
+                raise LabError(f"{start} and nothing tells them apart: {untold}")
+
+
+def _near(x: pd.Series) -> pd.Series:
+    """The number of the size that each x belongs to, where a size goes up to 25 % above its smallest x."""
+    numbers: dict[float, int] = {}
+    first, count = 0.0, 0
+    for value in sorted(x.unique()):
+        if value > MAX_RATIO * first:
+            first, count = value, count + 1
+        numbers[value] = count
+    return x.map(numbers)
 
 
 def _pairs(kept: pd.DataFrame, columns: Columns, diverged: list[str], warnings: list[str]) -> Pairs:

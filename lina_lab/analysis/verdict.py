@@ -1,7 +1,6 @@
-"""Two claims about designs A and B: which is better at the largest size, and which scales better, if that is known.
+"""Claims about designs A and B: which is better at the largest size, scales better, or is ahead by a floor.
 
-Of simulated studies of 4 sizes and 3 seeds, tuned and of equal exposure, where neither design scales better, 3 of 320
-were told otherwise; with exponents 0.01 apart 67 of 80 were told so, none the wrong way round.
+How often each is made without cause, and with one, was simulated: benchmarks/false_claims.py.
 """
 
 import math
@@ -10,14 +9,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lina_lab.analysis.chance import chance
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
-from lina_lab.analysis.paired import Gap, Prediction, gaps, lack_of_fit, line, predictions, seed_effect, uneven_scatter
+from lina_lab.analysis.exponents import Exponents, exponents
+from lina_lab.analysis.paired import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.pairing import Columns, Pairs, matched
+from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
 from lina_lab.analysis.table import human
+from lina_lab.analysis.wording import FORM_WORDS, UNDETERMINED, Words
 from lina_lab.config.averaging import REACHES, is_long
 
-UNDETERMINED = "undetermined"
 BEYOND = 4
 """Predictions go to this multiple of the largest measured size; farther, no interval was seen to hold."""
 ALPHA = 0.05
@@ -68,18 +70,27 @@ class Verdict(NamedTuple):
     predictions: list[Prediction]
     better: Claim
     scales_better: Claim
+    ahead_by_floor: Claim
     warnings: list[str]
+    at_chance: bool
+    """Neither design is better than chance or an untrained model at the largest size."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """Of each claim; of a floor only if a design is ahead by one."""
+        floor = [self.ahead_by_floor.sentence] if self.ahead_by_floor.winner != UNDETERMINED else []
+        return [self.better.sentence, *floor, self.scales_better.sentence]
 
     @property
     def sentence(self) -> str:
-        return f"{self.better.sentence} {self.scales_better.sentence}"
+        return " ".join(self.sentences)
 
     def as_json(self) -> dict[str, Any]:
         """For a JSON document: numbers are finite or null.
 
         a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high};
         slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
-        better and scales_better: {winner, reasons, sentence}; sentence; warnings.
+        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; sentence; warnings.
         """
         sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, "ratio")} for g in self.gaps]
         forms = [
@@ -95,6 +106,7 @@ class Verdict(NamedTuple):
             "predictions": forms,
             "better": self.better._asdict(),
             "scales_better": self.scales_better._asdict(),
+            "ahead_by_floor": self.ahead_by_floor._asdict(),
             "sentence": self.sentence,
             "warnings": self.warnings,
         }
@@ -103,43 +115,54 @@ class Verdict(NamedTuple):
 def compare_designs(
     table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence[str], options: Options = PLAIN
 ) -> Verdict:
-    """Both claims about design A against design B, from the pairs of cells that a table has of them.
+    """All claims about design A against design B, from the pairs of cells that a table has of them.
 
-    A scales better only if the slope's interval excludes 0, both forms see A ahead at 4 times the largest size and err
-    by less than that gap where they can be checked, and no confound stands against it.
+    A scales better only if the slope's interval excludes 0, both forms see A ahead at 4 times the largest size and
+    miss the largest size by less than that gap, one exponent does not serve both designs beside a floor of each, and
+    no confound stands against it.
 
     Raises:
         LabError: if the table cannot be compared; see `matched`.
     """
     pairs = matched(table, columns, a, b)
-    level = options.level
+    level, sign = options.level, -1 if options.higher_is_better else 1
     measured, fitted = gaps(pairs, level), line(pairs, level)
-    forms = predictions(pairs, BEYOND * measured[-1].x, floor=not options.higher_is_better, level=level)
+    forms = predictions(pairs, BEYOND * measured[-1].x, floor=sign > 0, level=level)
+    joint = exponents(pairs) if sign > 0 else None
     slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
     lack = lack_of_fit(pairs)
-    known = confounds(pairs, lr_tuned=options.lr_tuned)
-    words = _Words(", ".join(a), ", ".join(b), columns.y, options)
-    winner, reasons = _better(measured[-1], known, words.sign)
+    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
+    known = Reasons(blind.better + known.better, blind.scales + known.scales)
+    words = Words(", ".join(a), ", ".join(b), columns.y, sign, level)
+    winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Claim(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
-    winner, reasons = _scales(slope, forms, lack, known, words)
-    scales = Claim(winner, reasons, words.scaling(measured, forms, winner, reasons))
+    gaining, reasons = _scales(slope, forms, lack, known, words)
+    shared = _one_exponent(joint, 1 - level) if sign > 0 and len(measured) >= 4 else []
+    grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
+    scales = Claim(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
+    winner, reasons = _by_floor(joint, known, sign, 1 - level)
+    floor = Claim(winner, reasons, words.by_floor(joint, winner, reasons))
     return Verdict(
         *(words.a, words.b, columns.y, level, len(pairs.a), pairs.seeds, measured, slope, lack, forms),
-        *(better, scales, _warnings(pairs, forms)),
+        *(better, scales, floor, _warnings(pairs), bool(blind.better)),
     )
 
 
-def _better(largest: Gap, known: Reasons, sign: int) -> tuple[str, list[str]]:
+def _better(largest: Gap, known: Reasons, sign: int, doubtful: str | None) -> tuple[str, list[str]]:
     reasons = list(known.better)
     winner = _outside(largest.ratio, 1, sign)
-    if winner == UNDETERMINED and not math.isnan(largest.ratio.low):
+    if winner != UNDETERMINED and doubtful:
+        reasons.append(doubtful)
+    elif winner == UNDETERMINED and not math.isnan(largest.ratio.low):
         reasons.append(f"the interval of the ratio holds 1 ({largest.ratio.low:.4g} to {largest.ratio.high:.4g})")
+    elif winner == UNDETERMINED and not reasons:
+        reasons.append("the largest size has one pair: its spread over seeds was not measured")
     return UNDETERMINED if reasons else winner, reasons
 
 
 def _scales(
-    slope: Interval, forms: list[Prediction], lack: float | None, known: Reasons, words: "_Words"
+    slope: Interval, forms: list[Prediction], lack: float | None, known: Reasons, words: Words
 ) -> tuple[str, list[str]]:
     sign = words.sign
     reasons = list(known.scales)
@@ -152,8 +175,8 @@ def _scales(
     if len(forms) < 2:
         why = "the form with a floor is for values that fall" if sign < 0 else "a floor needs 4 sizes"
         reasons.append(f"one form only: {why}")
-    ahead = {_ahead(form.ratio.mean, sign) for form in forms}
-    seen = ", ".join(f"{form.ratio.mean:.4g} {WORDS[form.form]}" for form in forms)
+    ahead = {"A" if sign * math.log(form.ratio.mean) < 0 else "B" for form in forms}
+    seen = ", ".join(f"{form.ratio.mean:.4g} {FORM_WORDS[form.form]}" for form in forms)
     if len(ahead) > 1:
         reasons.append(f"the forms disagree at {human(forms[0].x)}: ratio {seen}")
     elif gaining != UNDETERMINED and ahead and ahead != {gaining}:
@@ -163,76 +186,48 @@ def _scales(
         if form.holdout_error > claimed:
             error = f"{100 * math.expm1(form.holdout_error):.3g} %"
             reasons.append(
-                f"{WORDS[form.form]}, the largest size is missed by {error} without it, more than the gap of "
+                f"{FORM_WORDS[form.form]}, the largest size is missed by {error} without it, more than the gap of "
                 f"{100 * math.expm1(claimed):.3g} % that it predicts"
             )
-    return UNDETERMINED if reasons else gaining, reasons
+    return gaining, reasons
 
 
-def _warnings(pairs: Pairs, forms: list[Prediction]) -> list[str]:
+def _one_exponent(joint: Exponents | None, alpha: float) -> list[str]:
+    """The reason against different exponents: floors explain as much."""
+    if joint is None:
+        return ["whether one exponent serves both designs beside floors could not be tested: too few seeds or no noise"]
+    if joint.one < alpha:
+        return []
+    return [f"one exponent serves both designs where each has a floor of its own (p = {joint.one:.2g})"]
+
+
+def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) -> tuple[str, list[str]]:
+    """Which design has the lower floor, where one exponent serves both, floors are needed, and one is not enough."""
+    if joint is None:
+        why = "falling values, 4 sizes and seeds with a spread" if sign > 0 else "values that fall"
+        return UNDETERMINED, [*known.scales, f"it needs {why}"]
+    reasons = list(known.scales)
+    if joint.one < ALPHA:
+        reasons.append(f"one exponent does not serve both designs (p = {joint.one:.2g})")
+    if joint.no_floor >= alpha:
+        reasons.append(f"power laws without a floor fit as well (p = {joint.no_floor:.2g})")
+    if joint.one_floor >= alpha:
+        reasons.append(f"one floor serves both designs (p = {joint.one_floor:.2g})")
+    return UNDETERMINED if reasons else "A" if joint.floors[0] < joint.floors[1] else "B", reasons
+
+
+def _warnings(pairs: Pairs) -> list[str]:
     found = list(pairs.warnings)
-    narrow = "the interval at the largest size, which takes the spread from all sizes, may be too narrow"
     scatter, common = uneven_scatter(pairs), seed_effect(pairs)
-    if scatter is not None and scatter < ALPHA:
-        found.append(f"pairs scatter more at the largest size than elsewhere (p = {scatter:.2g}): {narrow}")
-    if common is not None and common < ALPHA:
-        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {narrow}")
+    if scatter is not None and scatter < UNEVEN:
+        own = "its interval takes the spread of that size alone"
+        found.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
+    if common is not None and common < COMMON:
+        own = "intervals at a size take the spread of that size alone"
+        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
     if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
         found.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
-    if any(form.form == "offset" and math.isnan(form.holdout_error) for form in forms):
-        found.append("the form with a floor could not be checked at the largest size: without it 4 sizes must be left")
     return found
-
-
-WORDS = {"power": "as a power law", "offset": "with a floor"}
-
-
-class _Words(NamedTuple):
-    """Sentences about the two designs."""
-
-    a: str
-    b: str
-    y: str
-    options: Options
-
-    @property
-    def sign(self) -> int:
-        return -1 if self.options.higher_is_better else 1
-
-    def name(self, winner: str) -> str:
-        return {"A": self.a, "B": self.b}[winner]
-
-    def at_largest(self, largest: Gap, winner: str, reasons: list[str], lr_trouble: list[str]) -> str:
-        where = human(largest.x)
-        low, high = (f"{end:.4g}" for end in largest.ratio[1:])
-        interval = "no interval" if low == "nan" else f"{self._level} interval {low} to {high}"
-        start = f"At {where} {self.y} of {self.a} is {largest.ratio.mean:.4g} times that of {self.b} ({interval}): "
-        if winner == UNDETERMINED:
-            return f"{start}undetermined which is better there: {'; '.join(reasons)}."
-        return f"{start}{self.name(winner)} is better there{', as trained' if lr_trouble else ''}."
-
-    def scaling(self, measured: list[Gap], forms: list[Prediction], winner: str, reasons: list[str]) -> str:
-        """The wording of the house: how the advantage grew, and what both forms predict."""
-        if winner == UNDETERMINED:
-            return f"Undetermined whether {self.a} or {self.b} scales better: {'; '.join(reasons)}."
-        first, last = measured[0], measured[-1]
-        now, *ends = (self._advantage(ratio, winner) for ratio in last.ratio)
-        before = self._advantage(first.ratio.mean, winner)
-        predicted = sorted(self._advantage(form.ratio.mean, winner) for form in forms)
-        percent = " to ".join(dict.fromkeys(f"{value:.3g}" for value in predicted))
-        return (
-            f"{self.name(winner)} scales better: its advantage grows from {before:.3g} % at {human(first.x)} to "
-            f"{now:.3g} % at {human(last.x)} ({self._level} interval {min(ends):.3g} to {max(ends):.3g} %); predicted "
-            f"{percent} % at {human(forms[0].x)} under both forms."
-        )
-
-    @property
-    def _level(self) -> str:
-        return f"{100 * self.options.level:.4g} %"
-
-    def _advantage(self, ratio: float, winner: str) -> float:
-        """In percent of the other design's value."""
-        return 100 * self.sign * (1 - (ratio if winner == "A" else 1 / ratio))
 
 
 def _outside(interval: Interval, neutral: float, sign: int) -> str:
@@ -240,10 +235,6 @@ def _outside(interval: Interval, neutral: float, sign: int) -> str:
     if not (interval.high < neutral or interval.low > neutral):
         return UNDETERMINED
     return "A" if sign * (interval.mean - neutral) < 0 else "B"
-
-
-def _ahead(ratio: float, sign: int) -> str:
-    return "A" if sign * math.log(ratio) < 0 else "B"
 
 
 def _numbers(interval: Interval, name: str) -> dict[str, float | None]:

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from lina_lab.analysis.chance import NO_BETTER, with_first_loss
 from lina_lab.analysis.pairing import Columns, as_text
 from lina_lab.analysis.table import design_axes, design_label, human
-from lina_lab.analysis.verdict import UNDETERMINED, Options, Verdict, compare_designs
+from lina_lab.analysis.verdict import Options, Verdict, compare_designs
+from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.plans import StoredPlan
@@ -45,9 +47,17 @@ class Finding(NamedTuple):
 
 
 def findings(
-    table: pd.DataFrame, plan: StoredPlan, metric: str, progress: Callable[[float], None] = lambda share: None
+    table: pd.DataFrame,
+    plan: StoredPlan,
+    metric: str,
+    progress: Callable[[float], None] = lambda share: None,
+    curves: pd.DataFrame | None = None,
 ) -> tuple[list[Finding], list[str]]:
-    """A finding for each value of each axis that has contrasts, and why others could not be had."""
+    """A finding for each value of each axis that has contrasts, and why others could not be had.
+
+    curves: of held-out loss, see `Study`; they tell where there is no class accuracy whether anything was learnt.
+    """
+    table = with_first_loss(table, curves)
     wanted = list(_wanted(plan))
     found: dict[tuple[str, Scalar], Finding] = {}
     missing = []
@@ -91,8 +101,17 @@ def _compare(
 
 
 def sentences(finding: Finding) -> Iterable[str]:
-    """What was seen at the largest size, at every size, and of scaling; each number from the verdicts."""
-    contrasts = finding.contrasts
+    """What was seen at the largest size, at every size, and of scaling; each number from the verdicts.
+
+    Designs that are no better than chance come first: nothing else is said of them.
+    """
+    blind = [c for c in finding.contrasts if c.verdict.at_chance]
+    if blind:
+        where = _of(len(blind), len(finding.contrasts))
+        yield f"{finding.name}: undetermined{where}: {blind[0].verdict.better.reasons[0]}; their FID shows nothing."
+    contrasts = [c for c in finding.contrasts if c not in blind]
+    if not contrasts:
+        return
     largest = [c.verdict.gaps[-1] for c in contrasts]
     ratios = [gap.ratio.mean for gap in largest]
     span = f"{min(ratios):.3g}" if len(ratios) == 1 else f"{min(ratios):.3g} to {max(ratios):.3g}"
@@ -101,6 +120,9 @@ def sentences(finding: Finding) -> Iterable[str]:
         f"{_count([c.verdict.better.winner for c in contrasts], 'lower', 'higher')}."
     )
     yield from _at_every_size(contrasts)
+    for floor in (c.verdict.ahead_by_floor for c in contrasts):
+        if floor.winner != UNDETERMINED:
+            yield floor.sentence
     scaling = [c.verdict.scales_better for c in contrasts]
     known = [claim for claim in scaling if claim.winner != UNDETERMINED]
     yield from (claim.sentence for claim in known)
@@ -143,7 +165,8 @@ def _reasons(contrasts: list[Contrast]) -> str:
         for kind in dict.fromkeys(_kind(reason) for reason in claim.reasons):
             kinds[kind] = kinds.get(kind, 0) + 1
     return "; ".join(
-        kind if count == len(open_) else f"{kind} ({count} of {len(open_)})" for kind, count in kinds.items()
+        kind if count == len(open_) else f"{kind} ({count} of {len(open_)})"
+        for kind, count in sorted(kinds.items(), key=lambda item: NO_BETTER not in item[0])
     )
 
 
@@ -153,7 +176,7 @@ def _kind(reason: str) -> str:
 
 
 def verdicts_table(found: list[Finding]) -> pd.DataFrame:
-    """A row a contrast: designs, gap at the largest size, slope, predictions, both claims; as `lab compare` gives."""
+    """A row a contrast: designs, gap at the largest size, slope, predictions, all claims; as `lab compare` gives."""
     return pd.DataFrame([_row(contrast) for finding in found for contrast in finding.contrasts])
 
 
@@ -180,7 +203,7 @@ def _row(contrast: Contrast) -> dict[str, Any]:
         values = {"x": form.x, "ratio": form.ratio.mean, "low": form.ratio.low, "high": form.ratio.high}
         row |= {f"predicted_{form.form}_{k}": v for k, v in values.items()}
         row[f"predicted_{form.form}_holdout_error"] = form.holdout_error
-    claims = {"better": verdict.better, "scales_better": verdict.scales_better}
+    claims = {name: getattr(verdict, name) for name in ("better", "scales_better", "ahead_by_floor")}
     for name, claim in claims.items():
         row |= {name: claim.winner, f"{name}_reasons": "; ".join(claim.reasons)}
     return row

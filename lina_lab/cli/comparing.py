@@ -8,7 +8,8 @@ from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.pairing import Columns
 from lina_lab.analysis.table import human
 from lina_lab.analysis.table_file import read_table
-from lina_lab.analysis.verdict import WORDS, Options, Verdict, compare_designs
+from lina_lab.analysis.verdict import Options, Verdict, compare_designs
+from lina_lab.analysis.wording import FORM_WORDS
 from lina_lab.cli.results import print_table, text_table
 
 
@@ -45,11 +46,11 @@ def _print(verdict: Verdict, columns: Columns) -> None:
         for form in verdict.predictions:
             error = form.holdout_error
             checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
-            table.add_row(WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
+            table.add_row(FORM_WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
         print_table(table)
         slope, ends = _shown(verdict.slope)
         print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
-    print(f"\n{verdict.better.sentence}\n\n{verdict.scales_better.sentence}\n")
+    print("\n" + "\n\n".join(verdict.sentences) + "\n")
     for warning in verdict.warnings:
         print(f"warning: {warning}")
 

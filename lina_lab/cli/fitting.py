@@ -13,6 +13,7 @@ import pandas as pd
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
 from lina_lab.analysis.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.intervals import Interval, intervals
+from lina_lab.analysis.pairing import as_text, refuse_pooled
 from lina_lab.analysis.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
@@ -22,6 +23,7 @@ from lina_lab.errors import LabError
 MEASURED_WITH = (*COMPARABLE, "sampler", "cfg")
 """Columns that must be equal within one fit: the lab's own, and what published tables call them."""
 EXPOSURE = ("samples_seen", "batch_size")
+SEED = "seed"
 SHOWN_PROBLEMS = 5
 NO_FIT = "no fit of the form"
 
@@ -70,6 +72,7 @@ def fit_table(request: Request, *, as_json: bool) -> None:
     unsaid: list[str] = []
     for by, rows in groups(table, request.by):
         refuse_mixture(request, by, rows)
+        refuse_designs(request, by, rows)
         for form in (request.form,) if request.form else ("power", "offset"):
             reason = refusal(form, rows[request.sizes])
             if reason:
@@ -167,6 +170,23 @@ def refuse_mixture(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> 
         if name in rows and name not in used and len(rows[name].dropna().unique()) > 1:
             found = ", ".join(f"{value:g}" for value in sorted(rows[name].dropna().unique()))
             print(f"warning: {label(by)}: {name} differs between sizes ({found})", file=sys.stderr)
+
+
+def refuse_designs(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> None:
+    """Refuse several designs in one curve, as `lab compare` does.
+
+    Raises:
+        LabError: naming the columns that tell them apart.
+    """
+    used = {request.y, *request.sizes, *request.by, SEED}
+    seeded = SEED in rows and SEED not in request.by
+    share = rows[SEED].map(as_text) if seeded else pd.Series("", rows.index)
+    if request.d is not None:
+        share += rows[request.d].map(lambda d: f" {request.d} {d:,.15g}")
+    at = rows[request.x].map(lambda x: f"at {x:,.15g}") + (", " + share).where(share != "", "")
+    what = label(by) if by else "of one design"
+    untold = "count each run once" if seeded else None
+    refuse_pooled(rows, request.x, at, share, used, what, untold)
 
 
 def label(by: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ def write_report(
     note = unfinished(table, plan)
     if note:
         tell(note)
-    found, missing = findings(table, plan, metric, progress)
+    found, missing = findings(table, plan, metric, progress, study.curves)
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")

@@ -27,7 +27,8 @@ def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[s
     level = found[0].contrasts[0].verdict.level
     together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
     for finding in found:
-        yield " ".join([*sentences(finding), *_over_everything(finding, effects)])
+        known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
+        yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
     yield (
         f"A difference is called beyond chance where its interval excludes 1{together} (Bonferroni): t intervals from "
         "the spread over seeds of paired cells, which share data order, masks and noise."

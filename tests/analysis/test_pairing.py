@@ -79,6 +79,14 @@ def test_two_cells_in_one_place_are_refused_with_what_differs(drawn):
     assert pairs(seedless.iloc[::3]).seeds == 1
 
 
+def test_a_design_of_two_convolutions_is_refused_without_names_of_sizes_too(drawn):
+    """The two differ by 1 % in x, so that no two rows of a design are in one place."""
+    plain = drawn[NOTHING_ELSE].assign(conv="none")
+    other = plain.assign(conv="depthwise", parameters=plain["parameters"] * 1.01)
+    with pytest.raises(LabError, match=r"2 rows are design A at 1,000,000, 0 .*; they differ in conv: add what makes"):
+        pairs(pd.concat([plain, other], ignore_index=True))
+
+
 @pytest.mark.parametrize("name", ["mean", "at", "row", "design", "share"])
 def test_no_name_of_a_column_is_in_the_way(drawn, name):
     named = drawn.rename(columns={"design": "variant", "fid": name})

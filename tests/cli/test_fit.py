@@ -27,6 +27,11 @@ def results(num_sizes: int = 5, floor: float = 5.0, **columns: object) -> pd.Dat
     return table
 
 
+def one(num_sizes: int = 5, floor: float = 5.0) -> pd.DataFrame:
+    """The results of one design alone."""
+    return results(num_sizes, floor).query("normalization == 'division'")
+
+
 @pytest.fixture
 def lab_fit(tmp_path, capsys, monkeypatch):
     """`lab_fit(table, *words)`: exit code, stdout, stderr of the command on a table written as table.csv."""
@@ -67,18 +72,18 @@ def test_json_is_one_document_with_exactly_these_keys(lab_fit):
 
 
 def test_the_command_runs_in_typers_runner(tmp_path):
-    results().to_csv(tmp_path / "t.csv", index=False)
+    one().to_csv(tmp_path / "t.csv", index=False)
     words = ["fit", str(tmp_path / "t.csv"), "--x", "parameters", "--y", FID, "--form", "power", "--json"]
-    assert json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)["fits"][0]["n"] == 30
+    assert json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)["fits"][0]["n"] == 15
 
 
 def test_holdout_is_null_unless_asked(lab_fit):
-    _, out, _ = lab_fit(results(), "--json", "--form", "power")
+    _, out, _ = lab_fit(one(), "--json", "--form", "power")
     assert json.loads(out)["fits"][0]["holdout"] is None
 
 
 def test_four_sizes_have_an_offset_but_no_hold_out_of_it(lab_fit):
-    code, out, _ = lab_fit(results(4), "--holdout-largest", "--form", "offset")
+    code, out, _ = lab_fit(one(4), "--holdout-largest", "--form", "offset")
     assert code == 0
     assert (
         "all rows: offset has no hold-out error: without the largest parameters, it needs 4 distinct sizes, not 3"
@@ -87,17 +92,17 @@ def test_four_sizes_have_an_offset_but_no_hold_out_of_it(lab_fit):
 
 
 def test_three_sizes_have_a_power_law_and_the_reason_for_no_offset(lab_fit):
-    code, out, _ = lab_fit(results(3))
+    code, out, _ = lab_fit(one(3))
     assert code == 0
     assert "all rows: no fit of the form offset: it needs 4 distinct sizes, not 3" in out
     assert "alpha" in out
-    code, _, err = lab_fit(results(3), "--form", "offset")
+    code, _, err = lab_fit(one(3), "--form", "offset")
     assert code == 2
     assert "needs 4 distinct sizes, not 3" in err
 
 
 def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
-    _, out, _ = lab_fit(results(floor=0.0))
+    _, out, _ = lab_fit(one(floor=0.0))
     assert "all rows: E not identified by offset: 0 and any floor up to" in out
     _, out, _ = lab_fit(results(), "--by", "normalization")
     assert "not identified" not in out
@@ -153,13 +158,13 @@ def test_a_surface_is_fitted(lab_fit):
 
 
 def test_cells_that_are_not_done_are_left_out_and_counted(lab_fit):
-    table = results()
+    table = one()
     table.loc[[0, 1], ["state", FID]] = ["failed", None]
     table.loc[4, ["state", FID]] = ["diverged", None]
     code, out, err = lab_fit(table, "--json", "--form", "power")
     assert code == 0
-    assert json.loads(out)["fits"][0]["n"] == 27
-    assert "table.csv: 2 failed, 1 diverged of 30 cells left out" in err
+    assert json.loads(out)["fits"][0]["n"] == 12
+    assert "table.csv: 2 failed, 1 diverged of 15 cells left out" in err
 
 
 @pytest.mark.parametrize(("value", "said"), [(None, "missing"), (-1.0, "-1.0"), (0.0, "0.0"), (np.inf, "inf")])
@@ -193,7 +198,7 @@ def test_values_measured_differently_are_refused_unless_fitted_apart(lab_fit, na
 
 
 def test_sizes_trained_on_different_numbers_of_samples_are_warned_of(lab_fit):
-    table = results().assign(batch_size=64)
+    table = one().assign(batch_size=64)
     table["samples_seen"] = np.where(table["parameters"] > 1e6, 2000, 1000)
     code, _, err = lab_fit(table, "--form", "power")
     assert code == 0
@@ -250,3 +255,37 @@ def test_an_export_with_states_and_gaps_of_its_own_is_fitted_without_its_gaps(la
     assert err == "table.csv: 2 of 5 rows left out: 1 with Val Loss missing, 1 with Val Loss diverged\n"
     found = json.loads(out)["fits"][0]
     assert (found["n"], found["params"]["alpha"]) == (3, pytest.approx(0.25))
+
+
+@pytest.mark.parametrize("words", [[], ["--by", "normalization"]])
+def test_two_designs_in_one_curve_are_refused_as_lab_compare_does(lab_fit, words):
+    table = pd.concat([results().assign(conv_kernel=k, run=f"r{k}") for k in (0, 5)], ignore_index=True)
+    code, out, err = lab_fit(table, *words)
+    assert (code, out) == (2, "")
+    columns = "conv_kernel, run" if words else "normalization, conv_kernel, run"
+    lines = "2, 32" if words else "2, 17, 32, 47"
+    assert f"at 100,000, 0 (line {lines}); they differ in {columns}: add what makes the design to --by" in err
+    assert lab_fit(table, "--by", "normalization", "--by", "conv_kernel", "--form", "power")[0] == 0
+
+
+def test_a_convolution_that_adds_parameters_is_another_design_still(lab_fit):
+    plain, other = one().assign(conv_kernel="none"), one().assign(conv_kernel="depthwise")
+    table = pd.concat([plain, other.assign(parameters=other["parameters"] * 1.01)])
+    assert "they differ in conv_kernel" in lab_fit(table)[2]
+    assert lab_fit(table, "--by", "conv_kernel", "--form", "power")[0] == 0
+    sizes = np.tile(np.repeat(["nano", "micro", "tiny", "small", "base"], 3), 2)
+    numbered = table.assign(conv_kernel=np.where(table["conv_kernel"] == "none", 0, 5), size=sizes)
+    assert "they differ in conv_kernel" in lab_fit(numbered)[2]
+    assert lab_fit(plain.assign(size=sizes[:15]), "--form", "power")[0] == 0
+
+
+def test_repetitions_without_a_seed_and_further_metrics_and_names_are_no_designs(lab_fit):
+    rows = one().drop(columns="seed").assign(name=[f"run {i}" for i in range(15)], is_=np.linspace(1, 2, 15))
+    code, out, _ = lab_fit(rows, "--form", "power", "--json")
+    assert (code, json.loads(out)["fits"][0]["n"]) == (0, 15)
+
+
+def test_a_run_that_stands_twice_is_refused(lab_fit):
+    code, _, err = lab_fit(pd.concat([one(), one().tail(1)]))
+    assert code == 2
+    assert "2 rows are of one design at 6,400,000, 2 (line 16, 17) and nothing tells them apart: count each run" in err

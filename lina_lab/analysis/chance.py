@@ -1,0 +1,77 @@
+"""Whether models are better than nothing: no claim is made of designs that have not learnt yet.
+
+A design is at the floor at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
+Where a table has none: if its y is no better than that of an untrained model of that size (a column `untrained/` and
+the name of y), or the held-out loss of no cell has fallen since its first validation (`val/loss_first`). A table with
+none of these columns says nothing of it, and no reason is made of that.
+"""
+
+import math
+
+import pandas as pd
+from scipy import stats
+
+from lina_lab.analysis.confounds import Reasons
+from lina_lab.analysis.pairing import AT, DESIGN, Pairs
+
+ACCURACY = "eval/class_accuracy/"
+CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
+"""By the data of an extractor's name, the class accuracy of a model that always draws the most frequent class."""
+RECORDED = "class_chance"
+"""A column that says it for other data."""
+UNTRAINED = "untrained/"
+LOSS, FIRST_LOSS = "val/loss", "val/loss_first"
+ALPHA = 0.05
+NO_BETTER = "no better than chance or an untrained model"
+
+
+def chance(pairs: Pairs, y: str, *, sign: int = 1) -> Reasons:
+    """Reasons against both claims where both designs are at the floor at the largest size, else against the trend.
+
+    sign: 1 where lower y is better, -1 where higher is.
+    """
+    if AT not in pairs.rows:
+        return Reasons([], [])
+    found = {
+        place: words
+        for place, cells in pairs.rows.groupby([AT, DESIGN], sort=False)
+        if (words := _floor(cells, y, sign)) is not None
+    }
+    last = pairs.size[-1]
+    if (last, "A") in found and (last, "B") in found:
+        reason = f"both designs are {NO_BETTER} at {last} (A: {found[last, 'A']}; B: {found[last, 'B']})"
+        return Reasons([reason], [reason])
+    where = "; ".join(f"{design} at {at}: {words}" for (at, design), words in found.items())
+    return Reasons([], [f"a design is {NO_BETTER}, which no curve describes ({where})"] if where else [])
+
+
+def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
+    """Why the cells of one design and size are at the floor; None if they are not, or nothing tells."""
+    accuracy = [name for name in map(str, cells) if name.startswith(ACCURACY) and cells[name].notna().all()]
+    if len(accuracy) == 1 and "num_generated" in cells and cells["num_generated"].notna().all():
+        return _at_chance(cells, accuracy[0])
+    if f"{UNTRAINED}{y}" in cells and cells[f"{UNTRAINED}{y}"].notna().all():
+        trained, untrained = (float(cells[name].mean()) for name in (y, f"{UNTRAINED}{y}"))
+        return None if sign * (untrained - trained) > 0 else f"{y} {trained:.4g}, untrained {untrained:.4g}"
+    if LOSS in cells and FIRST_LOSS in cells and cells[[LOSS, FIRST_LOSS]].notna().all(axis=None):
+        fell = (cells[LOSS] < cells[FIRST_LOSS]).any()
+        return None if fell else "no held-out loss below its first"
+    return None
+
+
+def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
+    data = name.removeprefix(ACCURACY).partition("-")[0]
+    level = cells[RECORDED].mean() if RECORDED in cells else CHANCE.get(data, math.nan)
+    images = cells["num_generated"].astype(int)
+    right, total = int((cells[name] * images).round().sum()), int(images.sum())
+    if not 0 < level < 1 or stats.binom.sf(right - 1, total, level) < ALPHA:
+        return None
+    return f"class accuracy {right / total:.3g} of {total:,} images, {level:.3g} by chance"
+
+
+def with_first_loss(table: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
+    """A results table with the held-out loss of each cell's first validation, where it had more than one."""
+    if curves is None or curves.empty or "key" not in table:
+        return table
+    first = {key: part["loss"].iloc[0] for key, part in curves.sort_values("step").groupby("key") if len(part) > 1}
+    return table.assign(**{FIRST_LOSS: table["key"].map(first)})

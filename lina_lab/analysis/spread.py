@@ -1,0 +1,83 @@
+"""How pairs scatter: within sizes, more at one size than elsewhere, and by seeds that move all sizes alike."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from lina_lab.analysis.pairing import DESIGN, SHARE, Array, Pairs
+
+EXACT = 1e-20
+"""A sum of squares of logarithms below this is rounding, not noise."""
+TINY = 1e-300
+UNEVEN, COMMON, TWO_SEEDS = 0.02, 0.1, 0.4
+"""p below which scatter is uneven, below which seeds move all sizes alike, and the latter with two seeds alone.
+
+Two seeds have one degree of freedom for what a seed does everywhere, so that little is seen of it."""
+
+
+def log_ratios(pairs: Pairs) -> Array:
+    """log(yA / yB), (n,)."""
+    return np.log(pairs.a) - np.log(pairs.b)
+
+
+def sizes_of(pairs: Pairs) -> dict[str, list[int]]:
+    """The pairs of every size, by their places."""
+    found: dict[str, list[int]] = {}
+    for index, size in enumerate(pairs.size):
+        found.setdefault(size, []).append(index)
+    return found
+
+
+def within(pairs: Pairs, values: Array, keep: set[str] | None = None) -> tuple[Array, int]:
+    """Sums of squares and products of values (n, k) about their means at each size, and degrees of freedom.
+
+    keep: the sizes that count; None for all.
+    """
+    groups = [at for size, at in sizes_of(pairs).items() if keep is None or size in keep]
+    if not groups:
+        return np.zeros((values.shape[1], values.shape[1])), 0
+    rest = np.concatenate([values[at] - values[at].mean(axis=0) for at in groups])
+    return rest.T @ rest, len(rest) - len(groups)
+
+
+def uneven_scatter(pairs: Pairs, size: str | None = None) -> float | None:
+    """p of the test that values scatter more at one size (None: the largest) than elsewhere.
+
+    Two F tests joined by Fisher's method: of log(yA / yB), and of what of log(yA yB) does not go with it. Where one
+    design's values scatter more, both see it. None where that size or the others have no two seeds.
+    """
+    size = size or pairs.size[-1]
+    z = log_ratios(pairs)
+    both = np.stack([z, np.log(pairs.a) + np.log(pairs.b)], axis=1)
+    products, freedom = within(pairs, both)
+    if freedom and products[0, 0] > EXACT:
+        both[:, 1] -= products[0, 1] / products[0, 0] * z
+    (here, own), (there, others) = within(pairs, both, {size}), within(pairs, both, set(pairs.size) - {size})
+    if not own or not others:
+        return None
+    seen = [
+        max(float(stats.f.sf(here[i, i] / own / (there[i, i] / others), own, others)), TINY)
+        for i in (0, 1)
+        if there[i, i] > EXACT
+    ]
+    return float(stats.chi2.sf(-2 * sum(map(math.log, seen)), 2 * len(seen))) if seen else None
+
+
+def seed_effect(pairs: Pairs) -> float | None:
+    """p of the F test that a seed moves yA / yB alike at all sizes; None where no seed is at two sizes."""
+    names = np.array(pairs.rows.loc[pairs.rows[DESIGN] == "A", SHARE].tolist())
+    z = log_ratios(pairs)
+    of_size = (np.array(pairs.size)[:, None] == list(sizes_of(pairs))).astype(float)
+    of_both = np.concatenate([of_size, (names[:, None] == sorted(set(names))).astype(float)], axis=1)
+    (by_size, least), (by_both, most) = _left(of_size, z), _left(of_both, z)
+    effect, freedom = most - least, len(z) - most
+    if not effect or not freedom or by_both < EXACT:
+        return None
+    return float(stats.f.sf((by_size - by_both) / effect / (by_both / freedom), effect, freedom))
+
+
+def _left(design: Array, z: Array) -> tuple[float, int]:
+    """The sum of squares that a linear model leaves, and its rank."""
+    found, _, rank, _ = np.linalg.lstsq(design, z)
+    return float(((z - design @ found) ** 2).sum()), int(rank)

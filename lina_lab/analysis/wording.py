@@ -1,0 +1,77 @@
+"""The sentences of a verdict: each number in them is one of the verdict's."""
+
+from typing import NamedTuple
+
+from lina_lab.analysis.exponents import Exponents
+from lina_lab.analysis.paired import Gap, Prediction
+from lina_lab.analysis.table import human
+
+UNDETERMINED = "undetermined"
+FORM_WORDS = {"power": "as a power law", "offset": "with a floor"}
+
+
+class Words(NamedTuple):
+    """Sentences about the two designs."""
+
+    a: str
+    b: str
+    y: str
+    sign: int
+    """1 where lower y is better, -1 where higher is."""
+    level: float
+
+    def name(self, winner: str) -> str:
+        return {"A": self.a, "B": self.b}[winner]
+
+    def at_largest(self, largest: Gap, winner: str, reasons: list[str], lr_trouble: list[str]) -> str:
+        where = human(largest.x)
+        low, high = (f"{end:.4g}" for end in largest.ratio[1:])
+        interval = "no interval" if low == "nan" else f"{self._percent} interval {low} to {high}"
+        start = f"At {where} {self.y} of {self.a} is {largest.ratio.mean:.4g} times that of {self.b} ({interval}): "
+        if winner == UNDETERMINED:
+            return f"{start}undetermined which is better there: {'; '.join(reasons)}."
+        return f"{start}{self.name(winner)} is better there{', as trained' if lr_trouble else ''}."
+
+    def scaling(
+        self, measured: list[Gap], forms: list[Prediction], winner: str, reasons: list[str], grows: str = UNDETERMINED
+    ) -> str:
+        """How the advantage grew, and what both forms predict.
+
+        grows: whose advantage is known to grow where only its cause is not.
+        """
+        if winner != UNDETERMINED:
+            return f"{self.name(winner)} scales better: its {self._growth(measured, forms, winner)}."
+        open_ = f"ndetermined whether {self.a} or {self.b} scales better: {'; '.join(reasons)}."
+        if grows == UNDETERMINED:
+            return f"U{open_}"
+        return f"{self.name(grows)}'s {self._growth(measured, forms, grows)}; but u{open_}"
+
+    def by_floor(self, found: Exponents | None, winner: str, reasons: list[str]) -> str:
+        if winner == UNDETERMINED or found is None:
+            return f"Undetermined whether {self.a} or {self.b} is ahead by a floor: {'; '.join(reasons)}."
+        floors = found.floors if winner == "A" else found.floors[::-1]
+        return (
+            f"{self.name(winner)} is ahead by a floor: one exponent ({found.alpha:.3g}) serves both designs "
+            f"(p = {found.one:.2g}), with floors of {floors[0]:.4g} and {floors[1]:.4g} (equal floors: "
+            f"p = {found.one_floor:.2g})."
+        )
+
+    def _growth(self, measured: list[Gap], forms: list[Prediction], winner: str) -> str:
+        first, last = measured[0], measured[-1]
+        now, *ends = (self._advantage(ratio, winner) for ratio in last.ratio)
+        before = self._advantage(first.ratio.mean, winner)
+        predicted = sorted(self._advantage(form.ratio.mean, winner) for form in forms)
+        percent = " to ".join(dict.fromkeys(f"{value:.3g}" for value in predicted))
+        return (
+            f"advantage grows from {before:.3g} % at {human(first.x)} to {now:.3g} % at {human(last.x)} "
+            f"({self._percent} interval {min(ends):.3g} to {max(ends):.3g} %); predicted {percent} % at "
+            f"{human(forms[0].x)} under both forms"
+        )
+
+    @property
+    def _percent(self) -> str:
+        return f"{100 * self.level:.4g} %"
+
+    def _advantage(self, ratio: float, winner: str) -> float:
+        """In percent of the other design's value."""
+        return 100 * self.sign * (1 - (ratio if winner == "A" else 1 / ratio))
