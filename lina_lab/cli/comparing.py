@@ -4,6 +4,9 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
+
+from lina_lab.analysis.columns import find_column, numbers, own_states
 from lina_lab.analysis.compare import Interval
 from lina_lab.analysis.pairing import Columns
 from lina_lab.analysis.table import human
@@ -13,19 +16,37 @@ from lina_lab.analysis.wording import FORM_WORDS
 from lina_lab.cli.results import print_table, text_table
 
 
-def print_comparison(file: Path, columns: Columns, a: str, b: str, options: Options, *, as_json: bool) -> None:
+def print_comparison(
+    file: Path, columns: Columns, a: str, b: str, options: Options, *, drop_missing: bool, as_json: bool
+) -> None:
     """Read a table, compare two designs, print the verdict.
 
-    a, b: values of the columns of `by` in their order, with commas between.
+    a, b: values of the columns of `by` in their order, with commas between. drop_missing: a word in the place of a
+    number is a missing value; rows that miss one are left out, and named.
 
     Raises:
         LabError: if the file is no table, or its designs cannot be compared.
     """
-    verdict = compare_designs(read_table(file), columns, _values(a, columns), _values(b, columns), options)
+    table, columns = _as_meant(read_table(file), columns, drop_missing=drop_missing)
+    verdict = compare_designs(table, columns, _values(a, columns), _values(b, columns), options)
     if as_json:
         print(json.dumps(verdict.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
     else:
         _print(verdict, columns)
+
+
+def _as_meant(table: pd.DataFrame, columns: Columns, *, drop_missing: bool) -> tuple[pd.DataFrame, Columns]:
+    """The table with its numbers as numbers and states as ours, and the columns by the table's own names."""
+    columns = Columns(
+        x=find_column(table, columns.x, "--x"),
+        y=find_column(table, columns.y, "--y"),
+        by=tuple(find_column(table, name, "--by") for name in columns.by),
+        pair=None if columns.pair is None else find_column(table, columns.pair, "--pair"),
+    )
+    found = {name: numbers(table, name) for name in (columns.x, columns.y)}
+    if drop_missing:
+        found = {name: pd.to_numeric(values, errors="coerce") for name, values in found.items()}
+    return table.assign(**found, state=own_states(table)), columns
 
 
 def _values(text: str, columns: Columns) -> list[str]:

@@ -95,7 +95,7 @@ def fit(
 
 
 def compare(
-    table: Annotated[Path, typer.Argument(metavar="TABLE.csv", help="A row a cell, e.g. table.csv of a report.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A row a cell, e.g. table.csv of a report.")],
     y: Annotated[str, typer.Option("--y", help="Column to compare, e.g. fid: lower is better.")],
     by: Annotated[list[str], typer.Option("--by", help="Column that makes a design; give it again for more.")],
     a: Annotated[str, typer.Option("--a", help="Design A: its value of every --by, in their order, e.g. division,5.")],
@@ -105,6 +105,9 @@ def compare(
     lr_tuned: Annotated[bool, typer.Option("--lr-tuned", help="Learning rates had equal tuning budgets.")] = False,
     higher: Annotated[bool, typer.Option("--higher-is-better", help="Higher values of --y are better.")] = False,
     comparisons: Annotated[int, typer.Option(min=1, help="Pairs of designs that you look at: wider intervals.")] = 1,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows where x or y is missing or a word.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Say which of two designs is better, and which scales better.
@@ -117,4 +120,4 @@ def compare(
     from lina_lab.cli.comparing import print_comparison
 
     options = Options(lr_tuned, higher, comparisons)
-    print_comparison(table, Columns(x, y, tuple(by), pair), a, b, options, as_json=as_json)
+    print_comparison(table, Columns(x, y, tuple(by), pair), a, b, options, drop_missing=drop_missing, as_json=as_json)

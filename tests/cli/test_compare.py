@@ -81,7 +81,8 @@ def test_several_columns_make_a_design_and_none_is_a_value(csv):
 def test_notes_before_the_heading_are_skipped(csv):
     csv.write_text(f"# a note, with a comma\n# another\n{csv.read_text()}")
     assert json.loads(compare(csv, *DESIGNS, "--json"))["num_pairs"] == 12
-    csv.write_text(csv.read_text() + "\nnew,size0,7,done,1000000,-1\n")
+    rest = "," * (csv.read_text().splitlines()[2].count(",") - 5)
+    csv.write_text(csv.read_text() + f"\nnew,size0,7,done,1000000,-1{rest}\n")
     with pytest.raises(LabError, match=r"fid must be positive and finite, not -1 \(line 29\)"):
         compare(csv, *DESIGNS)
 
@@ -89,10 +90,10 @@ def test_notes_before_the_heading_are_skipped(csv):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must be a CSV with a heading"),
+        ("", "must be a table with a heading"),
         ("a,b\n", "must have rows below its heading, not none"),
-        ("a,b\n1,2\n1,2,3,4\n", "must be a CSV with a heading: .* line 3"),
-        ("design,fid\nnew,1\n", "no column parameters in the table; it has design, fid"),
+        ("a,b\n1,2\n1,2,3,4\n", r"table\.csv:3: must have the 2 fields of the heading, not 4"),
+        ("design,fid\nnew,1\n", r"--x parameters: .*table\.csv has no such column, only design, fid"),
     ],
 )
 def test_a_file_that_is_no_table_is_refused(csv, text, message):
@@ -105,4 +106,18 @@ def test_a_mistake_is_one_message_and_exit_code_2(csv):
     done = lab(csv.parent, "compare", "table.csv", *DESIGNS[:-1], "older", code=2)
     assert done.stderr == "error: no row has design = older; there are new; old\n"
     assert done.stdout == ""
-    assert lab(csv.parent, "compare", "nothing.csv", *DESIGNS, code=2).stderr.startswith("error: nothing.csv: No such")
+    assert lab(csv.parent, "compare", "nothing.csv", *DESIGNS, code=2).stderr.startswith(
+        "error: nothing.csv: cannot be read: No such file"
+    )
+
+
+def test_an_export_of_other_people_is_compared_without_its_gaps(csv, tmp_path):
+    """Their states exclude nothing, their headings have another case, and a word is no number."""
+    ours = table(CASE, np.random.default_rng(0)).rename(columns={"fid": "FID", "parameters": "Parameters"})
+    ours = ours.assign(state="finished", FID=ours["FID"].astype(object)).drop(columns="samples_seen", errors="ignore")
+    ours.loc[0, "FID"] = "diverged"
+    ours.to_csv(csv, index=False)
+    with pytest.raises(LabError, match=r"FID must be a number, not diverged \(line 2\)"):
+        compare(csv, *DESIGNS)
+    assert json.loads(compare(csv, *DESIGNS, "--json", "--drop-missing"))["num_pairs"] == 11
+    assert "warning: left out, no Parameters or no FID: " in compare(csv, *DESIGNS, "--drop-missing")

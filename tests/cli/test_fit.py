@@ -133,9 +133,11 @@ def test_a_curve_that_rises_gets_no_floor(lab_fit):
 
 
 def test_two_sizes_are_said_to_have_no_check(lab_fit):
+    two = results(2)
+    two = two[two["normalization"] == "division"]
     sentence = "all rows: power has two sizes alone: a line through two points always fits, so that nothing checks"
-    assert sentence in lab_fit(results(2))[1]
-    _, out, err = lab_fit(results(2), "--json")
+    assert sentence in lab_fit(two)[1]
+    _, out, err = lab_fit(two, "--json")
     assert "two sizes alone" in json.loads(out)["fits"][0]["notes"][0]
     assert sentence in err
 
