@@ -8,10 +8,11 @@ from pathlib import Path
 
 MOST = 60
 """Characters of a name that stands in a table, a legend or a title."""
+# A row of a table that begins with [ or * is an argument of the line end before it.
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$", "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "−": r"$-$", "·": r"$\cdot$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--",
     "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
     "→": r"$\rightarrow$", "\u00a0": "~", "\u202f": r"\,",

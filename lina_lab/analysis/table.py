@@ -10,7 +10,7 @@ from lina_lab.analysis.notes import noted
 from lina_lab.analysis.progress import why_no_metric
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.escape import latex, markdown_cell, shortened
+from lina_lab.escape import latex, markdown_cell, shortened, shown
 from lina_lab.files import write_atomic
 from lina_lab.ledger import read_experiment, read_result, read_state
 from lina_lab.plans import PlannedCell, StoredPlan
@@ -24,6 +24,8 @@ COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", "ref
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
 ARITHMETIC = ("sdpa", "matmul_precision", "tf32_matmul", "tf32_cudnn")
 """How the machine computed: cells that differ in it differ by more than their designs."""
+LABEL = 40
+"""Characters of one value in the name of a design."""
 OLDER = {"sampling_precision": "fp32"}
 """What results mean that are older than a setting."""
 
@@ -168,7 +170,7 @@ def designs(table: pd.DataFrame, axes: list[str]) -> Iterable[tuple[dict[str, Sc
 def design_label(values: Mapping[str, Scalar]) -> str:
     """A design for a legend: 'division, conv_kernel 5'."""
     words = [v if isinstance(v, str) and v != "none" else f"{k} {v}" for k, v in values.items()]
-    return ", ".join(map(str, words)) or "all cells"
+    return ", ".join(shown(shortened(str(word), LABEL)) for word in words) or "all cells"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -14,6 +14,7 @@ from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.verdict import Options, Verdict, compare_designs
 from lina_lab.analysis.wording import FORM_WORDS
 from lina_lab.cli.results import print_table, text_table
+from lina_lab.escape import shortened, shown
 
 
 def print_comparison(
@@ -56,10 +57,11 @@ def _values(text: str, columns: Columns) -> list[str]:
 
 def _print(verdict: Verdict, columns: Columns) -> None:
     level = f"{100 * verdict.level:.4g} % interval"
-    print(f"A: {verdict.a}\nB: {verdict.b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
+    a, b = (shown(shortened(name)) for name in (verdict.a, verdict.b))
+    print(f"A: {a}\nB: {b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
     table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
     for gap in verdict.gaps:
-        table.add_row(gap.size, human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
+        table.add_row(shortened(gap.size), human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
     print_table(table)
     if verdict.predictions:
         print()
@@ -71,9 +73,16 @@ def _print(verdict: Verdict, columns: Columns) -> None:
         print_table(table)
         slope, ends = _shown(verdict.slope)
         print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
-    print("\n" + "\n\n".join(verdict.sentences) + "\n")
+
+    def say(text: str) -> None:
+        print(shown(text.replace(verdict.a, shortened(verdict.a)).replace(verdict.b, shortened(verdict.b))))
+
+    print()
+    for sentence in verdict.sentences:
+        say(sentence)
+        print()
     for warning in verdict.warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def _shown(interval: Interval) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from lina_lab.errors import LabError
+from lina_lab.escape import shown
 from lina_lab.interpreter import settle
 
 
@@ -49,8 +50,9 @@ def _called(app: Callable[[], object]) -> str | int | None:
 
 
 def _say(line: str) -> None:
+    """Print a message; a line end is one, any other control character of a name in it is shown, not obeyed."""
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)
+        print("\n".join(map(shown, line.split("\n"))), file=sys.stderr)
 
 
 def _drop_output() -> bool:

@@ -19,6 +19,7 @@ from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.errors import LabError
+from lina_lab.escape import shortened, shown
 
 MEASURED_WITH = (*COMPARABLE, "sampler", "cfg")
 """Columns that must be equal within one fit: the lab's own, and what published tables call them."""
@@ -191,7 +192,7 @@ def refuse_designs(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> 
 
 def label(by: dict[str, Any]) -> str:
     """A group in words: 'normalization division, conv_kernel 5'."""
-    return ", ".join(f"{name} {value}" for name, value in by.items()) or "all rows"
+    return ", ".join(f"{name} {shown(shortened(str(value)))}" for name, value in by.items()) or "all rows"
 
 
 def _outcome(request: Request, by: dict[str, Any], form: str, rows: pd.DataFrame, unsaid: list[str]) -> Outcome:
@@ -256,7 +257,7 @@ def _print_outcomes(request: Request, outcomes: list[Outcome], unsaid: list[str]
     )
     for outcome in outcomes:
         error = "" if outcome.holdout is None else f"{outcome.holdout['relative_error']:+.1%}"
-        first = [*(str(v) for v in outcome.by.values()), outcome.fit.form, str(outcome.fit.n)]
+        first = [*(shortened(str(v)) for v in outcome.by.values()), outcome.fit.form, str(outcome.fit.n)]
         last = [f"{outcome.fit.objective:.4g}", *([error] if held else [])]
         for name, value in outcome.fit.params.items():
             bound = " (bound)" if "value" in outcome.at_bound.get(name, []) else ""

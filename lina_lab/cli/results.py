@@ -20,7 +20,7 @@ from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, cell_label, left_out
 from lina_lab.errors import LabError
-from lina_lab.escape import shortened
+from lina_lab.escape import shortened, shown
 from lina_lab.ledger import ENDED, is_done, read_state
 from lina_lab.plans import StoredPlan, load_plan, plan_names
 from lina_lab.sweep.budget import gpu_hours, to_do
@@ -50,11 +50,18 @@ def _console(width: int | None = None) -> Console:
     return Console(width=width, markup=False, emoji=False, highlight=False)
 
 
+class TextTable(Table):
+    """A table of texts that are shown as they are, whatever they hold."""
+
+    def add_row(self, *cells: Any, **style: Any) -> None:
+        super().add_row(*(shown(cell) if isinstance(cell, str) else cell for cell in cells), **style)
+
+
 def text_table(*headings: str, numbers: int) -> Table:
     """A plain table whose last `numbers` columns are numbers."""
-    table = Table(box=None, padding=(0, GAP, 0, 0))
+    table = TextTable(box=None, padding=(0, GAP, 0, 0))
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if index >= len(headings) - numbers else "left", no_wrap=True)
+        table.add_column(shown(heading), justify="right" if index >= len(headings) - numbers else "left", no_wrap=True)
     return table
 
 
@@ -119,6 +126,7 @@ def print_plan(
 
 def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> None:
     """A plain table whose last `numbers` columns are numbers: rich takes ten seconds for 20,000 rows."""
+    rows = [[shown(word) for word in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     for row in (headings, *rows):
         padding = [" " * (width - cell_len(word)) for word, width in zip(row, widths, strict=True)]

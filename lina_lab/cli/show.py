@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from lina_lab.escape import shortened, shown
 from lina_lab.ledger import ENDED
 from lina_lab.sweep.local import Finished
 from lina_lab.sweep.progress import Row, Snapshot
@@ -62,7 +63,7 @@ class PlainShow:
         for row in snapshot.rows:
             event = (row.label, row.seed, row.state)
             if event not in self.told and row.state != "waiting" and not (first and row.state in ENDED):
-                print(f"{row.state:>8}  {row.label}, seed {row.seed}{_reason(row, reasons)}", flush=True)
+                print(f"{row.state:>8}  {shown(row.label)}, seed {row.seed}{_reason(row, reasons)}", flush=True)
             self.told.add(event)
         if snapshot.stopped or time.monotonic() - self.written >= PLAIN_EVERY_SECONDS:
             self.written = time.monotonic()
@@ -79,9 +80,11 @@ class LiveShow:
     """A table that is redrawn in place: state, step, loss and time left of every cell, and of the sweep."""
 
     def __init__(self) -> None:
+        from rich.console import Console
         from rich.live import Live
 
-        self.live = Live(refresh_per_second=2, vertical_overflow="ellipsis")
+        plain = Console(markup=False, emoji=False, highlight=False)
+        self.live = Live(console=plain, refresh_per_second=2, vertical_overflow="ellipsis")
 
     def __enter__(self) -> Self:
         self.live.__enter__()
@@ -106,7 +109,9 @@ class LiveShow:
             loss = "" if row.loss is None else f"{row.loss:.4f}"
             left = duration(row.seconds_left) if state == row.phase and row.seconds_left is not None else ""
             style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
-            table.add_row(row.label, str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style)
+            table.add_row(
+                shown(shortened(row.label)), str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style
+            )
         self.live.update(Group(table, Text(summary(snapshot), style="italic")))
 
 

@@ -1,0 +1,25 @@
+"""Names that a terminal, a figure, Markdown, HTML or LaTeX could take for something else than a name."""
+
+NASTY = [
+    "a[/b]",
+    "base [ours]",
+    "[red]base",
+    ":100:",
+    "$A_1",
+    r"$\foo{$",
+    "a|b",
+    "x" * 290,
+    "\x1b[31mred\x1b[0m",
+    "two\nlines",
+    "<b>&amp;</b>",
+    "<script>alert(1)</script>",
+    "{{ 7 * 7 }}",
+    "%s {0} %",
+    "`code` *star* _under_ ~~gone~~",
+    "# heading",
+    "= 1 + 1",
+    r"C:\new\table",
+    "\u202eabc",
+    "α ± β ≤ 1",
+    "caf\udce9",
+]

@@ -1,0 +1,131 @@
+"""Names in every medium are names: what comes back from a medium's own reader is what was written."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from lina_lab.analysis.table import design_label, to_latex, to_markdown
+from lina_lab.cli.results import print_columns, print_table, text_table
+from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
+from lina_lab.figures.style import new_figure, style
+from tests.nasty import NASTY
+
+IN_TABLES = [name for name in NASTY if writable(name) == name]
+"""pandas holds no text that is no Unicode."""
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_name_on_a_terminal_is_one_line_of_what_can_be_printed(name):
+    assert shown(name).isprintable()
+    assert shown(name).encode()
+    assert writable(name).encode()
+    if name.isprintable():
+        assert shown(name) == name
+
+
+def test_a_long_name_keeps_its_beginning_and_its_end():
+    name = "begin" + "x" * 290 + "end"
+    assert len(shortened(name)) == 60
+    assert shortened(name).startswith("begin")
+    assert shortened(name).endswith("end")
+    assert shortened("short") == "short"
+    assert [len(shortened(name, most)) for most in range(3, 60)] == list(range(3, 60))
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_table_on_the_terminal_shows_names_as_they_are_and_hides_no_number(name, capsys):
+    table = text_table("name", "value", numbers=1)
+    table.add_row(shortened(name), "12345.678")
+    print_table(table)
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.split() == [*shown(shortened(name)).split(), "12345.678"]
+    print_columns(("name", "value"), [(name, "12345.678")], numbers=1)
+    assert capsys.readouterr().out.splitlines()[1].split() == [*shown(name).split(), "12345.678"]
+
+
+def unescaped(cell: str) -> str:
+    """What CommonMark shows of a cell without any other mark than backslashes before punctuation."""
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*<\[|&~$]", cell)
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell)
+
+
+@pytest.mark.parametrize("name", IN_TABLES)
+def test_a_cell_of_markdown_has_no_mark_and_ends_where_the_table_says(name):
+    text = to_markdown(pd.DataFrame({name: [name], "value": ["1.5"]}))
+    lines = text.splitlines()
+    assert len(lines) == 3
+    for line in (lines[0], lines[2]):
+        first, second = re.split(r"(?<!\\)\|", line)[1:3] if "\\\\" not in line else line.strip("| ").rsplit("| ", 1)
+        assert unescaped(first.strip()) == shown(shortened(name)).strip()
+        assert second.strip() in {"value", "1.5"}
+    assert markdown_cell("conv_kernel") == "conv_kernel"
+
+
+def test_latex_of_names_compiles_and_shows_them(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex here: apt-get install texlive-latex-recommended texlive-fonts-recommended")
+    table = pd.DataFrame({"name": IN_TABLES, "α": [f"{n}.5" for n in range(len(IN_TABLES))]})
+    document = rf"""\documentclass{{article}}
+\usepackage[T1]{{fontenc}}\usepackage[utf8]{{inputenc}}\usepackage{{booktabs}}
+\begin{{document}}{to_latex(table)}\end{{document}}"""
+    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_latex_has_no_character_that_is_a_command(name):
+    text = latex(name)
+    assert not re.search(r"(?<!\\)[&%#_]", text)
+    assert text.count("$") % 2 == 0 or "\\$" in text
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+def test_a_figure_draws_a_name_as_it_is(name):
+    with style():
+        figure = new_figure(6, 2)
+        axes = figure.add_subplot()
+        axes.plot([1, 2], [1, 2], label=design_label({"axis": name}))
+        axes.set_title(design_label({"axis": name}))
+        axes.legend()
+        figure.canvas.draw()
+        (text,) = axes.get_legend().get_texts()
+        width = axes.title.get_window_extent().width
+    assert text.get_text() == shown(shortened(name, 40))
+    assert not text.get_parse_math()
+    assert width <= figure.bbox.width
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_page_says_a_name_as_it_is(name):
+    from lina_lab.figures.report import _template
+
+    source = _template().environment.from_string("<td>{{ name }}</td>")
+
+    class Reader(HTMLParser):
+        said = ""
+
+        def handle_data(self, data: str) -> None:
+            self.said += data
+
+    reader = Reader()
+    reader.feed(source.render(name=name))
+    reader.close()
+    assert reader.said == name
+
+
+def test_a_console_of_rich_without_our_settings_would_have_taken_names_for_markup():
+    """So that these tests can fail."""
+    console = Console(width=80)
+    with console.capture() as shown_by_rich:
+        console.print("base [ours] :100:")
+    assert "[ours]" not in shown_by_rich.get()
