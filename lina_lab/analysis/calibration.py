@@ -1,4 +1,4 @@
-"""How far a profile may rise in an interval of 95 %: by the F quantile for least squares, by simulation for a Huber sum.
+"""How far a profile may rise in a 95 % interval: by the F quantile for least squares, by simulation for a Huber sum.
 
 Q(true value) / Q_min - 1 has no known law where Q is a Huber sum, and depends on where residuals are large. It is
 simulated: the fitted curve times noise that has the residuals' own shape and a spread that goes with size.
