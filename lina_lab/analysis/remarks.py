@@ -88,8 +88,8 @@ def _of_edge(found: Fit, name: str) -> str:
 
 
 def in_words(interval: Interval | None, digits: int = 4) -> str:
-    """'1.8 to 1.9'; an end that a bound set is no end: 'at most 1.9', 'at least 1.8', 'not identified'."""
-    if interval is None:
+    """'1.8 to 1.9'; 0 is the bound, and so no end: 'at most 1.9', 'at least 1.8', 'not identified'."""
+    if interval is None or interval == (None, None):
         return ""
     low, high = interval.low or None, interval.high
     if low is None:

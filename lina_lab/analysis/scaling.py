@@ -18,8 +18,8 @@ CURVES = ("power", "offset")
 def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
     """One row a design and form that its sizes allow: the axes, form, n, parameters, intervals, objective, hold-out.
 
-    Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0;
-    `notes` is what must be said beside them.
+    Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0, and
+    where the curve rises; `notes` is what must be said beside them.
     `holdout_error` is predicted over measured - 1 at the largest size, by a fit without it (geometric mean of seeds).
     """
     rows = []
@@ -54,8 +54,7 @@ def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     shown["E (95 %)"] = ["" if row["form"] == "power" else _floor(row) for row in records]
     error = fits.get("holdout_error", pd.Series(math.nan, index=fits.index))
     shown["largest size held out"] = [f"{100 * value:+.0f} %" if math.isfinite(value) else "" for value in error]
-    shown["to be said"] = fits["notes"]
-    return shown
+    return shown.assign(note=fits["notes"]) if fits["notes"].any() else shown
 
 
 def _with_interval(row: dict[Any, Any], name: str) -> str:

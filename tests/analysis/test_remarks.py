@@ -75,7 +75,7 @@ def test_a_value_at_an_end_of_its_interval_is_warned_of():
 
 
 def test_ends_that_a_bound_set_are_no_ends_in_words():
-    ends = [(1.8, 1.9), (0.0, 1.9), (1.8, None), (0.0, None), (None, None)]
-    words = ["1.8 to 1.9", "at most 1.9", "at least 1.8", "not identified", "not identified"]
+    ends = [(1.8, 1.9), (0.0, 1.9), (1.8, None), (0.0, None), (-0.2, 0.1)]
+    words = ["1.8 to 1.9", "at most 1.9", "at least 1.8", "not identified", "-0.2 to 0.1"]
     assert [in_words(Interval(*pair)) for pair in ends] == words
-    assert in_words(None) == ""
+    assert in_words(None) == in_words(Interval(None, None)) == ""
