@@ -25,6 +25,7 @@ from lina_lab.analysis.exponents import exponents
 from lina_lab.analysis.paired import doubt, gaps, lack_of_fit, line
 from lina_lab.analysis.pairing import DESIGN, SHARE, Pairs
 from lina_lab.analysis.spread import log_ratios, within
+from lina_lab.analysis.verdict import REFUSED
 from lina_lab.provenance import provenance
 
 NOISE, CORRELATION, ALPHA = 0.02, 0.8, 0.05
@@ -117,8 +118,8 @@ def scaling(studies: int) -> Iterator[dict[str, Any]]:
             pairs = study(rng, sizes, seeds, np.ones(sizes), np.zeros((sizes, seeds)), curves)
             slope, joint = line(pairs).slope, exponents(pairs)
             before = slope.low * slope.high > 0 and lack_of_fit(pairs) >= ALPHA
-            floor = joint.one >= ALPHA > max(joint.no_floor, joint.one_floor)
-            told.append((before, before and joint.one < ALPHA, floor))
+            refused = joint.one < REFUSED * ALPHA
+            told.append((before, before and refused, not refused and max(joint.no_floor, joint.one_floor) < ALPHA))
         names = ("scales better, before", "scales better, now", "ahead by a floor")
         yield {"sizes": sizes, "seeds": seeds, "truth": name} | rates(told, names)
 

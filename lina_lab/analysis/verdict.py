@@ -23,6 +23,8 @@ from lina_lab.config.averaging import REACHES, is_long
 BEYOND = 4
 """Predictions go to this multiple of the largest measured size; farther, no interval was seen to hold."""
 ALPHA = 0.05
+REFUSED = 0.2
+"""One exponent is refused at this part of the level of intervals, at 1 % for 95: it rests on the shape of curves."""
 
 
 class Options(NamedTuple):
@@ -138,7 +140,7 @@ def compare_designs(
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Claim(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
     gaining, reasons = _scales(slope, forms, lack, known, words)
-    shared = _one_exponent(joint, 1 - level) if sign > 0 and len(measured) >= 4 else []
+    shared = _one_exponent(joint, REFUSED * (1 - level)) if sign > 0 and len(measured) >= 4 else []
     grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
     scales = Claim(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
@@ -207,7 +209,7 @@ def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) 
         why = "falling values, 4 sizes and seeds with a spread" if sign > 0 else "values that fall"
         return UNDETERMINED, [*known.scales, f"it needs {why}"]
     reasons = list(known.scales)
-    if joint.one < ALPHA:
+    if joint.one < REFUSED * alpha:
         reasons.append(f"one exponent does not serve both designs (p = {joint.one:.2g})")
     if joint.no_floor >= alpha:
         reasons.append(f"power laws without a floor fit as well (p = {joint.no_floor:.2g})")
