@@ -168,7 +168,7 @@ def test_a_dry_run_at_the_papers_scale_needs_no_data_and_tells_gpu_hours(tmp_pat
         (["sweep", "little.yaml", "--set", "model.num_heads=3"], "3 heads do not divide 32 channels"),
         (["sweep", "little.yaml", "--set", "model.patch=3"], "3 does not divide 8"),
         (["sweep", "little.yaml", "--set", "evaluation.num_samples=41"], "a multiple of the 10 classes"),
-        (["train", "little.yaml"], "little.yaml:2: question: unknown key"),
+        (["train", "little.yaml"], "little.yaml: is a sweep, not an experiment: lab sweep little.yaml runs it"),
         (["status", "never"], "never: no sweep of that name has run"),
         (["report", "never"], "never: no sweep of that name has run"),
         (["sample", "abc"], "abc: no such cell"),
