@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from html import escape
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -10,13 +11,16 @@ import pytest
 from rich.console import Console
 
 from lina_lab.analysis.table import design_label, to_latex, to_markdown
+from lina_lab.cli.fitting import Request, fit_table
 from lina_lab.cli.results import print_columns, print_table, text_table
 from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
+from lina_lab.figures.report import write_report
 from lina_lab.figures.style import new_figure, style
 from tests.nasty import NASTY
 
 IN_TABLES = [name for name in NASTY if writable(name) == name]
 """pandas holds no text that is no Unicode."""
+SIZES = (1e6, 4e6, 1.6e7)
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -121,6 +125,38 @@ def test_a_page_says_a_name_as_it_is(name):
     reader.feed(source.render(name=name))
     reader.close()
     assert reader.said == name
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+def test_a_whole_report_of_nasty_names_says_them_as_they_are(study, tmp_path):
+    made = study()
+    first, second = "a|b <script>alert(1)</script> [ours]", r"$\foo{$ :100: %s"
+    own = {0: first, 5: second}
+    cells = [c._replace(values=c.values | {"note": own[c.values["conv_kernel"]]}) for c in made.stored.cells]
+    axes = made.stored.axes | {"note": "data.note"}
+    plan = made.stored._replace(question=" ".join(IN_TABLES), cells=cells, axes=axes)
+    page = write_report(made.runs, plan, tmp_path / "report", tell=print)
+    lines = (page.parent / "table.md").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if line.startswith("|")]) == 2 + len(cells)
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    for name in own.values():
+        assert f"<td>{escape(name)}</td>" in text
+    assert escape(IN_TABLES[0]) in text
+
+
+def test_lab_fit_prints_every_name_beside_its_numbers(tmp_path, capsys, monkeypatch):
+    rows = [
+        {"variant": name, "params": size, "loss": 4 * (size / 1e6) ** -0.25} for name in IN_TABLES for size in SIZES
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
+    request = Request(tmp_path / "t.csv", "params", "loss", None, ["variant"], "power", holdout_largest=False)
+    fit_table(request, as_json=False)
+    table = capsys.readouterr().out.splitlines()
+    for name in IN_TABLES:
+        (line,) = [row for row in table if row.startswith(f"{shown(shortened(name))} ") and " power " in row]
+        assert line.split()[-1 - line.split()[::-1].index("A") :][0] == "A"
+    assert sum(" 0.25 " in row for row in table) == len(IN_TABLES)
 
 
 def test_a_console_of_rich_without_our_settings_would_have_taken_names_for_markup():

@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
-from lina_lab.figures.style import Looks, design_looks, new_figure, style
+from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.plans import StoredPlan
 
 PREFIX = "eval/composition/"
@@ -49,7 +49,7 @@ def _draw(axes: Axes, of_designs: Designs, suffix: str, looks: Looks) -> None:
         look = looks(values) | {"linestyle": "none", "markersize": 4}
         places = [place + (number - (len(of_designs) - 1) / 2) * step for place in range(len(names))]
         columns = [f"{PREFIX}{name}{suffix}" for name in names]
-        axes.plot(places, [cells[column].mean() for column in columns], label=design_label(values), **look)
+        axes.plot(places, [cells[column].mean() for column in columns], label=named(values), **look)
         for place, column in zip(places, columns, strict=True):
             bar = [cells[f"{column}_{end}"].iloc[0] for end in ("low", "high")]
             axes.plot([place, place], bar, color=look["color"], linewidth=0.8)

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
-from lina_lab.figures.style import Look, design_looks, new_figure, style
+from lina_lab.figures.style import Look, design_looks, named, new_figure, style
 from lina_lab.plans import StoredPlan
 
 
@@ -43,5 +43,5 @@ def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan)
 def _draw(panel: Axes, values: Mapping[str, Scalar], curves: pd.DataFrame, look: Look) -> None:
     look = look | {"markersize": 3, "linewidth": 1.0}
     seeds = curves.groupby("samples")["loss"].agg(["mean", "min", "max"])
-    panel.plot(seeds.index, seeds["mean"], label=design_label(values), **look)
+    panel.plot(seeds.index, seeds["mean"], label=named(values), **look)
     panel.fill_between(seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.12, linewidth=0)

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
-from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
+from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
-from lina_lab.figures.style import Looks, design_looks, new_figure, save, style
+from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
 from lina_lab.plans import StoredPlan
 
@@ -135,7 +135,7 @@ def _draw_design(
         return
     look = looks(values) | {"markersize": 4}
     groups = [(_mean(group[panel.x]), _mean(group[panel.y])) for _, group in rows.groupby(by, sort=True)]
-    axes.plot(*zip(*groups, strict=True), label=design_label(values), **look)
+    axes.plot(*zip(*groups, strict=True), label=named(values), **look)
     if len(groups) < len(rows):
         axes.plot(rows[panel.x], rows[panel.y], ".", color=look["color"], markersize=3, alpha=0.5)
 

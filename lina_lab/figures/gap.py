@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.compare import Interval
-from lina_lab.analysis.table import design_label
 from lina_lab.analysis.verdicts import Contrast, Finding
-from lina_lab.figures.style import Looks, design_looks, new_figure, style
+from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
@@ -64,7 +63,7 @@ def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) 
         x,
         [ratio.mean for ratio in ratios],
         yerr=_bars(ratios),
-        label=design_label(contrast.others),
+        label=named(contrast.others),
         capsize=2,
         elinewidth=0.9,
         **look,

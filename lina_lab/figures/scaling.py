@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.compare import log_interval
 from lina_lab.analysis.fits import fit, predict
-from lina_lab.analysis.table import design_axes, design_label, designs, human, main_metric, refuse_mixtures
+from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
-from lina_lab.figures.style import Looks, design_looks, new_figure, style
+from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.plans import StoredPlan
 
@@ -70,14 +70,19 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
         axes.tick_params(labelbottom=False)
 
 
+TWO_COLUMNS = 30
+"""Characters of a legend's line, of which two stand side by side above a panel."""
+
+
 def _label(axes: Axes, title: str) -> None:
     """The legend above the panel, where it hides no point."""
+    widest = max((len(line) for text in axes.get_legend_handles_labels()[1] for line in text.split("\n")), default=1)
     axes.legend(
         title=title,
         title_fontsize=8,
         alignment="left",
         fontsize=7,
-        ncols=2,
+        ncols=2 if widest <= TWO_COLUMNS else 1,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
         borderaxespad=0.3,
@@ -109,7 +114,7 @@ def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, me
     if points:
         x, y, low, high = zip(*points, strict=True)
         look = looks(values) | ({"linestyle": "none"} if _has_law(rows) else {})
-        axes.errorbar(x, y, yerr=[low, high], label=design_label(values), capsize=2, elinewidth=0.9, **look)
+        axes.errorbar(x, y, yerr=[low, high], label=named(values), capsize=2, elinewidth=0.9, **look)
     if _has_law(rows):
         look = looks(values)
         ends = np.array([rows["parameters"].min(), rows["parameters"].max()])
@@ -147,5 +152,5 @@ def _mark_diverged(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame,
             color=colour,
             linestyle="none",
             transform=axes.get_xaxis_transform(),
-            label=f"{design_label(values)}: diverged",
+            label=f"{named(values)}: diverged",
         )

@@ -6,6 +6,7 @@ for colour-blind readers (Okabe and Ito, "Color universal design", 2008), a grey
 """
 
 import io
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from lina_lab.analysis.table import design_label
 from lina_lab.config.experiment import LATER_OF_ATTENTION
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
@@ -39,6 +41,8 @@ USUAL = LATER_OF_ATTENTION | {
     "kv_gate_heads": "per_head",
 }
 """Values that a design has where nothing else is said: they change no look, so that a change of them always does."""
+LINE = 48
+"""Characters of a line in a legend."""
 KNOWN = ("normalization", "conv_kernel", "kv_gate")
 """Axes with a look of their own."""
 Look = dict[str, Any]
@@ -133,6 +137,11 @@ def _look(marker: str, fill: str, line: Any, colour: str) -> Look:
         "markersize": 5,
         "linewidth": 1.4,
     }
+
+
+def named(values: Mapping[str, Scalar]) -> str:
+    """A design for a legend or a title, in lines that leave room for what it names."""
+    return "\n".join(textwrap.wrap(design_label(values), LINE))
 
 
 def new_figure(width: float, height: float) -> Figure:

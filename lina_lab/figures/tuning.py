@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import rows_of
-from lina_lab.figures.style import design_looks, new_figure, style
+from lina_lab.figures.style import design_looks, named, new_figure, style
 from lina_lab.plans import StoredPlan
 
 ACROSS = 5
@@ -35,7 +35,7 @@ def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan, n
         for panel, (values, rows) in zip(panels, groups, strict=False):
             panel.set_xscale("log" if log else "linear")
             _draw_trials(panel, rows, table, values, name)
-            panel.set_title(design_label(values))
+            panel.set_title(named(values))
             panel.set_xlabel(name)
             if panel is not panels[0]:
                 panel.sharey(panels[0])
@@ -94,6 +94,6 @@ def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: StoredPlan, name: str, 
 
 def _law_label(values: Mapping[str, Scalar], law: PowerLaw | None) -> str:
     if law is None:
-        return design_label(values)
+        return named(values)
     interval = "" if law.low is None else f" ({law.low:.2f} to {law.high:.2f})"
-    return f"{design_label(values)}: ∝ N^{law.exponent:.2f}{interval}"
+    return f"{named(values)}: ∝ N^{law.exponent:.2f}{interval}"
