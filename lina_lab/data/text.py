@@ -143,8 +143,15 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """Where features and latents are kept: `LAB_CACHE`."""
-    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+    """Where features and latents are kept: `LAB_CACHE`.
+
+    Raises:
+        LabError: if it is not given, and the user has no home for it.
+    """
+    try:
+        return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+    except RuntimeError as error:
+        raise LabError(f"{CACHE_VARIABLE} must name a folder: there is no home folder to keep a cache in") from error
 
 
 def _save(path: Path, array: "np.ndarray[Any, Any]") -> None:
