@@ -15,8 +15,15 @@ DEFAULT_CACHE = Path("~/.cache/lina-lab")
 
 
 def cache_folder() -> Path:
-    """Where features, latents and digests of files are kept: `LAB_CACHE`."""
-    return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+    """Where features, latents and digests of files are kept: `LAB_CACHE`.
+
+    Raises:
+        LabError: if it is not given, and the user has no home for it.
+    """
+    try:
+        return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
+    except RuntimeError as error:
+        raise LabError(f"{CACHE_VARIABLE} must name a folder: there is no home folder to keep a cache in") from error
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:

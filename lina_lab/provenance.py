@@ -141,7 +141,11 @@ def rooms_of_commit(commit: str) -> dict[str, str] | None:
 
 def _blobs() -> dict[str, str]:
     """Git's own digest of every source file of the package, by its path in the package."""
-    return {path.relative_to(PACKAGE).as_posix(): _blob(path.read_bytes()) for path in _sources()}
+    found = {}
+    for path in _sources():
+        with contextlib.suppress(FileNotFoundError):  # an editor is just saving it
+            found[path.relative_to(PACKAGE).as_posix()] = _blob(path.read_bytes())
+    return found
 
 
 def _blob(content: bytes) -> str:

@@ -50,7 +50,7 @@ def report(
 
 
 def notebook(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of analysis/, e.g. 01_scaling_curves, or its start.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of analysis/, or its start; or a file.")],
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep with a report, or its folder.")],
 ) -> None:
     """Run a notebook on the report of a sweep.

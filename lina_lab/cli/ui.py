@@ -17,6 +17,14 @@ from lina_lab.errors import LabError
 from lina_lab.interpreter import START, environment
 from lina_lab.plans import StoredPlan
 
+OTHER_SERVERS = frozenset(
+    f"MLFLOW_{option}"
+    for option in (
+        *("STATIC_PREFIX", "ARTIFACTS_ONLY", "REGISTRY_STORE_URI", "READ_REPLICA_BACKEND_STORE_URI"),
+        *("GUNICORN_OPTS", "UVICORN_OPTS", "SERVER_ALLOWED_HOSTS", "EXPOSE_PROMETHEUS", "ENABLE_WORKSPACES"),
+    )
+)
+"""Variables that set up a server of the user's: ours has its own options."""
 STARTING = 120.0
 """Seconds that the server may take to answer."""
 STOPPING = 10.0
@@ -76,6 +84,7 @@ def server(runs: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
     # Job execution is for GenAI evaluations; without it the server starts in a third of the time.
     # Its server, uvicorn, would put the working folder on its path.
     variables = environment(SETTINGS | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "UVICORN_APP_DIR": str(START)})
+    variables = {name: value for name, value in variables.items() if name not in OTHER_SERVERS}
     log = runs / "mlflow-server.log"
     # A session of its own: Ctrl-C reaches us alone, and we stop the server with its workers.
     with log.open("wb") as file:

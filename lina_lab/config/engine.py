@@ -103,5 +103,5 @@ class EngineConfig(Config):
 def user_file() -> Path | None:
     """The user's engine file, if there is one."""
     named = os.environ.get(USER_FILE)
-    path = Path(named) if named else DEFAULT_USER_FILE.expanduser()
+    path = Path(named or os.path.expanduser(DEFAULT_USER_FILE))  # noqa: PTH111, a user without a home is no error
     return path if named or path.exists() else None

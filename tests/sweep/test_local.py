@@ -16,6 +16,7 @@ from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state
+from lina_lab.sweep import local
 from lina_lab.sweep.local import Engine, Finished, cores, slots, visible_gpus
 from lina_lab.sweep.progress import Snapshot
 from lina_lab.sweep.run import run_sweep
@@ -179,6 +180,15 @@ def test_a_worker_works_where_its_slot_says(tmp_path):
     folder = create_cell(tmp_path, plan().cells[0].experiment)
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
     assert f"process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES=" in (folder / "log.txt").read_text()
+
+
+def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_path, monkeypatch):
+    folder = create_cell(tmp_path, plan().cells[0].experiment)
+    monkeypatch.setattr(local, "loaded", lambda: "of an hour ago")
+    monkeypatch.setattr(local, "changed_files", lambda: ["model/lina.py"])
+    with pytest.raises(LabError, match=r"changed since the cells were planned \(model/lina.py\): start again"):
+        run([folder])
+    assert (attempts(folder), read_state(folder)["state"]) == ([], "waiting")
 
 
 def kill_once_it_trains(folder: Path, number: int):

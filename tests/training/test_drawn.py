@@ -231,3 +231,10 @@ def test_the_time_left_is_told_from_the_pace_of_this_attempt(tmp_path, monkeypat
     show(130)
     assert told == [Progress(380, 500, pytest.approx(10 / 130 * 120))]
     assert str(told[0]) == "380 of 500 images, about 9 s left"
+
+
+def test_processes_that_would_load_changed_files_draw_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawers.subprocess, "Popen", lambda *_, **__: pytest.fail("another process was started"))
+    monkeypatch.setattr(drawers, "changed_files", lambda: ["model/sampler.py"])
+    with drawers._others(tmp_path, {}, DrawnSet(tmp_path, 10), 3):
+        pass

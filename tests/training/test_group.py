@@ -17,6 +17,7 @@ from lina_lab.config.engine import Group
 from lina_lab.errors import LabError
 from lina_lab.ledger import create_cell, read_metrics, read_result, read_state
 from lina_lab.model.draws import Share, step_streams
+from lina_lab.training import group
 from lina_lab.training.cell import run_cell
 from lina_lab.training.group import group_command
 from lina_lab.training.train import Start, build_model
@@ -161,3 +162,9 @@ def test_several_nodes_meet_through_srun_and_train_the_same(tmp_path, alone, mon
     assert command[:5] == ["srun", "--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     assert run_cell(folder, group=group) == "done"
     assert_the_same_to_rounding(folder, alone)
+
+
+def test_a_group_that_would_load_changed_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(group, "changed_files", lambda: ["model/lina.py"])
+    with pytest.raises(LabError, match=r"changed since they were loaded \(model/lina.py\): start again"):
+        group.train_together(tmp_path, Start(), threading.Event(), 0, Group(2))
