@@ -182,6 +182,8 @@ def _profiled(form: str, profile: Profile, scale: Scale, rise: Rises) -> dict[st
     for coefficient, exponent in zip(names[1::2], names[2::2], strict=True):
         if found[exponent].high is None:  # steeper without end, and so higher at x = 1
             found[coefficient] = found[coefficient]._replace(high=None)
+        if found[exponent].low == 0:  # a term that does not fall is a floor: which of the two it is, nothing tells
+            found["E"] = found["E"]._replace(low=0.0)
     return {name: found[name] for name in names}
 
 

@@ -163,6 +163,14 @@ def test_a_floor_that_the_curve_has_reached_may_lie_above_the_lowest_value():
     assert held_by >= 10
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_tells_that_the_curve_falls_no_floor_is_identified(seed):
+    x = sizes(4, 2)
+    y = 12 * np.exp(np.random.default_rng(seed).normal(0, 0.05, 8)) * x**-0.005
+    found = intervals(fit("offset", x, y), x, y)
+    assert found["E"] is None or (found["E"].low == 0 and found["E"].high <= y.min())
+
+
 def test_predictions_hold_where_noise_grows_with_size():
     """Three times as much at the largest size: t intervals hold in 86 %, which 2,000 simulations told apart."""
     x, count = sizes(4, 3), 200
