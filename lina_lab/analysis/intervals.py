@@ -37,8 +37,8 @@ class Interval(NamedTuple):
 def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | None]:
     """Every parameter's interval; None for all if there are no more points than parameters.
 
-    A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most.
-    A curve that does not fall has no floor: the interval of E is None.
+    A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most, or
+    at the fitted floor where that is higher. A curve that does not fall has no floor: the interval of E is None.
     """
     names = FORMS[found.form].names
     if np.size(y) <= len(names):
