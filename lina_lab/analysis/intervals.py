@@ -37,8 +37,8 @@ class Interval(NamedTuple):
 def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | None]:
     """Every parameter's interval; None for all if there are no more points than parameters.
 
-    A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most.
-    A curve that does not fall has no floor: the interval of E is None.
+    A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most, or
+    at the fitted floor where that is higher. A curve that does not fall has no floor: the interval of E is None.
     """
     names = FORMS[found.form].names
     if np.size(y) <= len(names):
@@ -182,6 +182,8 @@ def _profiled(form: str, profile: Profile, scale: Scale, rise: Rises) -> dict[st
     for coefficient, exponent in zip(names[1::2], names[2::2], strict=True):
         if found[exponent].high is None:  # steeper without end, and so higher at x = 1
             found[coefficient] = found[coefficient]._replace(high=None)
+        if found[exponent].low == 0:  # a term that does not fall is a floor: which of the two it is, nothing tells
+            found["E"] = found["E"]._replace(low=0.0)
     return {name: found[name] for name in names}
 
 

@@ -163,6 +163,15 @@ def test_a_floor_that_the_curve_has_reached_may_lie_above_the_lowest_value():
     assert held_by >= 10
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_tells_that_the_curve_falls_no_floor_is_identified(seed):
+    x = sizes(4, 2)
+    y = 12 * np.exp(np.random.default_rng(seed).normal(0, 0.05, 8)) * x**-0.005
+    best = fit("offset", x, y)
+    floor = intervals(best, x, y)["E"]
+    assert floor is None or (floor.low == 0 and floor.high <= max(y.min(), best.params["E"]))
+
+
 def test_predictions_hold_where_noise_grows_with_size():
     """Three times as much at the largest size: t intervals hold in 86 %, which 2,000 simulations told apart."""
     x, count = sizes(4, 3), 200
