@@ -2,8 +2,8 @@
 
 A design is at the floor at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
 Where a table has none: if its y is no better than that of an untrained model of that size (a column `untrained/` and
-the name of y), or the held-out loss of no cell has fallen since its first validation (`val/loss_first`, `val/loss_last`). A table with
-none of these columns says nothing of it, and no reason is made of that.
+the name of y), or the held-out loss of no cell has fallen from the first validation to the last (`val/loss_first`,
+`val/loss_last`). A table with none of these columns says nothing of it, and no reason is made of that.
 """
 
 import math
