@@ -2,8 +2,8 @@
 
 A design is at the floor at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
 Where a table has none: if its y is no better than that of an untrained model of that size (a column `untrained/` and
-the name of y), or the held-out loss of no cell has fallen since its first validation (`val/loss_first`). A table with
-none of these columns says nothing of it, and no reason is made of that.
+the name of y), or the held-out loss of no cell has fallen from the first validation to the last (`val/loss_first`,
+`val/loss_last`). A table with none of these columns says nothing of it, and no reason is made of that.
 """
 
 import math
@@ -20,7 +20,7 @@ CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
 RECORDED = "class_chance"
 """A column that says it for other data."""
 UNTRAINED = "untrained/"
-LOSS, FIRST_LOSS = "val/loss", "val/loss_first"
+FIRST_LOSS, LAST_LOSS = "val/loss_first", "val/loss_last"
 ALPHA = 0.05
 NO_BETTER = "no better than chance or an untrained model"
 
@@ -53,8 +53,8 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
     if f"{UNTRAINED}{y}" in cells and cells[f"{UNTRAINED}{y}"].notna().all():
         trained, untrained = (float(cells[name].mean()) for name in (y, f"{UNTRAINED}{y}"))
         return None if sign * (untrained - trained) > 0 else f"{y} {trained:.4g}, untrained {untrained:.4g}"
-    if LOSS in cells and FIRST_LOSS in cells and cells[[LOSS, FIRST_LOSS]].notna().all(axis=None):
-        fell = (cells[LOSS] < cells[FIRST_LOSS]).any()
+    if FIRST_LOSS in cells and LAST_LOSS in cells and cells[[FIRST_LOSS, LAST_LOSS]].notna().all(axis=None):
+        fell = (cells[LAST_LOSS] < cells[FIRST_LOSS]).any()
         return None if fell else "no held-out loss below its first"
     return None
 
@@ -69,9 +69,11 @@ def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
     return f"class accuracy {right / total:.3g} of {total:,} images, {level:.3g} by chance"
 
 
-def with_first_loss(table: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
-    """A results table with the held-out loss of each cell's first validation, where it had more than one."""
+def with_losses(table: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:
+    """A results table with the held-out loss of each cell's first and last validation, where it had more than one."""
     if curves is None or curves.empty or "key" not in table:
         return table
-    first = {key: part["loss"].iloc[0] for key, part in curves.sort_values("step").groupby("key") if len(part) > 1}
-    return table.assign(**{FIRST_LOSS: table["key"].map(first)})
+    of_cell = curves.sort_values("step").groupby("key")["loss"].agg(["first", "last", "size"])
+    of_cell = of_cell[of_cell["size"] > 1]
+    ends = {FIRST_LOSS: table["key"].map(of_cell["first"]), LAST_LOSS: table["key"].map(of_cell["last"])}
+    return table.assign(**ends)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.chance import NO_BETTER, with_first_loss
+from lina_lab.analysis.chance import NO_BETTER, with_losses
 from lina_lab.analysis.pairing import Columns, as_text
 from lina_lab.analysis.table import design_axes, design_label, human
 from lina_lab.analysis.verdict import Options, Verdict, compare_designs
@@ -57,7 +57,7 @@ def findings(
 
     curves: of held-out loss, see `Study`; they tell where there is no class accuracy whether anything was learnt.
     """
-    table = with_first_loss(table, curves)
+    table = with_losses(table, curves)
     wanted = list(_wanted(plan))
     found: dict[tuple[str, Scalar], Finding] = {}
     missing = []

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lina_lab.analysis.chance import CHANCE, chance, with_first_loss
+from lina_lab.analysis.chance import CHANCE, chance, with_losses
 from lina_lab.config.data import SOURCES
 from tests.analysis.simulated import EQUAL, paired, table
 
@@ -65,15 +65,15 @@ def test_without_classes_an_untrained_model_is_the_floor(drawn):
 
 
 def test_without_either_a_held_out_loss_that_has_not_fallen(drawn):
-    keyed = drawn.assign(key=[f"k{i}" for i in range(24)], **{"val/loss": 0.9})
+    keyed = drawn.assign(key=[f"k{i}" for i in range(24)])
     curves = pd.DataFrame(
         [(key, step, 0.9) for key in keyed["key"] for step in (200, 400)], columns=["key", "step", "loss"]
     )
-    assert reasons(with_first_loss(keyed, curves)).better
+    assert reasons(with_losses(keyed, curves)).better
     falls = curves.assign(loss=curves["loss"] + 0.1 * (curves["step"] == 200))
-    assert reasons(with_first_loss(keyed, falls)) == ([], [])
-    assert reasons(with_first_loss(keyed, curves[curves["step"] == 400])) == ([], [])
-    assert with_first_loss(keyed, None) is keyed
+    assert reasons(with_losses(keyed, falls)) == ([], [])
+    assert reasons(with_losses(keyed, curves[curves["step"] == 400])) == ([], [])
+    assert with_losses(keyed, None) is keyed
 
 
 def test_the_levels_of_chance_are_those_of_the_data():
