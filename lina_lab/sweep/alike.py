@@ -7,6 +7,8 @@ from lina_lab.claims import attempts, end_attempt
 
 MOST = 3
 """Cells in a row."""
+FROM_OUTSIDE = "was killed by SIGKILL"
+"""An end that says nothing of the cell, nor of what it runs in."""
 
 
 class FailedAlike(Exception):
@@ -25,6 +27,8 @@ class Alike:
 
     def note(self, folder: Path, reason: str, *, early: bool) -> None:
         """How an attempt at a cell has ended; `early`: it failed before its first step."""
+        if reason.endswith(FROM_OUTSIDE):
+            return
         error = _without_numbers(reason, folder) if early else ""
         if error != self.error:
             self.error, self.reasons = error, {}

@@ -47,6 +47,13 @@ def test_a_cell_that_came_further_or_failed_otherwise_breaks_the_row(tmp_path):
     noted((a, fail, True), (b, fail, True), (c, "KeyError: 'y'", True), (d, fail, True)).check()
 
 
+def test_a_kill_from_outside_is_no_error_and_a_crash_is(tmp_path):
+    cells = folders(tmp_path, 3)
+    noted(*[(folder, "its process was killed by SIGKILL", True) for folder in cells]).check()
+    with pytest.raises(FailedAlike, match="SIGSEGV"):
+        noted(*[(folder, "its process was killed by SIGSEGV", True) for folder in cells]).check()
+
+
 def test_an_error_is_the_same_whatever_cell_address_or_size_it_names(tmp_path):
     cells = folders(tmp_path, 3)
     reasons = [
