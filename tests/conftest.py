@@ -57,6 +57,7 @@ def fake_result(key: str, seed: int, parameters: int, fid: float) -> dict:
         "flops": {"training": 6.0 * parameters},
         "steps": 100,
         "samples_seen": 800,
+        "ema_share": 0.25,
         "metrics": {f"eval/{name}/digits-cnn": value for name, value in names.items()} | {"val/loss": fid / 100},
         "evaluation": {
             "extractor": "digits-cnn-1a2b3c4d",

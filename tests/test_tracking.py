@@ -73,7 +73,8 @@ def train(folder: Path, first: int = 1, last: int = 7) -> None:
 def finish(folder: Path, state: str = "done") -> None:
     append_metrics(folder, 11, {"eval/fid/digits-cnn": 23.5})
     metrics = {row.metric: row.value for row in read_metrics(folder)}
-    result = {"key": folder.name, "state": state, "steps": 11, "samples_seen": 704, "metrics": metrics}
+    result = {"key": folder.name, "state": state, "steps": 11, "samples_seen": 704, "ema_share": 0.25}
+    result["metrics"] = metrics
     cost = {"parameters": {"total": 101, "trainable": 97}, "flops": {"training": 1009, "sampling": 103}}
     write_result(
         folder, result | cost | {"seconds": {"training": 1.5}, "provenance": PROVENANCE | {"commit": "0123abc"}}

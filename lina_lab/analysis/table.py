@@ -1,6 +1,7 @@
 """The results of a sweep as one tidy table: a row a cell. What is missing is missing, never 0."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,11 +42,12 @@ def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
         folder = runs / cell.key
         try:
             result = read_result(folder)
-            if "ema_share" not in result:  # an older one
-                result["ema_share"] = read_experiment(folder).training.ema_share
-            return read_state(folder), result
         except LabError:
             return read_state(folder), None
+        if "ema_share" not in result:  # an older one
+            with suppress(LabError):
+                result["ema_share"] = read_experiment(folder).training.ema_share
+        return read_state(folder), result
 
     return table_of(plan, found)
 

@@ -50,6 +50,10 @@ def launch(
     tell_replaced(plan, runs)
     for line in long_averages([cell.experiment for cell in plan.cells]):
         print(line)
+    if engine.name == "local" and any(cell.experiment.evaluation.extractor == "inception" for cell in plan.cells):
+        from lina_lab.evaluation.extractors import inception_file
+
+        inception_file()
     todo = to_do(runs, plan)
     missing = check_data(todo)
     if engine.name == "slurm":
@@ -59,10 +63,6 @@ def launch(
     refuse_uncached(plan, caching)
     if missing:
         raise LabError("\n".join(missing))
-    if any(cell.experiment.evaluation.extractor == "inception" for cell in plan.cells):
-        from lina_lab.evaluation.extractors import inception_file
-
-        inception_file()
     where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
     if small := too_large(todo, gpus=bool(where[0]), group=engine.group):
         raise LabError(small)

@@ -76,7 +76,7 @@ def broken_cells(runs: Path) -> list[Path]:
 def test_a_broken_environment_is_tried_three_times_and_the_same_command_goes_on_when_it_is_mended(tmp_path, capsys):
     """Even where there are no retries: the failures are forgiven."""
     cells = broken_cells(tmp_path)
-    with pytest.raises(FailedAlike, match=r"LabError: .*began with other images") as broken:
+    with pytest.raises(FailedAlike, match=r"before their first step: .*began with other images") as broken:
         Engine(deque(cells), [{}], 0).run(lambda new: None)
     assert broken.value.folders == cells[:3]
     assert [len(attempts(folder)) for folder in cells] == [1, 1, 1, 0]
@@ -84,7 +84,7 @@ def test_a_broken_environment_is_tried_three_times_and_the_same_command_goes_on_
     assert read_state(cells[0])["state"] == "waiting"
     print_broken(load_plan(tmp_path, "test"), broken.value)
     told = capsys.readouterr().out
-    assert "test: stopped: 3 cells in a row failed with the same error before their first step: LabError: " in told
+    assert "test: stopped: 3 cells in a row failed with the same error before their first step: " in told
     assert "in common: nothing that the other cells have not" in told
     for folder in cells:
         (folder / "data.sha256").unlink()

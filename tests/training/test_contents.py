@@ -155,10 +155,10 @@ def test_a_missing_file_is_an_error_of_the_line_that_names_it(dry_run):
     with pytest.raises(LabError, match=r"^--set: evaluation\.reference: g\.npz: no such file$"):
         planned_experiment(digits(), ["evaluation.reference=g.npz"], Path("runs"), dry_run=dry_run)
     Path("sweep.yaml").write_text(
-        "name: s\nquestion: q\nexperiment: x.yaml\nset: {evaluation.reference: g.npz}\naxes: {seed: [0]}\n"
+        "name: s\nquestion: q\nexperiment: x.yaml\nset: {evaluation.reference: g.npz}\naxes: {training.steps: [4]}\n"
     )
     with pytest.raises(LabError, match=r"^sweep\.yaml:4: evaluation\.reference: g\.npz: no such file$"):
-        planned_sweep(Path("sweep.yaml"), [], Path("runs"), dry_run=dry_run)
+        planned_sweep(Path("sweep.yaml"), [], Path("runs"), None, dry_run=dry_run)
 
 
 def test_a_reference_that_cannot_be_used_is_told_by_its_line_before_anything_runs():
@@ -272,12 +272,12 @@ def test_latents_are_known_by_their_cache_and_the_weights_by_their_files(place):
         return settled
 
     weights, pictures = save_autoencoder(place / "coder"), draw_folder(place / "pictures", each=4)
-    data = folder_data(pictures, coder(weights))
+    data = folder_data(pictures, coder(weights), held_out=0.3)
     assert list(found(data).contents) == [str(weights)]
     manifest = make_cache(data)
     first = found(data)
     assert first.contents[str(pictures)] == manifest["sha256"]
-    moved = folder_data(pictures.rename(place / "moved"), coder(weights.rename(place / "weights")))
+    moved = folder_data(pictures.rename(place / "moved"), coder(weights.rename(place / "weights")), held_out=0.3)
     assert make_cache(moved)["sha256"] == manifest["sha256"]
     assert cell_key(found(moved)) == cell_key(first)
     check_contents(first.model_copy(update={"data": moved, "contents": found(moved).contents}))
