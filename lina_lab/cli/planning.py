@@ -30,7 +30,7 @@ def planned_sweep(file: Path, settings: list[str], runs: Path, max_cells: int | 
     missing: list[str] = []
     settle = settler(missing if dry_run else None)
     plan = load_sweep(file, parse_settings(settings), settle, max_cells or MAX_CELLS, tell_many)
-    return Planned(with_older_keys(runs, plan), list(dict.fromkeys(missing)))
+    return Planned(with_older_keys(runs, plan), missing)
 
 
 def planned_experiment(file: Path, settings: list[str], runs: Path, *, dry_run: bool) -> Planned:

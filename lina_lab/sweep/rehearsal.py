@@ -1,16 +1,17 @@
 """Cells timed as they will run: by as many processes at once as there are workers, each in its place."""
 
-import contextlib
 import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
+from lina_lab.interpreter import BINDING, search_path, surroundings
 from lina_lab.sweep.budget import Times, times
 from lina_lab.sweep.local import ENVIRONMENT, Slot
 
@@ -30,39 +31,30 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
         LabError: if a cell cannot be timed.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([BINDING, *PRELOADED])
     count = min(len(where), len(todo))
-    places = context.SimpleQueue()
-    for slot in where[:count]:
-        places.put(slot)
     started = time.monotonic()
-    with _one_thread(), ProcessPoolExecutor(count, context, _take_place, (places,)) as pool:
-        list(pool.map(abs, range(count)))
-        start = time.monotonic() - started
+    # The queue's semaphores start a process as well.
+    with surroundings(ENVIRONMENT):
+        places = context.SimpleQueue()
+        for slot in where[:count]:
+            places.put(slot)
+        with ProcessPoolExecutor(count, context, _take_place, (places,)) as pool:
+            list(pool.map(abs, range(count)))
+            start = time.monotonic() - started
 
-        def timed(experiment: Experiment) -> "Seconds":
-            found = list(pool.map(_timed, [experiment] * count))
-            return type(found[0]).mean(found)
+            def timed(experiment: Experiment) -> "Seconds":
+                found = list(pool.map(_timed, [experiment] * count))
+                return type(found[0]).mean(found)
 
-        try:
-            return times(todo, len(where), timed, start)
-        except BrokenProcessPool as error:
-            raise LabError("a process that timed a cell was killed: there may be too little memory") from error
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The environment of workers, which torch reads when it is imported."""
-    saved = {name: os.environ.get(name) for name in ENVIRONMENT}
-    os.environ.update(ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+            try:
+                return times(todo, len(where), timed, start)
+            except BrokenProcessPool as error:
+                raise LabError("a process that timed a cell was killed: there may be too little memory") from error
 
 
 def _take_place(places: "multiprocessing.SimpleQueue[Slot]") -> None:
+    sys.path[:] = search_path()
     os.environ.update(places.get())
 
 

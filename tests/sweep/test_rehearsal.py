@@ -2,6 +2,8 @@
 
 import importlib
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -44,3 +46,26 @@ def test_a_process_that_is_killed_is_an_error_with_a_reason(places, monkeypatch)
     monkeypatch.setattr(rehearsal, "_timed", places.dies)
     with pytest.raises(LabError, match="was killed: there may be too little memory"):
         rehearse(todo("nano"), [{}, {}])
+
+
+REHEARSAL = """\
+from lina_lab.config.experiment import Experiment
+from lina_lab.sweep.rehearsal import rehearse
+if __name__ == "__main__":
+    training = {"steps": 1, "batch_size": 4, "learning_rate": 1e-3}
+    model = {"size": "nano", "patch": 2}
+    values = {"name": "x", "model": model, "training": training, "evaluation": {"num_samples": 50}}
+    values["sampling"] = {"autoregressive_steps": 1, "flow_steps": 1}
+    print(rehearse([Experiment.model_validate(values)], [{}]).by_size)
+"""
+
+
+def test_the_processes_that_time_cells_import_nothing_from_the_working_folder(tmp_path, tmp_path_factory):
+    """Nor may they start an unguarded fork server, which workers of the same command would come from."""
+    for name in ("statistics", "signal"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a script of the user')")
+    script = tmp_path_factory.mktemp("scripts") / "rehearsal.py"
+    script.write_text(REHEARSAL)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("{'nano': ")
