@@ -19,7 +19,7 @@ import typer
 
 from lina_lab.analysis.profile import BASE, SOFTMAX
 from lina_lab.config.settings import ExecutionConfig
-from lina_lab.profiling.attention import Setting, profile_attention
+from lina_lab.profiling.attention import AttentionSetting, profile_attention
 from lina_lab.profiling.clock import choose_device
 from lina_lab.profiling.designs import designs
 from lina_lab.provenance import provenance
@@ -40,7 +40,7 @@ def rows_of(variant: str, batch: int, tokens: list[int], device: torch.device, l
     precision = "bf16" if device.type == "cuda" else "fp32"
     names = {BASE} if variant == "triton" else {BASE, SOFTMAX}
     chosen = [design for design in designs(precision)[0] if design.name in names]
-    setting = Setting(1536, 16, batch, precision, device, limit, VARIANTS[variant])
+    setting = AttentionSetting(1536, 16, batch, precision, device, limit, VARIANTS[variant])
     return profile_attention(setting, tokens, chosen).assign(variant=variant)
 
 

@@ -16,8 +16,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from lina_lab.analysis.fits import Fit, fit, predict, refit
-from lina_lab.analysis.intervals import intervals
+from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict, refit
+from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.provenance import provenance
 
 TRUTH = {"E": 1.817, "A": 482.0, "alpha": 0.348, "B": 2085.0, "beta": 0.366}

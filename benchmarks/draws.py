@@ -16,7 +16,7 @@ import torch
 import typer
 
 from lina_lab.config.settings import TrainingConfig
-from lina_lab.model.draws import BLOCK, WHOLE, Share, step_streams, training_draws
+from lina_lab.model.random_streams import BLOCK, WHOLE, BatchShard, step_streams, training_draws
 from lina_lab.provenance import provenance
 
 TRAINING = TrainingConfig(steps=1, batch_size=1, learning_rate=1e-4)
@@ -36,7 +36,7 @@ CASES = {
 }
 
 
-def milliseconds(case: Case, share: Share) -> float:
+def milliseconds(case: Case, share: BatchShard) -> float:
     start = time.process_time()
     training_draws(TRAINING, case.batch, case.tokens, case.values, step_streams(0, 1), share)
     return 1000 * (time.process_time() - start)
@@ -47,7 +47,7 @@ def main(rounds: int = 5, out: Annotated[Path | None, typer.Option()] = None) ->
 
     rows = []
     for name, case in CASES.items():
-        last = Share(case.processes - 1, case.processes)
+        last = BatchShard(case.processes - 1, case.processes)
         share, whole = (min(milliseconds(case, which) for _ in range(rounds)) for which in (last, WHOLE))
         rows.append({"case": name, **case._asdict(), "share_ms": share, "whole_ms": whole, "ratio": whole / share})
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))

@@ -22,8 +22,8 @@ import pandas as pd
 import typer
 from scipy.optimize import minimize
 
-from lina_lab.analysis.fits import Fit, fit, predict, refit
-from lina_lab.analysis.optimum import DELTA, huber
+from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict, refit
+from lina_lab.analysis.scaling_fit.solver import DELTA, huber
 from lina_lab.provenance import provenance
 
 REFITS, PAPER_STARTS = 4000, 4500

@@ -33,7 +33,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.data import cache
 from lina_lab.data.examples import Dataset, Examples, Latents
 from lina_lab.data.latents import Stored
-from lina_lab.model.draws import Share
+from lina_lab.model.random_streams import BatchShard
 from lina_lab.provenance import hardware, provenance
 from lina_lab.training.batches import AHEAD, Batches, picker
 
@@ -135,7 +135,7 @@ def waits(data: Dataset, experiment: Experiment, batch: int, rounds: int) -> lis
     step, rows = cost.training_flops(experiment) / TFLOPS, []
     for depth in (0, AHEAD):
         pick, count = picker(data, lambda examples: examples.labels, torch.device("cpu"))
-        batches = iter(Batches(pick, count, batch * GPUS, seed=0, shares=(Share(3, GPUS),), depth=depth))
+        batches = iter(Batches(pick, count, batch * GPUS, seed=0, shares=(BatchShard(3, GPUS),), depth=depth))
         next(batches)  # the permutation of an epoch
         each = [seconds(lambda batches=batches: list(islice(batches, 16))) / 16 for _ in range(rounds)]
         waiting = []

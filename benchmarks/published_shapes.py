@@ -7,9 +7,9 @@ import torch
 from lina_lab.config.data import PUBLISHED_DATA, DataShape
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import ExecutionConfig
-from lina_lab.model.draws import stream
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import stream
 
 LATENTS_1024 = DataShape(channels=4, side=128, num_classes=1000)
 """SDXL's latents at 1024 px; with patch 2 they are 4,096 tokens. A label stands for the prompt."""

@@ -16,7 +16,7 @@ import typer
 from published_shapes import DESIGNS, SHAPES, build, interleaved
 
 from lina_lab.config.settings import ExecutionConfig, SamplingConfig
-from lina_lab.model.draws import sampling_draws, stream
+from lina_lab.model.random_streams import sampling_draws, stream
 from lina_lab.model.sampler import sample_of_draws
 from lina_lab.profiling.clock import choose_device, device_words, timed
 from lina_lab.profiling.memory import peak_bytes

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 import typer
 
+from lina_lab.composition.detector import detect
 from lina_lab.config.load import load_experiment
 from lina_lab.data.shapes import examples, render
 from lina_lab.data.shapes_scenes import requests, scenes
-from lina_lab.evaluation.detector import detect
-from lina_lab.model.draws import step_streams
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import step_streams
 from lina_lab.provenance import provenance
 
 BATCH, REPEATS = 128, 15

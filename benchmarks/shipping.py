@@ -17,8 +17,9 @@ import typer
 
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Sweep, expand
-from lina_lab.ledger import append_metrics, create_cell, read_metrics
-from lina_lab.plans import load_plan, store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.metrics import append_metrics, read_metrics
+from lina_lab.ledger.plan import load_plan, store_plan
 from lina_lab.provenance import provenance
 from lina_lab.tracking.shipper import Shipper
 from lina_lab.tracking.store import connect, locked

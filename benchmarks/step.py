@@ -20,8 +20,8 @@ from published_shapes import DESIGNS, SHAPES, Shape, build, interleaved
 
 from lina_lab import cost
 from lina_lab.config.settings import ExecutionConfig, TrainingConfig
-from lina_lab.model.draws import step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import step_streams, stream, training_draws
 from lina_lab.profiling.ceilings import measure_ceilings
 from lina_lab.profiling.clock import PRECISIONS, choose_device, device_words, timed
 from lina_lab.profiling.memory import peak_bytes

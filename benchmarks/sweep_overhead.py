@@ -18,10 +18,11 @@ from typing import Annotated, Any
 import typer
 
 from lina_lab.config.sweep import load_sweep
-from lina_lab.ledger import create_cell, read_result, write_result
-from lina_lab.plans import store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.plan import store_plan
+from lina_lab.ledger.result import read_result, write_result
 from lina_lab.provenance import provenance
-from lina_lab.sweep.local import Finished
+from lina_lab.sweep.local_engine import Finished
 from lina_lab.sweep.run import Snapshot, run_sweep
 
 EXPERIMENT = """\

@@ -23,8 +23,8 @@ from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.text import text_encoder
 from lina_lab.errors import LabError
 from lina_lab.model.lina import Lina
-from lina_lab.training.images import generate
-from lina_lab.training.sheets import sheet
+from lina_lab.sampling.contact_sheet import sheet
+from lina_lab.sampling.generate import generate
 
 MOST_IMAGES, COLUMNS, SHOWN_SIDE = 16, 4, 192
 NUM_EXAMPLES = 6
@@ -50,7 +50,7 @@ class _Stopped(Exception):
     """Ends a drawing that nobody looks at any more."""
 
 
-class Drawing:
+class DemoDrawing:
     """The frames of one drawing, as they come; the last holds the images of `generate`."""
 
     def __init__(self, painter: "Painter", wish: "Wish") -> None:
@@ -85,9 +85,9 @@ class Painter:
         self.model, self.decode, self.closed = model, decode, Event()
         self.worker = ThreadPoolExecutor(1)
 
-    def draw(self, wish: "Wish") -> Drawing:
+    def draw(self, wish: "Wish") -> DemoDrawing:
         """Begin a drawing, or let it wait for those before it."""
-        return Drawing(self, wish)
+        return DemoDrawing(self, wish)
 
     def close(self) -> None:
         """End what is being drawn, and what waits, at its next step."""
@@ -106,7 +106,7 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
     """The page of a cell; its words and choices are those of the cell's config."""
     encode = encoder(experiment)
 
-    drawings: dict[str | None, Drawing] = {}  # of each visitor, the last
+    drawings: dict[str | None, DemoDrawing] = {}  # of each visitor, the last
 
     def draw(request: gr.Request, asked: Any, *values: float | None) -> Iterator[tuple[Any, str]]:
         try:

@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PACKAGE = Path(__file__).parent
-ROOMS = ("kernels", "model", "data", "training", "evaluation")
+ROOMS = (
+    "kernels",
+    "model",
+    "data",
+    "checkpoints",
+    "sampling",
+    "training",
+    "distributed",
+    "evaluation",
+    "composition",
+    "cell",
+)
 """Folders of the package whose files decide what a cell's result is."""
 
 PACKAGES = (

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lina_lab.checkpoints.ema_weights import keep_trained
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
-from lina_lab.ledger import create_cell
+from lina_lab.ledger.cells import create_cell
 from lina_lab.training.train import train
-from lina_lab.training.trained import keep_trained
 
 DIGITS = {"name": "digits", "model": {"size": "nano", "patch": 2}}
 SHAPES = {

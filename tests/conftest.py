@@ -10,11 +10,13 @@ if not torch.cuda.is_available():
     # Read when Triton is first imported, by whichever test comes first.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from lina_lab.claims import Watch, claim
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
-from lina_lab.ledger import append_metrics, create_cell, write_result
-from lina_lab.plans import StoredPlan, load_plan, store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.metrics import append_metrics
+from lina_lab.ledger.plan import StoredPlan, load_plan, store_plan
+from lina_lab.ledger.result import write_result
 from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
 

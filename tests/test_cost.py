@@ -14,8 +14,8 @@ from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_schedule
 from lina_lab.config.variants import VARIANTS
 from lina_lab.model.attention import Attention, Layout
-from lina_lab.model.draws import step_streams, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import step_streams, training_draws
 from lina_lab.model.sampler import sample
 from lina_lab.profiling.counting import ALL, counted_macs
 from tests.model.pairs import PAIRS, name

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from lina_lab.checkpoints.ema_weights import load_trained
 from lina_lab.cli.main import main
 from lina_lab.data.text import text_encoder
 from lina_lab.demo import MOST_IMAGES, Painter, encoder, example_prompts, read_wish
 from lina_lab.errors import LabError, NotFinite
-from lina_lab.training.trained import load_trained
 from tests.cells import DIGITS, SHAPES, trained_cell
 
 GREY = 128

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from lina_lab.analysis.table import design_label, to_latex, to_markdown
-from lina_lab.cli.fitting import Request, fit_table
+from lina_lab.cli.fitting import FitRequest, fit_table
 from lina_lab.cli.results import print_columns, print_table, text_table
 from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
 from lina_lab.figures.report import write_report
@@ -150,7 +150,7 @@ def test_lab_fit_prints_every_name_beside_its_numbers(tmp_path, capsys, monkeypa
         {"variant": name, "params": size, "loss": 4 * (size / 1e6) ** -0.25} for name in IN_TABLES for size in SIZES
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "t.csv", index=False)
-    request = Request(tmp_path / "t.csv", "params", "loss", None, ["variant"], "power", holdout_largest=False)
+    request = FitRequest(tmp_path / "t.csv", "params", "loss", None, ["variant"], "power", holdout_largest=False)
     fit_table(request, as_json=False)
     table = capsys.readouterr().out.splitlines()
     for name in IN_TABLES:

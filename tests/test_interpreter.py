@@ -44,7 +44,7 @@ def shadows(tmp_path, monkeypatch):
 def test_a_started_module_is_that_of_this_package_wherever_it_is_started(shadows, monkeypatch, path):
     root = str(Path(PACKAGE).parent)
     monkeypatch.setenv("PYTHONPATH", path.format(here=shadows, root=root))
-    command = interpreter.command("lina_lab.evaluation.shares", "a word")
+    command = interpreter.command("lina_lab.composition.proportions", "a word")
     done = subprocess.run(
         [*command[:2], "-v", *command[2:]], env=interpreter.environment(), capture_output=True, text=True, check=True
     )

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 LIGHT = [
     "lina_lab.config.sweep",
     "lina_lab.cost",
-    "lina_lab.ledger",
+    "lina_lab.ledger.cells",
     "lina_lab.analysis.table",
     "lina_lab.figures.report",
     "lina_lab.figures.gates",

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from lina_lab.analysis.compare import Comparison, comparisons, ratio_interval
+from lina_lab.analysis.ablation_pairs import Comparison, comparisons, ratio_interval
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.errors import LabError
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 ALL_SIZES = "all"
 ONE_SEED = "one seed: no interval"

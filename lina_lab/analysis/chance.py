@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from lina_lab.analysis.confounds import Reasons
-from lina_lab.analysis.pairing import AT, DESIGN, Pairs
+from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 
 ACCURACY = "eval/class_accuracy/"
 CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lina_lab.analysis.table_file import REPEATED, SOURCE
 from lina_lab.errors import LabError
-from lina_lab.ledger import State
+from lina_lab.ledger.status import State
 
 NO_NUMBER = {"", "nan", "na", "n/a", "null", "none", "-", "--"}
 """Words of a column of numbers that say: none here."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.pairing import AT, DESIGN, Pairs
+from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC
 

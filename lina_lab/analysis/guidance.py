@@ -25,7 +25,7 @@ SDS = 2.0
 """Two FIDs nearer than so many standard deviations of their difference are not told apart."""
 
 
-class Point(NamedTuple):
+class GuidancePoint(NamedTuple):
     """One row: how images were drawn, with what they were measured, and the result; what is missing is None."""
 
     guidance_scale: float
@@ -61,7 +61,7 @@ class Point(NamedTuple):
     @property
     def setting(self) -> tuple[Any, ...]:
         """What tells one point from another."""
-        return self[: Point._fields.index("flops")]
+        return self[: GuidancePoint._fields.index("flops")]
 
 
 WORDS = ("sampling_precision", "extractor", "reference", "weights")
@@ -71,7 +71,7 @@ OVER = ("guidance_scale", "autoregressive_steps", "flow_steps")
 """What FID can be drawn against."""
 
 
-def read_points(path: Path) -> list[Point]:
+def read_points(path: Path) -> list[GuidancePoint]:
     """All points of a file; none if it is not there.
 
     Raises:
@@ -81,15 +81,17 @@ def read_points(path: Path) -> list[Point]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    if not rows or tuple(rows[0]) != Point._fields:
-        raise LabError(f"{path}:1: must have the columns {', '.join(Point._fields)}")
+    if not rows or tuple(rows[0]) != GuidancePoint._fields:
+        raise LabError(f"{path}:1: must have the columns {', '.join(GuidancePoint._fields)}")
     points = []
     for line, row in enumerate(rows[1:], start=2):
         try:
-            values = {name: _value(name, text) for name, text in zip(Point._fields, row, strict=True)}
-            points.append(Point(**values))
+            values = {name: _value(name, text) for name, text in zip(GuidancePoint._fields, row, strict=True)}
+            points.append(GuidancePoint(**values))
         except (ValueError, TypeError) as error:
-            raise LabError(f"{path}:{line}: must be a point with {len(Point._fields)} values: {error}") from error
+            raise LabError(
+                f"{path}:{line}: must be a point with {len(GuidancePoint._fields)} values: {error}"
+            ) from error
     return points
 
 
@@ -103,12 +105,12 @@ def _value(name: str, text: str) -> Any:
     return int(text) if name in COUNTS else float(text)
 
 
-def add_point(path: Path, point: Point) -> None:
+def add_point(path: Path, point: GuidancePoint) -> None:
     """Write a point into the file, instead of the one of its setting if there is one; the file is whole at any time."""
     points = [other for other in read_points(path) if other.setting != point.setting]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Point._fields)
+    writer.writerow(GuidancePoint._fields)
     writer.writerows([[_text(value) for value in row] for row in (*points, point)])
     write_atomic(path, text.getvalue())
 
@@ -119,9 +121,9 @@ def _text(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-def points_table(points: Sequence[Point]) -> pd.DataFrame:
+def points_table(points: Sequence[GuidancePoint]) -> pd.DataFrame:
     """The points as a table, with the standard deviation of the FID instead of deviations."""
-    table = pd.DataFrame(points, columns=Point._fields).drop(columns="fid_deviations")
+    table = pd.DataFrame(points, columns=GuidancePoint._fields).drop(columns="fid_deviations")
     table.insert(list(table).index("fid") + 1, "fid_sd", [point.fid_sd for point in points])
     return table
 
@@ -178,7 +180,7 @@ def best_scale(found: Mapping[float, float]) -> float:
     return min(sorted(found), key=lambda scale: found[scale])
 
 
-def verdict(points: Sequence[Point], over: str = "guidance_scale") -> list[str]:
+def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scale") -> list[str]:
     """Sentences on the best of the points: what it is, what is not told from it, and whether it is at an edge."""
     ordered = sorted(points, key=lambda point: float(getattr(point, over)))
     best = min(ordered, key=lambda point: point.fid)
@@ -195,7 +197,7 @@ def verdict(points: Sequence[Point], over: str = "guidance_scale") -> list[str]:
     return words
 
 
-def is_worse(point: Point, best: Point) -> bool:
+def is_worse(point: GuidancePoint, best: GuidancePoint) -> bool:
     """Whether a FID is above another by more than `SDS` standard deviations of their difference, of the same seeds."""
     pairs = zip(point.fid_deviations, best.fid_deviations, strict=True)
     return point.fid - best.fid > SDS * _root_mean_square([mine - others for mine, others in pairs])

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lina_lab.config.sweep import cell_label
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 OPEN = ("running", "waiting")
 WITH_RESULT = ("done", "diverged")

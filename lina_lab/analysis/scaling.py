@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lina_lab.analysis.fits import fit, predict, refusal
-from lina_lab.analysis.intervals import Interval, intervals
-from lina_lab.analysis.remarks import in_words, remarks
+from lina_lab.analysis.scaling_fit.fits import fit, predict, refusal
+from lina_lab.analysis.scaling_fit.intervals import Interval, intervals
+from lina_lab.analysis.scaling_fit.remarks import in_words, remarks
 from lina_lab.analysis.table import design_axes, designs
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 CURVES = ("power", "offset")
 

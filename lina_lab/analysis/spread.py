@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from lina_lab.analysis.pairing import DESIGN, SHARE, Array, Pairs
+from lina_lab.analysis.match_cells import DESIGN, SHARE, Array, Pairs
 
 EXACT = 1e-20
 """A sum of squares of logarithms below this is rounding, not noise."""

@@ -13,8 +13,10 @@ from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
 from lina_lab.files import write_atomic
-from lina_lab.ledger import read_experiment, read_result, read_state
-from lina_lab.plans import PlannedCell, StoredPlan
+from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.result import read_result
+from lina_lab.ledger.status import read_state
 
 SIZE_AXIS = "size"
 SAMPLING = (

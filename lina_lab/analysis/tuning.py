@@ -10,7 +10,7 @@ from scipy import stats
 
 from lina_lab.analysis.table import results_table
 from lina_lab.config.sweep import axis_names
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 
 class PowerLaw(NamedTuple):

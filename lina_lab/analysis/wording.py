@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from lina_lab.analysis.exponents import Exponents
-from lina_lab.analysis.paired import Gap, Prediction
+from lina_lab.analysis.gap_model import Gap, Prediction
+from lina_lab.analysis.scaling_fit.exponents import Exponents
 from lina_lab.analysis.table import human
 
 UNDETERMINED = "undetermined"

@@ -10,7 +10,7 @@ from lina_lab.config.engine import Group, Limits, WorkerCount
 from lina_lab.config.experiment import digest
 from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError
-from lina_lab.ledger import find_cell
+from lina_lab.ledger.cells import find_cell
 
 REQUEUE = 75
 """Exit code of cells that were asked to stop and have left a checkpoint: EX_TEMPFAIL, start them again."""
@@ -29,12 +29,12 @@ def sample_cell(
     """Write a sheet of images, a class or prompt a row, and the images as npz."""
     import torch
 
+    from lina_lab.checkpoints.ema_weights import load_trained
     from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
     from lina_lab.model.execution import device
-    from lina_lab.training.images import generate, save_images
-    from lina_lab.training.sheets import save_sheet
-    from lina_lab.training.trained import load_trained
+    from lina_lab.sampling.contact_sheet import save_sheet
+    from lina_lab.sampling.generate import generate, save_images
 
     folder = find_cell(runs, name)
     experiment, model = load_trained(folder)
@@ -75,11 +75,11 @@ def run_cells(
     import signal
     from collections import deque
 
-    from lina_lab.ledger import read_experiment
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.cells import read_experiment
+    from lina_lab.ledger.plan import load_plan
     from lina_lab.sweep.alike import FailedAlike
-    from lina_lab.sweep.local import Engine, Finished, slots, visible_gpus
-    from lina_lab.sweep.slurm import failed_in_array, requeue_this_job
+    from lina_lab.sweep.local_engine import Engine, Finished, slots, visible_gpus
+    from lina_lab.sweep.slurm_engine import failed_in_array, requeue_this_job
 
     for folder in folders:
         read_experiment(folder)

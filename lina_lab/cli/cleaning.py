@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import typer
 
-from lina_lab.claims import Watch, last_attempt
 from lina_lab.errors import LabError
 from lina_lab.files import remove
-from lina_lab.ledger import read_result, read_state
-from lina_lab.plans import load_plan, plan_names
+from lina_lab.ledger.leases import Watch, last_attempt
+from lina_lab.ledger.plan import load_plan, plan_names
+from lina_lab.ledger.result import read_result
+from lina_lab.ledger.status import read_state
 
 KEY = re.compile(r"[0-9a-f]{12}")
 STARTS_FROM = re.compile(r"^  init_from:\n    cell: '?([0-9a-f]{12})\b", re.MULTILINE)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.columns import find_column, numbers, own_states
-from lina_lab.analysis.compare import Interval
-from lina_lab.analysis.pairing import Columns
+from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
+from lina_lab.analysis.match_cells import Columns
 from lina_lab.analysis.table import human
 from lina_lab.analysis.table_file import read_table
-from lina_lab.analysis.verdict import Options, Verdict, compare_designs
 from lina_lab.analysis.wording import FORM_WORDS
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.escape import shortened, shown
 
 
 def print_comparison(
-    file: Path, columns: Columns, a: str, b: str, options: Options, *, drop_missing: bool, as_json: bool
+    file: Path, columns: Columns, a: str, b: str, options: CompareOptions, *, drop_missing: bool, as_json: bool
 ) -> None:
     """Read a table, compare two designs, print the verdict.
 

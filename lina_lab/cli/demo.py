@@ -52,11 +52,11 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
             from lina_lab.demo import LOOK, Painter, demo_page
         except ImportError as error:
             raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
+        from lina_lab.checkpoints.ema_weights import load_trained
         from lina_lab.cli.ui import free_port
         from lina_lab.data.autoencoder import decoder
-        from lina_lab.ledger import find_cell
+        from lina_lab.ledger.cells import find_cell
         from lina_lab.model.execution import device
-        from lina_lab.training.trained import load_trained
 
         folder = find_cell(runs, name)
         experiment, model = load_trained(folder)

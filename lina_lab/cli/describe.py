@@ -14,7 +14,7 @@ from lina_lab.cli.results import text_table
 from lina_lab.config.axes import AXES, OTHER_AXES
 from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
-from lina_lab.config.load import ConfigError, Document, Problem, override, validate
+from lina_lab.config.load import ConfigError, Document, FileProblem, override, validate
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.config.sizes import PUBLISHED_SIZES
@@ -95,7 +95,7 @@ def sized_model(name: str, settings: list[str]) -> tuple[ModelConfig, DataShape]
     for key, value in parse_settings(settings).items():
         if not key.startswith("model."):
             message = "only keys below model. can be set here, as in model.attention.conv_kernel=5"
-            raise ConfigError([Problem("--set", key, message)])
+            raise ConfigError([FileProblem("--set", key, message)])
         changes[key.removeprefix("model.")] = value
     base = {"size": name, "patch": patch, "context_tokens": default_context_tokens(data.side, patch)}
     document = Document(base, {("size",): "lab size"})

@@ -15,7 +15,7 @@ from lina_lab.config.sweep import parse_settings
 from lina_lab.data.cache import place
 from lina_lab.data.encoding import make_cache, num_workers
 from lina_lab.errors import LabError
-from lina_lab.ledger import read_experiment
+from lina_lab.ledger.cells import read_experiment
 
 
 def encode_images(experiment: Path, settings: list[str], workers: WorkerCount, device: str, *, verify: bool) -> None:

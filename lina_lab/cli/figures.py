@@ -72,7 +72,7 @@ def sampling(
     """
     from lina_lab.errors import LabError
     from lina_lab.figures.sampling import write_sampling
-    from lina_lab.ledger import find_cell
+    from lina_lab.ledger.cells import find_cell
 
     pairs = [word.partition("=") for word in only]
     wrong = [word for word, (name, sign, value) in zip(only, pairs, strict=True) if not (name and sign and value)]

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
-from lina_lab.analysis.fits import FORMS, Fit, fit, predict, refusal
-from lina_lab.analysis.intervals import Interval, intervals
-from lina_lab.analysis.pairing import as_text, refuse_pooled
-from lina_lab.analysis.remarks import at_bound, in_words, remarks
+from lina_lab.analysis.match_cells import as_text, refuse_pooled
+from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
+from lina_lab.analysis.scaling_fit.intervals import Interval, intervals
+from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_table, text_table
@@ -29,7 +29,7 @@ SHOWN_PROBLEMS = 5
 NO_FIT = "no fit of the form"
 
 
-class Request(NamedTuple):
+class FitRequest(NamedTuple):
     """What to fit: columns of a file, the groups, and the forms (None for power and offset)."""
 
     file: Path
@@ -47,7 +47,7 @@ class Request(NamedTuple):
         return [self.x] if self.d is None else [self.x, self.d]
 
 
-class Outcome(NamedTuple):
+class FitOutcome(NamedTuple):
     """One form fitted to one group."""
 
     by: dict[str, Any]
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     """What must be said beside the numbers."""
 
 
-def fit_table(request: Request, *, as_json: bool) -> None:
+def fit_table(request: FitRequest, *, as_json: bool) -> None:
     """Print the fits of every group; warnings go to stderr.
 
     Raises:
@@ -69,7 +69,7 @@ def fit_table(request: Request, *, as_json: bool) -> None:
     if (request.form == "surface") != (request.d is not None):
         raise LabError("--form surface needs --d, the second column, and --d needs --form surface")
     request, table = rows_to_fit(request)
-    outcomes: list[Outcome] = []
+    outcomes: list[FitOutcome] = []
     unsaid: list[str] = []
     for by, rows in groups(table, request.by):
         refuse_mixture(request, by, rows)
@@ -91,7 +91,7 @@ def fit_table(request: Request, *, as_json: bool) -> None:
         _print_outcomes(request, outcomes, unsaid)
 
 
-def rows_to_fit(request: Request) -> tuple[Request, pd.DataFrame]:
+def rows_to_fit(request: FitRequest) -> tuple[FitRequest, pd.DataFrame]:
     """The rows of a file that can be fitted, indexed by their line in it, and the request with the file's own names.
 
     Raises:
@@ -121,7 +121,7 @@ def rows_to_fit(request: Request) -> tuple[Request, pd.DataFrame]:
     return request, table.astype(dict.fromkeys(used, float))
 
 
-def _done(request: Request, table: pd.DataFrame) -> pd.DataFrame:
+def _done(request: FitRequest, table: pd.DataFrame) -> pd.DataFrame:
     """Without the cells of a results table that have not ended well, which have no metric."""
     states = own_states(table)
     left = states[states != "done"].value_counts()
@@ -152,7 +152,7 @@ def groups(table: pd.DataFrame, by: list[str]) -> Iterator[tuple[dict[str, Any],
         yield dict(zip(by, plain, strict=True)), rows
 
 
-def refuse_mixture(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> None:
+def refuse_mixture(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) -> None:
     """Refuse values measured differently in one fit; warn where sizes were not trained alike.
 
     Raises:
@@ -173,7 +173,7 @@ def refuse_mixture(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> 
             print(f"warning: {label(by)}: {name} differs between sizes ({found})", file=sys.stderr)
 
 
-def refuse_designs(request: Request, by: dict[str, Any], rows: pd.DataFrame) -> None:
+def refuse_designs(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) -> None:
     """Refuse several designs in one curve, as `lab compare` does.
 
     Raises:
@@ -195,7 +195,7 @@ def label(by: dict[str, Any]) -> str:
     return ", ".join(f"{name} {shown(shortened(str(value)))}" for name, value in by.items()) or "all rows"
 
 
-def _outcome(request: Request, by: dict[str, Any], form: str, rows: pd.DataFrame, unsaid: list[str]) -> Outcome:
+def _outcome(request: FitRequest, by: dict[str, Any], form: str, rows: pd.DataFrame, unsaid: list[str]) -> FitOutcome:
     x, y = _points(request, rows)
     found = fit(form, x, y)
     held = None
@@ -206,15 +206,15 @@ def _outcome(request: Request, by: dict[str, Any], form: str, rows: pd.DataFrame
     ranges = intervals(found, x, y)
     notes = remarks(found, ranges, x, y)
     unsaid += [f"{label(by)}: {note}" for note in notes]
-    return Outcome(by, found, ranges, held, at_bound(found, ranges, y), notes)
+    return FitOutcome(by, found, ranges, held, at_bound(found, ranges, y), notes)
 
 
-def _points(request: Request, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _points(request: FitRequest, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     sizes = rows[request.sizes].to_numpy()
     return sizes if request.d else sizes[:, 0], rows[request.y].to_numpy()
 
 
-def holdout(request: Request, form: str, rows: pd.DataFrame) -> tuple[dict[str, float | None] | None, str | None]:
+def holdout(request: FitRequest, form: str, rows: pd.DataFrame) -> tuple[dict[str, float | None] | None, str | None]:
     """The error of extrapolating to the largest x, its seeds averaged in log y; or why there is none."""
     largest = rows[request.x] == rows[request.x].max()
     reason = refusal(form, rows.loc[~largest, request.sizes])
@@ -231,7 +231,7 @@ def holdout(request: Request, form: str, rows: pd.DataFrame) -> tuple[dict[str, 
     }, None
 
 
-def as_record(outcome: Outcome) -> dict[str, Any]:
+def as_record(outcome: FitOutcome) -> dict[str, Any]:
     """One fit for --json: only finite numbers and null.
 
     A low end of 0 in E's interval says that E is not identified, as does null there beside intervals of the others.
@@ -250,7 +250,7 @@ def as_record(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print_outcomes(request: Request, outcomes: list[Outcome], unsaid: list[str]) -> None:
+def _print_outcomes(request: FitRequest, outcomes: list[FitOutcome], unsaid: list[str]) -> None:
     held = ("hold-out error",) if request.holdout_largest else ()
     table = text_table(
         *request.by, "form", "n", "parameter", "value", "95 % interval", "objective", *held, numbers=3 + len(held)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lina_lab.analysis.gates import read_gates
 from lina_lab.figures.gates import write_gates
-from lina_lab.ledger import find_cell, read_experiment
+from lina_lab.ledger.cells import find_cell, read_experiment
 
 
 def draw_gates(runs: Path, name: str, checkpoint: Path | None, out: Path | None, *, atlas: bool) -> None:
@@ -13,7 +13,7 @@ def draw_gates(runs: Path, name: str, checkpoint: Path | None, out: Path | None,
     experiment = read_experiment(folder)
     path, out = checkpoint or folder / "ema.safetensors", out or folder / "figures"
     if path.suffix == ".ckpt":
-        from lina_lab.training.weights import checkpoint_weights
+        from lina_lab.training.as_numpy import checkpoint_weights
 
         weights = checkpoint_weights(path)
     else:

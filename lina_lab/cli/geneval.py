@@ -28,8 +28,8 @@ def export(
 
     In the official layout: 00000/metadata.jsonl, 00000/samples/0000.png and so on.
     """
-    from lina_lab.evaluation.geneval import export_images, read_prompts
-    from lina_lab.ledger import find_cell
+    from lina_lab.composition.geneval import export_images, read_prompts
+    from lina_lab.ledger.cells import find_cell
 
     folder, read = find_cell(runs, cell), read_prompts(prompts)
     made_by, draw = _sampler(folder, [prompt.text for prompt in read], each, seed)
@@ -45,11 +45,11 @@ def _sampler(
     Raises:
         LabError: if the cell has no prompts.
     """
+    from lina_lab.checkpoints.ema_weights import load_trained
     from lina_lab.data.autoencoder import decoder
     from lina_lab.data.text import text_encoder
     from lina_lab.model.execution import device
-    from lina_lab.training.images import generate
-    from lina_lab.training.trained import load_trained
+    from lina_lab.sampling.generate import generate
 
     experiment, model = load_trained(folder)
     model = model.to(device())
@@ -80,8 +80,9 @@ def import_results(
 
     lab sync and lab table show them then.
     """
-    from lina_lab.evaluation.geneval import PREFIX, read_results
-    from lina_lab.ledger import add_to_result, find_cell
+    from lina_lab.composition.geneval import PREFIX, read_results
+    from lina_lab.ledger.cells import find_cell
+    from lina_lab.ledger.result import add_to_result
 
     folder = find_cell(runs, cell)
     metrics, record = read_results(results, folder.resolve().name, export_folder)

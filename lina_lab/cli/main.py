@@ -157,7 +157,7 @@ def retry(
     """
     from lina_lab.cli.running import forgive_failed, launch
     from lina_lab.config.sweep import engine_of
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.plan import load_plan
     from lina_lab.sweep.run import planned_again
 
     stored = load_plan(runs, name)
@@ -222,7 +222,7 @@ def sample(
 def status(name: SweepName, runs: Runs = RUNS) -> None:
     """Show the state of every cell of a sweep."""
     from lina_lab.cli.results import print_status
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.plan import load_plan
 
     print_status(load_plan(runs, name), runs)
 
@@ -276,7 +276,7 @@ def ui(
     It listens on this machine alone.
     """
     from lina_lab.cli.ui import serve_ui
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.plan import load_plan
 
     serve_ui(runs, load_plan(runs, name) if name else None, port)
 
@@ -287,7 +287,7 @@ def sync(name: SweepName, runs: Runs = RUNS) -> None:
 
     It can be called at any time, and again.
     """
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.plan import load_plan
     from lina_lab.tracking.shipper import sync as bring_up_to_date
 
     print(bring_up_to_date(runs, load_plan(runs, name)))

@@ -6,30 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lina_lab.analysis.guidance import FILE, GRID, OVER, REFINEMENTS, Point, verdict
+from lina_lab.analysis.guidance import FILE, GRID, OVER, REFINEMENTS, GuidancePoint, guidance_summary
 from lina_lab.analysis.notes import notes_of
+from lina_lab.cell.guidance_scan import scan
+from lina_lab.cell.reevaluate import Exports, load_measured_cell, measure_cell
 from lina_lab.cli.results import print_table, text_table
 from lina_lab.config.engine import WorkerCount
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
 from lina_lab.errors import LabError
-from lina_lab.ledger import find_cell
-from lina_lab.sweep.local import slots, visible_gpus
-from lina_lab.training.drawn import Progress
-from lina_lab.training.measured import Exports, load_subject, measure_subject
-from lina_lab.training.scan import scan
+from lina_lab.ledger.cells import find_cell
+from lina_lab.sampling.image_set import DrawingProgress
+from lina_lab.sweep.local_engine import slots, visible_gpus
 
 TOLD_EVERY_SECONDS = 15.0
 Sections = Mapping[str, Mapping[str, Any]]
 
 
-class Drawing:
+class DrawingDisplay:
     """A line now and then: how many images there are, and how long the rest will take."""
 
     def __init__(self, what: str) -> None:
         self.what, self.told = what, time.monotonic()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: DrawingProgress) -> None:
         if time.monotonic() - self.told >= TOLD_EVERY_SECONDS:
             self.told = time.monotonic()
             print(f"{self.what}: {progress}", flush=True)
@@ -45,8 +45,10 @@ def evaluate_cell(
     png: Path | None,
 ) -> None:
     """Print the metrics; they are kept with their settings in the cell's folder."""
-    subject = load_subject(find_cell(runs, name), sections, seed)
-    found = measure_subject(subject, Drawing("drawing"), _processes(workers), Exports(npz, png) if npz or png else None)
+    subject = load_measured_cell(find_cell(runs, name), sections, seed)
+    found = measure_cell(
+        subject, DrawingDisplay("drawing"), _processes(workers), Exports(npz, png) if npz or png else None
+    )
     width = max(map(len, found.metrics))
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
@@ -67,7 +69,7 @@ def scan_cell(
 ) -> None:
     """Print every point as it comes, and what is best; the points are kept in the cell's folder."""
     field, values, more = _asked(scales, refinements, over)
-    subject = load_subject(find_cell(runs, name), sections, seed)
+    subject = load_measured_cell(find_cell(runs, name), sections, seed)
     count = subject.experiment.evaluation.num_samples
     print(
         f"{subject.folder.name}: {len(values)} values of {field} and {more} refinements, {count:,} images each",
@@ -78,7 +80,7 @@ def scan_cell(
         field,
         values,
         more,
-        lambda value: Drawing(f"{field} {value:g}"),
+        lambda value: DrawingDisplay(f"{field} {value:g}"),
         lambda point: print(f"{field} {getattr(point, field):g}: FID {point.fid:.4g}", flush=True),
         lambda value, error: print(f"{field} {value:g}: failed: {error}", flush=True),
         _processes(workers),
@@ -86,7 +88,7 @@ def scan_cell(
     if not points:
         raise LabError(f"{subject.folder.name}: samples not finite at every {field} that was tried")
     _print_points(points, field)
-    for line in verdict(points, field):
+    for line in guidance_summary(points, field):
         print(line)
     print(f"wrote {subject.folder / FILE}")
 
@@ -124,7 +126,7 @@ def _processes(workers: WorkerCount) -> int:
     return len(slots(workers, 1, visible_gpus()))
 
 
-def _print_points(points: Sequence[Point], field: str) -> None:
+def _print_points(points: Sequence[GuidancePoint], field: str) -> None:
     shown = ("fid", "fid_sd", "fid_jackknife", "kid", "precision", "recall")
     table = text_table(field, *shown, "FLOPs an image", "seconds", numbers=len(shown) + 3)
     for point in sorted(points, key=lambda point: float(getattr(point, field))):

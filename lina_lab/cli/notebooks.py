@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lina_lab.analysis.study import PLAN
+from lina_lab.analysis.report_data import PLAN
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import command, surroundings

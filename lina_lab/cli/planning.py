@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from lina_lab.cell.contents import settler
 from lina_lab.cli.running import tell_many
 from lina_lab.config.grid import MAX_CELLS
 from lina_lab.config.load import experiment_document
 from lina_lab.config.settled import build_settled
 from lina_lab.config.sweep import Plan, load_sweep, parse_settings
-from lina_lab.plans import with_own_name
+from lina_lab.ledger.plan import with_own_name
 from lina_lab.sweep.older import with_older_keys
 from lina_lab.sweep.run import single
-from lina_lab.training.contents import settler
 
 
 class Planned(NamedTuple):

@@ -15,10 +15,10 @@ from lina_lab.cli.show import ShareDone
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import Document, build, load_experiment, override
 from lina_lab.figures.efficiency import write_profile
-from lina_lab.figures.parts import parts_figure
+from lina_lab.figures.step_breakdown import parts_figure
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
-from lina_lab.ledger import read_experiment
+from lina_lab.ledger.cells import read_experiment
 from lina_lab.profiling import attention, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.designs import designs, layout_of
@@ -30,7 +30,7 @@ NOISY = 0.2
 """Quartiles further apart than this share of the median are told of."""
 
 
-class Options(NamedTuple):
+class ProfileOptions(NamedTuple):
     """What both kinds of profile share."""
 
     device: torch.device
@@ -41,7 +41,7 @@ class Options(NamedTuple):
     """The ledger whose MLflow store shows the profile; None for no run there."""
 
 
-def profile_designs(options: Options, setting: attention.Setting, tokens: Sequence[int]) -> None:
+def profile_designs(options: ProfileOptions, setting: attention.AttentionSetting, tokens: Sequence[int]) -> None:
     """Measure one attention module; print, write and track it."""
     layouts = [layout_of(length) for length in sorted(set(tokens))]
     told = ", ".join(f"{lay.tokens} = {lay.prefix} + {lay.height} x {lay.width}" for lay in layouts)
@@ -71,10 +71,10 @@ def _experiment_of(file: Path, changes: Mapping[str, Any]) -> Experiment:
     return build(override(Document(read_experiment(file).model_dump(mode="json"), {}), changes, "--set"))
 
 
-def profile_experiment(options: Options, file: Path, changes: Mapping[str, Any], batch: int | None) -> None:
+def profile_experiment(options: ProfileOptions, file: Path, changes: Mapping[str, Any], batch: int | None) -> None:
     """Measure a whole model; print, write and track it."""
     experiment = _experiment_of(file, changes)
-    setting = model.Setting(batch or experiment.training.batch_size, options.device, options.limit)
+    setting = model.StepSetting(batch or experiment.training.batch_size, options.device, options.limit)
     visible = model.visible_tokens(experiment)
     print(
         f"{experiment.name}: batch {setting.batch}, {visible} tokens visible, the mean of what training draws",
@@ -102,7 +102,7 @@ def _write_provenance(path: Path, more: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps({"provenance": provenance(), **more}, indent=1) + "\n")
 
 
-def _finish(options: Options, profile: Profile) -> None:
+def _finish(options: ProfileOptions, profile: Profile) -> None:
     """Say what was written, and show it in MLflow."""
     print(f"wrote {', '.join(path.name for path in profile.files)} to {options.out}")
     if options.runs is not None:

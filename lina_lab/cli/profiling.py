@@ -54,16 +54,16 @@ def profile(
     given = [name for name, value in only_attention.items() if value]
     if attention == (experiment is not None):
         raise LabError("lab profile needs an experiment, or --attention, and not both")
-    from lina_lab.cli.profiled import Options, profile_designs, profile_experiment
+    from lina_lab.cli.profiled import ProfileOptions, profile_designs, profile_experiment
     from lina_lab.config.settings import ExecutionConfig
     from lina_lab.config.sweep import parse_settings
-    from lina_lab.profiling.attention import Setting
+    from lina_lab.profiling.attention import AttentionSetting
     from lina_lab.profiling.clock import choose_device
 
     chosen = choose_device(device, threads)
     if backend == "triton" and chosen.type != "cuda":
         raise LabError("--backend must be auto or torch without a GPU, not triton")
-    options = Options(chosen, limit, out, runs if tracking else None)
+    options = ProfileOptions(chosen, limit, out, runs if tracking else None)
     if experiment is not None:
         if given:
             raise LabError(f"{given[0]} is for --attention: {experiment} says its own; --set changes it")
@@ -75,5 +75,5 @@ def profile(
     if settings:
         raise LabError("--set is for an experiment: --attention takes LINA and changes one axis at a time")
     execution = ExecutionConfig(attention_backend=backend or "auto", compile=compiled)
-    setting = Setting(width or 1536, heads or 16, batch or 1, precision or "fp32", chosen, limit, execution)
+    setting = AttentionSetting(width or 1536, heads or 16, batch or 1, precision or "fp32", chosen, limit, execution)
     profile_designs(options, setting, tokens or LENGTHS)

@@ -22,15 +22,15 @@ def import_weights(
     What names and shapes cannot tell, the experiment says: division or softmax, the number of heads without gates, and
     how long the weights were trained.
     """
+    from lina_lab.cell.contents import settler
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
-    from lina_lab.ledger import read_experiment
-    from lina_lab.plans import store_plan, with_own_name
+    from lina_lab.ledger.cells import read_experiment
+    from lina_lab.ledger.plan import store_plan, with_own_name
     from lina_lab.provenance import provenance
+    from lina_lab.published.files import read_checkpoint
+    from lina_lab.published.import_cell import find_experiment, import_cell
     from lina_lab.sweep.run import single
-    from lina_lab.training.contents import settler
-    from lina_lab.training.imported import find_experiment, import_cell
-    from lina_lab.training.published_files import read_checkpoint
 
     changes = parse_settings(settings)
     known = None if experiment is None else load_experiment(experiment, changes)
@@ -64,8 +64,8 @@ def export(
 
     What has no name there is refused. Of an imported cell the tensors are those of its checkpoint.
     """
-    from lina_lab.ledger import find_cell
-    from lina_lab.training.exported import WEIGHTS, export_cell
+    from lina_lab.ledger.cells import find_cell
+    from lina_lab.published.export_cell import WEIGHTS, export_cell
 
     folder = find_cell(runs, cell)
     count = export_cell(folder, out, dtype)

@@ -21,10 +21,11 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened, shown
-from lina_lab.ledger import ENDED, is_done, read_state
-from lina_lab.plans import StoredPlan, load_plan, plan_names
+from lina_lab.ledger.plan import StoredPlan, load_plan, plan_names
+from lina_lab.ledger.result import is_done
+from lina_lab.ledger.status import ENDED, read_state
 from lina_lab.sweep.budget import gpu_hours, to_do
-from lina_lab.sweep.local import Slot
+from lina_lab.sweep.local_engine import Slot
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.tune import num_trials

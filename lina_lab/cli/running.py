@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lina_lab.claims import faults, forgive
 from lina_lab.cli.results import print_results
 from lina_lab.cli.show import show_progress
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger import read_state
-from lina_lab.plans import StoredPlan, driven, load_plan, other_file, replaced
+from lina_lab.ledger.leases import faults, forgive
+from lina_lab.ledger.plan import StoredPlan, driven, load_plan, other_file, replaced
+from lina_lab.ledger.status import read_state
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
-from lina_lab.sweep.local import Slot, slots, visible_gpus
+from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
@@ -139,7 +139,7 @@ def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
 
 def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool) -> int:
     """Give the cells to SLURM and return: the exit code 0."""
-    from lina_lab.sweep.slurm import submit
+    from lina_lab.sweep.slurm_engine import submit
 
     name = plan.sweep.name
     for line in left_out(plan.omitted):

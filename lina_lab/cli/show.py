@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from lina_lab.escape import shortened, shown
-from lina_lab.ledger import ENDED
-from lina_lab.sweep.local import Finished
+from lina_lab.ledger.status import ENDED
+from lina_lab.sweep.local_engine import Finished
 from lina_lab.sweep.progress import Row, Snapshot
 
 PLAIN_EVERY_SECONDS = 15

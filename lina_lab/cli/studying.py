@@ -38,7 +38,7 @@ def report(
     """Write the verdict, tables, figures and page of a sweep."""
     from lina_lab.cli.show import ShareDone
     from lina_lab.figures.report import write_report
-    from lina_lab.plans import load_plan
+    from lina_lab.ledger.plan import load_plan
 
     plan = load_plan(runs, name)
     page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"), print)
@@ -89,9 +89,9 @@ def fit(
     or null, says: E not identified. An end without a limit is null in JSON; "at_bound" names what a bound of the search
     set, "notes" what must be said beside the numbers; "holdout" is null unless asked for and possible.
     """
-    from lina_lab.cli.fitting import Request, fit_table
+    from lina_lab.cli.fitting import FitRequest, fit_table
 
-    fit_table(Request(file, x, y, d, by, form, holdout_largest, drop_missing), as_json=as_json)
+    fit_table(FitRequest(file, x, y, d, by, form, holdout_largest, drop_missing), as_json=as_json)
 
 
 def compare(
@@ -115,9 +115,9 @@ def compare(
     Cells are paired by size and seed. The ratio A / B is given at every size, with its trend and what two forms predict
     at 4 times the largest size. A claim that the table cannot bear is undetermined, with every reason.
     """
-    from lina_lab.analysis.pairing import Columns
-    from lina_lab.analysis.verdict import Options
+    from lina_lab.analysis.comparison import CompareOptions
+    from lina_lab.analysis.match_cells import Columns
     from lina_lab.cli.comparing import print_comparison
 
-    options = Options(lr_tuned, higher, comparisons)
+    options = CompareOptions(lr_tuned, higher, comparisons)
     print_comparison(table, Columns(x, y, tuple(by), pair), a, b, options, drop_missing=drop_missing, as_json=as_json)

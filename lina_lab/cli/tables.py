@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from lina_lab.analysis.table import results_table, write_table
-from lina_lab.plans import load_plan
+from lina_lab.ledger.plan import load_plan
 
 
 def export_table(name: str, out: Path, source: str, runs: Path) -> None:

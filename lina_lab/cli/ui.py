@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from lina_lab.errors import LabError
 from lina_lab.interpreter import START, environment
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 OTHER_SERVERS = frozenset(
     f"MLFLOW_{option}"

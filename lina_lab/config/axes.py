@@ -1,8 +1,8 @@
 """The design axes of the LINA family: every value of every part, with its formula and source.
 
 A new value is a word in a Literal here, its line in `AXES`, and its line in the model's table
-(`attention.py`, `gates.py` and `local.py` of `lina_lab/model`); a test checks that the three agree. What the published
-training logs saw of a value stands in its source.
+(`attention.py`, `gates.py` and `local_convolutions.py` of `lina_lab/model`); a test checks that the three agree. What
+the published training logs saw of a value stands in its source.
 
 Symbols: q, k, v queries, keys and values of one head, d channels each; φ the feature map; x the input of the block;
 N the sequence length, P the context tokens, D the width. LINA is arXiv:2601.22630; "reference code" is the code

@@ -55,7 +55,7 @@ class Source(NamedTuple):
     """Whether its held-out split has equally many images of every class."""
 
 
-WORDS = Path(__file__).parents[1] / "data" / "words"
+WORDS = Path(__file__).parent / "vocabularies"
 SMALLEST_SIDE = 16
 """Of a source that has any side."""
 

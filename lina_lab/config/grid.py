@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lina_lab.config.load import ConfigError, Document, Problem
+from lina_lab.config.load import ConfigError, Document, FileProblem
 from lina_lab.config.model import GRID_PARTS, SEGMENTS
 from lina_lab.errors import LabError
 
@@ -46,10 +46,10 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
     def place(*key: str) -> str:
         return document.places.get(tuple(part for word in key for part in word.split(".")), file)
 
-    problems = [Problem(place("seeds"), "seeds", message) for message in _twice(sweep.seeds)]
+    problems = [FileProblem(place("seeds"), "seeds", message) for message in _twice(sweep.seeds)]
     for changes, name in ((sweep.set, "set"), (settings, "--set")):
         problems += [
-            Problem(
+            FileProblem(
                 place(name, path) if name == "set" else name, path, f"is lost: {section}, which comes after, has it"
             )
             for path, section in itertools.combinations(changes, 2)
@@ -58,21 +58,23 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
     given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
     for axis, values in sweep.axes.items():
         at = place("axes", axis)
-        problems += [Problem(at, axis, message) for message in _twice(values)]
+        problems += [FileProblem(at, axis, message) for message in _twice(values)]
         others = given | {other: place("axes", other) for other in sweep.axes if other != axis}
         problems += [
-            Problem(where, other, f"is given, and the axis {axis} ({at}) gives it too: keep one of them")
+            FileProblem(where, other, f"is given, and the axis {axis} ({at}) gives it too: keep one of them")
             for other, where in others.items()
             if _within(other, axis) or _within(axis, other)
         ]
         known = {".".join(key): where for key, where in base.places.items()} | others
         problems += [
-            Problem(known[other], other, f"goes before the axis {axis} ({at}), which would change nothing there: {how}")
+            FileProblem(
+                known[other], other, f"goes before the axis {axis} ({at}), which would change nothing there: {how}"
+            )
             for other, how in _stronger(axis)
             if other in known
         ]
     problems += [
-        Problem(where, "seed", "a sweep has seeds: write seeds: [0, 1], or --set 'seeds=[0, 1]'")
+        FileProblem(where, "seed", "a sweep has seeds: write seeds: [0, 1], or --set 'seeds=[0, 1]'")
         for path, where in (given | {axis: place("axes", axis) for axis in sweep.axes}).items()
         if path == "seed"
     ]
@@ -92,7 +94,7 @@ def check_excludes(sweep: "Sweep", document: Document, path: Path) -> None:
                 message = f"{axis} never takes {value!r} here; its values are {sweep.axes[axis]}"
             else:
                 continue
-            raise ConfigError([Problem(document.places.get(("exclude",), str(path)), "exclude", message)])
+            raise ConfigError([FileProblem(document.places.get(("exclude",), str(path)), "exclude", message)])
 
 
 def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
@@ -104,13 +106,13 @@ def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
     for searched in sweep.tune.search:
         if searched in sweep.axes:
             place = document.places.get(("tune", "search", searched), str(path))
-            raise ConfigError([Problem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
+            raise ConfigError([FileProblem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
     if sweep.tune.seed in sweep.seeds:
         place = document.places.get(("tune", "seed"), str(path))
         message = (
             f"must be none of the sweep's own seeds, whose results the choice would flatter, not {sweep.tune.seed}"
         )
-        raise ConfigError([Problem(place, "tune.seed", message)])
+        raise ConfigError([FileProblem(place, "tune.seed", message)])
 
 
 def _twice(values: Iterable[Hashable]) -> Iterator[str]:

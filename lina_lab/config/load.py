@@ -27,7 +27,7 @@ class Document(NamedTuple):
     places: dict[Key, str]
 
 
-class Problem(NamedTuple):
+class FileProblem(NamedTuple):
     place: str
     key: str
     message: str
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
 class ConfigError(LabError):
     """One or more problems in configuration files."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[FileProblem]) -> None:
         super().__init__("\n".join(dict.fromkeys(str(problem) for problem in problems)))
         self.problems = problems
 
@@ -191,7 +191,7 @@ def override(document: Document, values: Mapping[str, Any], place: str | Mapping
         try:
             merged = set_path(merged, path, value)
         except KeyProblem as problem:
-            raise ConfigError([Problem(wheres[path], path, str(problem))]) from problem
+            raise ConfigError([FileProblem(wheres[path], path, str(problem))]) from problem
         key = tuple(path.split("."))
         places = {other: where for other, where in places.items() if other[: len(key)] != key}
         below = {tuple(other.split(".")): where for other, where in wheres.items() if other.startswith(f"{path}.")}
@@ -230,20 +230,20 @@ def validate(model: type[Model], document: Document) -> Model:
         raise ConfigError(problems) from error
 
 
-def _problems(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> list[Problem]:
+def _problems(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> list[FileProblem]:
     key: Key = tuple(str(part) for part in details["loc"])
     cause = details.get("ctx", {}).get("error")
     if not isinstance(cause, KeyProblem):
         if key[:1] in {("axes",), ("set",)}:
             key = tuple(".".join(key).split("."))
         key = _as_written(key, places)
-        return [Problem(_place(key, places), ".".join(key), _message(model, details, key))]
+        return [FileProblem(_place(key, places), ".".join(key), _message(model, details, key))]
     found = []
     for problem in (cause, *cause.also):
         keys = [_as_written((*key, *name.split(".")), places) for name in (problem.key, *problem.beside)]
         youngest = _youngest(keys, places)
         meaningless = isinstance(problem, MeaninglessCombination)
-        found.append(Problem(_place(youngest, places), ".".join(youngest), str(problem), meaningless))
+        found.append(FileProblem(_place(youngest, places), ".".join(youngest), str(problem), meaningless))
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.load import ConfigError, Document, Problem, build
+from lina_lab.config.load import ConfigError, Document, FileProblem, build
 
 Settle = Callable[[Experiment], tuple[Experiment, list[KeyProblem]]]
 """From an experiment to the same with its `contents`, and what is wrong with the files that it names."""
@@ -33,7 +33,7 @@ def settled(experiment: Experiment, settle: Settle, document: Callable[[], Docum
     experiment, problems = settle(experiment)
     if problems:
         source = document()
-        raise ConfigError([Problem(_place(source, problem.key), problem.key, str(problem)) for problem in problems])
+        raise ConfigError([FileProblem(_place(source, problem.key), problem.key, str(problem)) for problem in problems])
     return experiment
 
 

@@ -16,7 +16,7 @@ from lina_lab.config.grid import MAX_CELLS, check_count, check_excludes, check_g
 from lina_lab.config.load import (
     ConfigError,
     Document,
-    Problem,
+    FileProblem,
     build,
     override,
     parse_value,
@@ -99,7 +99,7 @@ class Plan(NamedTuple):
     file: Path | None = None
     """The YAML file that it came from."""
     id: str = ""
-    """Of what was asked for, once it has grown by trials; see plans.py."""
+    """Of what was asked for, once it has grown by trials; see ledger/plan.py."""
 
 
 def left_out(omitted: Iterable[Omission]) -> list[str]:
@@ -172,7 +172,7 @@ def load_sweep(
         if isinstance(axes, dict) and key in axes:
             if not isinstance(value, list):
                 message = f"is an axis: give the values that it shall take as a list, as in --set '{key}=[{value}]'"
-                raise ConfigError([Problem("--set", key, message)])
+                raise ConfigError([FileProblem("--set", key, message)])
             document = Document(
                 document.values | {"axes": axes | {key: value}}, document.places | {_axis(key): "--set"}
             )
@@ -214,9 +214,9 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
     except LabError as error:
         if base.exists():  # then the message is of a line of its own
             raise
-        raise ConfigError([Problem(place, "experiment", str(error))]) from error
+        raise ConfigError([FileProblem(place, "experiment", str(error))]) from error
     if "axes" in found.values:
-        raise ConfigError([Problem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
+        raise ConfigError([FileProblem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
     return found
 
 
@@ -240,7 +240,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     check_tuning(sweep, document, path)
     cells: dict[str, Cell] = {}
     omitted: list[Omission] = []
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     known: dict[Any, Config] = {}
     for point in itertools.product(*sweep.axes.values()):
         assignment = dict(zip(sweep.axes, point, strict=True))

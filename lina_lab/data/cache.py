@@ -6,7 +6,7 @@
               text.bin          float16 (tokens, F): features of all texts of an encoder, one after the other
               shard.json        written last: names, labels and texts of the images, checksums
               refused.json      in its place: images that cannot be used
-              attempts/         who works on it: see claims.py
+              attempts/         who works on it: see ledger/leases.py
         00001/ ...
 
 Files of raw numbers, mapped into memory: any process opens them, and a copy to a disk of the node is a copy of files.

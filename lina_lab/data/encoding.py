@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from lina_lab.claims import Watch, claim
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
 from lina_lab.data.moved import take_over
@@ -24,6 +23,7 @@ from lina_lab.data.shard import Job, make_shard
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import BINDING, surroundings
+from lina_lab.ledger.leases import Watch, claim
 from lina_lab.provenance import commit, versions
 
 POLL_SECONDS = 0.5

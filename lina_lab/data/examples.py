@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from lina_lab.config.data import Sizes
@@ -107,3 +108,15 @@ def fingerprint(dataset: Dataset) -> str:
         found.update(part.images.contiguous().numpy().data)
         found.update(part.labels.numpy().data)
     return found.hexdigest()
+
+
+def labels_as(reference: Tensor, count: int) -> Tensor:
+    """(count,) labels, sorted, in the class proportions of the reference (n,), rounded by largest remainders.
+
+    Of equal remainders the lower class goes first.
+    """
+    sizes = reference.bincount() * count
+    quotas, remainders = sizes // len(reference), sizes % len(reference)
+    order = remainders.argsort(descending=True, stable=True)
+    quotas[order[: count - int(quotas.sum())]] += 1
+    return torch.arange(len(quotas)).repeat_interleave(quotas)

@@ -19,7 +19,7 @@ from PIL import Image
 from lina_lab.config.data import WORDS
 from lina_lab.data.emoji import COLUMNS, FIELDS, PACKED, SHEET_SIDE
 from lina_lab.data.pixels import to_rgb
-from lina_lab.data.words import split_words
+from lina_lab.data.vocabulary import split_words
 from lina_lab.errors import LabError
 from lina_lab.files import write_named
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lina_lab.data.ahead import ahead
 from lina_lab.data.examples import Dataset, Examples, from_uint8, repeats
+from lina_lab.data.prefetch import ahead
 from lina_lab.errors import LabError
 
 Pixels = NDArray[np.uint8]

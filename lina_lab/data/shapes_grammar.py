@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from lina_lab.data.words import split_words
+from lina_lab.data.vocabulary import split_words
 from lina_lab.errors import LabError
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -45,14 +45,14 @@ class Phrase(NamedTuple):
     colour: int | None = None
 
 
-class Request(NamedTuple):
+class SceneRequest(NamedTuple):
     """What a caption asks for; a relation is that of the first phrase to the second."""
 
     phrases: tuple[Phrase, ...]
     relation: int | None = None
 
 
-def tag(request: Request) -> str:
+def tag(request: SceneRequest) -> str:
     """GenEval's category of a request: of what has traits of several, position before counting before color_attr."""
     if request.relation is not None:
         return "position"
@@ -64,7 +64,7 @@ def tag(request: Request) -> str:
     return "colors" if coloured else "single_object"
 
 
-def caption(request: Request) -> str:
+def caption(request: SceneRequest) -> str:
     """The one text of a request; `parse` is its inverse."""
     join = " and " if request.relation is None else f" {RELATIONS[request.relation]} "
     return join.join(map(_say, request.phrases))
@@ -95,7 +95,7 @@ def relation_held_out(shape: int, relation: int, other: int) -> bool:
     return (second - first) % len(SHAPES) == (1 if relation < 2 else 2)
 
 
-def is_held_out(request: Request) -> bool:
+def is_held_out(request: SceneRequest) -> bool:
     """Whether a request asks for a combination that training never shows."""
     phrases, relation = request.phrases, request.relation
     return (
@@ -105,7 +105,7 @@ def is_held_out(request: Request) -> bool:
     )
 
 
-def parse(text: str) -> Request:
+def parse(text: str) -> SceneRequest:
     """What a prompt asks for, whatever its case, spaces and punctuation.
 
     Raises:
@@ -133,7 +133,7 @@ class _Reader:
     def __init__(self, words: list[str], shown: str) -> None:
         self.words, self.shown, self.place = words, shown, 0
 
-    def request(self) -> Request:
+    def request(self) -> SceneRequest:
         phrases, relation = [self._phrase()], None
         if self._next() in {"left", "right", "above", "below"}:
             relation = self._relation()
@@ -147,7 +147,7 @@ class _Reader:
         objects = sum(phrase.number for phrase in phrases)
         if objects > MOST_OBJECTS:
             raise LabError(f"{self.shown!r} must ask for at most {MOST_OBJECTS} objects, not {objects}")
-        return Request(tuple(phrases), relation)
+        return SceneRequest(tuple(phrases), relation)
 
     def _more(self) -> Iterator[Phrase]:
         while self._next() == "and":

@@ -16,7 +16,7 @@ from lina_lab.data.shapes_grammar import (
     SHAPES,
     TAGS,
     Phrase,
-    Request,
+    SceneRequest,
     count_held_out,
     relation_held_out,
     shape_colour_held_out,
@@ -80,18 +80,18 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
     return Scenes(label, number, shape, colour, radius, centre, relation, low + (high - low) * uniform.take())
 
 
-def requests(drawn: Scenes) -> list[Request]:
+def requests(drawn: Scenes) -> list[SceneRequest]:
     """What each scene's caption asks for: what its category tells of it."""
     columns = (drawn.label, drawn.number, drawn.shape, drawn.colour, drawn.relation)
     return [_request(TAGS[row[0]], *row[1:]) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _request(name: str, number: int, shape: list[int], colour: list[int], relation: int) -> Request:
+def _request(name: str, number: int, shape: list[int], colour: list[int], relation: int) -> SceneRequest:
     if name == "counting":
-        return Request((Phrase(number, shape[0]),))
+        return SceneRequest((Phrase(number, shape[0]),))
     coloured = name in {"colors", "color_attr"}
     phrases = (Phrase(1, shape[k], colour[k] if coloured else None) for k in range(number))
-    return Request(tuple(phrases), relation if name == "position" else None)
+    return SceneRequest(tuple(phrases), relation if name == "position" else None)
 
 
 def _table(name: str, *, novel: bool) -> list[tuple[int, int, int, int]]:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
-from lina_lab.data.ahead import ahead
 from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
 from lina_lab.data.examples import from_uint8
 from lina_lab.data.pictures import Pictures, Pixels, content
+from lina_lab.data.prefetch import ahead
 from lina_lab.data.text import encoder_digest, frozen_features
 from lina_lab.errors import LabError
 from lina_lab.escape import shown

@@ -41,7 +41,7 @@ def text_encoder(config: DataConfig) -> Encode:
         raise LabError(f"{config.name} without data.text is conditioned on labels: it has no prompts")
     if config.text.encoder == "hf":
         return _Frozen(config.text).encode
-    from lina_lab.data.words import encode, vocabulary
+    from lina_lab.data.vocabulary import encode, vocabulary
 
     words, tokens = vocabulary(config), config.text.tokens
     return lambda prompts: encode(prompts, words, tokens)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lina_lab.data.datasets import EIGHT_BIT_RULE, Dataset, to_uint8
-from lina_lab.data.examples import fingerprint
+from lina_lab.data.examples import fingerprint, labels_as
 from lina_lab.evaluation.extractors import Extractor
 from lina_lab.evaluation.metrics import Noise, fid, fid_bootstrap, fid_halved, kid, precision_recall
 from lina_lab.evaluation.reference import Reference, extract_all, reference_of
@@ -21,18 +21,6 @@ class Evaluation(NamedTuple):
     record: dict[str, Any]
     fid_deviations: tuple[float, ...] = ()
     """Their root mean square is the standard deviation of the FID: see metrics.py."""
-
-
-def labels_as(reference: Tensor, count: int) -> Tensor:
-    """(count,) labels, sorted, in the class proportions of the reference (n,), rounded by largest remainders.
-
-    Of equal remainders the lower class goes first.
-    """
-    sizes = reference.bincount() * count
-    quotas, remainders = sizes // len(reference), sizes % len(reference)
-    order = remainders.argsort(descending=True, stable=True)
-    quotas[order[: count - int(quotas.sum())]] += 1
-    return torch.arange(len(quotas)).repeat_interleave(quotas)
 
 
 def evaluate(

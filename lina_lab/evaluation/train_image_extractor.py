@@ -20,7 +20,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.examples import Dataset, Examples
-from lina_lab.data.words import split_words
+from lina_lab.data.vocabulary import split_words
 from lina_lab.evaluation.extractors import WEIGHTS, Embedded, new_network
 from lina_lab.files import write_named
 

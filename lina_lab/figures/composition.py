@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 PREFIX = "eval/composition/"
 CATEGORIES = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "overall")

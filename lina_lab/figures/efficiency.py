@@ -17,7 +17,7 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.compare import Interval
-from lina_lab.analysis.verdicts import Contrast, Finding
+from lina_lab.analysis.ablation_pairs import Interval
+from lina_lab.analysis.findings import Contrast, Finding
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
+from lina_lab.analysis.findings import Finding, findings, verdicts_table
 from lina_lab.analysis.progress import has_result, unfinished
+from lina_lab.analysis.report_data import ReportData, make_way, report_data_of_ledger, write_report_data
 from lina_lab.analysis.scaling import design_fits, readable_fits
-from lina_lab.analysis.study import Study, make_way, study_of_ledger, write_study
 from lina_lab.analysis.table import (
     SIZE_AXIS,
     design_axes,
@@ -25,8 +26,7 @@ from lina_lab.analysis.table import (
     write_table,
 )
 from lina_lab.analysis.tuning import tuned_names
-from lina_lab.analysis.verdicts import Finding, findings, verdicts_table
-from lina_lab.figures import words
+from lina_lab.figures import report_text
 from lina_lab.figures.composition import composition_figure
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.efficiency import efficiency_figure
@@ -38,7 +38,7 @@ from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -58,7 +58,7 @@ def write_report(
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
     """
-    study = study_of_ledger(runs, plan)
+    study = report_data_of_ledger(runs, plan)
     table, metric = study.table, main_metric(study.table)
     refuse_mixtures(table, metric)
     note = unfinished(table, plan)
@@ -68,7 +68,7 @@ def write_report(
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")
-    write_study(study, out)
+    write_report_data(study, out)
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
     shown = _write_tables(study, found, effects, metric, out, note)
     figures = _study_figures(study, found, effects, gates) | {"samples": samples_figure(runs, table, plan)}
@@ -78,25 +78,25 @@ def write_report(
     page = _template().render(
         plan=plan,
         unfinished=note,
-        verdict=list(words.verdict_sentences(found, effects)),
+        verdict=list(report_text.verdict_sentences(found, effects)),
         missing=missing,
         bars=bars(table).replace("\n", " "),
-        seen=list(words.what_is_seen(table, plan, metric)),
-        unknown=list(words.what_is_not_known(table[has_result(table)], plan)),
+        seen=list(report_text.what_is_seen(table, plan, metric)),
+        unknown=list(report_text.what_is_not_known(table[has_result(table)], plan)),
         images={name: _embedded(out / f"{name}.png") for name, figure in figures.items() if figure is not None},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(part) for name, part in shown.items()},
-        trouble=list(words.trouble(table, plan)),
-        measured=words.measured(table),
-        provenance=words.provenance(runs, table[has_result(table)]),
+        trouble=list(report_text.trouble(table, plan)),
+        measured=report_text.measured(table),
+        provenance=report_text.provenance(runs, table[has_result(table)]),
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
 
 
 def _study_figures(
-    study: Study, found: list[Finding], effects: pd.DataFrame, gates: pd.DataFrame
+    study: ReportData, found: list[Finding], effects: pd.DataFrame, gates: pd.DataFrame
 ) -> dict[str, Figure | None]:
     """Every figure that a study's data alone can give, by name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
@@ -114,7 +114,7 @@ def _study_figures(
 
 
 def _write_tables(
-    study: Study, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path, note: str
+    study: ReportData, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path, note: str
 ) -> dict[str, pd.DataFrame]:
     """Write each table for people as Markdown and LaTeX, under a note, and its numbers as CSV: those for people."""
     plan, table = study.plan, study.table
@@ -132,7 +132,7 @@ def _write_tables(
     return shown
 
 
-def gates_of(study: Study, metric: str) -> tuple[str, pd.DataFrame]:
+def gates_of(study: ReportData, metric: str) -> tuple[str, pd.DataFrame]:
     """Name and gates of the cell with the lowest FID among the largest that have gates; none, and an empty table."""
     if study.gates.empty:
         return "", study.gates

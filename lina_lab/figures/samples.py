@@ -10,7 +10,7 @@ from PIL import Image
 
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
 from lina_lab.figures.style import new_figure, style
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 ROWS, COLUMNS = 5, 10
 """Images shown of each cell: every class once in a row."""

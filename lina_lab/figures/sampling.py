@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.guidance import FILE, OVER, Point, points_table, read_points
+from lina_lab.analysis.guidance import FILE, OVER, GuidancePoint, points_table, read_points
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger import read_experiment
+from lina_lab.ledger.cells import read_experiment
 
 SAME = ("extractor", "reference", "num_samples", "seed")
 """Points of one figure agree in these: other FIDs are not comparable, and other seeds not paired."""
@@ -36,7 +36,7 @@ class Scanned(NamedTuple):
     size: str
     seed: int
     flow_steps_last: int | None
-    points: Sequence[Point]
+    points: Sequence[GuidancePoint]
 
 
 class Curve(NamedTuple):
@@ -44,7 +44,7 @@ class Curve(NamedTuple):
 
     label: str
     look: Mapping[str, Any]
-    points: Sequence[Point]
+    points: Sequence[GuidancePoint]
 
 
 def read_scanned(folder: Path) -> Scanned:
@@ -69,10 +69,12 @@ def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
         LabError: if a field is unknown.
     """
     for name in only:
-        if name not in Point._fields:
-            raise LabError(f"--only {name}: points have {', '.join(Point._fields[: len(SAMPLED) + len(SAME) + 1])}")
+        if name not in GuidancePoint._fields:
+            raise LabError(
+                f"--only {name}: points have {', '.join(GuidancePoint._fields[: len(SAMPLED) + len(SAME) + 1])}"
+            )
 
-    def fits(point: Point) -> bool:
+    def fits(point: GuidancePoint) -> bool:
         return all(_plain(getattr(point, name)) == value for name, value in only.items())
 
     return [cell._replace(points=[point for point in cell.points if fits(point)]) for cell in cells]
@@ -88,10 +90,10 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
     Raises:
         LabError: if their points were not measured in one way.
     """
-    place = Point._fields.index(over)
-    found: list[tuple[Scanned, list[Point]]] = []
+    place = GuidancePoint._fields.index(over)
+    found: list[tuple[Scanned, list[GuidancePoint]]] = []
     for cell in cells:
-        groups: dict[tuple[Any, ...], list[Point]] = {}
+        groups: dict[tuple[Any, ...], list[GuidancePoint]] = {}
         for point in cell.points:
             groups.setdefault(point.setting[:place] + point.setting[place + 1 :], []).append(point)
         found += [
@@ -118,7 +120,7 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
     ]
 
 
-def _facts(cell: Scanned, point: Point, over: str) -> dict[str, str]:
+def _facts(cell: Scanned, point: GuidancePoint, over: str) -> dict[str, str]:
     """What may tell two curves of one design apart."""
     sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
     last = "as the first" if cell.flow_steps_last is None else str(cell.flow_steps_last)
@@ -186,7 +188,7 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
             axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
 
-def _name_fid(axes: Axes, x_label: str, point: Point) -> None:
+def _name_fid(axes: Axes, x_label: str, point: GuidancePoint) -> None:
     axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
     log_axis(axes.yaxis)
 

@@ -14,7 +14,7 @@ from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import rows_of
 from lina_lab.figures.style import design_looks, named, new_figure, style
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
 
 ACROSS = 5
 """Panels side by side at most."""

@@ -17,7 +17,7 @@ from lina_lab.config.settings import Backend
 from lina_lab.kernels import linear
 from lina_lab.kernels.availability import usable
 from lina_lab.model.gates import KV_GATES, OUTPUT_GATES, GroupMemory, PositionGates
-from lina_lab.model.local import CONV_WEIGHTS, SEQUENCE_CONVS, Local
+from lina_lab.model.local_convolutions import CONV_WEIGHTS, SEQUENCE_CONVS, Local
 from lina_lab.model.rotary import rotated
 
 NUM_MEDIATORS = 64

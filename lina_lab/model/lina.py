@@ -22,9 +22,9 @@ from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.attention import Layout, rows_at, take
 from lina_lab.model.blocks import Block, Stack, sincos_table
-from lina_lab.model.draws import WHOLE, Share, Streams, TrainingDraws, stream, training_draws
 from lina_lab.model.head import TIME_FEATURES, FlowHead
 from lina_lab.model.prompts import LabelEmbedding, TextEmbedding
+from lina_lab.model.random_streams import WHOLE, BatchShard, Streams, TrainingDraws, stream, training_draws
 from lina_lab.model.rotary import rotation
 
 
@@ -174,7 +174,7 @@ class Lina(nn.Module):
         batch: tuple[Tensor, Tensor],
         training: TrainingConfig,
         streams: Streams,
-        share: Share = WHOLE,
+        share: BatchShard = WHOLE,
     ) -> Tensor:
         """Mean squared velocity error of the masked tokens, for latents (B, C, h, w) and their labels or prompts.
 

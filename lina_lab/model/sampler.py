@@ -15,11 +15,11 @@ from torch import Generator, Tensor
 from lina_lab.config.schedule import count_schedule, flow_schedule, flow_sigmas, guidance_ramp
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.model.attention import rows_at, take
-from lina_lab.model.draws import sampling_draws
 from lina_lab.model.graph import Graph
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import sampling_draws
 
-Progress = Callable[[int, int, Tensor], None]
+StepDone = Callable[[int, int, Tensor], None]
 """Called after each step with its number, the number of steps, and the latents (B, C, h, w) so far, 0 where unknown."""
 Predict = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 GRAPH_TOLERANCE = {"fp32": 1e-4, "bf16": 1e-2}
@@ -31,7 +31,7 @@ def sample(
     labels: Tensor,
     config: SamplingConfig,
     generators: Sequence[Generator],
-    progress: Progress = lambda step, steps, latent: None,
+    progress: StepDone = lambda step, steps, latent: None,
 ) -> Tensor:
     """Latents (B, C, h, w) of labels or prompts, one generator for each image."""
     order, noise = sampling_draws(generators, model.tokens, model.values)
@@ -45,7 +45,7 @@ def sample_of_draws(
     config: SamplingConfig,
     order: Tensor,
     noise: Tensor,
-    progress: Progress = lambda step, steps, latent: None,
+    progress: StepDone = lambda step, steps, latent: None,
     *,
     static: bool | None = None,
     graph: bool | None = None,

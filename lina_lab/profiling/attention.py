@@ -19,13 +19,13 @@ from lina_lab.profiling.ceilings import Ceilings, measure_ceilings
 from lina_lab.profiling.clock import PRECISIONS, device_words
 from lina_lab.profiling.counting import ALL, check_macs, counted_macs
 from lina_lab.profiling.designs import Design, layout_of
-from lina_lab.profiling.measure import RUNS_BEFORE, SECONDS_EACH, Measured, Subject, measure
+from lina_lab.profiling.measure import RUNS_BEFORE, SECONDS_EACH, ModuleTiming, TimedModule, measure
 
 BACKWARD = 2
 """Forwards that a backward costs, in multiply-adds."""
 
 
-class Setting(NamedTuple):
+class AttentionSetting(NamedTuple):
     """What all points of a profile share."""
 
     width: int
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
     """Its kernels, and whether the module is compiled; activation checkpointing is for whole models."""
 
 
-class Point(NamedTuple):
+class ProfilePoint(NamedTuple):
     """A design at a length; `bound_ms` is of forward and backward together."""
 
     design: Design
@@ -51,7 +51,7 @@ class Point(NamedTuple):
 
 
 def profile_attention(
-    setting: Setting,
+    setting: AttentionSetting,
     tokens: Sequence[int],
     designs: list[Design],
     progress: Callable[[float], None] = lambda share: None,
@@ -77,7 +77,7 @@ def profile_attention(
     return pd.DataFrame(rows).astype(dict.fromkeys(("peak_bytes", "activation_bytes", "repeats"), "Int64"))
 
 
-def _point(design: Design, layout: Layout, setting: Setting, ceilings: Ceilings) -> Point:
+def _point(design: Design, layout: Layout, setting: AttentionSetting, ceilings: Ceilings) -> ProfilePoint:
     config, (B, D, H, N) = design.config, (setting.batch, setting.width, setting.num_heads, layout.tokens)
     grid = layout.height * layout.width
     macs = round(B * cost.attention_macs(config, D, H, N, grid))
@@ -90,10 +90,10 @@ def _point(design: Design, layout: Layout, setting: Setting, ceilings: Ceilings)
     value_bytes = PRECISIONS[setting.precision].itemsize
     moved = cost.attention_bytes(config, D, H, N, grid, B, value_bytes)
     bound = ceilings.bound_ms(2 * macs, moved.forward) + ceilings.bound_ms(2 * BACKWARD * macs, moved.backward)
-    return Point(design, layout, macs, cost.attention_parameters(config, D, H, N), bound)
+    return ProfilePoint(design, layout, macs, cost.attention_parameters(config, D, H, N), bound)
 
 
-def _subject(point: Point, setting: Setting) -> Subject:
+def _subject(point: ProfilePoint, setting: AttentionSetting) -> TimedModule:
     """The module of a point with an input and the gradient of its output, all of them random."""
     like = torch.empty(0, device=setting.device, dtype=PRECISIONS[setting.precision])
     module = Attention(point.design.config, setting.width, setting.num_heads, point.layout).to(like)
@@ -105,7 +105,7 @@ def _subject(point: Point, setting: Setting) -> Subject:
     shape = (setting.batch, point.layout.tokens, setting.width)
     x, gradient = (torch.randn(shape).to(like) for _ in range(2))  # (B, N, D)
     x.requires_grad_()
-    return Subject(lambda: module(x), gradient, list(module.parameters()), [x])
+    return TimedModule(lambda: module(x), gradient, list(module.parameters()), [x])
 
 
 class Forecast:
@@ -115,17 +115,17 @@ class Forecast:
     `progress(share)` is told how much of the work is done that will be done.
     """
 
-    def __init__(self, points: list[list[Point]], limit: float, progress: Callable[[float], None]) -> None:
+    def __init__(self, points: list[list[ProfilePoint]], limit: float, progress: Callable[[float], None]) -> None:
         self.left = [point for of_length in points for point in of_length]
         self.limit, self.progress = limit, progress
         self.slowdown: dict[str, float] = {}
         self.spent = 0.0
 
-    def seconds(self, point: Point) -> float:
+    def seconds(self, point: ProfilePoint) -> float:
         worst = max(self.slowdown.values(), default=1.0)
         return point.bound_ms / 1000 * self.slowdown.get(point.design.name, worst)
 
-    def refuse(self, point: Point) -> str | None:
+    def refuse(self, point: ProfilePoint) -> str | None:
         """Why a point will not be measured, if it would take too long."""
         seconds = self.seconds(point)
         if seconds <= self.limit:
@@ -133,25 +133,27 @@ class Forecast:
         self.left.remove(point)
         return f"would take about {seconds:.2g} s"
 
-    def done(self, point: Point) -> None:
+    def done(self, point: ProfilePoint) -> None:
         self.spent += self._work(point)
         self.left.remove(point)
         rest = sum(self._work(other) for other in self.left if self.seconds(other) <= self.limit)
         if self.spent:
             self.progress(self.spent / (self.spent + rest))
 
-    def learn(self, point: Point, found: Measured) -> None:
+    def learn(self, point: ProfilePoint, found: ModuleTiming) -> None:
         self.slowdown[point.design.name] = (found.forward_ms + found.backward_ms) / point.bound_ms
 
-    def _work(self, point: Point) -> float:
+    def _work(self, point: ProfilePoint) -> float:
         once = self.seconds(point)
         return max(SECONDS_EACH, 3 * once) + RUNS_BEFORE * once
 
 
-def _measure(points: list[Point], setting: Setting, forecast: Forecast) -> dict[str, Measured | str]:
+def _measure(
+    points: list[ProfilePoint], setting: AttentionSetting, forecast: Forecast
+) -> dict[str, ModuleTiming | str]:
     """What was measured of the points of one length, or why nothing was, by design."""
     by_name = {point.design.name: point for point in points}
-    found: dict[str, Measured | str] = {
+    found: dict[str, ModuleTiming | str] = {
         name: reason for name, point in by_name.items() if (reason := forecast.refuse(point)) is not None
     }
     chosen = [name for name in by_name if name not in found]
@@ -164,14 +166,16 @@ def _measure(points: list[Point], setting: Setting, forecast: Forecast) -> dict[
         subjects = {name: _subject(by_name[name], setting) for name in names}
         found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
     for name, point in by_name.items():
-        if isinstance(result := found[name], Measured):
+        if isinstance(result := found[name], ModuleTiming):
             forecast.learn(point, result)
     return found
 
 
-def _row(point: Point, found: Measured | str, setting: Setting, ceilings: Ceilings) -> dict[str, Any]:
+def _row(
+    point: ProfilePoint, found: ModuleTiming | str, setting: AttentionSetting, ceilings: Ceilings
+) -> dict[str, Any]:
     config, layout = point.design.config.model_dump(), point.layout
-    measured = found._asdict() if isinstance(found, Measured) else dict.fromkeys(Measured._fields, math.nan)
+    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     total = measured["forward_ms"] + measured["backward_ms"]
     return {
         "device": device_words(setting.device),
@@ -195,5 +199,5 @@ def _row(point: Point, found: Measured | str, setting: Setting, ceilings: Ceilin
         "bound_ms": point.bound_ms,
         "roofline": point.bound_ms / total,
         **ceilings._asdict(),
-        "reason": "" if isinstance(found, Measured) else found,
+        "reason": "" if isinstance(found, ModuleTiming) else found,
     }

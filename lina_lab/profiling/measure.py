@@ -20,7 +20,7 @@ RUNS_BEFORE = 4
 """Forwards and backwards before the rounds: to warm up, for both kinds of memory, and for the time of one."""
 
 
-class Subject(NamedTuple):
+class TimedModule(NamedTuple):
     """Something with a forward and a backward."""
 
     forward: Callable[[], Tensor]
@@ -47,7 +47,7 @@ class Subject(NamedTuple):
         return storage_bytes(given) + peak_bytes(lambda: self.forward().backward(self.gradient), device)
 
 
-class Measured(NamedTuple):
+class ModuleTiming(NamedTuple):
     """Medians over `repeats` rounds; `iqr_ms` is the distance of the quartiles of forward and backward together."""
 
     forward_ms: float
@@ -59,16 +59,16 @@ class Measured(NamedTuple):
 
 
 def measure(
-    subjects: Mapping[str, Subject],
+    subjects: Mapping[str, TimedModule],
     device: torch.device,
     limit: float,
     done: Callable[[str], None] = lambda name: None,
-) -> dict[str, Measured | str]:
+) -> dict[str, ModuleTiming | str]:
     """What each subject takes, or why it was not measured: one run of it took longer than `limit` seconds, or no room.
 
     `done(name)` is called when little is left to do for a subject but its rounds.
     """
-    found: dict[str, Measured | str] = {}
+    found: dict[str, ModuleTiming | str] = {}
     memory, once = {}, {}
     for name, subject in subjects.items():
         try:
@@ -88,7 +88,7 @@ def measure(
 
 
 def _rounds(
-    subjects: Mapping[str, Subject], once: Mapping[str, float], device: torch.device
+    subjects: Mapping[str, TimedModule], once: Mapping[str, float], device: torch.device
 ) -> dict[str, list[tuple[float, float]]]:
     total = sum(once.values())
     rounds = int(SECONDS_EACH * len(once) / total) if total else MOST_ROUNDS
@@ -100,7 +100,9 @@ def _rounds(
     return times
 
 
-def _medians(times: list[tuple[float, float]], activations: int, peak: int) -> Measured:
+def _medians(times: list[tuple[float, float]], activations: int, peak: int) -> ModuleTiming:
     forward, backward = zip(*times, strict=True)
     low, _, high = statistics.quantiles([sum(both) for both in times], n=4, method="inclusive")
-    return Measured(statistics.median(forward), statistics.median(backward), high - low, len(times), activations, peak)
+    return ModuleTiming(
+        statistics.median(forward), statistics.median(backward), high - low, len(times), activations, peak
+    )

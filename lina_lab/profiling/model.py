@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from lina_lab import cost
 from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
-from lina_lab.model.draws import TrainingDraws, step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import TrainingDraws, step_streams, stream, training_draws
 from lina_lab.model.sampler import sample
 from lina_lab.profiling.ceilings import Ceilings, measure_ceilings
 from lina_lab.profiling.clock import PRECISIONS, device_words, timed
 from lina_lab.profiling.counting import ALL, check_macs, counted_macs
-from lina_lab.profiling.measure import Measured, Subject, measure
+from lina_lab.profiling.measure import ModuleTiming, TimedModule, measure
 from lina_lab.training.module import LinaModule
 from lina_lab.training.train import build_model
 
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     number: int
 
 
-class Setting(NamedTuple):
+class StepSetting(NamedTuple):
     """How a model is profiled: at `batch` images, one run of a part no longer than `limit` seconds."""
 
     batch: int
@@ -60,7 +60,7 @@ class ModelProfile(NamedTuple):
 
 
 def profile_model(
-    experiment: Experiment, setting: Setting, progress: Callable[[float], None] = lambda share: None
+    experiment: Experiment, setting: StepSetting, progress: Callable[[float], None] = lambda share: None
 ) -> ModelProfile:
     """Time and memory of the parts of a model in one training step, and seconds to sample an image.
 
@@ -79,7 +79,7 @@ def profile_model(
     whole = Part(WHOLE, ALL, 1)
     least = {p.label: TRAINING * 2 * macs.get(p.module, 0) / ceilings.flops_per_second for p in (whole, *parts)}
     subjects = {WHOLE: step.subject, **step.part_subjects(parts)}
-    found: dict[str, Measured | str] = {
+    found: dict[str, ModuleTiming | str] = {
         label: f"would take at least {seconds:.2g} s" for label, seconds in least.items() if seconds > setting.limit
     }
     chosen = {label: subject() for label, subject in subjects.items() if label not in found}
@@ -97,7 +97,7 @@ def profile_model(
 class Step:
     """A training step with its draws fixed: the model, its optimizer as training makes it, and a batch of noise."""
 
-    def __init__(self, experiment: Experiment, setting: Setting) -> None:
+    def __init__(self, experiment: Experiment, setting: StepSetting) -> None:
         self.experiment, self.setting = experiment, setting
         self.model = build_model(experiment).to(setting.device)
         self.visible = visible_tokens(experiment)
@@ -120,10 +120,10 @@ class Step:
         with self.autocast():
             return self.model.loss_of_draws(*self.batch, self.draws)
 
-    def subject(self) -> Subject:
-        return Subject(self.loss, None, list(self.model.parameters()), [])
+    def subject(self) -> TimedModule:
+        return TimedModule(self.loss, None, list(self.model.parameters()), [])
 
-    def part_subjects(self, parts: list[Part]) -> dict[str, Callable[[], Subject]]:
+    def part_subjects(self, parts: list[Part]) -> dict[str, Callable[[], TimedModule]]:
         """What makes a subject of each part, with the inputs that it has in this step."""
         inputs: dict[str, tuple[tuple[Tensor, ...], dict[str, Tensor | None]]] = {}
         modules = {part.module: self.model.get_submodule(part.module) for part in parts}
@@ -138,7 +138,7 @@ class Step:
             hook.remove()
         return {part.label: partial(self._part, modules[part.module], *inputs[part.module]) for part in parts}
 
-    def _part(self, module: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor | None]) -> Subject:
+    def _part(self, module: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor | None]) -> TimedModule:
         """`named` inputs, rotary positions, have no gradient."""
         inputs = [x.detach().clone().requires_grad_() for x in given]
 
@@ -146,7 +146,7 @@ class Step:
             with self.autocast():
                 return module(*inputs, **named)
 
-        return Subject(forward, torch.ones_like(forward().detach()), list(module.parameters()), inputs)
+        return TimedModule(forward, torch.ones_like(forward().detach()), list(module.parameters()), inputs)
 
     def update(self) -> None:
         """What training does with gradients that are there."""
@@ -201,7 +201,7 @@ class _Loss(nn.Module):
         return self.model.loss_of_draws(latents, labels, draws)
 
 
-def _macs(experiment: Experiment, setting: Setting, step: Step) -> dict[str, float]:
+def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str, float]:
     """Multiply-adds of one forward of the batch: of `ALL` and of each module by its name, checked by closed forms."""
     model, data, batch = experiment.model, experiment.data.shape, setting.batch
     draws, prompts = fixed_draws(experiment, batch), prompts_of(data, batch)
@@ -228,9 +228,11 @@ def _macs(experiment: Experiment, setting: Setting, step: Step) -> dict[str, flo
     return counted
 
 
-def _row(part: Part, found: Measured | str, macs: dict[str, float], model: Lina, ceilings: Ceilings) -> dict[str, Any]:
+def _row(
+    part: Part, found: ModuleTiming | str, macs: dict[str, float], model: Lina, ceilings: Ceilings
+) -> dict[str, Any]:
     module = model if part.module == ALL else model.get_submodule(part.module)
-    measured = found._asdict() if isinstance(found, Measured) else dict.fromkeys(Measured._fields, math.nan)
+    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     together = ("forward_ms", "backward_ms", "iqr_ms", "activation_bytes")
     measured |= {name: part.number * measured[name] for name in together}
     work, seconds = part.number * macs.get(part.module, 0), (measured["forward_ms"] + measured["backward_ms"]) / 1000
@@ -241,20 +243,20 @@ def _row(part: Part, found: Measured | str, macs: dict[str, float], model: Lina,
         "macs": round(work),
         **measured,
         "utilisation": TRAINING * 2 * work / seconds / ceilings.flops_per_second if work else math.nan,
-        "reason": "" if isinstance(found, Measured) else found,
+        "reason": "" if isinstance(found, ModuleTiming) else found,
     }
 
 
 def _facts(
     experiment: Experiment,
-    setting: Setting,
+    setting: StepSetting,
     step: Step,
-    found: Measured | str,
+    found: ModuleTiming | str,
     macs: float,
     ceilings: Ceilings,
 ) -> dict[str, float | None]:
     names = ("optimizer_ms", "step_ms", "images_per_second", "utilisation", "sampling_seconds")
-    if not isinstance(found, Measured):
+    if not isinstance(found, ModuleTiming):
         return dict.fromkeys(names)
     step.loss().backward()
     optimizer_ms = min(timed(step.update, setting.device)[1] for _ in range(5))
@@ -270,7 +272,7 @@ def _facts(
     return dict(zip(names, values, strict=True))
 
 
-def _sampling_seconds(experiment: Experiment, setting: Setting, model: Lina, speed: float) -> float | None:
+def _sampling_seconds(experiment: Experiment, setting: StepSetting, model: Lina, speed: float) -> float | None:
     """Seconds an image of a batch that is sampled at once; None if at `speed` FLOP/s it took ten times the limit."""
     if setting.batch * cost.sampling_flops(experiment) / speed > 10 * setting.limit:
         return None

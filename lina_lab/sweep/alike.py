@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lina_lab.claims import attempts, end_attempt
+from lina_lab.ledger.leases import attempts, end_attempt
 
 MOST = 3
 """Cells in a row."""

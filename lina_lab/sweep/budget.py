@@ -9,11 +9,12 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Plan, with_values
 from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
-from lina_lab.ledger import ENDED, is_done, read_state
-from lina_lab.plans import load_plan
+from lina_lab.ledger.plan import load_plan
+from lina_lab.ledger.result import is_done
+from lina_lab.ledger.status import ENDED, read_state
 
 if TYPE_CHECKING:
-    from lina_lab.training.timing import Seconds
+    from lina_lab.cell.estimate import Seconds
 
 
 class Times(NamedTuple):

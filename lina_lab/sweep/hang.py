@@ -16,8 +16,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
-from lina_lab.ledger import read_state
-from lina_lab.training.attempt import STACKS, STARTING
+from lina_lab.cell.attempt import STARTING
+from lina_lab.ledger.status import read_state
+from lina_lab.signals import STACKS
 
 GRACE_SECONDS = 60.0
 """That a worker may take to write a checkpoint when it is asked to stop."""

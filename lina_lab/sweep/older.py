@@ -11,7 +11,8 @@ from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, digest, named_paths
 from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
-from lina_lab.ledger import read_experiment, read_result
+from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.result import read_result
 
 KeyOf = Callable[[Experiment], str]
 NAMES_A_PATH = re.compile(r"^ +(path|reference): (?!null$)", re.MULTILINE)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from lina_lab import cost
 from lina_lab.config.sweep import Cell, Plan
 from lina_lab.errors import LabError
-from lina_lab.ledger import ENDED, read_result, read_state
+from lina_lab.ledger.result import read_result
+from lina_lab.ledger.status import ENDED, read_state
 from lina_lab.provenance import hardware
 
 PARTS = ("start", "training", "sampling", "evaluation")
@@ -91,7 +92,7 @@ class Pace:
         return None if known is None else self.seconds[part, known] / self.units[part, known]
 
 
-class Progress:
+class SweepProgress:
     """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
 
     def __init__(self, runs: Path, num_workers: int) -> None:

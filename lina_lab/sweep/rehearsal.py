@@ -13,12 +13,12 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.interpreter import BINDING, search_path, surroundings
 from lina_lab.sweep.budget import Times, times
-from lina_lab.sweep.local import ENVIRONMENT, Slot
+from lina_lab.sweep.local_engine import ENVIRONMENT, Slot
 
 if TYPE_CHECKING:
-    from lina_lab.training.timing import Seconds
+    from lina_lab.cell.estimate import Seconds
 
-PRELOADED = ["lina_lab.training.timing"]
+PRELOADED = ["lina_lab.cell.estimate"]
 """Imported once, by the process that workers are forked from."""
 
 
@@ -59,6 +59,6 @@ def _take_place(places: "multiprocessing.SimpleQueue[Slot]") -> None:
 
 
 def _timed(experiment: Experiment) -> "Seconds":
-    from lina_lab.training.timing import cell_seconds
+    from lina_lab.cell.estimate import cell_seconds
 
     return cell_seconds(experiment)

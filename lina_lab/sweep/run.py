@@ -9,12 +9,13 @@ from lina_lab.config.engine import ALONE, LIMITS, Group, Limits
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.sweep import Cell, Plan, Sweep
 from lina_lab.config.tune import Tune
-from lina_lab.ledger import create_cell, is_done, read_experiment
-from lina_lab.plans import PlannedCell, StoredPlan, plan_id, store_plan
+from lina_lab.ledger.cells import create_cell, read_experiment
+from lina_lab.ledger.plan import PlannedCell, StoredPlan, plan_id, store_plan
+from lina_lab.ledger.result import is_done
 from lina_lab.provenance import provenance
 from lina_lab.sweep.alike import FailedAlike
-from lina_lab.sweep.local import Engine, Finished, Slot
-from lina_lab.sweep.progress import Progress, Snapshot, Work
+from lina_lab.sweep.local_engine import Engine, Finished, Slot
+from lina_lab.sweep.progress import Snapshot, SweepProgress, Work
 from lina_lab.sweep.tune import Todo, Tuning
 
 
@@ -56,7 +57,7 @@ def run_sweep(
     """
     steering = Steering(runs, plan, retries)
     engine = Engine(deque(), where, retries, group, limits=limits)
-    progress = Progress(runs, len(where))
+    progress = SweepProgress(runs, len(where))
 
     def grow() -> None:
         new, until = steering.advance()

@@ -17,13 +17,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lina_lab.claims import Watch, end_attempt, faults, last_attempt
 from lina_lab.config.experiment import Experiment, digest
 from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
 from lina_lab.config.tune import TUNABLE, Tune
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import is_done, read_metrics, read_result
+from lina_lab.ledger.leases import Watch, end_attempt, faults, last_attempt
+from lina_lab.ledger.metrics import read_metrics
+from lina_lab.ledger.result import is_done, read_result
 from lina_lab.sweep.older import keys_in
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Todo(NamedTuple):
     until: int
 
 
-class Outcome(NamedTuple):
+class TrialOutcome(NamedTuple):
     """What the ledger says of a trial: it came to its end, or to a rung, or failed for good, or has to run."""
 
     kind: Literal["complete", "rung", "failed", "runs"]
@@ -119,26 +120,26 @@ class Tuning:
             for path, limits in self.tune.search.items():
                 trial.suggest_float(path, limits.low, limits.high, log=limits.log)
 
-    def _outcome(self, trial: "FrozenTrial", cell: Cell) -> Outcome:
+    def _outcome(self, trial: "FrozenTrial", cell: Cell) -> TrialOutcome:
         folder = self.runs / cell.key
         if is_done(folder):
             result = read_result(folder)
             if result["state"] == "diverged":
-                return Outcome("complete", math.inf)
+                return TrialOutcome("complete", math.inf)
             if self.tune.metric not in result["metrics"]:
                 known = ", ".join(sorted(result["metrics"]))
                 raise LabError(f"tune.metric: {self.tune.metric} is not measured; measured are {known}")
-            return Outcome("complete", result["metrics"][self.tune.metric])
+            return TrialOutcome("complete", result["metrics"][self.tune.metric])
         if cell.key in self.given_up or faults(folder) > self.retries:
-            return Outcome("failed")
+            return TrialOutcome("failed")
         rung = self._rung(trial, cell)
         if rung and folder.exists() and Watch().is_over(last_attempt(folder)):
             for row in read_metrics(folder):
                 if (row.step, row.metric) == (rung, self.tune.metric):
-                    return Outcome("rung", row.value)
-        return Outcome("runs")
+                    return TrialOutcome("rung", row.value)
+        return TrialOutcome("runs")
 
-    def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, Cell, Outcome]]") -> None:
+    def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, Cell, TrialOutcome]]") -> None:
         """All that was measured before any pruning, so that a pruner sees the whole round."""
         from optuna.trial import Trial, TrialState
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lina_lab.analysis.progress import in_tuning
-from lina_lab.plans import StoredPlan, is_driven
-from lina_lab.sweep.slurm import queued
+from lina_lab.ledger.plan import StoredPlan, is_driven
+from lina_lab.sweep.slurm_engine import queued
 
 ENDED = {"done", "diverged", "pruned", "failed"}
 """States of cells that nobody works on any more."""

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from lina_lab.errors import LabError
-from lina_lab.plans import StoredPlan
+from lina_lab.ledger.plan import StoredPlan
+from lina_lab.tracking.mirror import Synced, View
 from lina_lab.tracking.store import is_server, locked, store_uri, without_password
-from lina_lab.tracking.view import Synced, View
 
 EVERY = 2.0
 """Seconds between two shipments."""

@@ -8,10 +8,10 @@ import pandas as pd
 
 from lina_lab.analysis.table import table_of
 from lina_lab.errors import LabError
-from lina_lab.ledger import parse_result
-from lina_lab.plans import PlannedCell, StoredPlan, parse_plan
+from lina_lab.ledger.plan import PlannedCell, StoredPlan, parse_plan
+from lina_lab.ledger.result import parse_result
+from lina_lab.tracking.mirror import search
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
-from lina_lab.tracking.view import search
 
 
 def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, StoredPlan]:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lina_lab.data.ahead import ahead
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.examples import Latents
-from lina_lab.model.draws import BLOCK, WHOLE, Share, drawn, sent, stream
+from lina_lab.data.prefetch import ahead
+from lina_lab.model.random_streams import BLOCK, WHOLE, BatchShard, draw_block_rows, stream, to_device
 
 ENDLESS = 2**40
 """Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
     seed: int
     step: int
-    share: Share
+    share: BatchShard
 
 
 Pick = Callable[[Tensor, Place], tuple[Tensor, Tensor]]
@@ -50,7 +50,7 @@ class Batches:
         batch_size: int,
         seed: int,
         start: int = 0,
-        shares: Sequence[Share] = (WHOLE,),
+        shares: Sequence[BatchShard] = (WHOLE,),
         depth: int = 0,
     ) -> None:
         """`batch_size` counts the images of all processes; of every batch come the `shares`, `depth` of them ahead."""
@@ -78,14 +78,14 @@ def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: to
         images, labels = dataset.train.images.to(device), condition(dataset.train).to(device)
 
         def kept(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
-            index = sent(index, device)
+            index = to_device(index, device)
             return images[index], labels[index]
 
         return kept, len(images)
 
     def endless(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
         examples = draw(index)
-        return sent(examples.images, device), sent(condition(examples), device)
+        return to_device(examples.images, device), to_device(condition(examples), device)
 
     return endless, None
 
@@ -106,8 +106,10 @@ def _posterior(latents: Latents, device: torch.device) -> Pick:
         def choice(block: int, rows: int) -> Tensor:
             return torch.rand(rows, generator=stream(seed, "text", step, block))
 
-        images, labels = latents.take(index, drawn(batch, share, noise, size=size), drawn(batch, share, choice))
-        return sent(images, device), sent(labels, device)
+        images, labels = latents.take(
+            index, draw_block_rows(batch, share, noise, size=size), draw_block_rows(batch, share, choice)
+        )
+        return to_device(images, device), to_device(labels, device)
 
     return sampled
 

@@ -11,9 +11,9 @@ from torch.optim import Optimizer
 
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.model.blocks import Block
-from lina_lab.model.draws import WHOLE, Share, step_streams
 from lina_lab.model.head import HeadBlock
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import WHOLE, BatchShard, step_streams
 
 Batch = tuple[Tensor, Tensor]
 
@@ -27,7 +27,7 @@ class LinaModule(pl.LightningModule):
         training: TrainingConfig,
         seed: int,
         validate: Callable[[Lina, Batch, int], None],
-        shares: Sequence[Share] = (WHOLE,),
+        shares: Sequence[BatchShard] = (WHOLE,),
     ) -> None:
         """`validate(model, held_out, step)` is called with the averaged weights in place.
 

@@ -10,10 +10,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lina_lab.checkpoints.sharded_files import undamaged_step
 from lina_lab.config.experiment import Experiment
 from lina_lab.files import remove
-from lina_lab.ledger import append_metrics, write_state
-from lina_lab.training.parts import undamaged_step
+from lina_lab.ledger.metrics import append_metrics
+from lina_lab.ledger.status import write_state
 
 KEPT_CHECKPOINTS = 2
 

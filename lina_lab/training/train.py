@@ -14,25 +14,26 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from lina_lab.checkpoints.ema_weights import Trained
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
 from lina_lab.errors import NotFinite
-from lina_lab.ledger import append_metrics, rewind_metrics, write_state
-from lina_lab.model.draws import WHOLE, Share, step_streams
+from lina_lab.ledger.metrics import append_metrics, rewind_metrics
+from lina_lab.ledger.status import write_state
 from lina_lab.model.execution import accelerate, device
 from lina_lab.model.lina import Lina
-from lina_lab.training.average import AveragedWeights
+from lina_lab.model.random_streams import WHOLE, BatchShard, step_streams
+from lina_lab.sampling.contact_sheet import save_sheet
+from lina_lab.sampling.generate import generate
 from lina_lab.training.batches import AHEAD, Batches, picker
-from lina_lab.training.carry import carried
-from lina_lab.training.images import generate
+from lina_lab.training.ema import AveragedWeights
+from lina_lab.training.fsdp import EitherKind, Sharded, is_sharded, whole
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
-from lina_lab.training.sharded import EitherKind, Sharded, is_sharded, whole
-from lina_lab.training.sheets import save_sheet
-from lina_lab.training.trained import Trained
+from lina_lab.training.warm_start import load_initial_weights
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
@@ -82,7 +83,7 @@ def train(
     start = start or find_start(folder, experiment)
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
     if start.checkpoint is None:
-        carried(model, experiment, folder.parent)
+        load_initial_weights(model, experiment, folder.parent)
     training, every, parts = experiment.training, experiment.logging.validate_every, experiment.execution.accumulate
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
@@ -111,7 +112,7 @@ def train(
     )
     # Before every batch Lightning would wait for all the GPU's work, to hear of a signal; the recorder agrees on stops.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
-    condition, shares = conditions(experiment.data), Share(rank, group.size).split(parts)
+    condition, shares = conditions(experiment.data), BatchShard(rank, group.size).split(parts)
     held_out = validation_batch(dataset, condition)
 
     def validate_apart(model: Lina, step: int) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lina_lab.analysis.pairing import DESIGN, SHARE, Columns, Pairs, matched
+from lina_lab.analysis.match_cells import DESIGN, SHARE, Columns, Pairs, matched
 
 COLUMNS = Columns("parameters", "fid", ("design",), None)
 STEP = 3.0

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lina_lab.analysis.ablation import COLUMNS, ablation_table, readable_ablation
-from lina_lab.analysis.compare import log_interval
+from lina_lab.analysis.ablation_pairs import log_interval
 from lina_lab.analysis.table import results_table, to_latex
 from lina_lab.errors import LabError
 

@@ -8,15 +8,15 @@ import pytest
 from lina_lab.analysis.guidance import (
     GRID,
     REFINEMENTS,
-    Point,
+    GuidancePoint,
     add_point,
     best_scale,
+    guidance_summary,
     is_worse,
     next_scale,
     points_table,
     read_points,
     search,
-    verdict,
 )
 from lina_lab.errors import LabError
 
@@ -42,7 +42,7 @@ def point(guidance_scale=1.0, fid=2.0, deviations=(0.1, -0.1), **changes):
         "seconds": 3.5,
         "fid_deviations": deviations,
     }
-    return Point(**values | changes)
+    return GuidancePoint(**values | changes)
 
 
 @pytest.mark.parametrize("truth", [1.1, 1.37, 1.8, 2.24, 2.9, 3.6])
@@ -141,7 +141,7 @@ def test_points_of_the_same_seeds_are_told_apart_by_their_paired_difference():
     apart = point(4.0, fid=1.03, deviations=(-0.1, 0.1, 0.1, -0.1))
     assert is_worse(together, best)
     assert not is_worse(apart, best)
-    words = verdict([together, best, apart, point(1.0, fid=9.0, deviations=(0.1, -0.1, 0.1, -0.1))])
+    words = guidance_summary([together, best, apart, point(1.0, fid=9.0, deviations=(0.1, -0.1, 0.1, -0.1))])
     assert words == [
         "best guidance_scale of 4 measured: 2, FID 1 ± 0.1",
         "not told from it by 2 standard deviations of the paired difference: 4",
@@ -150,7 +150,7 @@ def test_points_of_the_same_seeds_are_told_apart_by_their_paired_difference():
 
 def test_the_best_at_an_edge_is_said_to_be_there():
     def last(*points, over="guidance_scale"):
-        return verdict(points, over)[-1]
+        return guidance_summary(points, over)[-1]
 
     low, high = point(1.5, fid=1.0), point(4.0, fid=2.0)
     assert last(low, high) == "the best is at the lowest edge of what was tried: a better one may lie beyond 1.5"
@@ -159,10 +159,10 @@ def test_the_best_at_an_edge_is_said_to_be_there():
     assert last(point(1.0, fid=0.5), low) == "the best is without guidance: no scale that was tried helps"
     few = [point(flow_steps=5, fid=1.0), point(flow_steps=1, fid=2.0)]
     assert "highest edge of what was tried: a better one may lie beyond 5" in last(*few, over="flow_steps")
-    assert not any("edge" in line for line in verdict([low]))
+    assert not any("edge" in line for line in guidance_summary([low]))
 
 
 def test_without_noise_nothing_is_said_to_be_told_apart():
-    words = verdict([point(1.5, fid=1.0, deviations=()), point(2.0, deviations=()), point(1.0, deviations=())])
+    words = guidance_summary([point(1.5, fid=1.0, deviations=()), point(2.0, deviations=()), point(1.0, deviations=())])
     assert words[1] == "the sampling noise of these FIDs is not known, nor how far they are told apart"
     assert "±" not in words[0]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lina_lab.analysis import paired, same_code
+from lina_lab.analysis import gap_model, same_code
+from lina_lab.analysis.comparison import UNDETERMINED, compare_designs
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
-from lina_lab.analysis.verdict import UNDETERMINED, compare_designs
 from lina_lab.provenance import ROOMS
 from tests.analysis.simulated import COLUMNS, Case, Truth, table
 
@@ -73,7 +73,7 @@ def test_what_changed_while_cells_ran_counts_where_it_decides_results():
 
 @pytest.fixture
 def drawn(monkeypatch):
-    monkeypatch.setattr(paired, "DRAWS", 10)
+    monkeypatch.setattr(gap_model, "DRAWS", 10)
     return table(Case(Truth(40, 0.15), Truth(40, 0.10)), np.random.default_rng(0))
 
 

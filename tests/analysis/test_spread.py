@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lina_lab.analysis.paired import doubt, gaps
-from lina_lab.analysis.pairing import DESIGN, SHARE
+from lina_lab.analysis.gap_model import doubt, gaps
+from lina_lab.analysis.match_cells import DESIGN, SHARE
 from lina_lab.analysis.spread import log_ratios, seed_effect, uneven_scatter
 from tests.analysis.simulated import EQUAL, Case, Truth, study
 

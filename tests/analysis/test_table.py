@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lina_lab.analysis.compare import comparisons, log_interval, ratio_interval
+from lina_lab.analysis.ablation_pairs import comparisons, log_interval, ratio_interval
 from lina_lab.analysis.table import (
     design_label,
     main_metric,
@@ -19,7 +19,7 @@ from lina_lab.analysis.table import (
 )
 from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
-from lina_lab.ledger import read_result
+from lina_lab.ledger.result import read_result
 
 FID = "eval/fid/digits-cnn"
 

@@ -20,7 +20,7 @@ from lina_lab.data import cache
 from lina_lab.data.emoji import names
 from lina_lab.data.text import CACHE_VARIABLE
 from lina_lab.errors import LabError
-from lina_lab.ledger import read_result
+from lina_lab.ledger.result import read_result
 from tests.latents import coder, draw_folder, save_autoencoder
 
 

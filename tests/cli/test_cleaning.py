@@ -4,15 +4,16 @@ import json
 
 import pytest
 
-from lina_lab.claims import Watch, claim
 from lina_lab.cli.cleaning import clean_up
 from lina_lab.config.load import Document
 from lina_lab.config.settings import InitConfig
 from lina_lab.config.sweep import Sweep, expand
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
-from lina_lab.ledger import create_cell, write_state
-from lina_lab.plans import plan_path, store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.plan import plan_path, store_plan
+from lina_lab.ledger.status import write_state
 from lina_lab.sweep.run import single
 from tests.conftest import AXES, EXPERIMENT, PROVENANCE
 

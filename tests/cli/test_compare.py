@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lina_lab.analysis import paired
+from lina_lab.analysis import gap_model
 from lina_lab.cli.main import app
 from lina_lab.errors import LabError
 from tests.analysis.simulated import Case, Truth, table
@@ -20,7 +20,7 @@ DESIGNS = ["--y", "fid", "--by", "design", "--a", "new", "--b", "old"]
 @pytest.fixture
 def csv(tmp_path, monkeypatch):
     """A study as a file."""
-    monkeypatch.setattr(paired, "DRAWS", 50)
+    monkeypatch.setattr(gap_model, "DRAWS", 50)
     path = tmp_path / "table.csv"
     table(CASE, np.random.default_rng(0)).to_csv(path, index=False)
     return path

@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lina_lab.analysis.guidance import read_points
+from lina_lab.cell import guidance_scan
 from lina_lab.cli import main as cli
 from lina_lab.errors import LabError, NotFinite
-from lina_lab.training import drawer, scan
-from lina_lab.training.images import generate
+from lina_lab.sampling import workers
+from lina_lab.sampling.generate import generate
 from tests.cells import DIGITS, trained_cell
 
 YAML = """\
@@ -42,7 +43,7 @@ def drawn(monkeypatch):
         first.append(arguments[5][0])
         return generate(*arguments, **named)
 
-    monkeypatch.setattr(drawer, "generate", counted)
+    monkeypatch.setattr(workers, "generate", counted)
     return first
 
 
@@ -144,9 +145,9 @@ def test_a_point_of_other_weights_is_measured_anew(cell, monkeypatch):
     """The file has only what its setting says; here the weights' hash is another."""
     words = ["guidance", cell, "--over", "flow_steps=6"]
     lab(*words)
-    monkeypatch.setattr(scan, "measure_subject", lambda *arguments: pytest.fail("measured"))
+    monkeypatch.setattr(guidance_scan, "measure_subject", lambda *arguments: pytest.fail("measured"))
     lab(*words)
-    monkeypatch.setattr("lina_lab.training.measured.weights_digest", lambda folder: "f" * 64)
+    monkeypatch.setattr("lina_lab.cell.reevaluate.weights_digest", lambda folder: "f" * 64)
     with pytest.raises(pytest.fail.Exception, match="measured"):
         lab(*words)
 
@@ -186,9 +187,10 @@ def test_figures_of_a_cell_without_points_and_wrong_choices_are_refused(cell, tm
 
 def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
     """From request to result: `evaluation.reference` in the experiment."""
+    from lina_lab.cell.run import run_cell
     from lina_lab.config.experiment import Experiment, cell_key
-    from lina_lab.ledger import create_cell, read_result
-    from lina_lab.training.cell import run_cell
+    from lina_lab.ledger.cells import create_cell
+    from lina_lab.ledger.result import read_result
 
     (tmp_path / "digits.yaml").write_text(YAML)
     lab("reference", tmp_path / "digits.yaml", "--out", tmp_path / "heldout.npz")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from lina_lab.cli.main import app
 from lina_lab.config.load import Document, build
 from lina_lab.errors import LabError
-from lina_lab.ledger import create_cell
+from lina_lab.ledger.cells import create_cell
 from lina_lab.model.lina import Lina
-from lina_lab.training.weights import checkpoint_weights
+from lina_lab.training.as_numpy import checkpoint_weights
 from tests.figures.test_efficiency import PROFILE
 
 EXPERIMENT = {

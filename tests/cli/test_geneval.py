@@ -8,14 +8,16 @@ import torch
 from typer.testing import CliRunner
 
 from lina_lab.analysis.table import readable, results_table
+from lina_lab.checkpoints.ema_weights import Trained, keep_trained
 from lina_lab.cli import main as cli
+from lina_lab.composition.geneval import export_images, read_prompts
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.shapes_grammar import COLOURS, TAGS
 from lina_lab.errors import LabError
-from lina_lab.evaluation.geneval import export_images, read_prompts
-from lina_lab.ledger import create_cell, read_metrics, read_result
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.metrics import read_metrics
+from lina_lab.ledger.result import read_result
 from lina_lab.model.lina import Lina
-from lina_lab.training.trained import Trained, keep_trained
 
 OVERALL = "eval/geneval/overall"
 

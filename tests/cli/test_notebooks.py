@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.analysis.study import find_report
+from lina_lab.analysis.report_data import find_report
 from lina_lab.cli.notebooks import run_notebook
 from lina_lab.errors import LabError
 

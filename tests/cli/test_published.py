@@ -10,9 +10,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from lina_lab.cell.run import run_cell
 from lina_lab.cli.main import app, main
-from lina_lab.ledger import read_experiment
-from lina_lab.training.cell import run_cell
+from lina_lab.ledger.cells import read_experiment
 from tests.cells import DIGITS, trained_cell
 
 MODEL = DIGITS["model"] | {

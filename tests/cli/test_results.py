@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from lina_lab.claims import Watch, claim
 from lina_lab.cli.results import print_results, print_status
 from lina_lab.escape import shortened
-from lina_lab.plans import load_plan, store_plan
+from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.plan import load_plan, store_plan
 from tests.conftest import AXES, PROVENANCE, fake_result
 
 MANY = {

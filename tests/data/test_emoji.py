@@ -15,7 +15,7 @@ from lina_lab.data import pack_emoji
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.emoji import names
 from lina_lab.data.examples import fingerprint
-from lina_lab.data.words import encode, split_words
+from lina_lab.data.vocabulary import encode, split_words
 from lina_lab.errors import LabError
 
 CATEGORIES = sorted({row["category"] for row in names()})

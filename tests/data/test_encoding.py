@@ -12,7 +12,6 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from lina_lab.claims import attempts
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache
 from lina_lab.data.autoencoder import Autoencoder
@@ -21,6 +20,7 @@ from lina_lab.data.encoding import make_cache
 from lina_lab.data.text import CACHE_VARIABLE
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.ledger.leases import attempts
 from tests.latents import SMALL, coder, draw_folder, folder_data, maker, save_autoencoder
 
 

@@ -18,7 +18,7 @@ from lina_lab.data.encoding import make_cache
 from lina_lab.data.examples import fingerprint
 from lina_lab.data.folder import is_held_out
 from lina_lab.data.text import CACHE_VARIABLE
-from lina_lab.data.words import split_words, vocabulary
+from lina_lab.data.vocabulary import split_words, vocabulary
 from lina_lab.errors import LabError
 from tests.latents import SMALL, coder, draw_folder, folder_data, save_autoencoder
 

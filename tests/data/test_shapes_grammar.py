@@ -1,33 +1,37 @@
 """The captions of shapes: what they say, what is wrong with others, and what training holds out."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
 import torch
 
+from lina_lab.config import data
 from lina_lab.config.data import SOURCES
 from lina_lab.data import shapes_grammar as grammar
 from lina_lab.data.shapes import examples
-from lina_lab.data.shapes_grammar import COLOURS, RELATIONS, SHAPES, WORDS, Phrase, Request, caption, parse, tag
+from lina_lab.data.shapes_grammar import COLOURS, RELATIONS, SHAPES, WORDS, Phrase, SceneRequest, caption, parse, tag
 from lina_lab.errors import LabError
 
-WORDS_FILE = Path(grammar.__file__).parent / "words" / "shapes.txt"
+WORDS_FILE = data.WORDS / "shapes.txt"
 KINDS, HUES = range(len(SHAPES)), range(len(COLOURS))
 
 
 @pytest.mark.parametrize(
     ("text", "name", "request_"),
     [
-        ("a ring", "single_object", Request((Phrase(1, 5),))),
-        ("a circle and a square", "two_object", Request((Phrase(1, 0), Phrase(1, 1)))),
-        ("three crosses", "counting", Request((Phrase(3, 3),))),
-        ("a white diamond", "colors", Request((Phrase(1, 4, 7),))),
-        ("a circle right of a square", "position", Request((Phrase(1, 0), Phrase(1, 1)), 1)),
-        ("a red circle and a blue square", "color_attr", Request((Phrase(1, 0, 0), Phrase(1, 1, 4)))),
-        ("two red circles", "counting", Request((Phrase(2, 0, 0),))),
-        ("a red circle below a square", "position", Request((Phrase(1, 0, 0), Phrase(1, 1)), 3)),
-        ("two red circles and a ring and a ring", "counting", Request((Phrase(2, 0, 0), Phrase(1, 5), Phrase(1, 5)))),
+        ("a ring", "single_object", SceneRequest((Phrase(1, 5),))),
+        ("a circle and a square", "two_object", SceneRequest((Phrase(1, 0), Phrase(1, 1)))),
+        ("three crosses", "counting", SceneRequest((Phrase(3, 3),))),
+        ("a white diamond", "colors", SceneRequest((Phrase(1, 4, 7),))),
+        ("a circle right of a square", "position", SceneRequest((Phrase(1, 0), Phrase(1, 1)), 1)),
+        ("a red circle and a blue square", "color_attr", SceneRequest((Phrase(1, 0, 0), Phrase(1, 1, 4)))),
+        ("two red circles", "counting", SceneRequest((Phrase(2, 0, 0),))),
+        ("a red circle below a square", "position", SceneRequest((Phrase(1, 0, 0), Phrase(1, 1)), 3)),
+        (
+            "two red circles and a ring and a ring",
+            "counting",
+            SceneRequest((Phrase(2, 0, 0), Phrase(1, 5), Phrase(1, 5))),
+        ),
     ],
 )
 def test_captions_mean_what_they_say(text, name, request_):
@@ -39,11 +43,11 @@ def test_captions_mean_what_they_say(text, name, request_):
 
 def test_every_request_of_one_or_two_phrases_comes_back_from_its_caption():
     phrases = [Phrase(n, s, c) for n, s, c in product(range(1, 5), KINDS, [None, *HUES])]
-    assert all(parse(caption(Request((one,)))) == Request((one,)) for one in phrases)
+    assert all(parse(caption(SceneRequest((one,)))) == SceneRequest((one,)) for one in phrases)
     single = [phrase for phrase in phrases if phrase.number == 1]
     for pair in product(single, single):
         for relation in (None, *range(len(RELATIONS))):
-            assert parse(caption(Request(pair, relation))) == Request(pair, relation)
+            assert parse(caption(SceneRequest(pair, relation))) == SceneRequest(pair, relation)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import load_dataset, to_uint8
-from lina_lab.data.examples import repeats
+from lina_lab.data.examples import labels_as, repeats
 from lina_lab.errors import LabError
-from lina_lab.evaluation.evaluate import evaluate, labels_as
+from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 from lina_lab.config.data import DataConfig
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.data.datasets import load_dataset, to_uint8
-from lina_lab.data.examples import Dataset
+from lina_lab.data.examples import Dataset, labels_as
 from lina_lab.evaluation import extractors
 from lina_lab.evaluation import train_image_extractor as script
-from lina_lab.evaluation.evaluate import labels_as
 from lina_lab.evaluation.extractors import Extractor, load_extractor, new_network
 from lina_lab.evaluation.metrics import fid, precision_recall
 

@@ -7,13 +7,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lina_lab.claims import Watch, attempts, claim
+from lina_lab.cell.run import run_cell
 from lina_lab.errors import LabError
-from lina_lab.ledger import create_cell, is_done, read_metrics, read_result, read_state, rewind_metrics, write_state
-from lina_lab.plans import load_plan
-from lina_lab.training.cell import run_cell
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, attempts, claim
+from lina_lab.ledger.metrics import read_metrics, rewind_metrics
+from lina_lab.ledger.plan import load_plan
+from lina_lab.ledger.result import is_done, read_result
+from lina_lab.ledger.status import read_state, write_state
 from lina_lab.training.recorder import checkpoints
-from tests.training.test_cell import experiment
+from tests.cell.test_run import experiment
 
 SEED = 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.claims import last_attempt
+from lina_lab.ledger.leases import last_attempt
 from tests.faults.test_kills import EXPERIMENT, LAB, cells, environment, outcome, write_sweep
 
 pytestmark = pytest.mark.xdist_group("faults")

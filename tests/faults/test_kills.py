@@ -14,9 +14,9 @@ import pytest
 from mlflow import MlflowClient
 
 from lina_lab.analysis.table import results_table
-from lina_lab.claims import Watch, last_attempt
-from lina_lab.ledger import read_metrics
-from lina_lab.plans import load_plan
+from lina_lab.ledger.leases import Watch, last_attempt
+from lina_lab.ledger.metrics import read_metrics
+from lina_lab.ledger.plan import load_plan
 
 pytestmark = pytest.mark.xdist_group("faults")
 

@@ -2,16 +2,16 @@
 
 import pytest
 
-from lina_lab.analysis.study import study_of_ledger
-from lina_lab.analysis.verdicts import findings
+from lina_lab.analysis.findings import findings
+from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.figures.gap import gap_figure
-from tests.analysis.test_study import FID, FOUR, noisy
+from tests.analysis.test_report_data import FID, FOUR, noisy
 
 
 @pytest.fixture
 def found(study):
     made = study(seeds=[0, 1, 2], axes=FOUR)
-    return findings(noisy(study_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
+    return findings(noisy(report_data_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
 
 
 def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found):

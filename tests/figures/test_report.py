@@ -10,8 +10,8 @@ from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_results
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
-from lina_lab.ledger import read_result, write_result
-from lina_lab.plans import store_plan
+from lina_lab.ledger.plan import store_plan
+from lina_lab.ledger.result import read_result, write_result
 from tests.conftest import AXES, PROVENANCE
 
 

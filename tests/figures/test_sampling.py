@@ -8,7 +8,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.figures.sampling import Scanned, chosen, curves, read_scanned, sampling_figure, write_sampling
 from lina_lab.figures.style import design_style
-from lina_lab.ledger import create_cell
+from lina_lab.ledger.cells import create_cell
 from tests.analysis.test_guidance import point
 
 DIVISION = {"normalization": "division", "conv_kernel": 5, "kv_gate": "none"}

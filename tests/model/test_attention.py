@@ -10,7 +10,7 @@ from lina_lab.config.model import AttentionConfig
 from lina_lab.model.attention import FEATURE_MAPS, NORMALIZATIONS, Attention, Layout
 from lina_lab.model.gates import KV_GATES, OUTPUT_GATES
 from lina_lab.model.lina import QUERIES
-from lina_lab.model.local import CONV_WEIGHTS, SEQUENCE_CONVS
+from lina_lab.model.local_convolutions import CONV_WEIGHTS, SEQUENCE_CONVS
 
 B, H, N, d = 2, 3, 7, 5  # all different: a swapped dimension cannot pass
 LAYOUT = Layout(prefix=2, height=3, width=5)

@@ -9,9 +9,9 @@ from lina_lab.errors import LabError
 from lina_lab.kernels import linear
 from lina_lab.model import sampler
 from lina_lab.model.attention import Attention
-from lina_lab.model.draws import sampling_draws, step_streams
 from lina_lab.model.execution import accelerate, sdpa_backends
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import sampling_draws, step_streams
 from lina_lab.model.sampler import sample, sample_of_draws
 from tests.model.test_lina import SAMPLING, TRAINING, awake, batch, generators
 

@@ -15,11 +15,11 @@ from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.model.blocks import Block, sincos_table
-from lina_lab.model.draws import TrainingDraws, time_index
 from lina_lab.model.head import FlowHead, time_features
 from lina_lab.model.lina import Lina
-from lina_lab.model.published import from_published, published_names
+from lina_lab.model.random_streams import TrainingDraws, time_index
 from lina_lab.model.sampler import sample_of_draws
+from lina_lab.published.names import from_published, published_names
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 GRID = Layout(64, 16, 16)

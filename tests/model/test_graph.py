@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.errors import LabError
-from lina_lab.model.draws import sampling_draws
 from lina_lab.model.graph import Graph, relative_difference
+from lina_lab.model.random_streams import sampling_draws
 from lina_lab.model.sampler import sample, sample_of_draws
 from tests.model import cuda_stand_in
 from tests.model.cuda_stand_in import StandInGraph

@@ -11,8 +11,8 @@ from lina_lab.config.model import ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_sigmas, guidance_ramp
 from lina_lab.config.settings import SamplingConfig, TrainingConfig
 from lina_lab.model.blocks import sincos_table
-from lina_lab.model.draws import sampling_draws, step_streams, stream, training_draws
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import sampling_draws, step_streams, stream, training_draws
 from lina_lab.model.sampler import sample
 
 DATA = DataShape(channels=3, side=10, num_classes=7)

@@ -6,9 +6,9 @@ import torch
 from lina_lab import cost
 from lina_lab.config.data import DataShape, TextShape
 from lina_lab.config.model import ModelConfig
-from lina_lab.model.draws import step_streams, training_draws
 from lina_lab.model.lina import Lina
 from lina_lab.model.prompts import TextEmbedding
+from lina_lab.model.random_streams import step_streams, training_draws
 from lina_lab.model.sampler import sample
 from tests.model.test_lina import SAMPLING, TRAINING, generators
 

@@ -10,8 +10,8 @@ from lina_lab.config.data import PUBLISHED_DATA, DataShape, TextShape
 from lina_lab.config.experiment import Experiment, set_path
 from lina_lab.config.model import SOFTMAX, ModelConfig
 from lina_lab.config.variants import VARIANTS
-from lina_lab.model.draws import sampling_draws, step_streams, stream
 from lina_lab.model.lina import Lina
+from lina_lab.model.random_streams import sampling_draws, step_streams, stream
 from lina_lab.model.sampler import sample_of_draws
 from lina_lab.training.module import parameter_groups
 from tests.model import cuda_stand_in

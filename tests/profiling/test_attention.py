@@ -13,11 +13,11 @@ from lina_lab.config.settings import ExecutionConfig
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.profiling import attention, measure
-from lina_lab.profiling.attention import Forecast, Point, Setting, profile_attention
+from lina_lab.profiling.attention import AttentionSetting, Forecast, ProfilePoint, profile_attention
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.counting import ALL, counted_macs
 from lina_lab.profiling.designs import designs, layout_of
-from lina_lab.profiling.measure import Measured
+from lina_lab.profiling.measure import ModuleTiming
 
 CPU = torch.device("cpu")
 FULL, LENGTHS = (1536, 16), (64, 320, 5120, 16384)
@@ -91,7 +91,7 @@ def test_a_wrong_closed_form_ends_the_profile_with_both_numbers(monkeypatch):
     monkeypatch.setattr(cost, "attention_macs", lambda *_: 4321)
     # 10 tokens of 24 channels, 8 of them on the grid: 240 (4 * 24 + 2 * 8 + 1) + 25 * 8 * 24
     with pytest.raises(ValueError, match=r"LINA on 10 tokens: the closed form gives 4,321 .* torch counts 31,920"):
-        profile_attention(Setting(24, 3, 1, "fp32", CPU, 1.0), [10], designs("fp32")[0])
+        profile_attention(AttentionSetting(24, 3, 1, "fp32", CPU, 1.0), [10], designs("fp32")[0])
 
 
 def test_the_published_numbers_are_in_the_line():
@@ -104,7 +104,7 @@ def test_the_published_numbers_are_in_the_line():
 def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(precision):
     chosen = designs(precision)[0]
     shares: list[float] = []
-    table = profile_attention(Setting(24, 3, 2, precision, CPU, 100.0), [20, 10, 10], chosen, shares.append)
+    table = profile_attention(AttentionSetting(24, 3, 2, precision, CPU, 100.0), [20, 10, 10], chosen, shares.append)
     assert list(table["tokens"]) == [10] * len(chosen) + [20] * len(chosen)
     assert list(table["design"]) == 2 * [design.name for design in chosen]
     assert table.notna().all().all()
@@ -129,14 +129,14 @@ def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(pr
 
 
 def test_the_core_without_float32_keeps_fewer_bytes():
-    table = profile_attention(Setting(24, 3, 2, "bf16", CPU, 100.0), [20], designs("bf16")[0])
+    table = profile_attention(AttentionSetting(24, 3, 2, "bf16", CPU, 100.0), [20], designs("bf16")[0])
     kept = table.set_index("design")["activation_bytes"]
     assert kept["float32 core off"] < kept["LINA"]
 
 
 def test_beyond_the_limit_cells_are_empty_and_the_reason_says_why():
     """At 1 GFLOP/s, 20,480 tokens of 24 channels take longer than a second; 10 do not."""
-    table = profile_attention(Setting(24, 3, 2, "fp32", CPU, 0.3), [10, 20480], designs("fp32")[0][:1])
+    table = profile_attention(AttentionSetting(24, 3, 2, "fp32", CPU, 0.3), [10, 20480], designs("fp32")[0][:1])
     near, far = table.to_dict("records")
     assert near["reason"] == ""
     assert far["reason"].startswith("would take about ")
@@ -152,7 +152,7 @@ def test_compiled_modules_are_measured_each_by_itself_after_a_reset(monkeypatch)
     events: list[str] = []
     monkeypatch.setattr(torch.compiler, "reset", lambda: events.append("reset"))
     monkeypatch.setattr(Attention, "compile", lambda module: events.append("compile"))
-    setting = Setting(24, 3, 1, "fp32", CPU, 100.0, ExecutionConfig(compile=True))
+    setting = AttentionSetting(24, 3, 1, "fp32", CPU, 100.0, ExecutionConfig(compile=True))
     table = profile_attention(setting, [10, 20], designs("fp32")[0][:3])
     assert events == ["reset", "compile"] * 6
     assert table["compile"].all()
@@ -164,13 +164,14 @@ def test_compiled_modules_are_measured_each_by_itself_after_a_reset(monkeypatch)
 def test_a_forecast_learns_from_its_own_design_and_takes_the_worst_for_one_it_does_not_know():
     lina, other, third = designs("fp32")[0][:3]
     points = [
-        [Point(design, layout_of(n), 1, 1, bound_ms=float(n)) for design in (lina, other, third)] for n in (10, 20)
+        [ProfilePoint(design, layout_of(n), 1, 1, bound_ms=float(n)) for design in (lina, other, third)]
+        for n in (10, 20)
     ]
     forecast = Forecast(points, 0.05, lambda share: None)
     (a, b, _), (a2, b2, c2) = points
     assert forecast.seconds(a2) == pytest.approx(0.020)  # nothing known: the bound itself
-    forecast.learn(a, Measured(10, 10, 0, 3, 0, 0))
-    forecast.learn(b, Measured(10, 30, 0, 3, 0, 0))
+    forecast.learn(a, ModuleTiming(10, 10, 0, 3, 0, 0))
+    forecast.learn(b, ModuleTiming(10, 30, 0, 3, 0, 0))
     assert forecast.seconds(a2) == pytest.approx(0.040)
     assert forecast.seconds(c2) == pytest.approx(0.080)
     assert forecast.refuse(a2) is None
@@ -180,4 +181,4 @@ def test_a_forecast_learns_from_its_own_design_and_takes_the_worst_for_one_it_do
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(LabError, match="5 heads do not divide 24 channels"):
-        profile_attention(Setting(24, 5, 1, "fp32", CPU, 1.0), [10], designs("fp32")[0])
+        profile_attention(AttentionSetting(24, 5, 1, "fp32", CPU, 1.0), [10], designs("fp32")[0])

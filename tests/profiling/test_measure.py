@@ -5,7 +5,7 @@ import torch
 
 from lina_lab.profiling import ceilings, measure
 from lina_lab.profiling.ceilings import Ceilings, measure_ceilings
-from lina_lab.profiling.measure import LEAST_ROUNDS, Subject
+from lina_lab.profiling.measure import LEAST_ROUNDS, TimedModule
 
 CPU = torch.device("cpu")
 
@@ -28,14 +28,14 @@ def clock(monkeypatch):
     return set_to
 
 
-def subject(log: list[str], name: str) -> Subject:
+def subject(log: list[str], name: str) -> TimedModule:
     weight = torch.ones(3, requires_grad=True)
 
     def forward() -> torch.Tensor:
         log.append(name)
         return weight.clone()
 
-    return Subject(forward, torch.ones(3), [weight], [])
+    return TimedModule(forward, torch.ones(3), [weight], [])
 
 
 def test_rounds_take_each_subject_in_turn_and_the_median_is_over_rounds(clock):
@@ -76,7 +76,7 @@ def test_one_that_has_no_room_is_left_out_and_the_others_go_on(clock):
     def full() -> torch.Tensor:
         raise torch.OutOfMemoryError("no room")
 
-    found = measure.measure({"big": Subject(full, None, [], []), "small": subject([], "small")}, CPU, 1.0)
+    found = measure.measure({"big": TimedModule(full, None, [], []), "small": subject([], "small")}, CPU, 1.0)
     assert found["big"] == "not enough memory"
     assert found["small"].repeats == measure.MOST_ROUNDS
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lina_lab.config.settings import ExecutionConfig
 from lina_lab.model.blocks import Mlp
 from lina_lab.model.execution import accelerate
-from lina_lab.profiling.measure import Subject
+from lina_lab.profiling.measure import TimedModule
 from lina_lab.profiling.memory import activation_bytes, peak_bytes, storage_bytes
 
 CPU = torch.device("cpu")
@@ -60,7 +60,7 @@ def test_a_temporary_inside_an_expression_counts():
 def test_a_linear_layer_holds_weights_input_output_and_their_gradients():
     N, D, h = 101, 61, 127
     layer, x, gradient = torch.nn.Linear(D, h), torch.ones(N, D, requires_grad=True), torch.ones(N, h)
-    subject = Subject(lambda: layer(x), gradient, list(layer.parameters()), [x])
+    subject = TimedModule(lambda: layer(x), gradient, list(layer.parameters()), [x])
     weights, tokens, output = D * h + h, N * D, N * h
     # y is kept to the end of the backward; the gradient of y was there before
     assert subject.peak_bytes(CPU) == 4 * (2 * weights + 2 * tokens + 2 * output)

@@ -11,7 +11,7 @@ from lina_lab.model.lina import Lina
 from lina_lab.profiling import measure, model
 from lina_lab.profiling.ceilings import Ceilings
 from lina_lab.profiling.counting import ALL
-from lina_lab.profiling.model import WHOLE, Part, Setting, Step, profile_model, prompts_of, visible_tokens
+from lina_lab.profiling.model import WHOLE, Part, Step, StepSetting, profile_model, prompts_of, visible_tokens
 
 CPU = torch.device("cpu")
 SLOW, FAST = Ceilings(1e6, 1e9), Ceilings(1e12, 1e9)
@@ -54,7 +54,7 @@ def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision
     ceilings(FAST)
     shares: list[float] = []
     chosen = experiment(attention, precision=precision)
-    parts, facts = profile_model(chosen, Setting(3, CPU, 100.0), shares.append)
+    parts, facts = profile_model(chosen, StepSetting(3, CPU, 100.0), shares.append)
     rows = parts.set_index("part")
     built = Lina(chosen.model, chosen.data.shape)
     assert rows.loc[WHOLE, "parameters"] == sum(p.numel() for p in built.parameters())
@@ -85,7 +85,7 @@ def test_a_model_of_prompts_is_counted_with_what_projects_them(ceilings):
     ceilings(FAST)
     text = {"encoder": "hf", "path": "an/encoder", "tokens": 5, "features": 7}
     chosen = Experiment.model_validate(experiment().model_dump() | {"data": {"name": "digits", "text": text}})
-    parts, facts = profile_model(chosen, Setting(3, CPU, 100.0))
+    parts, facts = profile_model(chosen, StepSetting(3, CPU, 100.0))
     rows = parts.set_index("part")
     assert rows.loc["context: mlp", "macs"] == 3 * 2 * 2 * 4 * 32 * 32 * (5 + 6)
     assert rows.loc[WHOLE, "macs"] == 3 * cost.forward_macs(chosen, 9) + cost.query_macs(chosen.model)
@@ -103,12 +103,12 @@ def test_prompts_have_the_shape_that_the_model_asks_for():
 
 def test_the_number_of_visible_tokens_is_the_mean_of_what_training_draws():
     assert visible_tokens(experiment()) == round(64 * (1 - 0.867))
-    assert Step(experiment(), Setting(3, CPU, 1.0)).draws.num_visible == 9
+    assert Step(experiment(), StepSetting(3, CPU, 1.0)).draws.num_visible == 9
 
 
 def test_the_step_is_that_of_training():
     """The optimizer moves what training moves, with its decay: LayerNorms have none, frozen weights stay."""
-    step = Step(experiment(gradient_clip=1e-9, weight_decay=0.5), Setting(3, CPU, 1.0))
+    step = Step(experiment(gradient_clip=1e-9, weight_decay=0.5), StepSetting(3, CPU, 1.0))
     before = {name: p.detach().clone() for name, p in step.model.named_parameters()}
     step.loss().backward()
     step.update()
@@ -122,7 +122,7 @@ def test_the_step_is_that_of_training():
 def test_what_cannot_be_within_the_limit_is_not_run(ceilings, monkeypatch):
     ceilings(SLOW)
     macs = cost.forward_macs(experiment(batch_size=3), 9) * 3 + cost.query_macs(experiment().model)
-    parts, facts = profile_model(experiment(), Setting(3, CPU, 1.0))
+    parts, facts = profile_model(experiment(), StepSetting(3, CPU, 1.0))
     rows = parts.set_index("part")
     assert rows.loc[WHOLE, "reason"] == f"would take at least {6 * macs / 1e6:.2g} s"
     assert rows.loc["decoder: norm", "reason"] == ""
@@ -133,7 +133,7 @@ def test_what_cannot_be_within_the_limit_is_not_run(ceilings, monkeypatch):
 def test_sampling_that_would_take_too_long_is_left_out(ceilings, monkeypatch):
     ceilings(FAST)
     monkeypatch.setattr(cost, "sampling_flops", lambda experiment: 1e30)
-    assert profile_model(experiment(), Setting(2, CPU, 100.0)).facts["sampling_seconds"] is None
+    assert profile_model(experiment(), StepSetting(2, CPU, 100.0)).facts["sampling_seconds"] is None
 
 
 @pytest.mark.parametrize("wrong", ["context_macs", "image_macs", "head_macs", "query_macs"])
@@ -141,7 +141,7 @@ def test_a_wrong_closed_form_ends_the_profile(wrong, monkeypatch):
     right = getattr(cost, wrong)
     monkeypatch.setattr(cost, wrong, lambda *arguments: right(*arguments) + 1)
     with pytest.raises(ValueError, match=r"the closed form gives .* torch counts"):
-        profile_model(experiment(), Setting(3, CPU, 100.0))
+        profile_model(experiment(), StepSetting(3, CPU, 100.0))
 
 
 def test_the_counter_names_the_whole():
@@ -154,7 +154,7 @@ def test_a_hybrid_with_rotary_positions_is_profiled_by_kind_of_block(ceilings):
     chosen = experiment({"conv_kernel": 3, "kv_gate": "key_value"})
     model = chosen.model.model_copy(update={"softmax_every": 3, "position": "rotary"})
     chosen = chosen.model_copy(update={"model": model})
-    rows = profile_model(chosen, Setting(3, CPU, 100.0))[0].set_index("part")
+    rows = profile_model(chosen, StepSetting(3, CPU, 100.0))[0].set_index("part")
     own, softmax = (f"decoder{kind}: attention" for kind in ("", ", softmax blocks"))
     assert (rows.loc[own, "count"], rows.loc[softmax, "count"]) == (1, 1)
     assert rows.loc[own, "macs"] == 3 * cost.attention_macs(model.decoder, 32, 2, 70, 64)
@@ -171,7 +171,7 @@ def test_a_hybrid_with_rotary_positions_is_profiled_by_kind_of_block(ceilings):
 def test_a_part_of_a_model_with_rotary_positions_is_measured_with_them():
     chosen = experiment()
     chosen = chosen.model_copy(update={"model": chosen.model.model_copy(update={"position": "rotary"})})
-    step = Step(chosen, Setting(3, CPU, 100.0))
+    step = Step(chosen, StepSetting(3, CPU, 100.0))
     subject = step.part_subjects([Part("it", "decoder.0.attention", 1)])["it"]()
     module, (x,) = step.model.decoder[0].attention, subject.inputs
     assert torch.equal(subject.forward(), module(x, turns=step.model.turns))

@@ -16,10 +16,10 @@ from PIL import Image
 
 from lina_lab.cli.ui import _stop, _wait_until_it_answers
 from lina_lab.files import write_atomic
-from lina_lab.ledger import append_metrics, read_metrics
+from lina_lab.ledger.metrics import append_metrics, read_metrics
+from lina_lab.tracking.mirror import BATCH, Synced
 from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import SETTINGS
-from lina_lab.tracking.view import BATCH, Synced
 
 pytestmark = pytest.mark.xdist_group("postgres")
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.claims import attempts, last_attempt
-from lina_lab.ledger import is_done, read_metrics, read_result, read_state
+from lina_lab.ledger.leases import attempts, last_attempt
+from lina_lab.ledger.metrics import read_metrics
+from lina_lab.ledger.result import is_done, read_result
+from lina_lab.ledger.status import read_state
 
 pytestmark = pytest.mark.xdist_group("slurm")
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.claims import Watch, attempts, claim, faults
 from lina_lab.cli.running import print_broken
 from lina_lab.config.engine import Limits
-from lina_lab.ledger import create_cell, read_state, write_state
-from lina_lab.plans import load_plan, store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, attempts, claim, faults
+from lina_lab.ledger.plan import load_plan, store_plan
+from lina_lab.ledger.status import read_state, write_state
 from lina_lab.sweep.alike import Alike, FailedAlike
-from lina_lab.sweep.local import Engine
-from lina_lab.sweep.slurm import failed_in_array
-from tests.sweep.test_local import plan
+from lina_lab.sweep.local_engine import Engine
+from lina_lab.sweep.slurm_engine import failed_in_array
+from tests.sweep.test_local_engine import plan
 
 FOUR = {"model__attention__normalization": ["division", "subtraction"], "model__attention__conv_kernel": [0, 3]}
 

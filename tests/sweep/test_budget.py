@@ -2,12 +2,12 @@
 
 import pytest
 
+from lina_lab.cell.estimate import Seconds
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import Budget
 from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.sweep.budget import check_budget, gpu_hours, times, to_do
-from lina_lab.training.timing import Seconds
 from tests.sweep.test_tune import make_plan
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.claims import Watch, _born, attempts, claim, last_attempt
 from lina_lab.config.engine import Group, Limits
-from lina_lab.ledger import create_cell, read_state, write_state
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, _born, attempts, claim, last_attempt
+from lina_lab.ledger.status import read_state, write_state
 from lina_lab.sweep import hang
 from lina_lab.sweep.hang import Watched, family, processor_seconds
-from lina_lab.sweep.local import Engine
-from tests.sweep.test_local import BASE, metrics, plan, run
+from lina_lab.sweep.local_engine import Engine
+from tests.sweep.test_local_engine import BASE, metrics, plan, run
 
 LONG = BASE | {"training": BASE["training"] | {"steps": 60}}
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lina_lab.cell.contents import settler
 from lina_lab.config.data import DIGITS
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.files import CACHE_VARIABLE
-from lina_lab.ledger import create_cell, read_experiment, write_result
+from lina_lab.ledger.cells import create_cell, read_experiment
+from lina_lab.ledger.result import write_result
 from lina_lab.sweep.older import keys_in
-from lina_lab.training.contents import settler
 
 RUNS = Path("runs")
 

@@ -8,8 +8,8 @@ import pytest
 
 from lina_lab.cli.show import PlainShow, summary
 from lina_lab.sweep import progress as progresses
-from lina_lab.sweep.progress import Progress, Row, Snapshot, Work
-from tests.sweep.test_local import plan
+from lina_lab.sweep.progress import Row, Snapshot, SweepProgress, Work
+from tests.sweep.test_local_engine import plan
 
 STEPS, SECONDS = 6, {"start": 8.0, "training": 60.0, "sampling": 24.0, "evaluation": 4.0}
 WHOLE = sum(SECONDS.values())
@@ -55,7 +55,7 @@ class Run:
         self.end = max(free)
         monkeypatch.setattr(progresses, "read_state", lambda folder: self.state(folder.name))
         monkeypatch.setattr(progresses.time, "monotonic", lambda: self.now)
-        self.progress = Progress(Path("runs"), num_workers)
+        self.progress = SweepProgress(Path("runs"), num_workers)
         self.progress.plan = self.plan
 
     def state(self, key: str) -> dict:

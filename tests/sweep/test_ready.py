@@ -9,7 +9,7 @@ from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
 from lina_lab.errors import LabError
-from lina_lab.model.draws import WHOLE, step_streams
+from lina_lab.model.random_streams import WHOLE, step_streams
 from lina_lab.profiling.memory import activation_bytes
 from lina_lab.sweep.ready import check_data, least_bytes, memory_bytes, too_large
 from lina_lab.training.train import build_model

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
-from lina_lab.claims import Watch, claim
 from lina_lab.config.load import ConfigError, Document
 from lina_lab.config.sweep import Sweep, expand
 from lina_lab.errors import LabError
-from lina_lab.ledger import append_metrics, create_cell, is_done, read_state, write_result
-from lina_lab.plans import load_plan, store_plan
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.metrics import append_metrics
+from lina_lab.ledger.plan import load_plan, store_plan
+from lina_lab.ledger.result import is_done, write_result
+from lina_lab.ledger.status import read_state
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
 from tests.conftest import EXPERIMENT, PROVENANCE, fake_result

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
+from lina_lab.checkpoints.ema_weights import keep_trained
 from lina_lab.config.engine import Group, Strategy
 from lina_lab.data.datasets import load_dataset
-from lina_lab.ledger import read_experiment
+from lina_lab.ledger.cells import read_experiment
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, find_start, train
-from lina_lab.training.trained import keep_trained
 
 COUNTED = ("barrier", "broadcast", "reduce_scatter")
 """Starts of names of functions whose calls in a training are counted, into a file of the cell."""

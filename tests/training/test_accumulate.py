@@ -3,18 +3,19 @@
 import pytest
 import torch
 
+from lina_lab.cell.estimate import cell_seconds
+from lina_lab.cell.run import run_cell
 from lina_lab.config.engine import Group
 from lina_lab.config.experiment import cell_key
 from lina_lab.config.load import build, read_yaml
 from lina_lab.data.datasets import load_dataset
 from lina_lab.errors import LabError
-from lina_lab.ledger import create_cell, read_metrics
-from lina_lab.model.draws import Share, step_streams
-from lina_lab.training.cell import run_cell
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.metrics import read_metrics
+from lina_lab.model.random_streams import BatchShard, step_streams
 from lina_lab.training.recorder import Stopped, checkpoints
-from lina_lab.training.timing import cell_seconds
 from lina_lab.training.train import build_model, train
-from tests.training.test_cell import experiment
+from tests.cell.test_run import experiment
 
 # Clipping, an average that is not updated every step, validations and checkpoints: all that counts steps.
 COUNTS = {"training__gradient_clip": 0.2, "training__ema_every": 3}
@@ -53,9 +54,9 @@ def at_once(tmp_path_factory):
 
 
 def test_parts_of_a_share_are_shares_of_the_batch():
-    assert Share(1, 2).split(3) == [Share(3, 6), Share(4, 6), Share(5, 6)]
+    assert BatchShard(1, 2).split(3) == [BatchShard(3, 6), BatchShard(4, 6), BatchShard(5, 6)]
     rows = torch.arange(12)
-    assert torch.equal(torch.cat([part.of(rows) for part in Share(1, 2).split(3)]), Share(1, 2).of(rows))
+    assert torch.equal(torch.cat([part.of(rows) for part in BatchShard(1, 2).split(3)]), BatchShard(1, 2).of(rows))
 
 
 def test_the_gradient_of_a_batch_is_the_mean_over_its_parts():
@@ -69,7 +70,7 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_parts():
         loss = model.loss(batch, config, step_streams(0, 3), share)
         return torch.autograd.grad(loss, weights, allow_unused=True)
 
-    whole, parts = gradient(Share()), [gradient(share) for share in Share().split(3)]
+    whole, parts = gradient(BatchShard()), [gradient(share) for share in BatchShard().split(3)]
     for i, expected in enumerate(whole):
         if expected is not None:
             mean = sum(part[i] for part in parts) / 3
@@ -102,16 +103,16 @@ def test_a_loss_that_is_not_finite_in_one_part_ends_the_run_at_its_step(tmp_path
     cell = experiment(execution__accumulate=4)
     loss = type(build_model(cell)).loss
 
-    def broken(self, batch, training, streams, share=Share()):  # noqa: B008
+    def broken(self, batch, training, streams, share=BatchShard()):  # noqa: B008
         value = loss(self, batch, training, streams, share)
         seen.append(share)
         return value * float("nan") if len(seen) == 4 * 2 + 3 else value  # the third part of step 3
 
-    seen: list[Share] = []
+    seen: list[BatchShard] = []
     monkeypatch.setattr(type(build_model(cell)), "loss", broken)
     assert train(create_cell(tmp_path, cell), cell, load_dataset(cell.data)).diverged_at == 3
     assert len(seen) == 4 * 4  # until the next row of metrics
-    assert seen[:4] == Share().split(4)
+    assert seen[:4] == BatchShard().split(4)
 
 
 def test_parts_enter_no_key():
@@ -132,5 +133,5 @@ def test_a_batch_without_equal_parts_is_refused_before_anything_starts(tmp_path)
 
 
 def test_a_cell_in_parts_is_timed_by_one_of_them(monkeypatch):
-    monkeypatch.setattr("lina_lab.training.timing.FLOPS", 1e18)
+    monkeypatch.setattr("lina_lab.cell.estimate.FLOPS", 1e18)
     assert cell_seconds(experiment(execution__accumulate=4, evaluation__num_samples=40)).total > 0

@@ -5,7 +5,7 @@ import torch
 
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.examples import Latents
-from lina_lab.model.draws import WHOLE, Share
+from lina_lab.model.random_streams import WHOLE, BatchShard
 from lina_lab.training import batches as module
 from lina_lab.training.batches import Batches, batch_indices, picker
 
@@ -71,7 +71,7 @@ def latents(count: int = 600) -> Latents:
     return Latents(count, (3, 2, 2), take, lambda most: (torch.empty(0), torch.empty(0)), "")
 
 
-def posterior_batches(share: Share = WHOLE, start: int = 0, depth: int = 0, seed: int = 0):
+def posterior_batches(share: BatchShard = WHOLE, start: int = 0, depth: int = 0, seed: int = 0):
     part = Examples(torch.zeros(1), torch.zeros(1))
     data = Dataset(part, part, latents=latents())
     pick, count = picker(data, lambda examples: examples.labels, torch.device("cpu"))
@@ -80,7 +80,7 @@ def posterior_batches(share: Share = WHOLE, start: int = 0, depth: int = 0, seed
 
 @pytest.mark.parametrize("shares", [2, 3, 10])
 def test_samples_of_the_posterior_do_not_depend_on_the_number_of_shares(shares):
-    whole, parts = posterior_batches(), [posterior_batches(Share(rank, shares)) for rank in range(shares)]
+    whole, parts = posterior_batches(), [posterior_batches(BatchShard(rank, shares)) for rank in range(shares)]
     for _ in range(3):
         expected, joined = next(whole), [next(part) for part in parts]
         for kind in (0, 1):
@@ -105,11 +105,11 @@ def test_every_step_samples_anew_and_a_resumed_run_samples_the_same():
 def test_large_latents_are_drawn_in_small_blocks_and_a_share_draws_little_more_than_its_own(monkeypatch):
     drawn, randn = [], torch.randn
     monkeypatch.setattr(torch, "randn", lambda *shape, **more: (drawn.append(shape), randn(*shape, **more))[1])
-    next(posterior_batches(Share(2, 60)))
+    next(posterior_batches(BatchShard(2, 60)))
     assert drawn == [(64, 3, 2, 2)]
     drawn.clear()
     monkeypatch.setattr(module, "BLOCK_VALUES", 4 * 3 * 2 * 2)
-    whole, part = next(posterior_batches()), next(posterior_batches(Share(2, 60)))
+    whole, part = next(posterior_batches()), next(posterior_batches(BatchShard(2, 60)))
     assert drawn == [(4, 3, 2, 2)] * (75 + 2)
     assert all(torch.equal(own, one[10:15]) for own, one in zip(part, whole, strict=True))
 

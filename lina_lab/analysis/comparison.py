@@ -1,0 +1,247 @@
+"""Claims about designs A and B: which is better at the largest size, scales better, or is ahead by a floor.
+
+How often each is made without cause, and with one, was simulated: benchmarks/false_claims.py.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from lina_lab.analysis.ablation_pairs import Interval
+from lina_lab.analysis.chance import chance
+from lina_lab.analysis.confounds import Reasons, confounds, untuned
+from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
+from lina_lab.analysis.match_cells import Columns, Pairs, matched
+from lina_lab.analysis.scaling_fit.exponents import Exponents, exponents
+from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
+from lina_lab.analysis.table import human
+from lina_lab.analysis.wording import FORM_WORDS, UNDETERMINED, Words
+from lina_lab.config.averaging import REACHES, is_long
+
+BEYOND = 4
+"""Predictions go to this multiple of the largest measured size; farther, no interval was seen to hold."""
+ALPHA = 0.05
+REFUSED = 0.2
+"""One exponent is refused at this part of the level of intervals, at 1 % for 95: it rests on the shape of curves."""
+
+
+class CompareOptions(NamedTuple):
+    """What a table cannot say of itself."""
+
+    lr_tuned: bool = False
+    """The learning rate of every size was tuned with an equal budget, though the table has no columns of it."""
+    higher_is_better: bool = False
+    comparisons: int = 1
+    """Pairs of designs looked at together: all their intervals hold at once in 95 % (Bonferroni)."""
+
+    @property
+    def level(self) -> float:
+        return 1 - ALPHA / self.comparisons
+
+
+PLAIN = CompareOptions()
+
+
+class Conclusion(NamedTuple):
+    """Which design, or undetermined and why."""
+
+    winner: str
+    """"A", "B" or "undetermined"."""
+    reasons: list[str]
+    """Every reason against the claim; none where there is a winner."""
+    sentence: str
+    """For a reader, with its numbers."""
+
+
+class Verdict(NamedTuple):
+    """What n pairs say of two designs. A ratio is yA / yB; an interval that could not be had is NaN."""
+
+    a: str
+    b: str
+    y: str
+    level: float
+    num_pairs: int
+    seeds: int
+    gaps: list[Gap]
+    """The measured ratio at every size, smallest first."""
+    slope: Interval
+    """Of log(yA / yB) over log x."""
+    lack_of_fit: float | None
+    predictions: list[Prediction]
+    better: Conclusion
+    scales_better: Conclusion
+    ahead_by_floor: Conclusion
+    warnings: list[str]
+    at_chance: bool
+    """Neither design is better than chance or an untrained model at the largest size."""
+
+    @property
+    def sentences(self) -> list[str]:
+        """Of each claim; of a floor only if a design is ahead by one."""
+        floor = [self.ahead_by_floor.sentence] if self.ahead_by_floor.winner != UNDETERMINED else []
+        return [self.better.sentence, *floor, self.scales_better.sentence]
+
+    @property
+    def sentence(self) -> str:
+        return " ".join(self.sentences)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a JSON document: numbers are finite or null.
+
+        a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high};
+        slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
+        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; sentence; warnings.
+        """
+        sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, "ratio")} for g in self.gaps]
+        forms = [
+            {"form": p.form, "x": p.x, **_numbers(p.ratio, "ratio"), "holdout_error": _finite(p.holdout_error)}
+            for p in self.predictions
+        ]
+        return {
+            **{name: getattr(self, name) for name in ("a", "b", "y", "level", "num_pairs", "seeds")},
+            "sizes": sizes,
+            "gap_largest": sizes[-1],
+            "slope": _numbers(self.slope, "value"),
+            "lack_of_fit": self.lack_of_fit,
+            "predictions": forms,
+            "better": self.better._asdict(),
+            "scales_better": self.scales_better._asdict(),
+            "ahead_by_floor": self.ahead_by_floor._asdict(),
+            "sentence": self.sentence,
+            "warnings": self.warnings,
+        }
+
+
+def compare_designs(
+    table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence[str], options: CompareOptions = PLAIN
+) -> Verdict:
+    """All claims about design A against design B, from the pairs of cells that a table has of them.
+
+    A scales better only if the slope's interval excludes 0, both forms see A ahead at 4 times the largest size and
+    miss the largest size by less than that gap, one exponent does not serve both designs beside a floor of each, and
+    no confound stands against it.
+
+    Raises:
+        LabError: if the table cannot be compared; see `matched`.
+    """
+    pairs = matched(table, columns, a, b)
+    level, sign = options.level, -1 if options.higher_is_better else 1
+    measured, fitted = gaps(pairs, level), line(pairs, level)
+    forms = predictions(pairs, BEYOND * measured[-1].x, floor=sign > 0, level=level)
+    joint = exponents(pairs) if sign > 0 else None
+    slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
+    lack = lack_of_fit(pairs)
+    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
+    known = Reasons(blind.better + known.better, blind.scales + known.scales)
+    words = Words(", ".join(a), ", ".join(b), columns.y, sign, level)
+    winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
+    trained = untuned(pairs, lr_tuned=options.lr_tuned)
+    better = Conclusion(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
+    gaining, reasons = _scales(slope, forms, lack, known, words)
+    shared = _one_exponent(joint, REFUSED * (1 - level)) if sign > 0 and len(measured) >= 4 else []
+    grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
+    scales = Conclusion(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
+    winner, reasons = _by_floor(joint, known, sign, 1 - level)
+    floor = Conclusion(winner, reasons, words.by_floor(joint, winner, reasons))
+    return Verdict(
+        *(words.a, words.b, columns.y, level, len(pairs.a), pairs.seeds, measured, slope, lack, forms),
+        *(better, scales, floor, _warnings(pairs), bool(blind.better)),
+    )
+
+
+def _better(largest: Gap, known: Reasons, sign: int, doubtful: str | None) -> tuple[str, list[str]]:
+    reasons = list(known.better)
+    winner = _outside(largest.ratio, 1, sign)
+    if winner != UNDETERMINED and doubtful:
+        reasons.append(doubtful)
+    elif winner == UNDETERMINED and not math.isnan(largest.ratio.low):
+        reasons.append(f"the interval of the ratio holds 1 ({largest.ratio.low:.4g} to {largest.ratio.high:.4g})")
+    elif winner == UNDETERMINED and not reasons:
+        reasons.append("the largest size has one pair: its spread over seeds was not measured")
+    return UNDETERMINED if reasons else winner, reasons
+
+
+def _scales(
+    slope: Interval, forms: list[Prediction], lack: float | None, known: Reasons, words: Words
+) -> tuple[str, list[str]]:
+    sign = words.sign
+    reasons = list(known.scales)
+    gaining = _outside(slope, 0, sign)
+    if gaining == UNDETERMINED:
+        ends = "it has none" if math.isnan(slope.low) else f"{slope.low:.4g} to {slope.high:.4g}"
+        reasons.append(f"the interval of the slope does not exclude 0 ({ends})")
+    if lack is not None and lack < ALPHA:
+        reasons.append(f"the log ratios do not lie on a line over log x (lack of fit, p = {lack:.2g})")
+    if len(forms) < 2:
+        why = "the form with a floor is for values that fall" if sign < 0 else "a floor needs 4 sizes"
+        reasons.append(f"one form only: {why}")
+    ahead = {"A" if sign * math.log(form.ratio.mean) < 0 else "B" for form in forms}
+    seen = ", ".join(f"{form.ratio.mean:.4g} {FORM_WORDS[form.form]}" for form in forms)
+    if len(ahead) > 1:
+        reasons.append(f"the forms disagree at {human(forms[0].x)}: ratio {seen}")
+    elif gaining != UNDETERMINED and ahead and ahead != {gaining}:
+        reasons.append(f"{words.name(gaining)} gains, but no form sees it ahead at {human(forms[0].x)}: ratio {seen}")
+    for form in forms:
+        claimed = abs(math.log(form.ratio.mean))
+        if form.holdout_error > claimed:
+            error = f"{100 * math.expm1(form.holdout_error):.3g} %"
+            reasons.append(
+                f"{FORM_WORDS[form.form]}, the largest size is missed by {error} without it, more than the gap of "
+                f"{100 * math.expm1(claimed):.3g} % that it predicts"
+            )
+    return gaining, reasons
+
+
+def _one_exponent(joint: Exponents | None, alpha: float) -> list[str]:
+    """The reason against different exponents: floors explain as much."""
+    if joint is None:
+        return ["whether one exponent serves both designs beside floors could not be tested: too few seeds or no noise"]
+    if joint.one < alpha:
+        return []
+    return [f"one exponent serves both designs where each has a floor of its own (p = {joint.one:.2g})"]
+
+
+def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) -> tuple[str, list[str]]:
+    """Which design has the lower floor, where one exponent serves both, floors are needed, and one is not enough."""
+    if joint is None:
+        why = "falling values, 4 sizes and seeds with a spread" if sign > 0 else "values that fall"
+        return UNDETERMINED, [*known.scales, f"it needs {why}"]
+    reasons = list(known.scales)
+    if joint.one < REFUSED * alpha:
+        reasons.append(f"one exponent does not serve both designs (p = {joint.one:.2g})")
+    if joint.no_floor >= alpha:
+        reasons.append(f"power laws without a floor fit as well (p = {joint.no_floor:.2g})")
+    if joint.one_floor >= alpha:
+        reasons.append(f"one floor serves both designs (p = {joint.one_floor:.2g})")
+    return UNDETERMINED if reasons else "A" if joint.floors[0] < joint.floors[1] else "B", reasons
+
+
+def _warnings(pairs: Pairs) -> list[str]:
+    found = list(pairs.warnings)
+    scatter, common = uneven_scatter(pairs), seed_effect(pairs)
+    if scatter is not None and scatter < UNEVEN:
+        own = "its interval takes the spread of that size alone"
+        found.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
+    if common is not None and common < COMMON:
+        own = "intervals at a size take the spread of that size alone"
+        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
+    if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
+        found.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
+    return found
+
+
+def _outside(interval: Interval, neutral: float, sign: int) -> str:
+    """The design that an interval speaks for; none if it holds the neutral value or has no ends."""
+    if not (interval.high < neutral or interval.low > neutral):
+        return UNDETERMINED
+    return "A" if sign * (interval.mean - neutral) < 0 else "B"
+
+
+def _numbers(interval: Interval, name: str) -> dict[str, float | None]:
+    return {name: _finite(interval.mean), "low": _finite(interval.low), "high": _finite(interval.high)}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,209 @@
+"""What a whole study says: every value of every axis against the axis's first, with all else equal.
+
+Each pair of designs is a comparison of its own; all intervals of a study hold together in 95 % (Bonferroni).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from lina_lab.analysis.chance import NO_BETTER, with_losses
+from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
+from lina_lab.analysis.match_cells import Columns, as_text
+from lina_lab.analysis.table import design_axes, design_label, human
+from lina_lab.analysis.wording import UNDETERMINED
+from lina_lab.config.sweep import Scalar
+from lina_lab.errors import LabError
+from lina_lab.ledger.plan import StoredPlan
+
+
+class Contrast(NamedTuple):
+    """A value of an axis against another, at one setting of the other axes: A has the value, B the baseline."""
+
+    axis: str
+    value: Scalar
+    baseline: Scalar
+    others: dict[str, Scalar]
+    verdict: Verdict
+
+    @property
+    def design(self) -> dict[str, Scalar]:
+        """Of A."""
+        return {self.axis: self.value} | self.others
+
+
+class Finding(NamedTuple):
+    """What all contrasts of one value of an axis say together."""
+
+    axis: str
+    value: Scalar
+    baseline: Scalar
+    contrasts: list[Contrast]
+
+    @property
+    def name(self) -> str:
+        return f"{self.axis} {self.value} against {self.baseline}"
+
+
+def findings(
+    table: pd.DataFrame,
+    plan: StoredPlan,
+    metric: str,
+    progress: Callable[[float], None] = lambda share: None,
+    curves: pd.DataFrame | None = None,
+) -> tuple[list[Finding], list[str]]:
+    """A finding for each value of each axis that has contrasts, and why others could not be had.
+
+    curves: of held-out loss, see `Study`; they tell where there is no class accuracy whether anything was learnt.
+    """
+    table = with_losses(table, curves)
+    wanted = list(_wanted(plan))
+    found: dict[tuple[str, Scalar], Finding] = {}
+    missing = []
+    for done, (axis, value, baseline, others) in enumerate(wanted, start=1):
+        progress(done / len(wanted))
+        a, b = ({axis: v} | others for v in (value, baseline))
+        try:
+            verdict = _compare(table, plan, metric, a, b, len(wanted))
+        except LabError as error:
+            missing.append(f"{axis} {value} against {baseline}, {design_label(others)}: {error}")
+            continue
+        finding = found.setdefault((axis, value), Finding(axis, value, baseline, []))
+        finding.contrasts.append(Contrast(axis, value, baseline, others, verdict))
+    return list(found.values()), missing
+
+
+def _wanted(plan: StoredPlan) -> Iterable[tuple[str, Scalar, Scalar, dict[str, Scalar]]]:
+    axes = design_axes(plan)
+    points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))
+    for place, axis in enumerate(axes):
+        baseline = points[0][place] if points else None
+        for point in points:
+            twin = (*point[:place], baseline, *point[place + 1 :])
+            if point[place] != baseline and twin in points:
+                others = {name: value for name, value in zip(axes, point, strict=True) if name != axis}
+                yield axis, point[place], baseline, others
+
+
+def _compare(
+    table: pd.DataFrame,
+    plan: StoredPlan,
+    metric: str,
+    a: dict[str, Scalar],
+    b: dict[str, Scalar],
+    comparisons: int,
+) -> Verdict:
+    axes = tuple(design_axes(plan))
+    columns = Columns("parameters", metric, axes, "seed")
+    of_a, of_b = ([as_text(design[axis]) for axis in axes] for design in (a, b))
+    return compare_designs(table, columns, of_a, of_b, CompareOptions(comparisons=comparisons))
+
+
+def sentences(finding: Finding) -> Iterable[str]:
+    """What was seen at the largest size, at every size, and of scaling; each number from the verdicts.
+
+    Designs that are no better than chance come first: nothing else is said of them.
+    """
+    blind = [c for c in finding.contrasts if c.verdict.at_chance]
+    if blind:
+        where = _of(len(blind), len(finding.contrasts))
+        yield f"{finding.name}: undetermined{where}: {blind[0].verdict.better.reasons[0]}; their FID shows nothing."
+    contrasts = [c for c in finding.contrasts if c not in blind]
+    if not contrasts:
+        return
+    largest = [c.verdict.gaps[-1] for c in contrasts]
+    ratios = [gap.ratio.mean for gap in largest]
+    span = f"{min(ratios):.3g}" if len(ratios) == 1 else f"{min(ratios):.3g} to {max(ratios):.3g}"
+    yield (
+        f"{finding.name}: at {human(largest[0].x)} parameters FID is {span} times as high; "
+        f"{_count([c.verdict.better.winner for c in contrasts], 'lower', 'higher')}."
+    )
+    yield from _at_every_size(contrasts)
+    for floor in (c.verdict.ahead_by_floor for c in contrasts):
+        if floor.winner != UNDETERMINED:
+            yield floor.sentence
+    scaling = [c.verdict.scales_better for c in contrasts]
+    known = [claim for claim in scaling if claim.winner != UNDETERMINED]
+    yield from (claim.sentence for claim in known)
+    if len(known) < len(scaling):
+        where = _of(len(scaling) - len(known), len(scaling))
+        yield f"Which scales better is undetermined{where}: {_reasons(contrasts)}."
+
+
+def _at_every_size(contrasts: list[Contrast]) -> Iterable[str]:
+    """Where the interval lies on one side of 1, size by size."""
+    sizes = dict.fromkeys(gap.size for contrast in contrasts for gap in contrast.verdict.gaps)
+    if len(sizes) < 2:
+        return
+    words = []
+    for size in sizes:
+        gaps = [gap for contrast in contrasts for gap in contrast.verdict.gaps if gap.size == size]
+        lower = sum(gap.ratio.high < 1 for gap in gaps)
+        higher = sum(gap.ratio.low > 1 for gap in gaps)
+        words.append(f"{size} {lower} lower, {higher} higher, {len(gaps) - lower - higher} open")
+    yield f"By the intervals at each size: {'; '.join(words)}."
+
+
+def _count(winners: list[str], of_a: str, of_b: str) -> str:
+    """'lower beyond its interval in 3 of 5 designs, higher in 1, undetermined in 1'."""
+    total = len(winners)
+    a, b, open_ = (winners.count(winner) for winner in ("A", "B", UNDETERMINED))
+    what = f"{of_a} beyond chance in {a} of {total} design{'s' * (total > 1)}, {of_b} in {b}"
+    return f"{what}, undetermined in {open_}" if open_ else what
+
+
+def _of(part: int, total: int) -> str:
+    return "" if total == 1 else f" in {part} of {total} designs"
+
+
+def _reasons(contrasts: list[Contrast]) -> str:
+    """Reasons against a claim of scaling, the same ones once, each with the number of designs that it concerns."""
+    open_ = [c.verdict.scales_better for c in contrasts if c.verdict.scales_better.winner == UNDETERMINED]
+    kinds: dict[str, int] = {}
+    for claim in open_:
+        for kind in dict.fromkeys(_kind(reason) for reason in claim.reasons):
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return "; ".join(
+        kind if count == len(open_) else f"{kind} ({count} of {len(open_)})"
+        for kind, count in sorted(kinds.items(), key=lambda item: NO_BETTER not in item[0])
+    )
+
+
+def _kind(reason: str) -> str:
+    """A reason without the numbers of one comparison."""
+    return reason.partition(" (")[0].partition(": ratio")[0].partition(" by ")[0]
+
+
+def verdicts_table(found: list[Finding]) -> pd.DataFrame:
+    """A row a contrast: designs, gap at the largest size, slope, predictions, all claims; as `lab compare` gives."""
+    return pd.DataFrame([_row(contrast) for finding in found for contrast in finding.contrasts])
+
+
+def _row(contrast: Contrast) -> dict[str, Any]:
+    verdict = contrast.verdict
+    largest = verdict.gaps[-1]
+    row = {
+        "axis": contrast.axis,
+        "value": contrast.value,
+        "baseline": contrast.baseline,
+        **{f"at_{name}": value for name, value in contrast.others.items()},
+        "level": verdict.level,
+        "pairs": verdict.num_pairs,
+        "seeds": verdict.seeds,
+        "x": largest.x,
+        "ratio": largest.ratio.mean,
+        "ratio_low": largest.ratio.low,
+        "ratio_high": largest.ratio.high,
+        "slope": verdict.slope.mean,
+        "slope_low": verdict.slope.low,
+        "slope_high": verdict.slope.high,
+    }
+    for form in verdict.predictions:
+        values = {"x": form.x, "ratio": form.ratio.mean, "low": form.ratio.low, "high": form.ratio.high}
+        row |= {f"predicted_{form.form}_{k}": v for k, v in values.items()}
+        row[f"predicted_{form.form}_holdout_error"] = form.holdout_error
+    claims = {name: getattr(verdict, name) for name in ("better", "scales_better", "ahead_by_floor")}
+    for name, claim in claims.items():
+        row |= {name: claim.winner, f"{name}_reasons": "; ".join(claim.reasons)}
+    return row

@@ -1,0 +1,112 @@
+"""How long a cell will take here: a few steps of it are trained, and a few images drawn, and the rest is multiplied."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from lina_lab import cost
+from lina_lab.cell.score import measure
+from lina_lab.config.experiment import Experiment
+from lina_lab.config.settings import EvaluationConfig
+from lina_lab.data.autoencoder import decoder
+from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.metrics import BOOTSTRAP_MOST_FEATURES
+from lina_lab.sampling.generate import SAMPLING_BATCH, generate
+from lina_lab.sampling.request import SampleRequest, requests
+from lina_lab.training.train import HELD_OUT_LOSS, SHEET_COLUMNS, SHEET_ROWS, build_model, train
+
+SHORT, LONG = 2, 12
+"""Steps of two trainings: their difference has no start-up in it."""
+FLOPS = 2e13
+"""Of one timed step at most: a batch that costs more is timed in part."""
+EXTRACTED = 32
+"""Images that are timed where an evaluation extracts so many features of each that it takes minutes."""
+
+
+class Seconds(NamedTuple):
+    """Of one cell on one worker that is there."""
+
+    training: float
+    """In proportion to the FLOPs of the training."""
+    drawing: float
+    """In proportion to the FLOPs of the images: those of the evaluation and those of validations."""
+    rest: float = 0.0
+    """The same for all cells of a size: reading data, building the model, the first steps, the evaluation."""
+
+    @property
+    def total(self) -> float:
+        return sum(self)
+
+    @classmethod
+    def mean(cls, several: "Sequence[Seconds]") -> "Seconds":
+        return cls(*(sum(parts) / len(several) for parts in zip(*several, strict=True)))
+
+
+def cell_seconds(experiment: Experiment) -> Seconds:
+    """Seconds of one cell on one worker of this machine.
+
+    Raises:
+        LabError: if its data or its extractor cannot be had.
+    """
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as the workers
+    batch, training = experiment.training.batch_size, experiment.training
+    part = batch // experiment.execution.accumulate
+    step_flops = cost.training_flops(experiment) / training.steps
+    timed = max(1, min(part, int(batch * FLOPS / step_flops)))
+    started = time.monotonic()
+    dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
+    short = _training_seconds(experiment, dataset, timed, SHORT)
+    setting_up = time.monotonic() - started
+    image = max(_training_seconds(experiment, dataset, timed, LONG) - short, 0.0) / (LONG - SHORT) / timed
+
+    request, labels = requests(experiment, dataset)
+    drawn = labels[:: max(1, len(labels) // SAMPLING_BATCH)][:SAMPLING_BATCH]
+    model, decode = build_model(experiment).eval(), decoder(experiment.data, torch.device("cpu"))
+    started = time.monotonic()
+    generate(model, drawn, experiment.sampling, experiment.seed, decode=decode)
+    one = (time.monotonic() - started) / len(drawn)
+
+    validations = -(-training.steps // experiment.logging.validate_every) - 1  # one was timed with the steps
+    classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
+    shown = min(SHEET_ROWS, classes) * SHEET_COLUMNS
+    losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
+    return Seconds(
+        training=image * (training.steps * batch + validations * losses),
+        drawing=one * (len(labels) + validations * shown),
+        rest=setting_up + evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side),
+    )
+
+
+def evaluation_seconds(evaluation: EvaluationConfig, request: SampleRequest, dataset: Dataset, side: int) -> float:
+    """Seconds of an evaluation, of noise: what images show does not matter."""
+    extractor = load_extractor(evaluation.extractor)
+    whole = extractor.dim <= BOOTSTRAP_MOST_FEATURES and evaluation.reference is None
+    count = len(request.labels) if whole else EXTRACTED
+    noise = torch.randint(256, (count, 3, side, side), dtype=torch.uint8)
+    started = time.monotonic()
+    if whole:
+        measure([noise], request, dataset, extractor, 0)
+        return time.monotonic() - started
+    extractor.extract(noise)
+    compared = 0 if evaluation.reference is not None else len(dataset.train.labels) + len(dataset.heldout.labels)
+    return (time.monotonic() - started) / count * (len(request.labels) + compared)
+
+
+def _training_seconds(experiment: Experiment, dataset: Dataset, batch_size: int, steps: int) -> float:
+    training = {"steps": steps, "batch_size": batch_size, "warmup_steps": 0, "init_from": None}
+    logging = {"every": steps, "validate_every": steps + 1, "checkpoint_every": steps + 1}
+    short = experiment.model_copy(
+        update={
+            "training": experiment.training.model_copy(update=training),
+            "logging": experiment.logging.model_copy(update=logging),
+            "execution": experiment.execution.model_copy(update={"accumulate": 1}),
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return train(Path(folder), short, dataset).seconds

@@ -1,0 +1,49 @@
+"""What is drawn from a trained model to measure it, and every metric of that."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lina_lab.composition.scores import composition
+from lina_lab.config.settings import SamplingConfig
+from lina_lab.data.datasets import Dataset
+from lina_lab.evaluation.evaluate import Evaluation, evaluate
+from lina_lab.evaluation.extractors import Extractor
+from lina_lab.evaluation.reference import Reference
+from lina_lab.sampling.request import SampleRequest
+
+
+def measure(
+    chunks: Iterable[Tensor],
+    request: SampleRequest,
+    dataset: Dataset,
+    extractor: Extractor,
+    seed: int,
+    reference: Reference | None = None,
+) -> Evaluation:
+    """Every metric of images drawn for a request, which come in chunks (k, 3, h, w) uint8 in the order of the request.
+
+    Of prompts on shapes there is the composition too.
+
+    Raises:
+        LabError: if there are too few images for a FID.
+    """
+    composed = None
+    if request.prompts and dataset.name == "shapes":
+        images = torch.cat(list(chunks))  # they are small
+        composed, chunks = composition(images, request.prompts), [images]
+    found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
+    if composed is None:
+        return found
+    return found._replace(
+        metrics=found.metrics | composed.metrics, record=found.record | {"composition": composed.record}
+    )
+
+
+def with_sampling(record: Mapping[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
+    """What numbers were measured with, and how the images were drawn."""
+    drawn = sampling.model_dump()
+    drawn["sampling_precision"] = drawn.pop("precision")  # a bare "precision" is a metric
+    return {**record, **drawn, "weights": "ema"}

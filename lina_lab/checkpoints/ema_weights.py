@@ -1,0 +1,103 @@
+"""What a training leaves: the averaged weights of a cell, and the record that they are whole."""
+
+import errno
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.errors import LabError
+from lina_lab.files import replacing, sha256_of, write_atomic
+from lina_lab.ledger.cells import read_experiment
+from lina_lab.model.execution import accelerate
+from lina_lab.model.lina import Lina
+
+
+class Trained(NamedTuple):
+    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
+
+    model: Lina
+    diverged_at: int | None
+    seconds: float
+    """NaN where nobody measured it: of imported weights."""
+
+
+def keep_trained(folder: Path, trained: Trained) -> None:
+    """Write the averaged weights, and then what says that they are whole."""
+    keep_weights(folder, trained.model.state_dict(), trained.seconds)
+
+
+def keep_weights(folder: Path, state: Mapping[str, Tensor], seconds: float) -> None:
+    """Write weights as a cell's averaged ones, and then what says that they are whole."""
+    sha256 = save_tensors(folder / "ema.safetensors", state)
+    record = {"seconds": None if math.isnan(seconds) else seconds, "sha256": sha256}
+    write_atomic(folder / "trained.json", json.dumps(record))
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write a safetensors file whole: its SHA-256. No second copy of the tensors is made in memory."""
+    ready = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as part:
+        try:
+            save_file(ready, part, metadata)
+        except SafetensorError as error:  # what a full disk is to its writer
+            raise OSError(errno.EIO, str(error), str(path)) from error
+        return sha256_of(part)
+
+
+def training_seconds(folder: Path) -> float | None:
+    """What the training took, NaN if nobody knows; None unless its weights are there, every byte as it was written."""
+    try:
+        record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
+        whole = record["sha256"] == sha256_of(folder / "ema.safetensors")
+        seconds = record["seconds"]
+        return (math.nan if seconds is None else float(seconds)) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def load_trained(folder: Path) -> tuple[Experiment, Lina]:
+    """The experiment and the averaged model of a trained cell.
+
+    Raises:
+        LabError: if the cell has no trained weights, or they are damaged.
+    """
+    experiment = read_experiment(folder)
+    path = _weights(folder, experiment)
+    model = Lina(experiment.model, experiment.data.shape)
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        again = "train the cell again" if experiment.training.imported is None else remedy(experiment)
+        raise LabError(f"{path}: damaged: {str(error).splitlines()[0]}; delete it and {again}") from error
+    accelerate(model, experiment.execution)
+    return experiment, model.eval()
+
+
+def remedy(experiment: Experiment) -> str:
+    """What to do where a cell's weights are missing."""
+    if experiment.training.imported is None:
+        return "the cell is not trained yet; lab train or lab sweep trains it"
+    return "the cell's weights were imported, not trained; lab import their checkpoint again"
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the averaged weights of a trained cell, as hex.
+
+    Raises:
+        LabError: if the cell has none.
+    """
+    return sha256_of(_weights(folder, read_experiment(folder)))
+
+
+def _weights(folder: Path, experiment: Experiment) -> Path:
+    path = folder / "ema.safetensors"
+    if not path.exists():
+        raise LabError(f"{path}: no such file: {remedy(experiment)}")
+    return path

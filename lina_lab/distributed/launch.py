@@ -1,0 +1,104 @@
+"""A training by several processes, from the side of the worker that holds the claim: it starts them and waits.
+
+It gives a stop to them, and takes their end from them, through files in the cell's folder, which every node sees:
+    stop         made by the worker: write a checkpoint and end
+    group.json   how the group ended, written by its first process, or by the first one that failed
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from lina_lab.config.engine import Group
+from lina_lab.errors import LabError
+from lina_lab.interpreter import command, environment, script
+from lina_lab.ledger.leases import last_attempt
+from lina_lab.provenance import changed_files
+from lina_lab.training.recorder import Stopped
+from lina_lab.training.train import Start
+
+STOP, ENDED = "stop", "group.json"
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 30.0
+"""That torchrun may take to end when it is told to."""
+
+
+class GroupEnd(NamedTuple):
+    """How a group ended: stopped, at a step with a loss that is not finite, trained, or failed with a reason."""
+
+    seconds: float = 0.0
+    stopped: bool = False
+    diverged_at: int | None = None
+    failed: str = ""
+    refused: bool = False
+    """Whether it failed by a user's mistake, so that no retry can help."""
+
+
+def train_together(folder: Path, start: Start, stop: threading.Event, until: int, group: Group) -> GroupEnd:
+    """Train a cell with a group; once it has ended the averaged weights are in the folder.
+
+    Raises:
+        Stopped: when `stop` is set or step `until` is done, once a checkpoint is written.
+        LabError: if the cell cannot be run as it is described, or by the code that this process has loaded.
+        RuntimeError: if a process of the group failed.
+    """
+    (folder / STOP).unlink(missing_ok=True)
+    (folder / ENDED).unlink(missing_ok=True)
+    if changed := changed_files():
+        raise LabError(f"files of the package changed since they were loaded ({', '.join(changed)}): start again")
+    process = subprocess.Popen(group_command(folder, start, until, group), env=environment())
+    try:
+        while process.poll() is None:
+            if stop.is_set():
+                (folder / STOP).touch()
+            time.sleep(POLL_SECONDS)
+    finally:
+        _end(process)
+        (folder / STOP).unlink(missing_ok=True)
+    ended = _read_end(folder, process.returncode)
+    if ended.stopped:
+        raise Stopped
+    if ended.failed:
+        raise LabError(ended.failed) if ended.refused else RuntimeError(ended.failed)
+    return ended
+
+
+def group_command(folder: Path, start: Start, until: int, group: Group) -> list[str]:
+    """torchrun with `devices` processes; on several nodes, once on each through srun."""
+    attempt = last_attempt(folder)
+    torchrun = command("torch.distributed.run", f"--nproc-per-node={group.devices}")
+    rank = script("lina_lab.distributed.worker", str(folder), str(start.checkpoint or ""), str(start.step), str(until))
+    rank += [str(attempt.number if attempt else 0), *map(str, group)]
+    if group.num_nodes == 1:
+        return [*torchrun, "--standalone", *rank]
+    job, nodes = os.environ.get("SLURM_JOB_ID"), f"--nodes={group.num_nodes}"
+    if job is None:
+        raise LabError(f"num_nodes {group.num_nodes}: a cell on several nodes runs inside a SLURM job: --engine slurm")
+    # Every job has a port of its own, so that two on one node do not meet.
+    endpoint = f"{os.environ.get('SLURMD_NODENAME', 'localhost')}:{20000 + int(job) % 40000}"
+    meet = [f"--nnodes={group.num_nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={endpoint}"]
+    srun = ["srun", nodes, f"--ntasks={group.num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    return [*srun, *torchrun, *meet, *rank]
+
+
+def _read_end(folder: Path, code: int) -> GroupEnd:
+    try:
+        return GroupEnd(**json.loads((folder / ENDED).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        return GroupEnd(failed=f"a process that trains the cell is gone, and its group {how}; log.txt says more")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a group that still runs, as when an exception leaves the loop."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

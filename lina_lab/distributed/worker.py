@@ -1,0 +1,79 @@
+"""One process of a group that trains a cell; torchrun starts it: FOLDER CHECKPOINT STEP UNTIL ATTEMPT *GROUP."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from lina_lab.checkpoints.ema_weights import keep_trained
+from lina_lab.config.engine import Group, Strategy
+from lina_lab.data.datasets import load_dataset
+from lina_lab.distributed.launch import ENDED, POLL_SECONDS, STOP, GroupEnd
+from lina_lab.errors import LabError
+from lina_lab.files import write_new
+from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.leases import Watch, last_attempt
+from lina_lab.signals import stop_on, write_stacks_on_signal
+from lina_lab.training.recorder import Stopped
+from lina_lab.training.train import Start, train
+
+TAKEN_OVER = 70
+
+
+def main() -> None:
+    folder, checkpoint, step, until, attempt, devices, num_nodes, strategy = sys.argv[1:]
+    known = next(s for s in get_args(Strategy) if s == strategy)
+    group = Group(int(devices), int(num_nodes), known)
+    run(Path(folder), Start(Path(checkpoint) if checkpoint else None, int(step)), int(until), int(attempt), group)
+
+
+def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> None:
+    """Train as one process of a group; the first process writes what the group made, and how it ended."""
+    rank, stop = int(os.environ["RANK"]), stop_on(signal.SIGTERM)
+    write_stacks_on_signal()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    if rank == 0:
+        threading.Thread(target=_watch, args=(folder, attempt, stop), daemon=True).start()
+    try:
+        experiment = read_experiment(folder)
+        trained = train(
+            folder, experiment, load_dataset(experiment.data, pixels=False), stop, until, start, group, rank
+        )
+        if rank == 0:
+            if trained.diverged_at is None:
+                keep_trained(folder, trained)
+            _end(folder, GroupEnd(trained.seconds, diverged_at=trained.diverged_at))
+    except Stopped:
+        if rank == 0:
+            _end(folder, GroupEnd(stopped=True))
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error) if isinstance(error, LabError) else f"rank {rank}: {type(error).__name__}: {error}"
+        _end(folder, GroupEnd(failed=reason.splitlines()[0], refused=isinstance(error, LabError)))
+        raise
+
+
+def _end(folder: Path, end: GroupEnd) -> None:
+    """The first end that is written counts: a process that fails takes the others with it."""
+    write_new(folder / ENDED, json.dumps(end._asdict()))
+
+
+def _watch(folder: Path, attempt: int, stop: threading.Event) -> None:
+    """Pass on a stop. If the worker is gone, somebody else will take the cell: two must not write."""
+    watch, idle = Watch(), threading.Event()
+    while attempt == 0 or ((last := last_attempt(folder)) and last.number == attempt and not watch.is_over(last)):
+        if (folder / STOP).exists():
+            stop.set()
+        idle.wait(POLL_SECONDS)
+    os._exit(TAKEN_OVER)
+
+
+if __name__ == "__main__":
+    main()

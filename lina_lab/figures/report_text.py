@@ -1,0 +1,189 @@
+"""What a report says in sentences: what is seen, what is not known, what has no result, where it comes from."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lina_lab.analysis.ablation import ALL_SIZES
+from lina_lab.analysis.findings import Finding, sentences
+from lina_lab.analysis.notes import NOTED, notes
+from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
+from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
+from lina_lab.analysis.tuning import power_law, tuned_names
+from lina_lab.config.averaging import REACHES, is_long
+from lina_lab.config.sweep import cell_label, left_out
+from lina_lab.errors import LabError
+from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.result import read_result
+
+
+def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
+    """What each value of each axis does, with its `ablation_table` row over all sizes, and how sure that is."""
+    if not found:
+        return
+    count = sum(len(finding.contrasts) for finding in found)
+    level = found[0].contrasts[0].verdict.level
+    together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
+    for finding in found:
+        known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
+        yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
+    yield (
+        f"A difference is called beyond chance where its interval excludes 1{together} (Bonferroni): t intervals from "
+        "the spread over seeds of paired cells, which share data order, masks and noise."
+    )
+
+
+def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
+    of_value = (effects["axis"] == finding.axis) & (effects["value"] == str(finding.value))
+    for row in effects[of_value & (effects["size"] == ALL_SIZES) & effects["low"].notna()].to_dict("records"):
+        yield (
+            f"Averaged over all sizes and settings the ratio is {row['ratio']:.3f} (95 % interval, taken by itself, "
+            f"{row['low']:.3f} to {row['high']:.3f} over {row['seeds']} seeds)."
+        )
+
+
+def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:
+    """Sentences that say what the table shows, each number computed from it."""
+    yield from what_tuning_saw(table, plan)
+    for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
+        by_size = rows.groupby("parameters")[metric].mean()
+        if len(by_size) > 1:
+            first, last = by_size.index[0], by_size.index[-1]
+            yield (
+                f"{design_label(values)}: FID {by_size.iloc[0]:.3g} at {human(first)} parameters, "
+                f"{by_size.iloc[-1]:.3g} at {human(last)}"
+                f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
+            )
+
+
+def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """How the chosen values change with size."""
+    for name, path in tuned_names(plan).items():
+        if name not in table or not (plan.tune or {})["search"][path]["log"]:
+            continue
+        for values, rows in designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)):
+            chosen = rows.drop_duplicates(subset=["parameters", name])
+            law = power_law(chosen["parameters"].tolist(), chosen[name].tolist())
+            if law is not None:
+                interval = "no interval from two sizes"
+                if law.low is not None:
+                    interval = f"95 % interval {law.low:.2f} to {law.high:.2f}"
+                yield (
+                    f"{design_label(values)}: the chosen {name} goes with parameters to the power {law.exponent:.2f} "
+                    f"({interval})."
+                )
+
+
+def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """What the study cannot say, as far as the table tells."""
+    if table["seed"].nunique() < 2:
+        yield (
+            "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
+            "measured. No verdict is given."
+        )
+    yield from what_tuning_leaves_open(table, plan)
+    warning = unequal_exposure(table)
+    if warning:
+        yield f"{warning[0].upper()}{warning[1:]}: differences between them are differences of training, too."
+    yield from notes({name: table[name].dropna() for name in NOTED if name in table})
+    yield from what_code_leaves_open(table)
+    if "size" in plan.axes and table["size"].nunique() < 4:
+        yield (
+            f"{table['size'].nunique()} sizes cannot tell a power law from one with a floor; "
+            "do not read the lines beyond their ends."
+        )
+    if "size" in plan.axes and table["size"].nunique() == 2:
+        yield "Two sizes always lie on a power law: nothing here checks that one is right."
+    yield (
+        "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
+        "50,000 samples), nor with values of another number of samples."
+    )
+
+
+def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
+    """Where the cells were not trained and measured by the same code on the same arithmetic, or the average is long."""
+    done = table[table["state"] == "done"]
+    for found in (code_difference(with_code(done)), changed_meanwhile(done)):
+        if found:
+            yield f"{found[0].upper()}{found[1:]}; a difference between such cells may be one of the code."
+    for name in [name for name in ARITHMETIC if name in done]:
+        values = list(map(str, done[name].dropna().unique()))
+        if len(values) > 1:
+            yield f"Cells differ in {name} ({', '.join(values)}): their difference may be one of the arithmetic."
+    if "ema_share" in done and (long := done["ema_share"].dropna().map(is_long).sum()):
+        yield (
+            f"The averaged weights of {long} of {len(done)} cells {REACHES}: they were measured as a model of earlier "
+            "steps, and a longer training may order the designs differently."
+        )
+
+
+def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    names = tuned_names(plan)
+    if "training.learning_rate" not in names.values():
+        yield (
+            "One learning rate served every size and design. A design may be behind because its best learning rate is "
+            "another, so nothing here says which design scales better."
+        )
+    for name in [name for name in names if name in table]:
+        edge = table[table[f"{name}_inside"] == False].drop_duplicates(list(plan.axes))  # noqa: E712, a column
+        where = "; ".join(cell_label({axis: row[axis] for axis in plan.axes}) for row in edge.to_dict("records"))
+        yield (
+            f"{name} was chosen from {int(table['tune_trials'].max())} trials for every design at every size, all of "
+            f"one seed: the choice itself has a spread that was not measured."
+        )
+        if where:
+            yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."
+
+
+def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+    """Cells without a result, and points of the grid without a cell, each with its reason."""
+    unfinished = table["state"].isin(["waiting", "running"]).sum()
+    if unfinished:
+        yield f"{unfinished} of {len(table)} cells are waiting or running: this is no report of the whole study"
+    for row in table[~table["state"].isin(["waiting", "running"])].to_dict("records"):
+        name = f"{cell_label({axis: row[axis] for axis in plan.axes})}, seed {row['seed']}"
+        if row["state"] == "diverged":
+            yield f"diverged: {name}, at step {int(row['diverged_at'])}"
+        elif row["state"] != "done":
+            reason = row.get("reason")
+            yield f"{row['state']}: {name}{f' ({reason})' if isinstance(reason, str) and reason else ''}"
+    yield from left_out(plan.omitted)
+
+
+def measured(table: pd.DataFrame) -> dict[str, Any]:
+    names = ("extractor", "num_generated", "num_reference", "autoregressive_steps", "flow_steps", "guidance_scale")
+    found = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
+    return {name: ", ".join(_plain(v) for v in values) for name, values in found.items()}
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
+    """Where the results come from: of the cells of a table that have one."""
+    results = []
+    for key in table["key"]:
+        try:
+            results.append(read_result(runs / key))
+        except LabError:
+            continue
+    facts = [result["provenance"] for result in results]
+    seconds = sum(sum(result["seconds"].values()) for result in results)
+
+    def every(values: Iterable[object]) -> str:
+        return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
+
+    return {
+        "command": every(f["command"] for f in facts),
+        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
+        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
+        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
+        "Python": every(f["python"] for f in facts),
+        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
+        "seeds": every(sorted({result["seed"] for result in results})),
+        "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
+        "started": min(f["started"] for f in facts),
+    }

@@ -1,0 +1,55 @@
+"""What is drawn from a model to measure it: labels and prompts, as the data set has them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lina_lab.config.experiment import Experiment
+from lina_lab.data.datasets import Dataset
+from lina_lab.data.examples import Examples, labels_as
+from lina_lab.data.text import conditions
+
+
+class SampleRequest(NamedTuple):
+    """The labels (n,) of n images to be drawn, and their prompts where the model follows prompts."""
+
+    labels: Tensor
+    prompts: Sequence[str] = ()
+
+
+def requested(heldout: Examples, count: int, *, prompts: bool, num_classes: int | None = None) -> SampleRequest:
+    """`count` labels in the class proportions of the held-out split, with captions of that class from it, in turn.
+
+    Of labels alone `num_classes` asks for equally many of each class.
+    """
+    if not prompts:
+        return SampleRequest(labels_as(heldout.labels if num_classes is None else torch.arange(num_classes), count))
+    labels = labels_as(heldout.labels, count)
+    places = {label: (heldout.labels == label).nonzero().flatten().tolist() for label in set(labels.tolist())}
+    used: Counter[int] = Counter()
+    captions = []
+    for label in labels.tolist():
+        captions.append(heldout.captions[places[label][used[label] % len(places[label])]])
+        used[label] += 1
+    return SampleRequest(labels, captions)
+
+
+def requests(experiment: Experiment, dataset: Dataset) -> tuple[SampleRequest, Tensor]:
+    """What an experiment draws to be measured, and what the model is conditioned on for it, (n,) and more."""
+    prompts = experiment.data.text is not None
+    classes = experiment.data.shape.num_classes if experiment.evaluation.reference else None
+    count = experiment.evaluation.num_samples
+    request = requested(dataset.heldout, count, prompts=prompts, num_classes=classes)
+    asked = Examples(dataset.heldout.images, request.labels, request.prompts)
+    return request, conditions(experiment.data)(asked)
+
+
+def beside(request: SampleRequest) -> dict[str, NDArray[Any]]:
+    """What is kept beside images: their labels, and their prompts where they have any."""
+    known = {"labels": request.labels.numpy()}
+    return known | ({"prompts": np.array(request.prompts)} if request.prompts else {})

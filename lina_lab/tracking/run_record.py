@@ -1,0 +1,120 @@
+"""What the ledger says of a cell, in the terms that MLflow keeps: rows, params, tags."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from lina_lab.errors import LabError
+from lina_lab.ledger.metrics import Metric, read_metrics
+from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.result import read_result
+from lina_lab.ledger.status import read_state
+
+
+class Facts(NamedTuple):
+    state: str
+    rows: list[Metric]
+    """The rows of metrics.csv, then what only the result says, as rows at the last step."""
+    params: dict[str, str]
+    """The axes by their short names, and every leaf of the config by its dotted name."""
+    tags: dict[str, str]
+
+
+def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
+    """The facts of a cell whose folder is there.
+
+    Raises:
+        LabError: if metrics.csv is damaged.
+    """
+    state = read_state(folder)
+    # The result before the metrics: when there is one, no row is still to come.
+    result = _result(folder)
+    rows = read_metrics(folder)
+    commit = result.get("provenance", plan.provenance).get("commit", "unknown")
+    tags = {
+        "lab.sweep": plan.name,
+        "lab.role": "cell" if cell.trial is None else "trial",
+        "lab.cell": cell.label,
+        "lab.key": cell.key,
+        "lab.seed": str(cell.seed),
+        "lab.attempt": str(state.get("attempt", 1)),
+        "lab.commit": commit,
+        "lab.state": state["state"],
+        # Nothing tells a single cell from others: MLflow would make up a name, and store two.
+        "mlflow.runName": cell.label or plan.name,
+    }
+    axes = {name: _text(value) for name, value in cell.values.items()}
+    return Facts(state["state"], [*rows, *_last_rows(result, rows)], _config(folder) | axes, tags)
+
+
+def stamp(folder: Path) -> tuple[Any, ...]:
+    """Changes whenever something that is shipped does."""
+    names = ("config.yaml", "metrics.csv", "state.json", "result.json", "error.txt")
+    paths = [folder / name for name in names] + sorted(folder.glob("samples/step-*.png"))
+    stats = [(path.name, path.stat()) for path in paths if path.exists()]
+    # Heartbeats touch the file of an attempt; what it says changes its size.
+    attempts = tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("attempts/*.json")))
+    return attempts + tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def sheets(folder: Path) -> dict[int, Path]:
+    """Step to sheet of sample images."""
+    return {int(path.stem.rpartition("-")[2]): path for path in sorted(folder.glob("samples/step-*.png"))}
+
+
+def digest_rows(rows: list[Metric]) -> str:
+    return hashlib.sha256("".join(f"{r}\n" for r in rows).encode()).hexdigest()[:16]
+
+
+def digest_files(paths: list[Path]) -> str:
+    hashes = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in paths)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    try:
+        return read_result(folder)
+    except LabError:
+        return {}
+
+
+def _last_rows(result: Mapping[str, Any], rows: list[Metric]) -> Iterator[Metric]:
+    """Cost, and metrics that have no row of their own, so that a chart can use them."""
+    if not result:
+        return
+    when = rows[-1].time if rows else 0.0
+    values = dict(_leaves("model/parameters", result.get("parameters", {}), "_"))
+    values |= dict(_leaves("model/flops", result.get("flops", {}), "_"))
+    values |= dict(_leaves("seconds/", result.get("seconds", {}), ""))
+    values |= {"model/samples_seen": result.get("samples_seen")}
+    written = {row.metric for row in rows}
+    values |= {name: value for name, value in result.get("metrics", {}).items() if name not in written}
+    for name, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield Metric(result.get("steps", 0), name, float(value), when)
+
+
+def _config(folder: Path) -> dict[str, str]:
+    path = folder / "config.yaml"
+    if not path.exists():
+        return {}
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {name: _text(value) for name, value in _leaves("", values, ".")}
+
+
+def _leaves(prefix: str, values: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        name = f"{prefix}{separator}{key}" if prefix else key
+        if isinstance(value, dict):
+            yield from _leaves(name, value, separator)
+        else:
+            yield name, value
+
+
+def _text(value: Any) -> str:
+    """As in YAML: words bare, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,121 @@
+"""`lab ui` in a real browser: what a user sees who opens the printed links, without a click."""
+
+import io
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lina_lab.cli.ui import server
+from lina_lab.config.sweep import load_sweep
+from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
+from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.metrics import append_metrics
+from lina_lab.ledger.plan import store_plan
+from lina_lab.ledger.result import write_result
+from tests.browser import answers, free_port
+
+pytestmark = pytest.mark.xdist_group("ui_browser")  # one server serves all
+
+SWEEP = f"""
+name: two-designs
+question: Does a convolution help at every size?
+experiment: {Path(__file__).parents[2] / "experiments" / "digits.yaml"}
+axes:
+  model.attention.conv_kernel: [0, 5]
+  model.size: [nano, micro]
+seeds: [0, 1]
+"""
+LABELS = {"conv_kernel=0 nano", "conv_kernel=0 micro", "conv_kernel=5 nano", "conv_kernel=5 micro"}
+SERVE = """
+import sys
+from pathlib import Path
+from lina_lab.cli.ui import serve_ui
+from lina_lab.plans import load_plan
+runs = Path(sys.argv[1])
+serve_ui(runs, load_plan(runs, "two-designs"), int(sys.argv[2]), echo=lambda line: print(line, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The ledger of a finished study: FID is 30 + 10 for each cell before."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "sweep.yaml").write_text(SWEEP)
+    plan = load_sweep(folder / "sweep.yaml")
+    store_plan(folder / "runs", plan, {})
+    for index, cell in enumerate(plan.cells):
+        cell_folder = create_cell(folder / "runs", cell.experiment)
+        for step in (10, 20, 30):
+            append_metrics(cell_folder, step, {"train/loss": 3 / step})
+        append_metrics(cell_folder, 30, {"eval/fid/digits-cnn": 30.0 + 10 * index})
+        sheet = io.BytesIO()
+        Image.new("RGB", (60, 40), (40, 25 * index, 90)).save(sheet, "png")
+        write_atomic(cell_folder / "samples" / "step-0000030.png", sheet.getvalue())
+        result = {"state": "done", "steps": 30, "metrics": {}, "parameters": {"total": 1000 * (1 + index // 2)}}
+        write_result(cell_folder, result)
+    return folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def links(runs):
+    """What `lab ui` prints, while it runs; then Ctrl-C."""
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        command = [sys.executable, "-c", SERVE, str(runs), str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        found = {}
+        for line in process.stdout:
+            name, _, link = line.strip().partition(" ")
+            found[name] = link.strip()
+            if name == "Ctrl-C":
+                break
+        assert answers(port), process.stderr.read()
+        yield found
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert not answers(port)
+
+
+def test_the_charts_show_every_design_once_with_its_seeds_folded(links, browser):
+    browser.ask("url", url=links["charts"])
+    shown = browser.wait_for("Quality", "eval/fid/digits-cnn", *(f"Group: {label}" for label in LABELS))
+    assert "Model training" in shown
+    assert "Group by: lab.line" in shown
+    assert all(shown.count(f"Group: {label}\n2") == 1 for label in LABELS)
+    browser.wait_for("35.00", "55.00", "75.00", "95.00")
+    assert browser.count(".js-plotly-plot .bars .point") >= 4
+
+
+def test_the_table_shows_the_mean_fid_of_every_design(links, browser):
+    browser.ask("url", url=links["table"])
+    shown = browser.wait_for("eval/fid/digits-cnn", *LABELS, *(f"{fid} (average)" for fid in (35, 55, 75, 95)))
+    assert "sweep two-designs" not in shown
+
+
+def test_the_samples_show_the_sheet_of_every_run_at_the_last_step(links, browser):
+    browser.ask("url", url=links["samples"])
+    browser.wait_for("Samples", *LABELS)
+    deadline = time.monotonic() + 60
+    while (shown := browser.count("img[src*='get-artifact']") + browser.count("img[src^='blob:']")) < 8:
+        assert time.monotonic() < deadline, f"{shown} sheets are shown"
+        time.sleep(0.2)
+
+
+def test_a_busy_port_is_named_with_the_option_that_helps(runs):
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(LabError, match=rf"port {port} .*--port"), server(runs, port):
+            pass
