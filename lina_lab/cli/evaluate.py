@@ -1,6 +1,5 @@
 """`lab evaluate`: measure a trained cell in another way than it was measured."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -52,6 +51,8 @@ def evaluate(
 
     Example: lab evaluate 3f2a90 --guidance 2 --npz images.npz
     """
+    import json
+
     from lina_lab.analysis.notes import notes_of
     from lina_lab.cell.reevaluate import Exports, load_measured_cell, measure_cell
     from lina_lab.cli.progress_display import DrawingDisplay

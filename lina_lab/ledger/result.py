@@ -1,6 +1,7 @@
 """result.json, which finishes a cell: a cell is done exactly when it has a valid one."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from lina_lab.config.experiment import SCHEMA, digest
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.metrics import append_metrics, rewind_metrics
+
+logger = logging.getLogger(__name__)
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
@@ -72,8 +75,9 @@ def is_done(folder: Path) -> bool:
     """Whether the cell has a valid result. A damaged one is set aside as result.json.damaged, not lost."""
     try:
         read_result(folder)
-    except LabError:
+    except LabError as error:
         if (folder / "result.json").exists():
+            logger.warning("set aside as result.json.damaged: %s", error)
             (folder / "result.json").replace(folder / "result.json.damaged")
         return False
     return True

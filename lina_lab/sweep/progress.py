@@ -5,6 +5,7 @@ run brings through it, by size where that is known; until then from results that
 """
 
 import heapq
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.result import read_result
 from lina_lab.ledger.status import ENDED, read_state
 from lina_lab.provenance import hardware
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
@@ -146,7 +149,8 @@ class SweepProgress:
         for cell in [cell for cell in cells if self.states[cell.key]["state"] == "done"][:EXAMPLES]:
             try:
                 result = read_result(self.runs / cell.key)
-            except LabError:
+            except LabError as error:
+                logger.debug("no estimate from an earlier result: %s", error)
                 continue
             if result.get("provenance", {}).get("hardware") == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lina_lab.cli.ui import server
+from lina_lab.cli.ui_server import server
 from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
