@@ -24,6 +24,7 @@ ROOMS = (
     "sampling",
     "training",
     "distributed",
+    "published",
     "evaluation",
     "composition",
     "cell",
@@ -131,13 +132,15 @@ def of_cell(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def room_digests(blobs: Mapping[str, str]) -> dict[str, str]:
-    """The start of a SHA-256 over the names and blobs of every room's files, by room."""
+    """The start of a SHA-256 over the names and blobs of every room's files, by room; an older package lacks some."""
 
-    def digest(room: str) -> str:
-        lines = sorted(f"{blob} {name}" for name, blob in blobs.items() if name.startswith(f"{room}/"))
+    def digest(lines: list[str]) -> str:
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:12]
 
-    return {room: digest(room) for room in ROOMS}
+    files = {
+        room: sorted(f"{blob} {name}" for name, blob in blobs.items() if name.startswith(f"{room}/")) for room in ROOMS
+    }
+    return {room: digest(lines) for room, lines in files.items() if lines}
 
 
 @cache
