@@ -36,6 +36,8 @@ def demo(
     """Start a page where a trained cell draws, step by step.
 
     It listens on this machine alone.
+
+    Example: lab demo 3f2a90 --port 7860
     """
     serve_demo(runs, cell, port, browser=browser)
 

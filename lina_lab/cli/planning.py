@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.cell.contents import settler
-from lina_lab.cli.running import tell_many
+from lina_lab.cli.launch import tell_many
 from lina_lab.config.grid import MAX_CELLS
 from lina_lab.config.load import experiment_document
 from lina_lab.config.settled import build_settled

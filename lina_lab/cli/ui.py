@@ -9,13 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import typer
+
+from lina_lab.cli.options import RUNS, Runs
 from lina_lab.errors import LabError
 from lina_lab.interpreter import START, environment
-from lina_lab.ledger.plan import StoredPlan
+
+if TYPE_CHECKING:
+    from lina_lab.ledger.plan import StoredPlan
 
 OTHER_SERVERS = frozenset(
     f"MLFLOW_{option}"
@@ -38,8 +43,24 @@ class Links(NamedTuple):
     samples: str
 
 
+def ui(
+    name: Annotated[str | None, typer.Argument(metavar="SWEEP", help="Open this sweep's charts.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    runs: Runs = RUNS,
+) -> None:
+    """Start the MLflow UI, print links to a sweep.
+
+    It listens on this machine alone.
+
+    Example: lab ui digits-quick
+    """
+    from lina_lab.ledger.plan import load_plan
+
+    serve_ui(runs, load_plan(runs, name) if name else None, port)
+
+
 def serve_ui(
-    runs: Path, plan: StoredPlan | None, port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
+    runs: Path, plan: "StoredPlan | None", port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
 ) -> None:
     """Serve the UI until Ctrl-C; when the store is a server already, only say where to look.
 
@@ -99,7 +120,7 @@ def server(runs: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
         _stop(process)
 
 
-def links(runs: Path, plan: StoredPlan, address: str) -> Links | None:
+def links(runs: Path, plan: "StoredPlan", address: str) -> Links | None:
     """Links to a sweep's runs, designs side by side and seeds folded; None if MLflow does not have it."""
     from lina_lab.tracking.charts import COMPARE, SAMPLES
     from lina_lab.tracking.store import find_experiment
@@ -112,7 +133,7 @@ def links(runs: Path, plan: StoredPlan, address: str) -> Links | None:
     return Links(*(f"{page}&viewStateShareKey={key}&compareRunsMode={mode}" for key, mode in views))
 
 
-def show_links(runs: Path, plan: StoredPlan | None, address: str, echo: Callable[[str], None]) -> None:
+def show_links(runs: Path, plan: "StoredPlan | None", address: str, echo: Callable[[str], None]) -> None:
     found = links(runs, plan, address) if plan is not None else None
     if plan is None or found is None:
         echo(f"studies  {address.rstrip('/')}/#/experiments?workflowType=machine_learning")

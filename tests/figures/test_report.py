@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lina_lab.analysis.table_file import read_table
-from lina_lab.cli.results import print_results
+from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from lina_lab.ledger.plan import store_plan

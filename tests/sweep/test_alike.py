@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.cli.running import print_broken
+from lina_lab.cli.launch import print_broken
 from lina_lab.config.engine import Limits
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, attempts, claim, faults

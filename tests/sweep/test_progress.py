@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.cli.show import PlainShow, summary
+from lina_lab.cli.progress_display import PlainShow, summary
 from lina_lab.sweep import progress as progresses
 from lina_lab.sweep.progress import Row, Snapshot, SweepProgress, Work
 from tests.sweep.test_local_engine import plan
@@ -157,7 +157,7 @@ def test_a_time_that_is_not_known_is_not_told():
 def test_the_table_on_a_terminal_shows_what_was_stopped(monkeypatch):
     from rich.console import Console
 
-    from lina_lab.cli.show import LiveShow
+    from lina_lab.cli.progress_display import LiveShow
 
     show = LiveShow()
     console = Console(width=100, height=20, force_terminal=True, record=True)

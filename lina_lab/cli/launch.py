@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lina_lab.cli.results import print_results
-from lina_lab.cli.show import show_progress
+from lina_lab.cli.progress_display import show_progress
+from lina_lab.cli.sweep_results import print_results
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger.leases import faults, forgive
 from lina_lab.ledger.plan import StoredPlan, driven, load_plan, other_file, replaced
-from lina_lab.ledger.status import read_state
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
@@ -235,18 +233,3 @@ def print_broken(plan: StoredPlan, broken: FailedAlike) -> None:
     print(f"in common: {shared or 'nothing that the other cells have not; what they run in is the likely cause'}")
     print(f"see error.txt and log.txt in {broken.folders[-1]}; no result is lost, and these failures do not count")
     print(f"the same command continues {plan.name}; with --keep-going it does not stop for this")
-
-
-def forgive_failed(runs: Path, stored: StoredPlan, *, failed_only: bool) -> None:
-    """Let the failed cells of a sweep be tried again, and, unless `failed_only`, the diverged ones as well.
-
-    The result of a diverged cell is kept beside, as result.json.diverged. Trials stay as they are: what a tuning has
-    seen, it has seen.
-    """
-    for cell in stored.cells:
-        folder = runs / cell.key
-        state = read_state(folder)["state"]
-        if state == "diverged" and not failed_only:
-            (folder / "result.json").replace(folder / "result.json.diverged")
-        elif faults(folder):
-            forgive(folder)

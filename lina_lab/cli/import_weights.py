@@ -1,11 +1,11 @@
-"""`lab import` and `lab export`: published weights into the ledger, and back."""
+"""`lab import`: a cell of published weights."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, CellName, Runs, Setting, out_folder
+from lina_lab.cli.options import RUNS, Runs, Setting
 
 
 def import_weights(
@@ -21,6 +21,8 @@ def import_weights(
     Every tensor must have its place in the model of the experiment, whose data, sampling and evaluation the cell takes.
     What names and shapes cannot tell, the experiment says: division or softmax, the number of heads without gates, and
     how long the weights were trained.
+
+    Example: lab import LINA-H --as experiments/imagenet256-H.yaml
     """
     from lina_lab.cell.contents import settler
     from lina_lab.config.load import load_experiment
@@ -52,21 +54,3 @@ def import_weights(
         f"lab sample {folder.name}    images\n"
         f"lab cell run {folder} --sweep {stored.name}    sample, evaluate, result"
     )
-
-
-def export(
-    cell: CellName,
-    out: Annotated[Path, typer.Argument(callback=out_folder, help="A new folder.")],
-    dtype: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Type of every tensor.")] = "fp32",
-    runs: Runs = RUNS,
-) -> None:
-    """Write a cell's weights under the names of the published code.
-
-    What has no name there is refused. Of an imported cell the tensors are those of its checkpoint.
-    """
-    from lina_lab.ledger.cells import find_cell
-    from lina_lab.published.export_cell import WEIGHTS, export_cell
-
-    folder = find_cell(runs, cell)
-    count = export_cell(folder, out, dtype)
-    print(f"wrote {count} tensors to {out / WEIGHTS}")

@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from lina_lab.cli.results import print_results, print_status
+from lina_lab.cli.sweep_results import print_results
 from lina_lab.escape import shortened
 from lina_lab.ledger.leases import Watch, claim
-from lina_lab.ledger.plan import load_plan, store_plan
-from tests.conftest import AXES, PROVENANCE, fake_result
+from tests.conftest import AXES, fake_result
 
 MANY = {
     **AXES,
@@ -85,24 +84,6 @@ def test_names_are_text_and_no_markup(study, shown):
     cells = [cell._replace(values=cell.values | {"size": "a[/b]:100:"}) for cell in made.stored.cells]
     made.stored = made.stored._replace(cells=[*cells[:7], made.stored.cells[7]])
     assert "division conv_kernel=0 a[/b]:100:" in shown(made, 120)[1]
-
-
-def test_the_status_names_the_other_plans_of_a_sweep_and_how_to_see_them(study, capsys):
-    made = study()
-    print_status(made.stored, made.runs)
-    assert capsys.readouterr().out.splitlines()[-1] == "fake: 8 done of 8 cells"
-    now = store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:3]), PROVENANCE)
-    print_status(now, made.runs)
-    old = made.stored.key
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        "fake: 3 done of 3 cells",
-        f"fake: an earlier plan, with 8 cells: lab status {old}, lab report {old}",
-    ]
-    print_status(load_plan(made.runs, old), made.runs)
-    assert capsys.readouterr().out.splitlines()[-2:] == [
-        f"{old}: 8 done of 8 cells",
-        "fake: its plan now, with 3 cells: lab status fake, lab report fake",
-    ]
 
 
 def test_values_against_different_references_are_not_shown_side_by_side_without_a_word(study, capsys):

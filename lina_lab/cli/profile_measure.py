@@ -10,8 +10,8 @@ import torch
 
 from lina_lab.analysis.profile import BASE, effects, macs_against_softmax, main_designs
 from lina_lab.analysis.table import write_table
-from lina_lab.cli.results import print_table, text_table
-from lina_lab.cli.show import ShareDone
+from lina_lab.cli.console import print_table, text_table
+from lina_lab.cli.progress_display import ShareDone
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import Document, build, load_experiment, override
 from lina_lab.figures.efficiency import write_profile

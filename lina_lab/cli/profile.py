@@ -1,4 +1,4 @@
-"""`lab profile`: measured time and memory. Heavy imports stand inside the command that needs them."""
+"""`lab profile`: measured time and memory, of attention modules or of a whole model."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -49,12 +49,16 @@ def profile(
     lab profile --attention: one module, from LINA one axis value at a time, and softmax, over sequence lengths.
     lab profile EXPERIMENT: a training step of a whole model, its parts, and sampling. Both are held against closed
     forms, and against what this machine does at best, measured in the same run.
+
+    Example: lab profile --attention --tokens 320 --tokens 1280
+
+    Example: lab profile experiments/digits.yaml --no-tracking
     """
     only_attention = {"--tokens": tokens, "--width": width, "--heads": heads, "--precision": precision}
     given = [name for name, value in only_attention.items() if value]
     if attention == (experiment is not None):
         raise LabError("lab profile needs an experiment, or --attention, and not both")
-    from lina_lab.cli.profiled import ProfileOptions, profile_designs, profile_experiment
+    from lina_lab.cli.profile_measure import ProfileOptions, profile_designs, profile_experiment
     from lina_lab.config.settings import ExecutionConfig
     from lina_lab.config.sweep import parse_settings
     from lina_lab.profiling.attention import AttentionSetting

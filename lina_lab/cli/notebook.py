@@ -1,12 +1,14 @@
-"""`lab notebook`: one of analysis/ on the report of a sweep."""
+"""`lab notebook`: run a notebook on the report of a sweep."""
 
 import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
-from lina_lab.analysis.report_data import PLAN
+import typer
+
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import command, surroundings
@@ -17,6 +19,19 @@ NOTEBOOKS = next((folder for folder in (PACKAGE / "notebooks", PACKAGE.parent / 
 KERNEL = "lina-lab"
 
 
+def notebook(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of analysis/, or its start; or a file.")],
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep with a report, or its folder.")],
+) -> None:
+    """Run a notebook on the report of a sweep.
+
+    It is saved, with what it shows, beside the report.
+
+    Example: lab notebook 01_scaling_curves digits-quick
+    """
+    print(f"wrote {run_notebook(name, sweep)}")
+
+
 def run_notebook(name: str, sweep: str) -> Path:
     """Run a notebook from top to bottom on a report: the copy, with its outputs, beside the report.
 
@@ -25,6 +40,8 @@ def run_notebook(name: str, sweep: str) -> Path:
     Raises:
         LabError: if there is no such notebook or report, papermill is not installed, or a cell fails.
     """
+    from lina_lab.analysis.report_data import PLAN
+
     source = _notebook(name)
     report = Path(sweep) if (Path(sweep) / PLAN).exists() else REPORTS / sweep
     if not (report / PLAN).exists():

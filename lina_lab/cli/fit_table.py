@@ -17,7 +17,7 @@ from lina_lab.analysis.scaling_fit.intervals import Interval, intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
-from lina_lab.cli.results import print_table, text_table
+from lina_lab.cli.console import print_table, text_table
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened, shown
 

@@ -1,14 +1,41 @@
-"""A report's page as PDF, printed by a browser that is installed."""
+"""`lab report`: verdict, tables, figures and page of a sweep, and the page as PDF by a browser that is installed."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from lina_lab.cli.options import RUNS, Runs, SweepName, out_folder
 from lina_lab.errors import LabError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def report(
+    name: SweepName,
+    out: Annotated[
+        Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
+    ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
+    runs: Runs = RUNS,
+) -> None:
+    """Write the verdict, tables, figures and page of a sweep.
+
+    Example: lab report digits-quick --pdf
+    """
+    from lina_lab.cli.progress_display import ShareDone
+    from lina_lab.figures.report import write_report
+    from lina_lab.ledger.plan import load_plan
+
+    plan = load_plan(runs, name)
+    page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"), print)
+    print(f"wrote {page}")
+    if pdf:
+        print(f"wrote {print_page(page)}")
 
 
 def print_page(page: Path) -> Path:

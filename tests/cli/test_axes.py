@@ -1,4 +1,4 @@
-"""`lab axes`, `lab size`, `lab doctor`: what they say is true."""
+"""`lab axes`: what it says is true."""
 
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from lina_lab.config.experiment import cell_key
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
 from lina_lab.config.variants import VARIANTS
-from lina_lab.evaluation import extractors
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "digits.yaml"
 
@@ -48,35 +47,3 @@ def test_axes_lists_every_published_variant_as_settings_that_load(lab, variant):
         found = values[section][name]
         assert (found[axis[0]] if axis else found) == value
     assert (cell_key(loaded) == cell_key(plain)) == (variant == "linear6")
-
-
-@pytest.mark.parametrize(
-    ("size", "settings", "total"),
-    [
-        ("H", [], "1,447,440,400"),
-        ("H", ["--set", "model.attention.conv_kernel=5"], "1,448,079,376"),
-        ("nano", [], "111,364"),
-    ],
-)
-def test_size_prints_exact_counts(lab, size, settings, total):
-    """612 D² + 2312 D + 16 in all for a plain published model; 16 decoder blocks of 26 D more for a 5x5 convolution."""
-    width = 1536
-    if size == "H":
-        assert int(total.replace(",", "")) == 612 * width**2 + 2312 * width + 16 + bool(settings) * 16 * 26 * width
-    row = next(line for line in lab("size", size, *settings).splitlines() if line.startswith("total"))
-    assert row.split() == ["total", total]
-
-
-def test_doctor_says_what_is_here_and_what_is_missing(lab, tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.delenv(extractors.INCEPTION_VARIABLE, raising=False)
-    output = lab("doctor", "--runs", str(tmp_path / "runs"))
-    assert "MISSING" not in output
-    assert "digits-cnn-03bf5405" in output
-    assert "needed for extractor inception alone" in output
-    assert extractors.INCEPTION_FILE in output
-
-
-def test_doctor_names_a_package_that_is_missing(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr("lina_lab.cli.describe.REQUIRED", ("torch", "no-such-package"))
-    assert "MISSING: pip install no-such-package" in lab("doctor", "--runs", str(tmp_path))

@@ -1,25 +1,40 @@
-"""Encode the images of an experiment, and show how far it is."""
+"""`lab cache`: encode the images of an experiment, once for every training."""
 
-import signal
 import sys
 import time
 from pathlib import Path
+from typing import Annotated, Literal
 
-import torch
 import typer
 
-from lina_lab.cli.show import PLAIN_EVERY_SECONDS, duration
-from lina_lab.config.engine import WorkerCount
-from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import parse_settings
-from lina_lab.data.cache import place
-from lina_lab.data.encoding import make_cache, num_workers
-from lina_lab.errors import LabError
-from lina_lab.ledger.cells import read_experiment
+from lina_lab.cli.options import Processes, Setting
 
 
-def encode_images(experiment: Path, settings: list[str], workers: WorkerCount, device: str, *, verify: bool) -> None:
-    """Make the cache of an experiment, or of a cell's folder, whole."""
+def cache(
+    experiment: Annotated[Path, typer.Argument(help="An experiment, or the folder of a cell.")],
+    settings: Setting = [],  # noqa: B006, typer reads it
+    workers: Processes = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where the autoencoder runs.")] = "auto",
+    verify: Annotated[bool, typer.Option("--verify", help="Read every image again, not only changed files.")] = False,
+) -> None:
+    """Encode an experiment's images for training.
+
+    Goes on where it stopped, mends what is damaged and encodes again what has changed. It may run on several nodes at
+    once, with LAB_CACHE on a disk that all of them see.
+
+    Example: lab cache experiments/imagenet256-B.yaml
+    """
+    import signal
+
+    import torch
+
+    from lina_lab.config.load import load_experiment
+    from lina_lab.config.sweep import parse_settings
+    from lina_lab.data.cache import place
+    from lina_lab.data.encoding import make_cache, num_workers
+    from lina_lab.errors import LabError
+    from lina_lab.ledger.cells import read_experiment
+
     in_cell = (experiment / "config.yaml").exists()
     described = read_experiment(experiment) if in_cell else load_experiment(experiment, parse_settings(settings))
     where = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,6 +63,8 @@ class _Show:
         self.started, self.first, self.written = time.monotonic(), -1.0, 0.0
 
     def __call__(self, share: float, count: int) -> None:
+        from lina_lab.cli.progress_display import PLAIN_EVERY_SECONDS, duration
+
         now = time.monotonic()
         if self.first < 0:
             self.started, self.first = now, share

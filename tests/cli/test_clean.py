@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lina_lab.cli.cleaning import clean_up
+from lina_lab.cli.clean_ledger import clean_up
 from lina_lab.config.load import Document
 from lina_lab.config.settings import InitConfig
 from lina_lab.config.sweep import Sweep, expand
@@ -141,7 +141,7 @@ def test_what_has_a_result_since_it_was_listed_stays(tmp_path, monkeypatch):
         (done / "result.json").write_text("{}")
         return True
 
-    monkeypatch.setattr("lina_lab.cli.cleaning.typer.confirm", confirm)
+    monkeypatch.setattr("lina_lab.cli.clean_ledger.typer.confirm", confirm)
     clean_up(tmp_path, [], sure=False)
     assert done.exists()
     assert not waiting.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lina_lab.analysis.report_data import find_report
-from lina_lab.cli.notebooks import run_notebook
+from lina_lab.cli.notebook import run_notebook
 from lina_lab.errors import LabError
 
 ROOT = Path(__file__).parents[2]

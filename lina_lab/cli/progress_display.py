@@ -1,14 +1,17 @@
-"""How long work shows itself: a live table on a terminal, plain lines elsewhere."""
+"""How long work shows its progress: a live table on a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lina_lab.escape import shortened, shown
 from lina_lab.ledger.status import ENDED
 from lina_lab.sweep.local_engine import Finished
 from lina_lab.sweep.progress import Row, Snapshot
+
+if TYPE_CHECKING:
+    from lina_lab.sampling.image_set import DrawingProgress
 
 PLAIN_EVERY_SECONDS = 15
 
@@ -140,3 +143,15 @@ class ShareDone:
             left = (now - self.started) / share * (1 - share)
             print(f"{self.what}: {share:.0%}, about {left:.0f} s left", flush=True)
             self.written = now
+
+
+class DrawingDisplay:
+    """A line now and then: how many images there are, and how long the rest will take."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.told = what, time.monotonic()
+
+    def __call__(self, progress: "DrawingProgress") -> None:
+        if time.monotonic() - self.told >= PLAIN_EVERY_SECONDS:
+            self.told = time.monotonic()
+            print(f"{self.what}: {progress}", flush=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lina_lab.cli.running import launch
+from lina_lab.cli.launch import launch
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
