@@ -1,6 +1,5 @@
 """Measure a trained cell in other ways, print and keep what was found."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,7 +51,7 @@ def evaluate_cell(
     width = max(map(len, found.metrics))
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
-    for line in notes_of([json.loads(found.path.read_text(encoding="utf-8"))["evaluation"]]):
+    for line in notes_of([found.evaluation]):
         print(line)
     print(f"wrote {', '.join(str(path) for path in (found.path, npz, png) if path is not None)}")
 
@@ -138,14 +137,16 @@ def _print_points(points: Sequence[GuidancePoint], field: str) -> None:
 def make_reference(file: Path, settings: list[str], split: str, out: Path) -> None:
     """Write the reference of an experiment's data and extractor."""
     from lina_lab.data.datasets import load_dataset
+    from lina_lab.evaluation.evaluate import repeated_images
     from lina_lab.evaluation.extractors import load_extractor
     from lina_lab.evaluation.reference import write_reference
+    from lina_lab.ledger.result import Evaluation
 
     experiment = load_experiment(file, parse_settings(settings))
     dataset = load_dataset(experiment.data)
     examples = dataset.heldout if split == "heldout" else dataset.train
     extractor = load_extractor(experiment.evaluation.extractor)
     write_reference(out, examples, extractor)
-    for line in notes_of([{"heldout_in_training": dataset.repeats and dataset.repeats._asdict()}]):
+    for line in notes_of([Evaluation(heldout_in_training=repeated_images(dataset))]):
         print(line)
     print(f"wrote {out}: {len(examples.images):,} images, {extractor.dim} features of {extractor.id}")

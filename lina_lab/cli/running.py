@@ -16,7 +16,7 @@ from lina_lab.config.sweep import Plan, left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger.leases import faults, forgive
 from lina_lab.ledger.plan import StoredPlan, driven, load_plan, other_file, replaced
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
@@ -245,7 +245,7 @@ def forgive_failed(runs: Path, stored: StoredPlan, *, failed_only: bool) -> None
     """
     for cell in stored.cells:
         folder = runs / cell.key
-        state = read_state(folder)["state"]
+        state = read_status(folder).state
         if state == "diverged" and not failed_only:
             (folder / "result.json").replace(folder / "result.json.diverged")
         elif faults(folder):

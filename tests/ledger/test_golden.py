@@ -1,7 +1,6 @@
 """Files of the ledger that other versions have written come back byte for byte."""
 
 import json
-import json
 import time
 from pathlib import Path
 
