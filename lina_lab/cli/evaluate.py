@@ -1,6 +1,5 @@
 """`lab evaluate`: measure a trained cell in another way than it was measured."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -66,6 +65,6 @@ def evaluate(
     width = max(map(len, found.metrics))
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
-    for line in notes_of([json.loads(found.path.read_text(encoding="utf-8"))["evaluation"]]):
+    for line in notes_of([found.evaluation]):
         print(line)
     print(f"wrote {', '.join(str(path) for path in (found.path, npz, png) if path is not None)}")

@@ -75,11 +75,11 @@ def _forgive(runs: Path, stored: "StoredPlan", *, failed_only: bool) -> None:
     seen, it has seen.
     """
     from lina_lab.ledger.leases import faults, forgive
-    from lina_lab.ledger.status import read_state
+    from lina_lab.ledger.status import read_status
 
     for cell in stored.cells:
         folder = runs / cell.key
-        state = read_state(folder)["state"]
+        state = read_status(folder).state
         if state == "diverged" and not failed_only:
             (folder / "result.json").replace(folder / "result.json.diverged")
         elif faults(folder):

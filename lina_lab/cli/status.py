@@ -26,25 +26,25 @@ def print_status(plan: "StoredPlan", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
     from lina_lab.cli.progress_display import duration
-    from lina_lab.ledger.status import read_state
+    from lina_lab.ledger.status import read_status
 
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
     states, work, speed = [], 0.0, 0.0
     for cell in plan.everything:
-        state = read_state(runs / cell.key)
-        states.append(state["state"])
-        step = f"{state['step']}/{state['steps']}" if "steps" in state else ""
-        left = duration(state.get("seconds_left")) if state["state"] == "running" else ""
-        seen = f"{duration(time.time() - state['time'])} ago" if "time" in state else ""
-        reason = f" ({state['reason']})" if state.get("reason") else ""
-        on = " ".join(filter(None, (state.get("host"), state.get("job"))))
-        attempt = str(state.get("attempt", ""))
-        table.add_row(cell.key, cell.label, str(cell.seed), state["state"] + reason, step, left, seen, attempt, on)
-        if state["state"] in {"running", "waiting"}:
-            flops = cell.flops * (1 - state.get("step", 0) / state.get("steps", 1))
+        status = read_status(runs / cell.key)
+        states.append(status.state)
+        step = "" if status.steps is None else f"{status.step}/{status.steps}"
+        left = duration(status.seconds_left) if status.state == "running" else ""
+        seen = "" if status.time is None else f"{duration(time.time() - status.time)} ago"
+        reason = f" ({status.reason})" if status.reason else ""
+        on = " ".join(filter(None, (status.host, status.job)))
+        attempt = "" if status.attempt is None else str(status.attempt)
+        table.add_row(cell.key, cell.label, str(cell.seed), status.state + reason, step, left, seen, attempt, on)
+        if status.state in {"running", "waiting"}:
+            flops = cell.flops * (1 - status.step / (status.steps or 1))
             work += flops
-            if state["state"] == "running" and state.get("seconds_left"):
-                speed += flops / state["seconds_left"]
+            if status.state == "running" and status.seconds_left:
+                speed += flops / status.seconds_left
     print_table(table)
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     left = f"; about {duration(work / speed)} left" if speed else ""

@@ -170,20 +170,20 @@ def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
             results.append(read_result(runs / key))
         except LabError:
             continue
-    facts = [result["provenance"] for result in results]
-    seconds = sum(sum(result["seconds"].values()) for result in results)
+    facts = [result.provenance for result in results]
+    seconds = sum(sum(result.seconds.values()) for result in results)
 
     def every(values: Iterable[object]) -> str:
         return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
 
     return {
-        "command": every(f["command"] for f in facts),
-        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
-        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
-        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
-        "Python": every(f["python"] for f in facts),
-        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
-        "seeds": every(sorted({result["seed"] for result in results})),
+        "command": every(f.command for f in facts),
+        "commit": every(f.commit for f in facts) or "not in a git checkout",
+        "uncommitted changes (SHA-256)": every(f.diff_sha256 for f in facts) or "none",
+        "versions": every(" ".join(f"{k} {v}" for k, v in f.versions.items()) for f in facts),
+        "Python": every(f.python for f in facts),
+        "hardware": every(f"{f.hardware.cpu}, {f.hardware.cores} cores" for f in facts if f.hardware),
+        "seeds": every(sorted({result.seed for result in results})),
         "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
-        "started": min(f["started"] for f in facts),
+        "started": min(f.started for f in facts),
     }

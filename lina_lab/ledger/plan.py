@@ -18,6 +18,7 @@ from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, cell_label
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.provenance import Provenance
 
 
 class PlannedCell(NamedTuple):
@@ -45,7 +46,7 @@ class StoredPlan(NamedTuple):
     axes: dict[str, str]
     cells: list[PlannedCell]
     omitted: list[Omission]
-    provenance: dict[str, Any]
+    provenance: Provenance
     trials: list[PlannedCell] = []
     tune: dict[str, Any] | None = None
     id: str = ""
@@ -81,7 +82,7 @@ def _tune(plan: Plan) -> dict[str, Any] | None:
     return plan.sweep.tune.model_dump(mode="json", exclude={"storage"}) if plan.sweep.tune else None
 
 
-def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> StoredPlan:
+def store_plan(runs: Path, plan: Plan, provenance: Provenance) -> StoredPlan:
     """Keep a sweep's plan, for status and report, and whatever plan had its name before."""
     name, _, earlier = plan.sweep.name.partition("@")
     stored = StoredPlan(
@@ -90,7 +91,7 @@ def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> StoredP
         axes=plan.axes,
         cells=[_planned(cell) for cell in plan.cells],
         omitted=plan.omitted,
-        provenance=dict(provenance),
+        provenance=provenance,
         trials=[_planned(cell) for cell in plan.trials],
         tune=_tune(plan),
         id=plan_id(plan),
@@ -133,7 +134,7 @@ def plan_text(plan: StoredPlan) -> str:
         "trials": [cell._asdict() for cell in plan.trials],
         "tune": plan.tune,
         "omitted": [omission._asdict() for omission in plan.omitted],
-        "provenance": plan.provenance,
+        "provenance": plan.provenance.as_json(),
         "id": plan.id,
         "file": plan.file,
     }
@@ -187,7 +188,7 @@ def parse_plan(text: str, path: Path) -> StoredPlan:
             axes=body["axes"],
             cells=[PlannedCell(**cell) for cell in body["cells"]],
             omitted=[Omission(**o) for o in body["omitted"]],
-            provenance=body["provenance"],
+            provenance=Provenance.from_json(body["provenance"]),
             trials=[PlannedCell(**cell) for cell in body.get("trials", [])],
             tune=body.get("tune"),
             file=body.get("file", ""),

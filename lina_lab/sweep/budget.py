@@ -11,7 +11,7 @@ from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import ENDED, read_state
+from lina_lab.ledger.status import ENDED, read_status
 
 if TYPE_CHECKING:
     from lina_lab.cell.estimate import Seconds
@@ -102,4 +102,4 @@ def _ended_trials(runs: Path, plan: Plan) -> int:
         stored = load_plan(runs, plan.sweep.name)
     except LabError:
         return 0
-    return sum(read_state(runs / cell.key)["state"] in ENDED for cell in stored.trials)
+    return sum(read_status(runs / cell.key).state in ENDED for cell in stored.trials)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.cell.attempt import STARTING
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.signals import STACKS
 
 GRACE_SECONDS = 60.0
@@ -77,7 +77,7 @@ class Watched:
 
     def before_first_step(self, folder: Path) -> bool:
         """Whether a cell that was begun has said nothing yet but that it starts."""
-        return _written(folder) == self.first[folder] or read_state(folder).get("phase") == STARTING
+        return _written(folder) == self.first[folder] or read_status(folder).phase == STARTING
 
     def _silence(self, folder: Path, pid: int) -> str:
         """Why a worker counts as hanging; '' if it does not."""
@@ -89,15 +89,14 @@ class Watched:
             self.signs[folder] = last._replace(used=(processor_seconds(pid), self.clock))
         if written != last.written or not self.limit or silent < self.limit or last.used is None:
             return ""
-        state = read_state(folder)
-        step_seconds = state.get("step_seconds")
+        status = read_status(folder)
         used, since = last.used
-        if step_seconds is None and processor_seconds(pid) - used > WORKING * (self.clock - since):
+        if status.step_seconds is None and processor_seconds(pid) - used > WORKING * (self.clock - since):
             self.signs[folder] = Sign(written, self.clock)
             return ""
-        if silent < STEPS * (step_seconds or 0):
+        if silent < STEPS * (status.step_seconds or 0):
             return ""
-        return f"no step for {silent / 60:.3g} minutes ({state.get('phase') or STARTING})"
+        return f"no step for {silent / 60:.3g} minutes ({status.phase or STARTING})"
 
 
 def _written(folder: Path) -> int:

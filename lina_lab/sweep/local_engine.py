@@ -20,7 +20,7 @@ from lina_lab.errors import LabError
 from lina_lab.interpreter import BINDING, search_path, surroundings, write_anything
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
@@ -155,8 +155,8 @@ class Engine:
         while self.queue and len(self.running) < len(self.where):
             folder = self.queue.popleft()
             if is_done(folder) or not self._may_retry(folder):
-                state = read_state(folder)
-                ended.append(Finished(folder, state["state"], state.get("reason", "")))
+                status = read_status(folder)
+                ended.append(Finished(folder, status.state, status.reason or ""))
             elif self.watch.is_over(last_attempt(folder)):
                 if not self._can_start():
                     self.queue.appendleft(folder)

@@ -92,10 +92,10 @@ def _is_same(folder: Path, experiment: Experiment, fingerprint: Callable[[DataCo
 def _reference_of(folder: Path) -> str | None:
     """SHA-256 of the reference that a cell was measured with; None for a diverged one, which was not measured."""
     try:
-        result = read_result(folder)
+        evaluation = read_result(folder).evaluation
     except LabError:
         return ""
-    return result.get("evaluation", {}).get("reference_sha256")
+    return None if evaluation is None else evaluation.reference_sha256
 
 
 def _fingerprint(data: DataConfig) -> str:

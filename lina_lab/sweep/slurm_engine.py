@@ -23,7 +23,7 @@ from lina_lab.interpreter import command
 from lina_lab.ledger.leases import FAULTS, Watch, faults, last_attempt, this_job
 from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.run import Steering
 
@@ -169,7 +169,7 @@ def failed_in_array(runs: Path, name: str) -> Alike:
     ended = [a for a in lasts if a is not None and a.ended is not None and a.job.partition("_")[0] == array]
     for attempt in sorted(ended, key=lambda attempt: attempt.started):
         folder = attempt.path.parents[1]
-        early = attempt.ended in FAULTS and read_state(folder).get("phase", STARTING) == STARTING
+        early = attempt.ended in FAULTS and read_status(folder).phase in {"", STARTING}
         alike.note(folder, attempt.reason, early=early)
     return alike
 

@@ -124,12 +124,12 @@ class Tuning:
         folder = self.runs / cell.key
         if is_done(folder):
             result = read_result(folder)
-            if result["state"] == "diverged":
+            if result.state == "diverged":
                 return TrialOutcome("complete", math.inf)
-            if self.tune.metric not in result["metrics"]:
-                known = ", ".join(sorted(result["metrics"]))
+            if self.tune.metric not in result.metrics:
+                known = ", ".join(sorted(result.metrics))
                 raise LabError(f"tune.metric: {self.tune.metric} is not measured; measured are {known}")
-            return TrialOutcome("complete", result["metrics"][self.tune.metric])
+            return TrialOutcome("complete", result.metrics[self.tune.metric])
         if cell.key in self.given_up or faults(folder) > self.retries:
             return TrialOutcome("failed")
         rung = self._rung(trial, cell)
@@ -191,7 +191,7 @@ class Tuning:
     def _steps(self, base: Cell, trial: "FrozenTrial") -> int:
         if trial.state.name == "PRUNED":
             return max(trial.intermediate_values)
-        return int(read_result(self.runs / self._cell(base, trial).key)["steps"])
+        return read_result(self.runs / self._cell(base, trial).key).steps
 
     def _base(self, cell: Cell) -> Experiment:
         return with_values(cell.experiment.model_copy(update={"seed": self.tune.seed}), self.tune.set, "tune.set")

@@ -44,7 +44,7 @@ def driver_tags(plan: StoredPlan, state: str, states: Mapping[str, str]) -> dict
         "lab.sweep": plan.name,
         "lab.role": "driver",
         "lab.state": state,
-        "lab.commit": plan.provenance.get("commit", "unknown"),
+        "lab.commit": plan.provenance.commit or "unknown",
         "question": plan.question,
         "mlflow.note.content": f"{plan.question}\n\n{counts}",
     }

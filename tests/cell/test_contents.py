@@ -23,6 +23,7 @@ from lina_lab.errors import LabError
 from lina_lab.files import CACHE_VARIABLE
 from lina_lab.ledger.cells import create_cell, read_experiment
 from lina_lab.ledger.result import write_result
+from tests.conftest import fake_result
 from tests.latents import coder, draw_folder, folder_data, save_autoencoder
 
 
@@ -250,7 +251,7 @@ def test_a_finished_cell_follows_its_folder_and_keeps_all_else():
 
     first = planned("pictures", "logging.every=5")
     made = create_cell(Path("runs"), first.experiment)
-    write_result(made, {"state": "done"})
+    write_result(made, fake_result(made.name, 0, 100, 5.0))
     Path("pictures").rename("moved")
     assert create_cell(Path("runs"), planned("moved", "logging.every=7").experiment) == made
     now = read_experiment(made)

@@ -14,7 +14,7 @@ import pytest
 from lina_lab.config.engine import Group, Limits
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, _born, attempts, claim, last_attempt
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
 from lina_lab.sweep import hang
 from lina_lab.sweep.hang import Watched, family, processor_seconds
 from lina_lab.sweep.local_engine import Engine
@@ -157,8 +157,8 @@ def disturb_once(folder: Path, disturb):
     """A tick that does something to the worker of a cell, once, when it has made a step."""
 
     def tick(new):
-        last, state = last_attempt(folder), read_state(folder)
-        if last is not None and last.number == 1 and last.ended is None and state.get("step", 0) > 0 and not done:
+        last, status = last_attempt(folder), read_status(folder)
+        if last is not None and last.number == 1 and last.ended is None and status.step > 0 and not done:
             done.append(last.pid)
             disturb(last.pid)
 

@@ -18,7 +18,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, attempts, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep import local_engine
 from lina_lab.sweep.local_engine import Engine, Finished, cores, slots, visible_gpus
 from lina_lab.sweep.progress import Snapshot
@@ -85,7 +85,7 @@ def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_pat
     assert "config.yaml" in (bad / "error.txt").read_text()
     assert "Traceback" not in (bad / "error.txt").read_text()
     assert (ended[killed].state, ended[killed].reason) == ("failed", "its process was killed by SIGKILL")
-    assert read_state(killed)["state"] == "failed"
+    assert read_status(killed).state == "failed"
 
 
 def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
@@ -191,15 +191,15 @@ def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_
     monkeypatch.setattr(local_engine, "changed_files", lambda: ["model/lina.py"])
     with pytest.raises(LabError, match=r"changed since the cells were planned \(model/lina.py\): start again"):
         run([folder])
-    assert (attempts(folder), read_state(folder)["state"]) == ([], "waiting")
+    assert (attempts(folder), read_status(folder).state) == ([], "waiting")
 
 
 def kill_once_it_trains(folder: Path, number: int):
     """A tick that sends a signal to the cell's process, once, when it has made a step."""
 
     def tick(new):
-        last, state = last_attempt(folder), read_state(folder)
-        if last is not None and last.number == 1 and last.ended is None and state.get("step", 0) > 0:
+        last, status = last_attempt(folder), read_status(folder)
+        if last is not None and last.number == 1 and last.ended is None and status.step > 0:
             os.kill(last.pid, number)
 
     return tick
@@ -219,4 +219,4 @@ def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     assert all(Watch().is_over(last_attempt(folder)) for folder in folders)
     assert any(last_attempt(folder).ended == "stopped" for folder in folders)
     sweep(tmp_path, longer)
-    assert all(read_result(folder)["state"] == "done" for folder in folders)
+    assert all(read_result(folder).state == "done" for folder in folders)

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import load_plan, store_plan
 from lina_lab.ledger.result import is_done, write_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
 from tests.conftest import EXPERIMENT, PROVENANCE, fake_result
@@ -53,8 +54,8 @@ def run(runs, todo):
         append_metrics(folder, until, {"val/loss": value})
         attempt.end("paused")
         return
-    result = fake_result(cell.key, cell.seed, 1000, 1.0) | {"steps": STEPS, "metrics": {"val/loss": value}}
-    write_result(folder, result if math.isfinite(value) else result | {"state": "diverged", "metrics": {}})
+    result = replace(fake_result(cell.key, cell.seed, 1000, 1.0), steps=STEPS, metrics={"val/loss": value})
+    write_result(folder, result if math.isfinite(value) else replace(result, state="diverged", metrics={}))
     attempt.end("done" if math.isfinite(value) else "diverged")
 
 
@@ -98,7 +99,7 @@ def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sam
 def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
     plan = make_plan(pruner="median", trials=12)
     tuned = tune(tmp_path, plan)
-    pruned = [cell for cell in tuned.trials if read_state(tmp_path / cell.key)["state"] == "pruned"]
+    pruned = [cell for cell in tuned.trials if read_status(tmp_path / cell.key).state == "pruned"]
     assert pruned
     for design in BEST:
         cell = next(c for c in tuned.cells if c.values["normalization"] == design)

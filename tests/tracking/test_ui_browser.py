@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import write_result
+from lina_lab.provenance import Provenance
 from tests.browser import answers, free_port
+from tests.conftest import fake_result
 
 pytestmark = pytest.mark.xdist_group("ui_browser")  # one server serves all
 
@@ -49,7 +52,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "sweep.yaml").write_text(SWEEP)
     plan = load_sweep(folder / "sweep.yaml")
-    store_plan(folder / "runs", plan, {})
+    store_plan(folder / "runs", plan, Provenance())
     for index, cell in enumerate(plan.cells):
         cell_folder = create_cell(folder / "runs", cell.experiment)
         for step in (10, 20, 30):
@@ -58,8 +61,8 @@ def runs(tmp_path_factory):
         sheet = io.BytesIO()
         Image.new("RGB", (60, 40), (40, 25 * index, 90)).save(sheet, "png")
         write_atomic(cell_folder / "samples" / "step-0000030.png", sheet.getvalue())
-        result = {"state": "done", "steps": 30, "metrics": {}, "parameters": {"total": 1000 * (1 + index // 2)}}
-        write_result(cell_folder, result)
+        result = fake_result(cell.key, cell.seed, 1000 * (1 + index // 2), 0.0)
+        write_result(cell_folder, replace(result, steps=30, metrics={}, seconds={}))
     return folder / "runs"
 
 
