@@ -15,7 +15,7 @@ from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
 from lina_lab.provenance import Arithmetic, LoadedCode
@@ -35,7 +35,7 @@ OLDER_PRECISION = "fp32"
 """Of sampling, where results are older than the setting."""
 
 
-def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
@@ -57,7 +57,7 @@ Found = Callable[[PlannedCell], tuple[CellStatus, Result | None]]
 """The status of a cell, and its result if it has one."""
 
 
-def table_of(plan: StoredPlan, found: Found) -> pd.DataFrame:
+def table_of(plan: Plan, found: Found) -> pd.DataFrame:
     """The results table of a plan from wherever its results are."""
     table = pd.DataFrame([_row(cell, *found(cell)) for cell in plan.cells])
     table.attrs["axes"] = list(plan.axes)
@@ -157,7 +157,7 @@ def unequal_exposure(table: pd.DataFrame) -> str | None:
     return f"the cells saw different numbers of training samples ({', '.join(f'{s:,}' for s in seen)})"
 
 
-def design_axes(plan: StoredPlan) -> list[str]:
+def design_axes(plan: Plan) -> list[str]:
     """The axes that make a design: all but the size."""
     return [axis for axis in plan.axes if axis != SIZE_AXIS]
 

@@ -81,11 +81,11 @@ def sweep(
     names it.
     """
     from lina_lab.cli.planning import planned_sweep
-    from lina_lab.config.sweep import engine_of
+    from lina_lab.config.sweep import chosen_engine
 
-    plan, missing = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
-    chosen = engine_of(
-        plan.sweep,
+    planned = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
+    chosen = chosen_engine(
+        planned.engine,
         name=engine,
         workers=workers,
         per_gpu=per_gpu,
@@ -99,12 +99,12 @@ def sweep(
         from lina_lab.cli.running import engine_slots
 
         group = chosen.group if chosen.name == "local" else None
-        print_plan(plan, runs, engine_slots(chosen), group, missing, timing=timing, tflops=tflops)
+        print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
     from lina_lab.cli.running import launch, refuse_expensive
 
-    refuse_expensive(plan, runs, chosen)
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    refuse_expensive(planned, runs, chosen)
+    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
 
 
 @app.command()
@@ -124,15 +124,15 @@ def train(
     from lina_lab.cli.running import launch
     from lina_lab.config.engine import EngineConfig
 
-    plan, missing = planned_experiment(experiment, settings, runs, dry_run=dry_run)
+    planned = planned_experiment(experiment, settings, runs, dry_run=dry_run)
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     if dry_run:
         from lina_lab.cli.results import print_plan
 
-        print_plan(plan, runs, [{}], engine.group, missing, timing=timing, tflops=tflops)
+        print_plan(planned, runs, [{}], engine.group, timing=timing, tflops=tflops)
         return
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
-    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
+    raise typer.Exit(launch(planned, runs, engine, retries=0, tracking=tracking, caching=caching))
 
 
 @app.command()
@@ -156,15 +156,15 @@ def retry(
     A sweep tries a cell that fails twice more by itself, and then leaves it until this command.
     """
     from lina_lab.cli.running import forgive_failed, launch
-    from lina_lab.config.sweep import engine_of
+    from lina_lab.config.sweep import chosen_engine
     from lina_lab.ledger.plan import load_plan
-    from lina_lab.sweep.run import planned_again
+    from lina_lab.sweep.planning import planned_again
 
-    stored = load_plan(runs, name)
-    forgive_failed(runs, stored, failed_only=failed)
-    plan = planned_again(runs, stored)
-    chosen = engine_of(
-        plan.sweep,
+    plan = load_plan(runs, name)
+    forgive_failed(runs, plan, failed_only=failed)
+    planned = planned_again(runs, plan)
+    chosen = chosen_engine(
+        planned.engine,
         name=engine,
         workers=workers,
         per_gpu=per_gpu,
@@ -173,7 +173,7 @@ def retry(
         strategy=strategy,
         hang_minutes=hang_minutes,
     )
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
 
 
 @app.command()

@@ -17,7 +17,7 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""
@@ -35,7 +35,7 @@ class Panel(NamedTuple):
     y_label: str
 
 
-def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     """FID against training FLOPs and seconds, and sampling seconds of an image against parameters.
 
     A small dot is a cell; the line joins geometric means over seeds. None where all of these columns are missing.

@@ -15,10 +15,10 @@ from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
-def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
+def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
 
     Designs with two sizes have no law: their points are joined. Many designs stand in panels: see `grouped`. `bars`

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from lina_lab.ledger.metrics import Metric, read_metrics
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Result
 from lina_lab.ledger.status import read_cell
 
@@ -23,7 +23,7 @@ class Facts(NamedTuple):
     tags: dict[str, str]
 
 
-def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
+def read_facts(folder: Path, cell: PlannedCell, plan: Plan) -> Facts:
     """The facts of a cell whose folder is there.
 
     Raises:
