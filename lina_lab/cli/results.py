@@ -21,9 +21,11 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened, shown
+from lina_lab.fact_names import column
 from lina_lab.ledger.plan import Plan, load_plan, plan_names
 from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import ENDED, read_status
+from lina_lab.metric_names import FID, FID_SD
 from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local_engine import Slot
 from lina_lab.sweep.planning import PlannedSweep
@@ -202,7 +204,7 @@ def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     width = shutil.get_terminal_size((RESULTS_WIDTH, 24)).columns
     print()
     _console(width).print(results_for(plan, found, width))
-    if any(name.startswith("eval/fid_bootstrap_sd/") for name in found.columns):
+    if any(name.startswith(FID_SD) for name in found.columns):
         print(f"SD: of resampled images, not of seeds. Every metric: lab table {plan.name}")
     alike = all_alike(found)
     if alike:
@@ -219,7 +221,7 @@ def _mixtures(found: "pd.DataFrame") -> list[str]:
     from lina_lab.analysis.table import refuse_mixtures
 
     try:
-        for name in [name for name in found.columns if name.startswith("eval/fid/")]:
+        for name in [name for name in found.columns if name.startswith(FID)]:
             refuse_mixtures(found, name)
     except LabError as error:
         return [f"not comparable: {error}"]
@@ -231,11 +233,12 @@ def results_for(plan: Plan, found: "pd.DataFrame", width: int) -> Table:
     axes = [axis for axis in plan.axes if len({str(cell.values[axis]) for cell in plan.cells}) > 1]
     labels = [cell_label({axis: cell.values[axis] for axis in axes}) or plan.name for cell in plan.cells]
     columns = [(name, found[name].astype(str).tolist()) for name in ("key", "seed", "state")]
-    for name in [name for name in found.columns if name.startswith("eval/fid/")]:
-        spread = name.replace("eval/fid/", "eval/fid_bootstrap_sd/")
+    for name in [name for name in found.columns if name.startswith(FID)]:
+        spread = name.replace(FID, FID_SD)
         columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
         columns += [("SD", _numbers(found[spread], "{:.2g}"))] if spread in found else []
-    size = [("parameters", _numbers(found["parameters"], "{:,.0f}"))] if "parameters" in found else []
+    parameters = column("parameters.total")
+    size = [("parameters", _numbers(found[parameters], "{:,.0f}"))] if parameters in found else []
     if _width([*columns, ("cell", labels), *size]) <= width:
         columns[3:3] = size
     room = max(LEAST_LABEL, width - _width(columns) - GAP)

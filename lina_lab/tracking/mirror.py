@@ -97,7 +97,7 @@ class View:
                 self.client.delete_run(run.id)
             elif key is not None:
                 self.found[key] = run
-        self.stamps: dict[str, Any] = {}
+        self.stamps: dict[str, tuple[object, ...]] = {}
         self.states: dict[str, str] = {}
         self.ended: dict[str, int] = {}
         """When each cell last gave a sign, in milliseconds."""
