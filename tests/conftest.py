@@ -12,13 +12,14 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from lina_lab.config.load import Document
-from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
-from lina_lab.ledger.plan import StoredPlan, load_plan, store_plan
+from lina_lab.ledger.plan import Plan, load_plan, store_plan
 from lina_lab.ledger.result import Evaluation, Result, write_result
 from lina_lab.provenance import Hardware, Provenance
+from lina_lab.sweep.planning import expand
 from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
 
@@ -83,11 +84,12 @@ class FakeStudy:
     def __init__(self, runs: Path, seeds: list[int], axes: dict) -> None:
         self.runs = runs
         sweep = Sweep(name="fake", question="Which is better?", experiment="-", axes=axes, seeds=seeds)
-        self.plan: Plan = expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("fake.yaml"))
+        self.planned = expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("fake.yaml"))
+        self.plan: Plan = self.planned.plan
         store_plan(runs, self.plan, PROVENANCE)
-        self.stored: StoredPlan = load_plan(runs, "fake")
+        self.stored: Plan = load_plan(runs, "fake")
         for cell in self.plan.cells:
-            folder = create_cell(runs, cell.experiment)
+            folder = create_cell(runs, self.planned.experiments[cell.key])
             fid = fake_fid(**cell.values, seed=cell.seed)
             parameters = PARAMETERS[cell.values["size"]] + 1000 * (cell.values.get("conv_kernel", 0))
             for step in (50, 100):

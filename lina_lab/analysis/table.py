@@ -13,11 +13,13 @@ from lina_lab.analysis.progress import why_no_metric
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
+from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
+from lina_lab.metric_names import FID, METRICS
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -35,7 +37,7 @@ OLDER_PRECISION = "fp32"
 """Of sampling, where results are older than the setting."""
 
 
-def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
@@ -57,7 +59,7 @@ Found = Callable[[PlannedCell], tuple[CellStatus, Result | None]]
 """The status of a cell, and its result if it has one."""
 
 
-def table_of(plan: StoredPlan, found: Found) -> pd.DataFrame:
+def table_of(plan: Plan, found: Found) -> pd.DataFrame:
     """The results table of a plan from wherever its results are."""
     table = pd.DataFrame([_row(cell, *found(cell)) for cell in plan.cells])
     table.attrs["axes"] = list(plan.axes)
@@ -77,12 +79,10 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         return row
     provenance, evaluation = result.provenance, result.evaluation or Evaluation()
     return row | {
-        "parameters": result.parameters["total"],
-        "parameters_trainable": result.parameters["trainable"],
-        "flops_training": result.flops["training"],
-        "flops_sampling": result.flops.get("sampling"),
-        "steps": result.steps,
-        "samples_seen": result.samples_seen,
+        **{column(f"parameters.{part}"): result.parameters[part] for part in ("total", "trainable")},
+        **{column(f"flops.{use}"): result.flops.get(use) for use in ("training", "sampling")},
+        column("steps"): result.steps,
+        column("samples_seen"): result.samples_seen,
         "diverged_at": result.diverged_at,
         "ema_share": result.ema_share,
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
@@ -91,7 +91,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **_measured(evaluation),
         **noted(evaluation),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
-        **{f"{phase}_seconds": seconds for phase, seconds in result.seconds.items()},
+        **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
         "commit": provenance.commit,
         "diff_sha256": provenance.diff_sha256,
         **_code(provenance.code or LoadedCode()),
@@ -128,7 +128,7 @@ def main_metric(table: pd.DataFrame) -> str:
     Raises:
         LabError: if no cell has one, or cells were measured with different extractors.
     """
-    found = [column for column in table.columns if column.startswith("eval/fid/")]
+    found = [name for name in table.columns if name.startswith(FID)]
     if not found:
         raise LabError(why_no_metric(table))
     if len(found) > 1:
@@ -157,7 +157,7 @@ def unequal_exposure(table: pd.DataFrame) -> str | None:
     return f"the cells saw different numbers of training samples ({', '.join(f'{s:,}' for s in seen)})"
 
 
-def design_axes(plan: StoredPlan) -> list[str]:
+def design_axes(plan: Plan) -> list[str]:
     """The axes that make a design: all but the size."""
     return [axis for axis in plan.axes if axis != SIZE_AXIS]
 
@@ -232,31 +232,17 @@ def _is_numbers(column: "pd.Series[Any]") -> bool:
 
 def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()) -> pd.DataFrame:
     """The columns that a reader wants first, as text with sensible digits."""
-    short = {
-        "eval/fid/": "FID",
-        "eval/fid_bootstrap_sd/": "± (resampling)",
-        "eval/fid_jackknife/": "FID, jackknifed",
-        "eval/fid_train/": "FID to train",
-        "eval/kid/": "KID",
-        "eval/precision/": "precision",
-        "eval/recall/": "recall",
-        "eval/class_accuracy/": "class accuracy",
-        "eval/composition/overall": "composition",
-        "eval/composition/overall_heldout": "composition, held out",
-        "eval/geneval/overall": "GenEval",
-        "val/loss": "held-out loss",
-    }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
     shown["seed"], shown["state"] = table["seed"].astype(str), table["state"]
     for name in [name for name in tuned if name in table]:
         shown[name] = table[name].map(lambda v: f"{v:.3g}", na_action="ignore")
         shown["inside"] = table[f"{name}_inside"].map({True: "yes", False: "no"})
         shown["trials"] = table["tune_trials"].map(lambda n: f"{int(n)}", na_action="ignore")
-    if "parameters" in table:
-        shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
-    for prefix, name in short.items():
-        for column in [c for c in table.columns if c == prefix or (prefix.endswith("/") and c.startswith(prefix))]:
-            shown[name] = table[column].map(lambda v: f"{v:.4g}", na_action="ignore")
-    if "training_seconds" in table:
-        shown["training s"] = table["training_seconds"].map(lambda v: f"{v:.0f}", na_action="ignore")
+    if (parameters := column("parameters.total")) in table:
+        shown["parameters"] = table[parameters].map(lambda n: f"{int(n):,}", na_action="ignore")
+    for metric in METRICS:
+        for name in [name for name in table.columns if metric.brief and metric.covers(name)]:
+            shown[metric.label] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
+    if (seconds := column("seconds.training")) in table:
+        shown["training s"] = table[seconds].map(lambda v: f"{v:.0f}", na_action="ignore")
     return shown

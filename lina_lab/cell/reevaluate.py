@@ -176,12 +176,16 @@ def _draw_and_measure(
 
 def _write_failure(subject: MeasuredCell, path: Path, error: NotFinite) -> None:
     """A measurement that gave no number is kept as that."""
-    body = {"state": "failed", FAILED: str(error), "settings": _settings(subject)}
-    body |= {"provenance": provenance().as_json()}
+    body = {
+        "state": "failed",
+        FAILED: str(error),
+        "settings": _settings(subject),
+        "provenance": provenance().as_json(),
+    }
     write_atomic(path, json.dumps(body, indent=1))
 
 
-def _settings(subject: MeasuredCell) -> dict[str, Any]:
+def _settings(subject: MeasuredCell) -> dict[str, object]:
     experiment = subject.experiment
     sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     return sections | {"seed": experiment.seed}

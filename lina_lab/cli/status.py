@@ -9,7 +9,7 @@ from lina_lab.cli.options import RUNS, Runs, SweepName
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from lina_lab.ledger.plan import StoredPlan
+    from lina_lab.ledger.plan import Plan
 
 
 def status(name: SweepName, runs: Runs = RUNS) -> None:
@@ -22,7 +22,7 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-def print_status(plan: "StoredPlan", runs: Path) -> None:
+def print_status(plan: "Plan", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
     from lina_lab.cli.progress_display import duration
@@ -52,11 +52,11 @@ def print_status(plan: "StoredPlan", runs: Path) -> None:
     _print_other_plans(plan, runs)
 
 
-def _print_other_plans(plan: "StoredPlan", runs: Path) -> None:
+def _print_other_plans(plan: "Plan", runs: Path) -> None:
     """Name the other plans that have run under the sweep's name."""
     from lina_lab.ledger.plan import load_plan, plan_names
 
-    others: list[StoredPlan] = []
+    others: list[Plan] = []
     for name in (plan.base, *reversed([n for n in plan_names(runs, plan.base) if "@" in n])):
         with contextlib.suppress(LabError):
             other = load_plan(runs, name)

@@ -20,7 +20,7 @@ from lina_lab.errors import LabError
 from lina_lab.interpreter import START, environment
 
 if TYPE_CHECKING:
-    from lina_lab.ledger.plan import StoredPlan
+    from lina_lab.ledger.plan import Plan
 
 OTHER_SERVERS = frozenset(
     f"MLFLOW_{option}"
@@ -60,7 +60,7 @@ def ui(
 
 
 def serve_ui(
-    runs: Path, plan: "StoredPlan | None", port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
+    runs: Path, plan: "Plan | None", port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
 ) -> None:
     """Serve the UI until Ctrl-C; when the store is a server already, only say where to look.
 
@@ -120,7 +120,7 @@ def server(runs: Path, port: int, host: str = "127.0.0.1") -> Iterator[tuple[str
         _stop(process)
 
 
-def links(runs: Path, plan: "StoredPlan", address: str) -> Links | None:
+def links(runs: Path, plan: "Plan", address: str) -> Links | None:
     """Links to a sweep's runs, designs side by side and seeds folded; None if MLflow does not have it."""
     from lina_lab.tracking.charts import COMPARE, SAMPLES
     from lina_lab.tracking.store import find_experiment
@@ -133,7 +133,7 @@ def links(runs: Path, plan: "StoredPlan", address: str) -> Links | None:
     return Links(*(f"{page}&viewStateShareKey={key}&compareRunsMode={mode}" for key, mode in views))
 
 
-def show_links(runs: Path, plan: "StoredPlan | None", address: str, echo: Callable[[str], None]) -> None:
+def show_links(runs: Path, plan: "Plan | None", address: str, echo: Callable[[str], None]) -> None:
     found = links(runs, plan, address) if plan is not None else None
     if plan is None or found is None:
         echo(f"studies  {address.rstrip('/')}/#/experiments?workflowType=machine_learning")

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab import cost
-from lina_lab.config.sweep import Cell, Plan
+from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import read_result
 from lina_lab.ledger.status import ENDED, CellStatus, read_status
 from lina_lab.provenance import hardware
+from lina_lab.sweep.planning import PlannedSweep
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
@@ -97,7 +99,7 @@ class SweepProgress:
 
     def __init__(self, runs: Path, num_workers: int) -> None:
         self.runs, self.num_workers = runs, num_workers
-        self.plan: Plan
+        self.planned: PlannedSweep
         self.statuses: dict[str, CellStatus] = {}
         self.costs: dict[str, tuple[float, ...]] = {}
         self.seen: dict[str, Seen] = {}
@@ -107,7 +109,7 @@ class SweepProgress:
 
     def snapshot(self, work: Work) -> Snapshot:
         """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
-        now, cells = time.monotonic(), {cell.key: cell for cell in (*self.plan.trials, *self.plan.cells)}
+        now, cells = time.monotonic(), {cell.key: cell for cell in self.planned.plan.everything}
         at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
         moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
         for key in cells:
@@ -119,7 +121,7 @@ class SweepProgress:
         left = self._left(work, cells, now)
         return Snapshot([self._row(cell) for cell in cells.values()], now - self.started, left)
 
-    def _learn(self, cells: Mapping[str, Cell], at_work: set[str], now: float) -> None:
+    def _learn(self, cells: Mapping[str, PlannedCell], at_work: set[str], now: float) -> None:
         """Take down what the cells at work have done since the last look, and what that took."""
         for key, cell in cells.items():
             status, last = self.statuses[key], self.seen.pop(key, None)
@@ -132,15 +134,15 @@ class SweepProgress:
                 entered = last.entered if last is not None and last.part == part else now
                 self.seen[key] = Seen(part, left, now, told, since, entered)
 
-    def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
+    def _learn_step(self, cell: PlannedCell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
         """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
         for p in range(last.part, len(PARTS)):
             done = max(0.0, last.left[p] - left[p]) if p == last.part or p < part else 0.0
             began = last.entered if p in WHOLE else last.at
             seconds = now - began if p == last.part and (part > p or p not in WHOLE) else 0.0
-            self.pace.add(p, cell.experiment.model.size, seconds, done * self._cost(cell)[p])
+            self.pace.add(p, self._experiment(cell).model.size, seconds, done * self._cost(cell)[p])
 
-    def _learn_before(self, cells: Sequence[Cell]) -> None:
+    def _learn_before(self, cells: Sequence[PlannedCell]) -> None:
         """From results that were there when the run began, and that this machine has made."""
         self.read_before = True
         for cell in [cell for cell in cells if self.statuses[cell.key].state == "done"][:EXAMPLES]:
@@ -152,17 +154,20 @@ class SweepProgress:
                 for part, units in list(enumerate(self._cost(cell)))[1:]:
                     seconds = result.seconds.get(PARTS[part])
                     if seconds is not None:
-                        self.before.add(part, cell.experiment.model.size, seconds, units)
+                        self.before.add(part, self._experiment(cell).model.size, seconds, units)
 
-    def _cost(self, cell: Cell) -> tuple[float, ...]:
+    def _experiment(self, cell: PlannedCell) -> Experiment:
+        return self.planned.experiments[cell.key]
+
+    def _cost(self, cell: PlannedCell) -> tuple[float, ...]:
         """Units of every part: see `Pace`."""
         if cell.key not in self.costs:
-            e = cell.experiment
+            e = self._experiment(cell)
             sampling = e.evaluation.num_samples * cost.sampling_flops(e)
             self.costs[cell.key] = (1.0, cost.training_flops(e), sampling, 1.0)
         return self.costs[cell.key]
 
-    def _left(self, work: Work, cells: Mapping[str, Cell], now: float) -> float | None:
+    def _left(self, work: Work, cells: Mapping[str, PlannedCell], now: float) -> float | None:
         """Seconds until everything is done, if free workers take the cells that wait in turn."""
 
         def each(folders: Sequence[Path]) -> list[float | None]:
@@ -178,13 +183,13 @@ class SweepProgress:
             heapq.heapreplace(busy, busy[0] + seconds)
         return max([*busy, *known[len(running) : len(running) + len(elsewhere)]], default=0.0)
 
-    def _cell_left(self, cell: Cell, now: float) -> float | None:
+    def _cell_left(self, cell: PlannedCell, now: float) -> float | None:
         """Seconds that a worker will need for a cell; one that is at work has its own account of its part."""
         status, seen = self.statuses[cell.key], self.seen.get(cell.key)
         part, left = position(status) if seen is None else (seen.part, seen.left)
         total = 0.0
         for p, (share, units) in enumerate(zip(left, self._cost(cell), strict=True)):
-            each = self._seconds_of(p, cell.experiment.model.size)
+            each = self._seconds_of(p, self._experiment(cell).model.size)
             own = status.seconds_left if seen is not None and p == part else None
             if own is not None and seen is not None:
                 total += max(0.0, own - (now - seen.since))
@@ -203,15 +208,15 @@ class SweepProgress:
             return self._seconds_of(1, size)
         return 0.0 if found is None and PARTS[part] != "training" else found
 
-    def _row(self, cell: Cell) -> Row:
-        status = self.statuses[cell.key]
+    def _row(self, cell: PlannedCell) -> Row:
+        status, experiment = self.statuses[cell.key], self._experiment(cell)
         return Row(
-            label=cell.label or cell.experiment.name,
+            label=cell.label or experiment.name,
             seed=cell.seed,
             state=status.state,
             phase=status.phase,
             step=status.step,
-            steps=cell.experiment.training.steps if status.steps is None else status.steps,
+            steps=experiment.training.steps if status.steps is None else status.steps,
             loss=status.loss,
             seconds_left=status.seconds_left,
             reason=status.reason or "",

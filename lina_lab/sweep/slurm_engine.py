@@ -16,7 +16,6 @@ from pathlib import Path
 
 from lina_lab.cell.attempt import STARTING
 from lina_lab.config.engine import EngineConfig
-from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import command
@@ -25,6 +24,7 @@ from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import read_status
 from lina_lab.sweep.alike import Alike
+from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.run import Steering
 
 LARGEST_ARRAY = 1000
@@ -32,7 +32,7 @@ LARGEST_ARRAY = 1000
 
 
 def submit(
-    runs: Path, plan: Plan, engine: EngineConfig, retries: int, *, keep_going: bool = False
+    runs: Path, planned: PlannedSweep, engine: EngineConfig, retries: int, *, keep_going: bool = False
 ) -> tuple[dict[str, int], str]:
     """Submit every cell that has no result, is not worked on and not in the queue.
 
@@ -41,8 +41,8 @@ def submit(
     Raises:
         LabError: if sbatch is missing or refuses the job.
     """
-    name = plan.sweep.name
-    steering = Steering(runs, plan, retries)
+    name = planned.plan.name
+    steering = Steering(runs, planned, retries)
     folders, until = steering.advance()
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]

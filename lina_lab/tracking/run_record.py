@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
+from lina_lab.fact_names import metric
 from lina_lab.ledger.metrics import Metric, read_metrics
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Result
 from lina_lab.ledger.status import read_cell
 
@@ -23,7 +24,7 @@ class Facts(NamedTuple):
     tags: dict[str, str]
 
 
-def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
+def read_facts(folder: Path, cell: PlannedCell, plan: Plan) -> Facts:
     """The facts of a cell whose folder is there.
 
     Raises:
@@ -50,7 +51,7 @@ def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
     return Facts(status.state, [*rows, *last], _config(folder) | axes, tags)
 
 
-def stamp(folder: Path) -> tuple[Any, ...]:
+def stamp(folder: Path) -> tuple[object, ...]:
     """Changes whenever something that is shipped does."""
     names = ("config.yaml", "metrics.csv", "state.json", "result.json", "error.txt")
     paths = [folder / name for name in names] + sorted(folder.glob("samples/step-*.png"))
@@ -77,10 +78,10 @@ def digest_files(paths: list[Path]) -> str:
 def _last_rows(result: Result, rows: list[Metric]) -> Iterator[Metric]:
     """Cost, and metrics that have no row of their own, so that a chart can use them."""
     when = rows[-1].time if rows else 0.0
-    values: dict[str, float] = {f"model/parameters_{name}": count for name, count in result.parameters.items()}
-    values |= {f"model/flops_{name}": count for name, count in result.flops.items()}
-    values |= {f"seconds/{name}": seconds for name, seconds in result.seconds.items()}
-    values |= {"model/samples_seen": result.samples_seen}
+    values: dict[str, float] = {metric(f"parameters.{name}"): count for name, count in result.parameters.items()}
+    values |= {metric(f"flops.{name}"): count for name, count in result.flops.items()}
+    values |= {metric(f"seconds.{name}"): seconds for name, seconds in result.seconds.items()}
+    values |= {metric("samples_seen"): result.samples_seen}
     written = {row.metric for row in rows}
     values |= {name: value for name, value in result.metrics.items() if name not in written}
     yield from (Metric(result.steps, name, float(value), when) for name, value in values.items())
@@ -94,7 +95,7 @@ def _config(folder: Path) -> dict[str, str]:
     return {name: _text(value) for name, value in _leaves("", values, ".")}
 
 
-def _leaves(prefix: str, values: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
+def _leaves(prefix: str, values: Mapping[str, object], separator: str) -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         name = f"{prefix}{separator}{key}" if prefix else key
         if isinstance(value, dict):
@@ -103,6 +104,6 @@ def _leaves(prefix: str, values: Mapping[str, Any], separator: str) -> Iterator[
             yield name, value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """As in YAML: words bare, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

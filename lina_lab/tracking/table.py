@@ -7,14 +7,14 @@ import pandas as pd
 
 from lina_lab.analysis.table import table_of
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import PlannedCell, StoredPlan, parse_plan
+from lina_lab.ledger.plan import Plan, PlannedCell, parse_plan
 from lina_lab.ledger.result import Result, parse_result
 from lina_lab.ledger.status import CellStatus
 from lina_lab.tracking.mirror import search
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 
 
-def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, StoredPlan]:
+def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, Plan]:
     """The results table of a sweep, and its plan; `runs` is only where the default store is.
 
     Raises:

@@ -48,8 +48,8 @@ class Run:
     """Workers that take cells in turn, each with its known seconds; what is told of them at every moment."""
 
     def __init__(self, monkeypatch, num_cells: int, num_workers: int, done: int = 0, first_step: int = 0) -> None:
-        self.plan = plan(training__learning_rate=[1e-3 * (i + 1) for i in range(num_cells)])
-        self.keys = [cell.key for cell in self.plan.cells]
+        self.planned = plan(training__learning_rate=[1e-3 * (i + 1) for i in range(num_cells)])
+        self.keys = [cell.key for cell in self.planned.plan.cells]
         self.todo, self.now, self.first_step = self.keys[done:], 0.0, first_step
         self.whole = WHOLE - SECONDS["training"] * first_step / STEPS
         free = [0.0] * num_workers
@@ -61,7 +61,7 @@ class Run:
         monkeypatch.setattr(progresses, "read_status", lambda folder: CellStatus(**self.state(folder.name)))
         monkeypatch.setattr(progresses.time, "monotonic", lambda: self.now)
         self.progress = SweepProgress(Path("runs"), num_workers)
-        self.progress.plan = self.plan
+        self.progress.planned = self.planned
 
     def state(self, key: str) -> dict:
         if key not in self.begin:

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from lina_lab.cli.ui import server
-from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
@@ -21,6 +20,7 @@ from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import write_result
 from lina_lab.provenance import Provenance
+from lina_lab.sweep.planning import load_sweep
 from tests.browser import answers, free_port
 from tests.conftest import fake_result
 
@@ -51,10 +51,10 @@ def runs(tmp_path_factory):
     """The ledger of a finished study: FID is 30 + 10 for each cell before."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "sweep.yaml").write_text(SWEEP)
-    plan = load_sweep(folder / "sweep.yaml")
+    plan, experiments, *_ = load_sweep(folder / "sweep.yaml")
     store_plan(folder / "runs", plan, Provenance())
     for index, cell in enumerate(plan.cells):
-        cell_folder = create_cell(folder / "runs", cell.experiment)
+        cell_folder = create_cell(folder / "runs", experiments[cell.key])
         for step in (10, 20, 30):
             append_metrics(cell_folder, step, {"train/loss": 3 / step})
         append_metrics(cell_folder, 30, {"eval/fid/digits-cnn": 30.0 + 10 * index})
