@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.record import Record
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 ROOMS = (
@@ -250,7 +253,8 @@ def _git(*arguments: str, **variables: str) -> bytes | None:
         return subprocess.run(
             [*command, *arguments], env=environment | variables, capture_output=True, check=True, timeout=60
         ).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("git %s: %s", arguments[0], error)
         return None
 
 

@@ -1,5 +1,6 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import logging
 import math
 import shutil
 import threading
@@ -47,6 +48,8 @@ from lina_lab.sampling.workers import draw_set, drawer
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, find_start, train
 
+logger = logging.getLogger(__name__)
+
 
 def run_cell(
     folder: Path, stop: threading.Event | None = None, until: int = 0, group: Group = ALONE
@@ -62,7 +65,7 @@ def run_cell(
     group.check(experiment)
     record = replace(provenance(), group=None if group.size == 1 else group._asdict())
     if record.code and (changed := record.code.changed):
-        print(f"note: what runs was loaded before these files of the package changed: {', '.join(changed)}", flush=True)
+        logger.warning("what runs was loaded before these files of the package changed: %s", ", ".join(changed))
     check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)

@@ -6,6 +6,7 @@ checksum for every tensor, from which nothing is executed. (What torch.distribut
 and executes a pickle when it is read.)
 """
 
+import logging
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+
+logger = logging.getLogger(__name__)
 
 ROWS = "rows of a process"
 """The only key of what stands for a sharded tensor in the file of a process."""
@@ -81,7 +84,8 @@ def undamaged_step(path: Path) -> int | None:
             if not all(readers.map(_is_undamaged, files)):
                 return None
         (step,) = {int(_load(file, mmap=True)["global_step"]) for file in files}
-    except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+    except Exception as error:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+        logger.info("%s: damaged: %s", path, error)
         return None
     return step
 

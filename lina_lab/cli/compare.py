@@ -1,6 +1,5 @@
 """`lab compare`: which of two designs in a table is better, and which scales better."""
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +40,8 @@ def compare(
 
     Example: lab compare reports/digits/table.csv --y fid --by conv_kernel --a 5 --b 0
     """
+    import json
+
     from lina_lab.analysis.comparison import CompareOptions, compare_designs
     from lina_lab.analysis.match_cells import Columns
     from lina_lab.analysis.table_file import read_table

@@ -1,9 +1,6 @@
 """`lab doctor`: what this machine has, what is missing, and how to get it."""
 
 import os
-import platform
-import shutil
-from importlib import metadata
 from pathlib import Path
 
 from lina_lab.cli.options import RUNS, Runs
@@ -28,6 +25,8 @@ def doctor(runs: Runs = RUNS) -> None:
 
     Example: lab doctor
     """
+    import platform
+
     rows = [("Python", platform.python_version())]
     rows += [(package, _version(package) or f"MISSING: pip install {package}") for package in REQUIRED]
     for package, (extra, purpose) in OPTIONAL.items():
@@ -38,6 +37,8 @@ def doctor(runs: Runs = RUNS) -> None:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -85,6 +86,8 @@ def _state_of_extractor(name: str) -> str:
 
 
 def _places(runs: Path) -> list[tuple[str, str]]:
+    import shutil
+
     from lina_lab.provenance import commit
     from lina_lab.tracking.store import store_uri, without_password
 

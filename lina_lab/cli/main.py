@@ -1,5 +1,7 @@
 """The command line: every verb is a file of this folder, which imports what is heavy only when it is called."""
 
+from typing import Annotated
+
 import typer
 
 from lina_lab.cli.axes import axes
@@ -39,6 +41,21 @@ app = typer.Typer(
     help="Ablation and scaling studies of linear-attention image generators.\n\n"
     "Start with lab sweep sweeps/digits-quick.yaml",
 )
+
+
+@app.callback()
+def start(
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also print log lines of a low level, on standard error.")
+    ] = False,
+) -> None:
+    import logging
+
+    from lina_lab.logs import show_logs
+
+    show_logs(logging.DEBUG if verbose else logging.WARNING)
+
+
 RUNS = (sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, demo, export)
 STUDIES = (table, report, notebook, fit, compare, cache, axes, size, doctor, ui, sync)

@@ -1,7 +1,5 @@
 """`lab notebook`: run a notebook on the report of a sweep."""
 
-import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
 from lina_lab.interpreter import command, surroundings
 
 PACKAGE, REPORTS = Path(__file__).parents[1], Path("reports")
@@ -72,6 +69,11 @@ def run_notebook(name: str, sweep: str) -> Path:
 @contextmanager
 def _own_kernel() -> Iterator[None]:
     """Within, Jupyter has the kernel `KERNEL`, and none of the user's kernels, settings and start-up files."""
+    import json
+    import tempfile
+
+    from lina_lab.files import write_atomic
+
     with tempfile.TemporaryDirectory() as folder:
         # The kernel listens on loopback, and says so at length; IPython would put the working folder on its path.
         words = ("-f", "{connection_file}", "--log-level=40", "--IPKernelApp.ignore_cwd=True")
@@ -84,6 +86,10 @@ def _own_kernel() -> Iterator[None]:
 
 def _forget_where(path: Path) -> None:
     """Take out what papermill wrote of this machine: paths, and times that differ every run."""
+    import json
+
+    from lina_lab.files import write_atomic
+
     book = json.loads(path.read_text(encoding="utf-8"))
     for part in (book, *book["cells"]):
         part["metadata"].pop("papermill", None)

@@ -1,9 +1,6 @@
 """`lab report`: verdict, tables, figures and page of a sweep, and the page as PDF by a browser that is installed."""
 
 import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +41,10 @@ def print_page(page: Path) -> Path:
     Raises:
         LabError: if no Chromium or Chrome is on the PATH, or it fails.
     """
+    import shutil
+    import subprocess
+    import tempfile
+
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise LabError(f"--pdf needs a browser on the PATH ({', '.join(BROWSERS)}), or print {page} from your own")

@@ -1,6 +1,5 @@
 """`lab status`: the state of every cell of a sweep."""
 
-import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,14 +53,19 @@ def print_status(plan: "Plan", runs: Path) -> None:
 
 def _print_other_plans(plan: "Plan", runs: Path) -> None:
     """Name the other plans that have run under the sweep's name."""
+    import logging
+
     from lina_lab.ledger.plan import load_plan, plan_names
 
     others: list[Plan] = []
     for name in (plan.base, *reversed([n for n in plan_names(runs, plan.base) if "@" in n])):
-        with contextlib.suppress(LabError):
+        try:
             other = load_plan(runs, name)
-            if other.id != plan.id and other.id not in {told.id for told in others}:
-                others.append(other)
+        except LabError as error:
+            logging.getLogger(__name__).info("not listed: %s", error)
+            continue
+        if other.id != plan.id and other.id not in {told.id for told in others}:
+            others.append(other)
     for other in others:
         when = "its plan now" if other.name == plan.base else "an earlier plan"
         print(f"{plan.base}: {when}, with {len(other.cells)} cells: lab status {other.name}, lab report {other.name}")

@@ -7,6 +7,7 @@ runs/sweeps/<name>.history/<id>.json  every plan that has run under that name, t
 import contextlib
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from lina_lab.config.sweep import Omission, Scalar, cell_label
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.provenance import Provenance
+
+logger = logging.getLogger(__name__)
 
 
 class PlannedCell(NamedTuple):
@@ -100,7 +103,8 @@ def _keep(runs: Path, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         try:
             kept = plan_path(runs, _stored(runs, name).key)
-        except LabError:
+        except LabError as error:
+            logger.warning("set aside as %s.damaged: %s", path.name, error)
             path.replace(path.with_name(f"{path.name}.damaged"))
         else:
             if not kept.exists():
@@ -226,8 +230,10 @@ def driven(runs: Path, name: str) -> Iterator[None]:
     path = runs / "sweeps" / f"{name}.running.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
+        try:
             fcntl.flock(file, fcntl.LOCK_SH)
+        except OSError as error:  # a file system without locks
+            logger.info("%s: not locked, so that others do not see that the sweep runs: %s", path, error)
         yield
 
 

@@ -1,6 +1,7 @@
 """result.json, which finishes a cell: a cell is done exactly when it has a valid one."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,8 @@ from lina_lab.files import write_atomic
 from lina_lab.ledger.metrics import append_metrics, rewind_metrics
 from lina_lab.provenance import Provenance
 from lina_lab.record import Record
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +156,9 @@ def is_done(folder: Path) -> bool:
     """Whether the cell has a valid result. A damaged one is set aside as result.json.damaged, not lost."""
     try:
         read_result(folder)
-    except LabError:
+    except LabError as error:
         if (folder / "result.json").exists():
+            logger.warning("set aside as result.json.damaged: %s", error)
             (folder / "result.json").replace(folder / "result.json.damaged")
         return False
     return True

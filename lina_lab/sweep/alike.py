@@ -1,9 +1,12 @@
 """Cells that fail alike, one after the other, each before its first step: something is wrong with more than a cell."""
 
+import logging
 import re
 from pathlib import Path
 
 from lina_lab.ledger.leases import attempts, end_attempt
+
+logger = logging.getLogger(__name__)
 
 MOST = 3
 """Cells in a row."""
@@ -51,7 +54,8 @@ class Alike:
                 return
             try:
                 end_attempt(attempt._replace(forgiven=True), attempt.ended or "failed", attempt.reason)
-            except OSError:  # as on a full disk
+            except OSError as error:  # as on a full disk
+                logger.info("%s: the failure counts as the cell's own: %s", folder, error)
                 return
 
 

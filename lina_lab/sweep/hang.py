@@ -7,6 +7,7 @@ validations, checkpoints, decoding, evaluations), a worker that takes processor 
 """
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -19,6 +20,8 @@ from typing import NamedTuple
 from lina_lab.cell.attempt import STARTING
 from lina_lab.ledger.status import read_status
 from lina_lab.signals import STACKS
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0
 """That a worker may take to write a checkpoint when it is asked to stop."""
@@ -137,9 +140,12 @@ def _stat(path: Path) -> list[str]:
 def _ask_to_end(folder: Path, pid: int, why: str) -> None:
     """Have a worker and its processes write their stacks to the cell's log, and ask it for a checkpoint and its end."""
     pids = family(pid)
-    with contextlib.suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as log:  # as on a full disk
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        log.write(f"{now} {why}: processes {', '.join(map(str, pids))} are ended; their stacks:\n")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{now} {why}: processes {', '.join(map(str, pids))} are ended; their stacks:\n")
+    except OSError as error:  # as on a full disk
+        logger.info("%s, and its log cannot be written: %s", why, error)
     send(STACKS, [one for one in pids if _catches(one, STACKS)])
     send(signal.SIGTERM, [pid])
     send(signal.SIGCONT, pids)  # who was stopped from outside can do both as well

@@ -1,6 +1,7 @@
 """The local engine: worker processes that keep their imports and take cell after cell, one torch thread each."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,6 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -21,9 +21,12 @@ from lina_lab.interpreter import BINDING, search_path, surroundings, write_anyth
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import read_status
+from lina_lab.logs import show_logs
 from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
@@ -87,7 +90,8 @@ def visible_gpus() -> list[str]:
         return [gpu for gpu in named.split(",") if gpu not in {"", "-1", "NoDevFiles"}]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("no GPUs: %s", error)
         return []
     return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
@@ -210,19 +214,23 @@ class Engine:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         reason = reason or f"its process {how}"
         last = last_attempt(folder)
-        with contextlib.suppress(OSError):  # on a full disk nothing can be written down, and all else goes on
+        try:
             if last is not None and last.pid == worker.process.pid and last.ended in {None, "stopped"}:
                 end_attempt(last, "died", reason)
             elif (claimed := claim(folder, self.watch)) is not None:
                 claimed.end("died", reason)
+        except OSError as error:  # as on a full disk; the other cells go on
+            logger.info("%s: that its worker died is not written down: %s", folder.name, error)
         return reason
 
     def _can_start(self) -> bool:
         """Whether a worker is there at once: what the first one waits for, torch, is imported while we go on."""
 
         def start() -> None:
-            with contextlib.suppress(Exception):  # if it cannot be started it is told when it is tried again
+            try:
                 self.idle.append(self._start_worker())
+            except Exception as error:  # noqa: BLE001, the next one is started where its error is raised
+                logger.info("the first worker did not start: %s", error)
 
         if self.first is None:
             self.first = threading.Thread(target=start, daemon=True)
@@ -305,7 +313,8 @@ def _run(folder: Path, stop: threading.Event, slot: Slot, until: int, group: Gro
     os.dup2(log, 2)
     os.close(log)
     where = "".join(f", {name}={value}" for name, value in slot.items())
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} process {os.getpid()}{where}", flush=True)
+    show_logs(logging.DEBUG)
+    logger.info("process %d%s", os.getpid(), where)
     import torch
 
     from lina_lab.cell.attempt import attempt_cell

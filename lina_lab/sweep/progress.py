@@ -5,6 +5,7 @@ run brings through it, by size where that is known; until then from results that
 """
 
 import heapq
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from lina_lab.ledger.result import read_result
 from lina_lab.ledger.status import ENDED, CellStatus, read_status
 from lina_lab.provenance import hardware
 from lina_lab.sweep.planning import PlannedSweep
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
@@ -148,7 +151,8 @@ class SweepProgress:
         for cell in [cell for cell in cells if self.statuses[cell.key].state == "done"][:EXAMPLES]:
             try:
                 result = read_result(self.runs / cell.key)
-            except LabError:
+            except LabError as error:
+                logger.debug("no estimate from an earlier result: %s", error)
                 continue
             if result.provenance.hardware == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:

@@ -7,6 +7,7 @@ runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
 <job>_<task>.log
 """
 
+import logging
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from lina_lab.ledger.status import read_status
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.run import Steering
+
+logger = logging.getLogger(__name__)
 
 LARGEST_ARRAY = 1000
 """SLURM's default MaxArraySize allows task numbers up to 1000."""
@@ -151,7 +154,8 @@ def queued(runs: Path, name: str) -> set[Path]:
 def _tasks(job: str) -> Iterator[int]:
     try:
         listed = _ask("squeue", "--noheader", "--array", "--jobs", job, "--format", "%i")
-    except LabError:  # a job that SLURM has forgotten is an error to squeue
+    except LabError as error:  # a job that SLURM has forgotten is an error to squeue
+        logger.debug("job %s counts as ended: %s", job, error)
         return
     for line in listed.splitlines():
         task = line.strip().partition("_")[2]
@@ -187,7 +191,7 @@ def requeue_this_job() -> bool:
             return False
         _ask("scontrol", "requeue", job)
     except LabError as error:
-        print(f"not requeued: {error}", flush=True)
+        logger.warning("not requeued: %s", error)
         return False
     return True
 

@@ -1,5 +1,6 @@
 """Keeping MLflow up to date: once (`sync`), or while a sweep runs (`Shipper`)."""
 
+import logging
 import threading
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -11,6 +12,8 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
 from lina_lab.tracking.mirror import Synced, View
 from lina_lab.tracking.store import is_server, locked, store_uri, without_password
+
+logger = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two shipments."""
@@ -76,6 +79,7 @@ class Shipper:
             except Exception as error:  # noqa: BLE001, whatever MLflow raises must not end the sweep
                 self._view, self.error = None, _one_line(error)
                 wait = min(2 * wait, LONGEST_WAIT)
+                logger.info("MLflow is behind: %s; tried again in %g s", self.error, wait)
             else:
                 self.error, wait = None, self.every
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lina_lab.cli.ui import server
+from lina_lab.cli.ui_server import server
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
