@@ -105,7 +105,7 @@ def _digest(field: str, path: Path) -> str | None:
 
 def _check_reference(path: Path, extractor: str) -> None:
     reads = EXTRACTORS.get(extractor)
-    read_file(path, Wanted(extractor, extractor, FEATURES[extractor], reads and reads.side))
+    read_file(path, Wanted(extractor=extractor, identity=extractor, dim=FEATURES[extractor], side=reads and reads.side))
 
 
 def _latents(data: DataConfig) -> str | None:

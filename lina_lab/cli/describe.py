@@ -14,8 +14,9 @@ from lina_lab.cli.results import text_table
 from lina_lab.config.axes import AXES, OTHER_AXES
 from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
-from lina_lab.config.load import ConfigError, Document, FileProblem, override, validate
+from lina_lab.config.load import Document, override, validate
 from lina_lab.config.model import ModelConfig
+from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.config.sizes import PUBLISHED_SIZES
 from lina_lab.config.sweep import parse_settings

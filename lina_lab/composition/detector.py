@@ -117,7 +117,7 @@ def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
     fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
     (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)
     known = fit >= LEAST_FIT and RADIUS_RANGE[0] <= r <= RADIUS_RANGE[1]
-    return Found(shape if known else None, colour, (x - r, y - r, x + r, y + r), fit)
+    return Found(shape=shape if known else None, colour=colour, box=(x - r, y - r, x + r, y + r), fit=fit)
 
 
 def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:

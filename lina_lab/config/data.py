@@ -201,8 +201,10 @@ class DataConfig(Config):
         source, coder = SOURCES[self.name], self.autoencoder
         classes, text = source.num_classes or self.num_classes or 0, self._text_shape(source)
         if coder is None:
-            return DataShape(source.channels, self.side, classes, text)
-        return DataShape(coder.channels, self.side // coder.stride, classes, text, coder.stride)
+            return DataShape(channels=source.channels, side=self.side, num_classes=classes, text=text)
+        return DataShape(
+            channels=coder.channels, side=self.side // coder.stride, num_classes=classes, text=text, stride=coder.stride
+        )
 
     def _text_shape(self, source: Source) -> TextShape | None:
         if self.text is None:

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lina_lab.config.load import ConfigError, Document, FileProblem
+from lina_lab.config.load import Document
 from lina_lab.config.model import GRID_PARTS, SEGMENTS
+from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:

@@ -4,19 +4,18 @@ import codecs
 import difflib
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lina_lab.config.base import KeyProblem, MeaninglessCombination
+from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment, set_path
-from lina_lab.config.model import ModelConfig
+from lina_lab.config.problems import ConfigError, FileProblem, Key, problems_in
 from lina_lab.errors import LabError
 
-Key = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -25,29 +24,6 @@ class Document(NamedTuple):
 
     values: dict[str, Any]
     places: dict[Key, str]
-
-
-class FileProblem(NamedTuple):
-    place: str
-    key: str
-    message: str
-    meaningless: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.key}: {self.message}" if self.key else f"{self.place}: {self.message}"
-
-
-class ConfigError(LabError):
-    """One or more problems in configuration files."""
-
-    def __init__(self, problems: list[FileProblem]) -> None:
-        super().__init__("\n".join(dict.fromkeys(str(problem) for problem in problems)))
-        self.problems = problems
-
-    @property
-    def meaningless(self) -> bool:
-        """Whether every value is right by itself and only their combination means nothing."""
-        return all(problem.meaningless for problem in self.problems)
 
 
 class _Loader(yaml.SafeLoader):
@@ -217,6 +193,16 @@ def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experi
     return build(Document(experiment.model_dump() | dict(sections), {("options",): "options:1"}))
 
 
+def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:
+    """A resolved experiment with values set by dotted path; `where` names them in messages.
+
+    Raises:
+        ConfigError: if it is none then.
+    """
+    values = experiment.model_dump()
+    return build(override(Document(values, {}), changes, where))
+
+
 def validate(model: type[Model], document: Document) -> Model:
     """A document as a validated config; problems carry the document's places.
 
@@ -226,91 +212,5 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         return model.model_validate(document.values)
     except ValidationError as error:
-        problems = [p for details in error.errors() for p in _problems(model, dict(details), document.places)]
+        problems = [p for details in error.errors() for p in problems_in(model, dict(details), document.places)]
         raise ConfigError(problems) from error
-
-
-def _problems(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> list[FileProblem]:
-    key: Key = tuple(str(part) for part in details["loc"])
-    cause = details.get("ctx", {}).get("error")
-    if not isinstance(cause, KeyProblem):
-        if key[:1] in {("axes",), ("set",)}:
-            key = tuple(".".join(key).split("."))
-        key = _as_written(key, places)
-        return [FileProblem(_place(key, places), ".".join(key), _message(model, details, key))]
-    found = []
-    for problem in (cause, *cause.also):
-        keys = [_as_written((*key, *name.split(".")), places) for name in (problem.key, *problem.beside)]
-        youngest = _youngest(keys, places)
-        meaningless = isinstance(problem, MeaninglessCombination)
-        found.append(FileProblem(_place(youngest, places), ".".join(youngest), str(problem), meaningless))
-    return found
-
-
-def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:
-    """The key that was written last: of one file, command line or default the first of the keys, if it stands there."""
-    order = {written: number for number, written in enumerate(places)}
-    last = max(keys, key=lambda key: order.get(_written(key, places), -1))
-    first = keys[0]
-    return first if first in places and _file(places[first]) == _file(_place(last, places)) else last
-
-
-def _written(key: Key, places: dict[Key, str]) -> Key:
-    """The key, or the nearest one above it that has a place."""
-    return next((key[:end] for end in range(len(key), 0, -1) if key[:end] in places), ())
-
-
-def _place(key: Key, places: dict[Key, str]) -> str:
-    return places.get(_written(key, places)) or f"{_file(next(iter(places.values()), 'config'))}:1"
-
-
-def _file(place: str) -> str:
-    return place.rsplit(":", 1)[0]
-
-
-def _as_written(key: Key, places: dict[Key, str]) -> Key:
-    """A segment's key that the user wrote once for all segments, under `model.attention`."""
-    if len(key) == 3 and key[0] == "model" and key not in places:
-        shared = ("model", "attention", key[2])
-        return shared if shared in places else key
-    return key
-
-
-def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
-    kind = details["type"]
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        known = _fields(model, key[:-1])
-        close = difflib.get_close_matches(key[-1], known, n=1)
-        return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-    return str(details["ctx"]["error"]) if kind == "value_error" else _of_value(details["input"], kind, details["msg"])
-
-
-def _of_value(value: Any, kind: str, message: str) -> str:
-    """pydantic's message in our words, with the value, and what to write where the kind of value is wrong."""
-    if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return f"must be a mapping of keys to values, not {value!r}"
-    if kind == "list_type":
-        return f"must be a list, in brackets, not {value!r}"
-    if kind == "string_type" and isinstance(value, int | float):
-        return f"must be text, which YAML reads as the number {value!r}: write it in quotes"
-    message = re.sub(r"^Input should be|^Keys should be", "must be", message)
-    message = re.sub(r"^(String|List) should", "must", message).removesuffix(" after validation, not 0")
-    axis = ": it is one value; a sweep has lists, under axes" if isinstance(value, list) and kind != "too_short" else ""
-    return f"{message}, not {value!r}{axis}"
-
-
-def _fields(model: type[BaseModel], key: Key) -> list[str]:
-    """Names of the keys that may stand at a place in the config."""
-    inner: Any = model
-    for name in key:
-        if name == "attention":
-            name = "decoder"  # noqa: PLW2901
-        annotation = inner.model_fields[name].annotation if name in inner.model_fields else None
-        inner = next((t for t in (annotation, *get_args(annotation)) if _is_model(t)), model)
-    return [*inner.model_fields, *(["attention"] if inner is ModelConfig else [])]
-
-
-def _is_model(annotation: Hashable) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.load import ConfigError, Document, FileProblem, build
+from lina_lab.config.load import Document, build
+from lina_lab.config.problems import ConfigError, FileProblem
 
 Settle = Callable[[Experiment], tuple[Experiment, list[KeyProblem]]]
 """From an experiment to the same with its `contents`, and what is wrong with the files that it names."""

@@ -13,18 +13,9 @@ from lina_lab.config.base import Config, PositiveFloat
 from lina_lab.config.engine import EngineConfig, user_file
 from lina_lab.config.experiment import Experiment, canonical, key_of, set_path
 from lina_lab.config.grid import MAX_CELLS, check_count, check_excludes, check_grid, check_tuning, count_cells
-from lina_lab.config.load import (
-    ConfigError,
-    Document,
-    FileProblem,
-    build,
-    override,
-    parse_value,
-    read_yaml,
-    tidy,
-    validate,
-)
+from lina_lab.config.load import Document, build, override, parse_value, read_yaml, tidy, validate
 from lina_lab.config.naming import set_name
+from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settled import Settle, as_written, settled
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
@@ -261,7 +252,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         body = canonical(experiment)
         for seed in sweep.seeds:
             seeded = experiment.model_copy(update={"seed": seed})
-            cell = Cell(key_of(body | {"seed": seed}), values, seed, seeded)
+            cell = Cell(key=key_of(body | {"seed": seed}), values=values, seed=seed, experiment=seeded)
             first = cells.setdefault(cell.key, cell)
             if first is not cell and seed == sweep.seeds[0]:
                 omitted.append(Omission(values, f"the same computation as {first.label}, which stands for both"))
@@ -269,7 +260,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         raise ConfigError(problems)
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
-    return Plan(sweep, names, list(cells.values()), omitted)
+    return Plan(sweep=sweep, axes=names, cells=list(cells.values()), omitted=omitted)
 
 
 def _built(
@@ -291,16 +282,6 @@ def _built(
     for name, key in keys.items():
         known[key] = getattr(experiment, name)
     return experiment
-
-
-def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:
-    """A resolved experiment with values set by dotted path; `where` names them in messages.
-
-    Raises:
-        ConfigError: if it is none then.
-    """
-    values = experiment.model_dump()
-    return build(override(Document(values, {}), changes, where))
 
 
 def _axis(path: str) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def _job(config: DataConfig, root: Path, device: str, workers: int) -> Job:
         torch.set_num_threads(1)  # more would change the bits
     pictures = cache.PICTURES[config.name](config)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    return Job(config, root, pictures, torch.device(device), threads)
+    return Job(config=config, root=root, pictures=pictures, device=torch.device(device), threads=threads)
 
 
 def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Callable[[str], None]) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.data.examples import Dataset, Examples, from_uint8, repeats
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 from lina_lab.errors import LabError
 
 Pixels = NDArray[np.uint8]
@@ -74,7 +74,7 @@ def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, thre
         except LabError as error:
             return error
 
-    for place, found in enumerate(ahead(read_one, rows, 4 * threads, threads)):
+    for place, found in enumerate(prefetch(read_one, rows, 4 * threads, threads)):
         if isinstance(found, LabError):
             problems.append(str(found))
         else:

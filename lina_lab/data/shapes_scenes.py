@@ -77,7 +77,16 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
     radius, centre = _places(number, uniform)
     _arrange(radius, centre, relation)
     low, high = GREYS
-    return Scenes(label, number, shape, colour, radius, centre, relation, low + (high - low) * uniform.take())
+    return Scenes(
+        label=label,
+        number=number,
+        shape=shape,
+        colour=colour,
+        radius=radius,
+        centre=centre,
+        relation=relation,
+        grey=low + (high - low) * uniform.take(),
+    )
 
 
 def requests(drawn: Scenes) -> list[SceneRequest]:

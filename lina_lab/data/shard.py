@@ -20,7 +20,7 @@ from lina_lab.data import cache
 from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
 from lina_lab.data.examples import from_uint8
 from lina_lab.data.pictures import Pictures, Pixels, content
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 from lina_lab.data.text import encoder_digest, frozen_features
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -117,7 +117,7 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
         except LabError as error:
             return error, [], ""
 
-    images = ahead(read, rows, depth=2 * size, threads=job.threads)
+    images = prefetch(read, rows, depth=2 * size, threads=job.threads)
     for own in (rows[at : at + size] for at in range(0, len(rows), size)):
         batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
         made.stamps += stamps

@@ -128,7 +128,9 @@ def load_extractor(name: str, inception_weights: Path | None = None) -> Extracto
     identity, weights = read_named(WEIGHTS, name, ".safetensors")
     model = new_network(name)
     model.load_state_dict(load(weights))
-    return Extractor(name, identity, model.dim, partial(_extract, model.eval()), EXTRACTORS[name].data)
+    return Extractor(
+        name=name, id=identity, dim=model.dim, extract=partial(_extract, model.eval()), data=EXTRACTORS[name].data
+    )
 
 
 @torch.no_grad()
@@ -176,7 +178,9 @@ def _inception(given: Path | None) -> Extractor:
     model = create_feature_extractor(
         "inception-v3-compat", ["2048"], cuda=cuda, verbose=False, feature_extractor_weights_path=str(path)
     )
-    return Extractor("inception", f"inception-v3-compat-{digest[:8]}", 2048, partial(_extract_inception, model))
+    return Extractor(
+        name="inception", id=f"inception-v3-compat-{digest[:8]}", dim=2048, extract=partial(_extract_inception, model)
+    )
 
 
 @torch.no_grad()

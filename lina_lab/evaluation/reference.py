@@ -52,7 +52,7 @@ def reference_of(examples: Examples, extractor: Extractor) -> Reference:
     features = extractor.extract(real).features
     check_features("real", features)
     digest = hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest()
-    return Reference(statistics_of(features), features, digest, len(real))
+    return Reference(statistics=statistics_of(features), features=features, sha256=digest, num_images=len(real))
 
 
 def load_reference(config: EvaluationConfig, extractor: Extractor) -> Reference | None:
@@ -67,14 +67,18 @@ def read_reference(path: Path, extractor: Extractor) -> Reference:
         LabError: if it cannot be compared with the features of the extractor, or is replaced while it is read.
     """
     reads, sha256 = EXTRACTORS.get(extractor.name), _sha256(path)
-    found = read_file(path, Wanted(extractor.name, extractor.id, extractor.dim, reads and reads.side))
+    found = read_file(
+        path, Wanted(extractor=extractor.name, identity=extractor.id, dim=extractor.dim, side=reads and reads.side)
+    )
     features = None
     if found.has_images:
         blocks = (torch.tensor(block).permute(0, 3, 1, 2).contiguous() for block in read_blocks(path, "arr_0", BATCH))
         features = extract_all(extractor, blocks).features
     if _sha256(path) != sha256:
         raise LabError(f"{path}: was replaced while it was read")
-    return Reference(Statistics(found.mu, found.sigma), features, sha256, found.num_images)
+    return Reference(
+        statistics=Statistics(found.mu, found.sigma), features=features, sha256=sha256, num_images=found.num_images
+    )
 
 
 def _sha256(path: Path) -> str:

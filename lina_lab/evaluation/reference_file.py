@@ -70,7 +70,7 @@ def read_file(path: Path, wanted: Wanted) -> ReferenceFile:
     mu, sigma = (read_array(path, name).astype(np.float64) for name in ("mu", "sigma"))
     _check_values(path, mu, sigma)
     count = read_array(path, "num_images").item() if "num_images" in found else None
-    return ReferenceFile(mu, sigma, "arr_0" in found, count)
+    return ReferenceFile(mu=mu, sigma=sigma, has_images="arr_0" in found, num_images=count)
 
 
 def _check_named(path: Path, found: Mapping[str, Header], wanted: Wanted) -> None:

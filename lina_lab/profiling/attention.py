@@ -90,7 +90,9 @@ def _point(design: Design, layout: Layout, setting: AttentionSetting, ceilings: 
     value_bytes = PRECISIONS[setting.precision].itemsize
     moved = cost.attention_bytes(config, D, H, N, grid, B, value_bytes)
     bound = ceilings.bound_ms(2 * macs, moved.forward) + ceilings.bound_ms(2 * BACKWARD * macs, moved.backward)
-    return ProfilePoint(design, layout, macs, cost.attention_parameters(config, D, H, N), bound)
+    return ProfilePoint(
+        design=design, layout=layout, macs=macs, parameters=cost.attention_parameters(config, D, H, N), bound_ms=bound
+    )
 
 
 def _subject(point: ProfilePoint, setting: AttentionSetting) -> TimedModule:
@@ -105,7 +107,7 @@ def _subject(point: ProfilePoint, setting: AttentionSetting) -> TimedModule:
     shape = (setting.batch, point.layout.tokens, setting.width)
     x, gradient = (torch.randn(shape).to(like) for _ in range(2))  # (B, N, D)
     x.requires_grad_()
-    return TimedModule(lambda: module(x), gradient, list(module.parameters()), [x])
+    return TimedModule(forward=lambda: module(x), gradient=gradient, weights=list(module.parameters()), inputs=[x])
 
 
 class Forecast:

@@ -104,5 +104,10 @@ def _medians(times: list[tuple[float, float]], activations: int, peak: int) -> M
     forward, backward = zip(*times, strict=True)
     low, _, high = statistics.quantiles([sum(both) for both in times], n=4, method="inclusive")
     return ModuleTiming(
-        statistics.median(forward), statistics.median(backward), high - low, len(times), activations, peak
+        forward_ms=statistics.median(forward),
+        backward_ms=statistics.median(backward),
+        iqr_ms=high - low,
+        repeats=len(times),
+        activation_bytes=activations,
+        peak_bytes=peak,
     )

@@ -121,7 +121,7 @@ class Step:
             return self.model.loss_of_draws(*self.batch, self.draws)
 
     def subject(self) -> TimedModule:
-        return TimedModule(self.loss, None, list(self.model.parameters()), [])
+        return TimedModule(forward=self.loss, gradient=None, weights=list(self.model.parameters()), inputs=[])
 
     def part_subjects(self, parts: list[Part]) -> dict[str, Callable[[], TimedModule]]:
         """What makes a subject of each part, with the inputs that it has in this step."""
@@ -146,7 +146,12 @@ class Step:
             with self.autocast():
                 return module(*inputs, **named)
 
-        return TimedModule(forward, torch.ones_like(forward().detach()), list(module.parameters()), inputs)
+        return TimedModule(
+            forward=forward,
+            gradient=torch.ones_like(forward().detach()),
+            weights=list(module.parameters()),
+            inputs=inputs,
+        )
 
     def update(self) -> None:
         """What training does with gradients that are there."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.sweep import Plan, with_values
+from lina_lab.config.load import with_values
+from lina_lab.config.sweep import Plan
 from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import load_plan

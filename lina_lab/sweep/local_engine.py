@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -17,13 +16,14 @@ from typing import NamedTuple
 
 from lina_lab.config.engine import ALONE, LIMITS, Group, Limits, WorkerCount
 from lina_lab.errors import LabError
-from lina_lab.interpreter import BINDING, search_path, surroundings, write_anything
+from lina_lab.interpreter import BINDING, surroundings
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import read_state
 from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
+from lina_lab.sweep.local_worker import OTHER_CODE, work
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
@@ -35,8 +35,6 @@ ENVIRONMENT = {
 }
 
 TICK_SECONDS = 0.5
-OTHER_CODE = "other code"
-"""What a worker says that has not loaded the code of the launcher."""
 RETRIES = 2
 """A cell that fails is tried again so often."""
 
@@ -238,7 +236,7 @@ class Engine:
         ours, theirs = context.Pipe()
         words = (theirs, sys.argv, self.where[slot], self.group, loaded())
         with surroundings(ENVIRONMENT):  # read once, when torch is imported
-            process = context.Process(target=_work, args=words, daemon=True)
+            process = context.Process(target=work, args=words, daemon=True)
             process.start()
         theirs.close()
         return Worker(process, ours, slot)
@@ -258,57 +256,3 @@ class Engine:
         finally:
             for worker in workers:
                 end_now(worker.process)
-
-
-def _work(connection: Connection, command: list[str], slot: Slot, group: Group, planned_by: str) -> None:
-    """The life of a worker process: a cell's folder in, its end out, until the launcher is gone.
-
-    Where it has loaded other code than the launcher, which planned the cells, it runs none.
-    """
-    from lina_lab.signals import stop_on
-
-    os.environ.update(slot)
-    sys.path[:] = search_path()
-    write_anything()
-    sys.argv = command  # provenance names the command that the user typed
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    stop = stop_on(signal.SIGTERM)
-    threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
-    with contextlib.suppress(EOFError, OSError):  # the launcher is gone
-        while not stop.is_set():
-            folder, until = connection.recv()
-            if loaded() != planned_by:
-                connection.send((OTHER_CODE, ""))
-                return
-            try:
-                connection.send(_run(Path(folder), stop, slot, until, group))
-            except BrokenPipeError:
-                raise
-            except OSError as error:  # such as a full disk: how the cell ended could not be written down
-                connection.send(("died", str(error)))
-                return
-
-
-def _end_with_launcher(stop: threading.Event) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        stop.set()
-        threading.Event().wait(GRACE_SECONDS)
-        os._exit(1)
-
-
-def _run(folder: Path, stop: threading.Event, slot: Slot, until: int, group: Group) -> tuple[str | None, str]:
-    """One attempt at a cell, its output in log.txt."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    where = "".join(f", {name}={value}" for name, value in slot.items())
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} process {os.getpid()}{where}", flush=True)
-    import torch
-
-    from lina_lab.cell.attempt import attempt_cell
-
-    torch.set_num_threads(1)
-    return attempt_cell(folder, stop, until, group)

@@ -130,7 +130,7 @@ class SweepProgress:
                 told = state.get("time", 0.0)
                 since = last.since if last is not None and last.told == told else now
                 entered = last.entered if last is not None and last.part == part else now
-                self.seen[key] = Seen(part, left, now, told, since, entered)
+                self.seen[key] = Seen(part=part, left=left, at=now, told=told, since=since, entered=entered)
 
     def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
         """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lina_lab.config.experiment import Experiment, digest
-from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
+from lina_lab.config.load import with_values
+from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label
 from lina_lab.config.tune import TUNABLE, Tune
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
@@ -199,7 +200,14 @@ class Tuning:
     def _cell(self, base: Cell, trial: "FrozenTrial") -> Cell:
         experiment = with_values(self._base(base), trial.params, "tune.search")
         tried = {self.names[path]: value for path, value in trial.params.items()}
-        return Cell(self.key_of(experiment), base.values, experiment.seed, experiment, tried, trial.number)
+        return Cell(
+            key=self.key_of(experiment),
+            values=base.values,
+            seed=experiment.seed,
+            experiment=experiment,
+            tuned=tried,
+            trial=trial.number,
+        )
 
     def _with(self, cell: Cell, values: Mapping[str, float], facts: dict[str, Scalar]) -> Cell:
         experiment = with_values(cell.experiment, values, "tune.search")

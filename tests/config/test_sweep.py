@@ -6,8 +6,8 @@ import re
 import pytest
 
 from lina_lab.config.experiment import Experiment, cell_key
-from lina_lab.config.load import ConfigError
 from lina_lab.config.naming import set_name
+from lina_lab.config.problems import ConfigError
 from lina_lab.config.sweep import axis_names, cell_label, left_out, load_sweep, parse_settings
 from lina_lab.errors import LabError
 
