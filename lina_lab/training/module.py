@@ -56,7 +56,7 @@ class LinaModule(pl.LightningModule):
         return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), share)
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        """Lightning refuses to clip for a fused optimizer in bf16. That matters only to a gradient scaler: there is none."""
+        """Lightning refuses to clip for a fused optimizer in bf16, for the sake of gradient scalers; we have none."""
         if self.training_config.gradient_clip is not None:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.training_config.gradient_clip)

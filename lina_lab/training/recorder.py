@@ -39,7 +39,7 @@ class Recorder(pl.Callback):
         self.micro_losses: list[Tensor] = []
         """Losses of the micro-batches of the current step."""
         self.losses: list[Tensor] = []
-        """This process's losses since the last `_take_losses`, left on the device: reading one would wait for the GPU."""
+        """This process's losses since the last `_take_losses`, on the device: reading one would wait for the GPU."""
         self.loss_sum: Tensor | float = 0.0
         self.first_bad = -1
         """The first step with a loss that is not finite; -1 while there is none."""
