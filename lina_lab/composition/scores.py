@@ -1,4 +1,4 @@
-"""Whether images show what their captions ask for: GenEval's six categories on `shapes`, by the detector.
+"""Composition scores: do images of `shapes` show what their captions ask for, by GenEval's six categories?
 
 Shapes: k captions with m images each.
 """
@@ -19,9 +19,9 @@ from lina_lab.evaluation.evaluate import Evaluation
 HELD_OUT_TAGS = ("counting", "colors", "position", "color_attr")
 """Categories of which training holds out combinations: no caption of the other two asks for one."""
 MARGIN = 0.1
-"""Of the sum of two boxes' sides: by less they do not stand left of or above each other (GenEval's)."""
+"""Least offset for a relation, as a share of the sum of the two boxes' sides (GenEval's value)."""
 CONE = 0.5
-"""Least cosine between the direction of a relation and that to the object (GenEval's): 60 degrees to either side."""
+"""Least cosine between the direction of a relation and that to the object (GenEval's value): within 60 degrees."""
 RULE = (
     "the shapes asked for, as many (exactly, where more than one), in the colours asked for, so related by box centres"
 )

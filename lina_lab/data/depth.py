@@ -25,7 +25,7 @@ KEY_BITS = {"1": 1, "L;2": 2, "L;4": 4, "L": 8, "RGB": 8}
 """Bits a value, by Pillow mode, of PNGs that may declare one colour transparent."""
 SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
-# Pillow knows 16 bits whose white is zero in one byte order alone.
+# Pillow supports 16 bits with white as 0 in one byte order only.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 

@@ -135,7 +135,7 @@ def _checked(root: Path) -> list[Path]:
     inside = _visible(root)
     folders = [path for path in inside if path.is_dir()]
     flat = [path for path in inside if not path.is_dir() and path.name != METADATA]
-    # A link to a folder around it would make every image an image of one class more.
+    # A link to an enclosing folder would add every image once more, under another class.
     around = [path for path in folders if path.resolve() in (root.resolve(), *root.resolve().parents)]
     refuse([f"{shown(path)}: is a link to a folder around it" for path in around])
     if folders and flat:
