@@ -52,7 +52,7 @@ CENTROIDS = [float(drawn.sum(1) @ np.linspace(-1, 1, _FINE) / drawn.sum()) for d
 """How far the centroid lies below the middle of the box, in radii: 0 except for the triangle."""
 
 
-class Found(NamedTuple):
+class DetectedObject(NamedTuple):
     """An object in an image."""
 
     shape: int | None
@@ -64,7 +64,7 @@ class Found(NamedTuple):
     """Likeness to the shape as drawn: 1 - |difference|² / (|object|² + |drawn|²)."""
 
 
-def detect(images: Tensor) -> list[list[Found]]:
+def detect(images: Tensor) -> list[list[DetectedObject]]:
     """The objects of each image (n, 3, h, h) uint8, the best fit first."""
     found = []
     for batch in images.split(BATCH):
@@ -86,12 +86,12 @@ def unmix(pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
     offsets = np.einsum("dc,nchw->ndhw", METRIC, pixels - background[..., None, None])
     along = np.einsum("npd,ndhw->nphw", ways, offsets)
     covers = np.clip(along / lengths, 0, 1)
-    # The squared distance, less the square of the offset, which all colours share.
+    # Squared distance without the squared offset, which is the same for all colours.
     colour = (covers * (covers * lengths - 2 * along)).argmin(1)
     return colour, np.take_along_axis(covers, colour[:, None], 1)[:, 0]
 
 
-def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[Found]:
+def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[DetectedObject]:
     """The objects of one image."""
     solid = cover > 0.5
     for group in _connected(solid):
@@ -109,7 +109,7 @@ def _connected(mask: Mask) -> list[Mask]:
     return [labels == k + 1 for k in np.flatnonzero(areas >= LEAST_AREA * mask.size)]
 
 
-def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
+def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> DetectedObject:
     own = ndimage.binary_dilation(mask, TOUCHING, iterations=REACH) & ~ndimage.binary_dilation(others, TOUCHING)
     if not own.any():
         own = mask  # no pixel of its edge is free of other colours
@@ -117,7 +117,7 @@ def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
     fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
     (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)
     known = fit >= LEAST_FIT and RADIUS_RANGE[0] <= r <= RADIUS_RANGE[1]
-    return Found(shape=shape if known else None, colour=colour, box=(x - r, y - r, x + r, y + r), fit=fit)
+    return DetectedObject(shape=shape if known else None, colour=colour, box=(x - r, y - r, x + r, y + r), fit=fit)
 
 
 def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:

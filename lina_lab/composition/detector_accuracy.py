@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from lina_lab.composition.detector import Found, detect
+from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.data.shapes import Pixels, render
 from lina_lab.data.shapes_scenes import Scenes, scenes
 
@@ -70,7 +70,7 @@ def _accuracy(drawn: Scenes, images: Pixels) -> dict[str, float]:
     return {"count": float(np.mean(counts)), "shape": shape, "colour": colour, "box": box, "scene": scene}
 
 
-def _right(drawn: Scenes, number: int, place: int, found: list[Found]) -> tuple[bool, bool, bool]:
+def _right(drawn: Scenes, number: int, place: int, found: list[DetectedObject]) -> tuple[bool, bool, bool]:
     """Whether the shape, colour and box of one drawn object were detected."""
     if not found:
         return False, False, False

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lina_lab.composition.detector import Found, detect
+from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.composition.detector_accuracy import detector_accuracy
 from lina_lab.composition.proportions import Proportion, as_metrics, difference, mean, share
 from lina_lab.data.shapes_grammar import TAGS, Phrase, SceneRequest, is_held_out, parse, tag
@@ -77,7 +77,7 @@ def _named(seen: dict[str, Proportion], held_out: dict[str, Proportion]) -> dict
     return named
 
 
-def is_right(objects: Sequence[Found], request: SceneRequest) -> bool:
+def is_right(objects: Sequence[DetectedObject], request: SceneRequest) -> bool:
     """Whether an image's objects are what a request asks for, by GenEval's rules: what more there is does no harm, but
     where several of a shape are asked for, there must be exactly so many.
 
@@ -99,11 +99,11 @@ def is_right(objects: Sequence[Found], request: SceneRequest) -> bool:
     return any(request.relation in relations(a, b) for a in first for b in second)
 
 
-def _fits(one: Found, phrase: Phrase) -> bool:
+def _fits(one: DetectedObject, phrase: Phrase) -> bool:
     return one.shape == phrase.shape and phrase.colour in {None, one.colour}
 
 
-def relations(first: Found, second: Found) -> set[int]:
+def relations(first: DetectedObject, second: DetectedObject) -> set[int]:
     """The places in `RELATIONS` that hold of the first object to the second; none between boxes about one centre."""
     a, b = (np.array(one.box).reshape(2, 2) for one in (first, second))  # corners, x and y
     offset = a.mean(0) - b.mean(0)

@@ -20,18 +20,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Document(NamedTuple):
-    """A mapping as written, and where each of its keys stands ("file:line"), in the order of writing."""
+    """A YAML mapping, and the place ("file:line") of each of its keys, in the order of writing."""
 
     values: dict[str, Any]
     places: dict[Key, str]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but 1e-3 is a number: in YAML 1.1 it is a string, which nobody who writes it means."""
+    """YAML 1.1, except that 1e-3 is a number; YAML 1.1 reads it as a string, which nobody means."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what that loader would take for a number, as the digest 12345e678901."""
+    """Quotes strings that this loader would read as numbers, such as the digest 12345e678901."""
 
 
 for reader_or_writer in (_Loader, _Dumper):
@@ -43,7 +43,7 @@ for reader_or_writer in (_Loader, _Dumper):
 
 
 def write_yaml(values: Mapping[str, Any]) -> str:
-    """Values as YAML that `read_yaml` reads as they were, in their order."""
+    """Values as YAML, in their order; `read_yaml` gives them back unchanged."""
     return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False))
 
 
@@ -59,7 +59,7 @@ def read_yaml(path: Path) -> Document:
     """The mapping in a YAML file, with the place of every key.
 
     Raises:
-        LabError: if the file is missing, no UTF-8, no YAML, no mapping, holds several, or has a key twice.
+        LabError: if the file is missing, not UTF-8, not YAML, not one mapping, or has a key twice.
     """
     text, path = _text(path), tidy(path)
     try:
@@ -100,7 +100,7 @@ def _text(path: Path) -> str:
 
 
 def tidy(path: Path) -> Path:
-    """The path without `..`, where that names the same file."""
+    """The path without `..`, if that names the same file."""
     short = Path(os.path.normpath(path))
     return short if short.resolve() == path.resolve() else path
 
@@ -148,7 +148,7 @@ def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
     """An experiment's YAML file with `--set` overrides, not yet validated.
 
     Raises:
-        LabError: if it is none, or a sweep.
+        LabError: if it cannot be read, or is a sweep.
     """
     document = read_yaml(path)
     if "axes" in document.values:
@@ -157,9 +157,9 @@ def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
 
 
 def override(document: Document, values: Mapping[str, Any], place: str | Mapping[str, str]) -> Document:
-    """The document with values set by dotted path; `place` is where they came from, for messages.
+    """The document with values set by dotted path; `place` says in messages where they came from.
 
-    As a mapping it may have the places of what stands below a path as well.
+    As a mapping from path to place it may include paths below those that are set.
     """
     merged, places = document.values, dict(document.places)
     for path, value in values.items():
@@ -185,7 +185,7 @@ def build(document: Document) -> Experiment:
 
 
 def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experiment:
-    """The experiment with whole sections, or the seed, changed by options, validated again.
+    """The experiment with whole sections, or the seed, replaced, and validated again.
 
     Raises:
         ConfigError: with every problem.
@@ -197,7 +197,7 @@ def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) 
     """A resolved experiment with values set by dotted path; `where` names them in messages.
 
     Raises:
-        ConfigError: if it is none then.
+        ConfigError: if the result is no valid experiment.
     """
     values = experiment.model_dump()
     return build(override(Document(values, {}), changes, where))

@@ -33,7 +33,7 @@ class ConfigError(LabError):
 
     @property
     def meaningless(self) -> bool:
-        """Whether every value is right by itself and only their combination means nothing."""
+        """Whether each value is right and only their combination is meaningless."""
         return all(problem.meaningless for problem in self.problems)
 
 
@@ -56,7 +56,7 @@ def problems_in(model: type[BaseModel], details: dict[str, Any], places: dict[Ke
 
 
 def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:
-    """The key that was written last: of one file, command line or default the first of the keys, if it stands there."""
+    """The key that was written last, since the user must change that one; within one file, the first of the keys."""
     order = {written: number for number, written in enumerate(places)}
     last = max(keys, key=lambda key: order.get(_written(key, places), -1))
     first = keys[0]
@@ -64,7 +64,7 @@ def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:
 
 
 def _written(key: Key, places: dict[Key, str]) -> Key:
-    """The key, or the nearest one above it that has a place."""
+    """The key, or its nearest ancestor that has a place."""
     return next((key[:end] for end in range(len(key), 0, -1) if key[:end] in places), ())
 
 
@@ -77,7 +77,7 @@ def _file(place: str) -> str:
 
 
 def _as_written(key: Key, places: dict[Key, str]) -> Key:
-    """A segment's key that the user wrote once for all segments, under `model.attention`."""
+    """The key under `model.attention` if the user wrote a segment's value there, once for all segments."""
     if len(key) == 3 and key[0] == "model" and key not in places:
         shared = ("model", "attention", key[2])
         return shared if shared in places else key
@@ -96,7 +96,7 @@ def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
 
 
 def _of_value(value: Any, kind: str, message: str) -> str:
-    """pydantic's message in our words, with the value, and what to write where the kind of value is wrong."""
+    """pydantic's message in our words, with the value, and how to write one of the right type."""
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return f"must be a mapping of keys to values, not {value!r}"
     if kind == "list_type":
@@ -110,7 +110,7 @@ def _of_value(value: Any, kind: str, message: str) -> str:
 
 
 def _fields(model: type[BaseModel], key: Key) -> list[str]:
-    """Names of the keys that may stand at a place in the config."""
+    """Names of the keys that are allowed below a key."""
     inner: Any = model
     for name in key:
         if name == "attention":

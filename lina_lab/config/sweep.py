@@ -1,4 +1,4 @@
-"""A sweep: a question, a base experiment, axes and seeds; and its plan, the cells to run."""
+"""Sweeps (a question, a base experiment, axes and seeds) and their plans (the cells to run)."""
 
 import itertools
 import json
@@ -28,9 +28,9 @@ class Budget(Config):
     """A sweep that would cost more is refused; null for no limit."""
 
     hours: PositiveFloat | None = None
-    """Of wall time, as far as a short timing on this machine tells."""
+    """Hours of wall time, extrapolated from a short timing on this machine."""
     flops: PositiveFloat | None = None
-    """Of all training together, in closed form."""
+    """FLOPs of all trainings together, in closed form."""
 
 
 class Sweep(Config):
@@ -51,7 +51,7 @@ class Sweep(Config):
     """What is tuned for every design at every size before its cells run."""
     budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
-    """Where the cells run; what it leaves out comes from the user's own file."""
+    """Where the cells run; fields that are left out come from the user's own file."""
 
 
 class Cell(NamedTuple):
@@ -186,11 +186,11 @@ def load_sweep(
 
 
 SAME_CELLS = ("logging.", "execution.")
-"""Settings that change no cell's key begin so."""
+"""Prefixes of settings that change no cell's key."""
 
 
 def _keys(path: Path, settle: Settle, max_cells: int) -> list[str]:
-    """Of the cells of a sweep as its file says; none if that cannot be run without settings."""
+    """Keys of a sweep's cells without `--set`; none if the file alone is not valid."""
     try:
         return [cell.key for cell in load_sweep(path, settle=settle, max_cells=max_cells).cells]
     except LabError:
@@ -203,7 +203,7 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
     try:
         found = read_yaml(base)
     except LabError as error:
-        if base.exists():  # then the message is of a line of its own
+        if base.exists():  # then the message names a line of that file
             raise
         raise ConfigError([FileProblem(place, "experiment", str(error))]) from error
     if "axes" in found.values:
@@ -212,7 +212,7 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
 
 
 def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
-    """The engine of a sweep: options of the command line over its `engine:` section over the user's file.
+    """The engine of a sweep: command-line options override its `engine:` section, which overrides the user's file.
 
     Raises:
         LabError: if the user's file is missing or wrong.
@@ -224,7 +224,7 @@ def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:
 
 
 def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle: Settle = as_written) -> Plan:
-    """Every point of the grid as a cell, or as an omission with its reason; `settle` looks at the files of each."""
+    """Turn every point of the grid into a cell or an omission with its reason; `settle` reads the files of each."""
     names = axis_names(sweep.axes)
     places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
     check_excludes(sweep, document, path)
@@ -266,8 +266,10 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
 def _built(
     base: Document, assignment: Mapping[str, Any], places: Mapping[str, str], known: dict[Any, Config]
 ) -> Experiment:
-    """A point of the grid. What takes long is done once: a section for all points with its values, which `known` has,
-    and where values stand only if something is wrong with them.
+    """The experiment of a point of the grid, with two shortcuts for large grids.
+
+    A section is validated once for all points that give it the same values (`known` is that cache), and places in
+    files are looked up only for points that are not valid.
     """
     keys = {
         name: (name, *(item for item in assignment.items() if item[0].partition(".")[0] in {name, "data"}))
@@ -285,5 +287,5 @@ def _built(
 
 
 def _axis(path: str) -> tuple[str, ...]:
-    """Where the places of a document hold an axis."""
+    """The key of an axis in the places of a document."""
     return ("axes", *path.split("."))

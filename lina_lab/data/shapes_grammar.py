@@ -128,7 +128,7 @@ def _check_known(words: list[str], shown: str) -> None:
 
 
 class _Reader:
-    """Reads a caption word by word."""
+    """ExtractorInput a caption word by word."""
 
     def __init__(self, words: list[str], shown: str) -> None:
         self.words, self.shown, self.place = words, shown, 0

@@ -111,7 +111,7 @@ def _table(name: str, *, novel: bool) -> list[tuple[int, int, int, int]]:
     if name == "counting":
         counts = range(2, MOST_OBJECTS + 1)
         return [(n, shape, shape, -1) for n in counts for shape in kinds if count_held_out(n, shape) == novel]
-    # A color_attr scene is novel by a colour, which is drawn later: nothing to select here.
+    # A color_attr scene is novel by a colour, which is drawn later; its relation is always one that training shows.
     wanted = novel and name != "color_attr"
     pairs = [(a, b) for a in kinds for b in kinds if a != b]
     return [(2, a, b, r) for a, b in pairs for r in range(len(RELATIONS)) if relation_held_out(a, r, b) == wanted]
