@@ -1,4 +1,4 @@
-"""Cells whose keys were made from paths, before keys held contents: their results still count where contents agree."""
+"""Older cells whose keys were made from paths instead of contents. Their results still count if contents agree."""
 
 import re
 from collections import defaultdict
@@ -20,17 +20,17 @@ HAS_CONTENTS = re.compile(r"^contents:", re.MULTILINE)
 
 
 def with_older_keys(runs: Path, plan: Plan) -> Plan:
-    """The plan as a ledger knows it: a cell that is there under an older key has that one."""
+    """The plan with older keys for those cells that the ledger has under such a key."""
     key_of = keys_in(runs)
     cells = [c._replace(key=key_of(c.experiment)) if c.experiment.contents else c for c in plan.cells]
     return plan._replace(cells=cells)
 
 
 def keys_in(runs: Path) -> KeyOf:
-    """What gives the key under which a ledger has an experiment: its own, or an older one of the same computation.
+    """A function from experiment to its key in a ledger: its own, or an older one of the same computation.
 
-    An older cell is the same if it differs in nothing but paths, and what it noted of their content is what is there
-    today: the data that it began with, the reference of its evaluation. What it did not note must have the same path.
+    An older cell is the same computation if only paths differ and the content that it recorded (its data, the
+    reference of its evaluation) is the present one. A path whose content it did not record must be equal.
     """
     older = cache(lambda: _older_cells(runs))
     fingerprint = cache(_fingerprint)
@@ -46,7 +46,7 @@ def keys_in(runs: Path) -> KeyOf:
 
 
 def _older_cells(runs: Path) -> dict[str, list[Path]]:
-    """Cells with paths in their keys, by what they are but for those."""
+    """Cells with paths in their keys, grouped by their canonical form without paths."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(runs.glob("*/config.yaml")):
         text = path.read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def _older_cells(runs: Path) -> dict[str, list[Path]]:
             try:
                 found[_without_paths(read_experiment(path.parent))].append(path.parent)
             except LabError:
-                continue  # told by whatever reads that cell
+                continue  # whatever reads that cell will report it
     return found
 
 
@@ -90,7 +90,7 @@ def _is_same(folder: Path, experiment: Experiment, fingerprint: Callable[[DataCo
 
 
 def _reference_of(folder: Path) -> str | None:
-    """SHA-256 of the reference that a cell was measured with; None for a diverged one, which was not measured."""
+    """SHA-256 of the reference that a cell was measured with; None if it diverged and was not measured."""
     try:
         result = read_result(folder)
     except LabError:

@@ -1,7 +1,7 @@
-"""How far a sweep is, and how long the rest of it will take: of the cells of this run alone, by what it has seen.
+"""How far a sweep is, and how long the rest will take.
 
-A cell is four parts: it starts, trains, samples and is evaluated. What a part takes is learnt from the cells that this
-run brings through it, by size where that is known; until then from results that the same machine has made before.
+A cell goes through four stages: start, training, sampling, evaluation. The pace of a stage is learnt from the cells
+that this run takes through it, by size if possible; until then from earlier results of the same machine.
 """
 
 import heapq
@@ -20,13 +20,13 @@ from lina_lab.provenance import hardware
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
-"""Parts that are not told step by step."""
+"""Stages without progress of their own."""
 PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3}
-"""Phases of a cell and the part that they belong to; all others are training."""
+"""Stage of each phase in state.json; all other phases are training."""
 OFTEN = 500
-"""Up to so many cells are read at every look; of more, those at work alone."""
+"""Most cells whose state is read at every look; of a larger plan only cells at work are."""
 EXAMPLES = 100
-"""Earlier results that are read at most."""
+"""Most earlier results that are read."""
 
 
 class Row(NamedTuple):
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The sweep at one moment; `stopped`: it was asked to, and this is the last."""
+    """The sweep at one moment; `stopped`: it was asked to stop, and this is the last snapshot."""
 
     rows: list[Row]
     seconds: float
@@ -53,7 +53,7 @@ class Snapshot(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What there is to do: cells that workers of ours are at, cells that others are at, and those that wait in turn."""
+    """Remaining cells: at work here, at work in other processes, and waiting, in order."""
 
     running: Sequence[Path] = ()
     elsewhere: Sequence[Path] = ()
@@ -61,21 +61,21 @@ class Work(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A cell at one look: the part that it is in, and the share of every part that is still to do."""
+    """A cell at one look: its stage, and the share of every stage that remains."""
 
     part: int
     left: tuple[float, ...]
     at: float
     told: float
-    """The time that its state bears, and..."""
+    """The time written in its state.json, and..."""
     since: float
     """... when that was first seen."""
     entered: float
-    """When it was first seen in its part."""
+    """When it was first seen in its stage."""
 
 
 class Pace:
-    """Seconds that a unit of each part takes: of start and evaluation a whole one, of the others a FLOP."""
+    """Seconds a unit of each stage: a unit of start and evaluation is all of it, of the others a FLOP."""
 
     def __init__(self) -> None:
         self.seconds = defaultdict[tuple[int, str], float](float)
@@ -87,13 +87,13 @@ class Pace:
             self.units[part, known] += units
 
     def of(self, part: int, size: str) -> float | None:
-        """Of cells of that size, or of all."""
+        """The pace of cells of a size, or of all if that is unknown."""
         known = next((known for known in (size, "") if self.units[part, known] > 0), None)
         return None if known is None else self.seconds[part, known] / self.units[part, known]
 
 
 class SweepProgress:
-    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
+    """Progress of the cells of a plan, which may grow. Cells with a result are read only once."""
 
     def __init__(self, runs: Path, num_workers: int) -> None:
         self.runs, self.num_workers = runs, num_workers
@@ -106,7 +106,7 @@ class SweepProgress:
         self.started = time.monotonic()
 
     def snapshot(self, work: Work) -> Snapshot:
-        """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
+        """The cells as they are now, and the seconds until all `work` is done; None while nothing is known."""
         now, cells = time.monotonic(), {cell.key: cell for cell in (*self.plan.trials, *self.plan.cells)}
         at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
         moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
@@ -120,7 +120,7 @@ class SweepProgress:
         return Snapshot([self._row(cell) for cell in cells.values()], now - self.started, left)
 
     def _learn(self, cells: Mapping[str, Cell], at_work: set[str], now: float) -> None:
-        """Take down what the cells at work have done since the last look, and what that took."""
+        """Learn from what the cells at work have done since the last look, and how long it took."""
         for key, cell in cells.items():
             state, last = self.states[key], self.seen.pop(key, None)
             part, left = position(state)
@@ -133,7 +133,7 @@ class SweepProgress:
                 self.seen[key] = Seen(part=part, left=left, at=now, told=told, since=since, entered=entered)
 
     def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
-        """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
+        """Time between two looks belongs to the first one's stage. Stages without progress are known when over."""
         for p in range(last.part, len(PARTS)):
             done = max(0.0, last.left[p] - left[p]) if p == last.part or p < part else 0.0
             began = last.entered if p in WHOLE else last.at
@@ -141,7 +141,7 @@ class SweepProgress:
             self.pace.add(p, cell.experiment.model.size, seconds, done * self._cost(cell)[p])
 
     def _learn_before(self, cells: Sequence[Cell]) -> None:
-        """From results that were there when the run began, and that this machine has made."""
+        """Learn from results that existed when the run began and were made on this machine."""
         self.read_before = True
         for cell in [cell for cell in cells if self.states[cell.key]["state"] == "done"][:EXAMPLES]:
             try:
@@ -155,7 +155,7 @@ class SweepProgress:
                         self.before.add(part, cell.experiment.model.size, seconds, units)
 
     def _cost(self, cell: Cell) -> tuple[float, ...]:
-        """Units of every part: see `Pace`."""
+        """Units of every stage of a cell: see `Pace`."""
         if cell.key not in self.costs:
             e = cell.experiment
             sampling = e.evaluation.num_samples * cost.sampling_flops(e)
@@ -163,7 +163,7 @@ class SweepProgress:
         return self.costs[cell.key]
 
     def _left(self, work: Work, cells: Mapping[str, Cell], now: float) -> float | None:
-        """Seconds until everything is done, if free workers take the cells that wait in turn."""
+        """Seconds until everything is done, if free workers take the waiting cells in order."""
 
         def each(folders: Sequence[Path]) -> list[float | None]:
             return [self._cell_left(cells[f.name], now) for f in folders if f.name in cells]
@@ -179,7 +179,7 @@ class SweepProgress:
         return max([*busy, *known[len(running) : len(running) + len(elsewhere)]], default=0.0)
 
     def _cell_left(self, cell: Cell, now: float) -> float | None:
-        """Seconds that a worker will need for a cell; one that is at work has its own account of its part."""
+        """Seconds that a worker will need for a cell; a cell at work reports the rest of its stage itself."""
         state, seen = self.states[cell.key], self.seen.get(cell.key)
         part, left = position(state) if seen is None else (seen.part, seen.left)
         total = 0.0
@@ -196,7 +196,7 @@ class SweepProgress:
         return total
 
     def _seconds_of(self, part: int, size: str) -> float | None:
-        """A unit of a part. What nobody has seen: sampling is taken to be as fast as training, the rest is small."""
+        """Seconds a unit of a stage. Unseen sampling is assumed to be as fast as training, other unseen stages free."""
         found = self.pace.of(part, size)
         found = self.before.of(part, size) if found is None else found
         if found is None and PARTS[part] == "sampling":
@@ -219,7 +219,7 @@ class SweepProgress:
 
 
 def position(state: Mapping[str, Any]) -> tuple[int, tuple[float, ...]]:
-    """The part that a cell is in, and the share of every part that is still to do. One that waits has to start."""
+    """The stage of a cell, and the share of every stage that remains. A waiting cell has still to start."""
     if state["state"] in ENDED:
         return len(PARTS), (0.0,) * len(PARTS)
     at = PHASES.get(state.get("phase", ""), 1)

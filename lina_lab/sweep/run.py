@@ -1,4 +1,4 @@
-"""Run a sweep: store its plan, run the cells that have no result, show how it goes."""
+"""Run a sweep: store its plan, run the cells without a result, show progress."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -51,9 +51,9 @@ def run_sweep(
     group: Group = ALONE,
     limits: Limits = LIMITS,
 ) -> list[Finished]:
-    """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending.
+    """Run every cell without a result, the most expensive first, and return those that ended, in that order.
 
-    What is tuned runs its trials first; `planned` is told whenever the plan has grown by trials or by tuned cells.
+    Trials of a tuning come first. `planned` is called whenever the plan has grown by trials or by tuned cells.
     """
     steering = Steering(runs, plan, retries)
     engine = Engine(deque(), where, retries, group, limits=limits)
@@ -85,29 +85,29 @@ def run_sweep(
 
 
 class Steering:
-    """What there is to run, by and by: without tuning, all cells at once."""
+    """Releases cells as tuning completes; without tuning, all of them at once."""
 
     def __init__(self, runs: Path, plan: Plan, retries: int) -> None:
         self.runs, self.plan, self.record = runs, plan._replace(id=plan_id(plan)), provenance()
         self.stored: StoredPlan
         tune = plan.sweep.tune
-        # A plan that has trials comes from the ledger: what they chose stands in it.
+        # A plan with trials comes from the ledger, and already has the values that they chose.
         self.tuning = Tuning(runs, self.plan, tune, retries) if tune and not plan.trials else None
         self.handed_out: set[str] = set()
-        """Keys of the study's own cells."""
+        """Keys of the study's own cells that were released."""
         self.open = self.tuning is not None
-        """Whether there are trials still to come."""
+        """Whether trials are still to come."""
 
     def advance(self) -> tuple[list[Path], dict[Path, int]]:
         """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause.
 
-        The plan is stored, as far as it is known by now.
+        The plan, as far as it is known, is stored first.
         """
         todo: list[Todo] = []
         if self.tuning is not None:
             self.plan, todo = self.tuning.advance()
             self.open = bool(todo)
-        # Before there are folders: a cell that is there belongs to a plan, whoever asks at whatever moment.
+        # Stored before its cells have folders: at any moment, every cell in the ledger belongs to a plan.
         self.stored = store_plan(self.runs, self.plan, self.record)
         cells = (*self.plan.cells, *self.plan.trials)
         folders = {cell.key: create_cell(self.runs, cell.experiment, cell.key) for cell in cells}
@@ -118,7 +118,7 @@ class Steering:
         return [folders[cell.key] for cell in new], {folders[trial.cell.key]: trial.until for trial in todo}
 
     def note(self, new: Sequence[Finished]) -> bool:
-        """Whether a trial is among the cells that have ended, so that there may be more to run."""
+        """Note cells that ended; whether a trial is among them, so that more cells may be ready."""
         keys = {cell.key for cell in self.plan.trials}
         ended = [finished for finished in new if finished.folder.name in keys]
         if self.tuning is not None:

@@ -1,11 +1,11 @@
 """Tuning: one controller proposes trials through Optuna and chooses a value for every design at every size.
 
-Optuna's study holds what was proposed and told; how a trial ended is read from its cell's ledger, so a controller that
-was killed loses nothing. Trials are proposed `parallel` at a time, each with a sampler of its own seed, and are told in
-the order of their numbers: the choice does not depend on the number of workers, on their speed, or on interruptions.
+Optuna's study holds what was proposed and told. How a trial ended is read from its cell's ledger, so a controller that
+is killed loses nothing. Trials are proposed `parallel` at a time, each by a sampler with a seed of its own, and told in
+the order of their numbers: the choice depends neither on the number or speed of workers nor on interruptions.
 
-A trial that may be pruned runs from rung to rung: it pauses with a checkpoint, and goes on when Optuna's pruner, which
-has seen all trials of the rung by then, lets it.
+A trial that may be pruned runs from rung to rung. At a rung it pauses with a checkpoint until all trials have reached
+it; then Optuna's pruner, which has seen them all, decides which go on.
 """
 
 import fcntl
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REDUCTION = 3
-"""A rung has so many times the steps of the one before; Hyperband's usual factor (Li et al. 2018, section 2.6)."""
+"""Ratio of steps between rungs: Hyperband's usual factor (Li et al. 2018, section 2.6)."""
 RUNGS = 3
 PASSED = "passed"
-"""Of a trial: the last rung after which it was let go on."""
+"""Optuna attribute of a trial: the last rung that it passed."""
 
 
 class Todo(NamedTuple):
-    """A trial that has to run, and the step at which it pauses; 0 for its end."""
+    """A trial that must run, and the step at which it pauses; 0 to run to its end."""
 
     cell: Cell
     until: int
 
 
 class TrialOutcome(NamedTuple):
-    """What the ledger says of a trial: it came to its end, or to a rung, or failed for good, or has to run."""
+    """State of a trial in the ledger: complete, paused at a rung, failed for good, or still to run."""
 
     kind: Literal["complete", "rung", "failed", "runs"]
     value: float = math.nan
@@ -62,13 +62,13 @@ class Tuning:
         self.names = {path: name for name, path in names.items() if path in tune.search}
         self.key_of = keys_in(runs)
         self.given_up: set[str] = set()
-        """Keys of trials that failed in this process for good: the ledger cannot tell on a full disk."""
+        """Keys of trials that failed for good in this process, since on a full disk the ledger cannot record it."""
         with self._alone():
             storage = _storage(_journal(runs, plan.sweep.name), tune.storage)
             self.studies = [self._study(storage, group[0]) for group in self.groups]
 
     def advance(self) -> tuple[Plan, list[Todo]]:
-        """The plan as far as it is known by now, and the trials that have to run for more of it to be."""
+        """The plan as far as it is known, and the trials that must run to complete it."""
         cells: list[Cell] = []
         trials: list[Cell] = []
         todo: list[Todo] = []
@@ -86,7 +86,7 @@ class Tuning:
         return self.plan._replace(cells=cells, trials=trials, omitted=omitted), todo
 
     def _next(self, study: Any, base: Cell) -> list[Todo]:
-        """Tell the study what has ended; then the trials to run, none when all have ended."""
+        """Tell the study which trials ended; returns the trials to run, none when tuning is over."""
         while True:
             self._propose(study, base)
             running = [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
@@ -103,10 +103,10 @@ class Tuning:
             self._tell(study, everything)
 
     def _propose(self, study: Any, base: Cell) -> None:
-        """The rest of a round that has begun, or a new round when the last one is over."""
+        """Propose the rest of an interrupted round, or a new round when the last one is over."""
         from optuna.trial import Trial, TrialState
 
-        if not study.get_trials(deepcopy=False):  # what the sweep has without tuning is always tried
+        if not study.get_trials(deepcopy=False):  # the first trial is what the sweep would use without tuning
             study.enqueue_trial(_within(self._base(base), self.tune))
         trials = study.get_trials(deepcopy=False)
         end = -(-len(trials) // self.tune.parallel) * self.tune.parallel
@@ -115,7 +115,7 @@ class Tuning:
         begun = [trial.number for trial in trials if len(trial.params) < len(self.tune.search)]
         for number in [*begun, *range(len(trials), min(end, self.tune.trials))]:
             study.sampler = _sampler(self.tune, zlib.crc32(f"{study.study_name} {number}".encode()))
-            # What a controller that was killed had begun to propose is proposed to its end.
+            # A killed controller may have left a trial with some parameters suggested: complete it.
             half = number in begun and trials[number].state == TrialState.RUNNING
             trial = Trial(study, trials[number]._trial_id) if half else study.ask()  # noqa: SLF001, no other way
             for path, limits in self.tune.search.items():
@@ -141,7 +141,7 @@ class Tuning:
         return TrialOutcome("runs")
 
     def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, Cell, TrialOutcome]]") -> None:
-        """All that was measured before any pruning, so that a pruner sees the whole round."""
+        """Tell Optuna all measurements of a round before it prunes any trial, so that the pruner compares them all."""
         from optuna.trial import Trial, TrialState
 
         at_rung = []
@@ -171,7 +171,7 @@ class Tuning:
         return next((rung for rung in rungs(cell.experiment) if rung > trial.user_attrs.get(PASSED, 0)), 0)
 
     def _chosen(self, study: Any, base: Cell) -> tuple[dict[str, float], dict[str, Scalar]] | None:
-        """The best values by path, and by name, with how they were found, for the results table."""
+        """The best values by path; and by name, with facts about the search, for the results table."""
         trials = study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
         complete = [trial for trial in ended if trial.state.name == "COMPLETE" and math.isfinite(trial.value)]
@@ -214,7 +214,7 @@ class Tuning:
         return cell._replace(key=self.key_of(experiment), experiment=experiment, tuned=facts)
 
     def _study(self, storage: Any, base: Cell) -> Any:
-        """The study of one design at one size, under a name that changes with all that its trials depend on."""
+        """The study of one design at one size; its name includes a digest of everything that its trials depend on."""
         import optuna
 
         settings = self.tune.model_dump(mode="json", exclude={"storage"})
@@ -224,7 +224,7 @@ class Tuning:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One controller of a sweep at a time."""
+        """Lock: one controller of a sweep at a time."""
         path = _journal(self.runs, self.plan.sweep.name).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
@@ -238,7 +238,7 @@ def num_trials(plan: Plan) -> int:
 
 
 def rungs(experiment: Experiment) -> list[int]:
-    """Steps of validations nearest above 1/27, 1/9 and 1/3 of the training, before its end."""
+    """Steps of the first validations at or after 1/27, 1/9 and 1/3 of the training."""
     steps, every = experiment.training.steps, experiment.logging.validate_every
     found = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
     return sorted(step for step in found if step < steps)
