@@ -35,7 +35,7 @@ from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import of_cell, provenance
 from lina_lab.sampling.image_set import DrawnSet, Tell, write_pngs, write_set
-from lina_lab.sampling.request import beside, requests
+from lina_lab.sampling.request import labels_and_prompts, requests
 from lina_lab.sampling.workers import draw_set, drawer
 
 WAIT_SECONDS = 1.0
@@ -195,7 +195,7 @@ def _measure(subject: MeasuredCell, drawn: DrawnSet, path: Path, exports: Export
     experiment, started = subject.experiment, time.monotonic()
     request, _ = requests(experiment, subject.dataset)
     if exports.npz is not None:
-        write_set(drawn, exports.npz, beside(request))
+        write_set(drawn, exports.npz, labels_and_prompts(request))
     if exports.png is not None:
         write_pngs(drawn, exports.png)
     found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)

@@ -43,7 +43,7 @@ from lina_lab.model.lina import Lina
 from lina_lab.provenance import Provenance, checkout, of_cell, provenance
 from lina_lab.published.import_cell import imported_from
 from lina_lab.sampling.image_set import DrawingProgress, DrawnSet, write_set
-from lina_lab.sampling.request import beside, requests
+from lina_lab.sampling.request import labels_and_prompts, requests
 from lina_lab.sampling.workers import draw_set, drawer
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, find_start, train
@@ -92,7 +92,7 @@ def run_cell(
         return "stopped" if stop is not None and stop.is_set() else "paused"
     write_state(folder, phase="evaluating", step=steps, steps=steps)
     request, _ = requests(experiment, dataset)
-    write_set(drawn, folder / "samples" / "generated.npz", beside(request))
+    write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
     seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()

@@ -20,9 +20,9 @@ class Budget(Config):
     """A sweep that would cost more is refused; null for no limit."""
 
     hours: PositiveFloat | None = None
-    """Of wall time, as far as a short timing on this machine tells."""
+    """Hours of wall time, extrapolated from a short timing on this machine."""
     flops: PositiveFloat | None = None
-    """Of all training together, in closed form."""
+    """FLOPs of all trainings together, in closed form."""
 
 
 class Sweep(Config):
@@ -43,7 +43,7 @@ class Sweep(Config):
     """What is tuned for every design at every size before its cells run."""
     budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
-    """Where the cells run; what it leaves out comes from the user's own file."""
+    """Where the cells run; fields that are left out come from the user's own file."""
 
 
 class Omission(NamedTuple):

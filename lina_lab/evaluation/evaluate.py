@@ -1,4 +1,4 @@
-"""The evaluation of generated images: every metric, and the record without which a number means nothing."""
+"""Measure generated images: every metric, and the record of what it was measured with."""
 
 from collections.abc import Iterable
 from importlib import metadata
@@ -21,7 +21,7 @@ class Measurement(NamedTuple):
     metrics: dict[str, float]
     evaluation: Evaluation
     fid_deviations: tuple[float, ...] = ()
-    """Their root mean square is the standard deviation of the FID: see metrics.py."""
+    """Resampling deviations of the FID; their root mean square is its standard deviation (`metrics.Noise`)."""
 
 
 def evaluate(
@@ -34,8 +34,8 @@ def evaluate(
 ) -> Measurement:
     """Measure images that were generated for labels (n,); they come in chunks (k, 3, h, w) uint8, k of them at a time.
 
-    Without another reference it is the held-out split; metrics with `_train` in their name, which there are only then,
-    refer to the training split. What a reference cannot tell is missing.
+    They are compared with `reference`, or, without one, with the held-out split; then there are also metrics named
+    `_train`, against the training split. A metric that the reference does not allow is left out.
 
     Raises:
         LabError: if there are too few images for a FID.
@@ -85,7 +85,7 @@ def _compared(generated: Tensor, reference: Reference, seed: int) -> tuple[dict[
         "fid": fid(generated, real),
         "fid_jackknife": halved and halved.jackknife,
         "fid_bootstrap_sd": noise and noise.sd,
-        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # where a bootstrap takes too long
+        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # only where a bootstrap takes too long
     }
     if reference.features is not None:
         found["kid"] = kid(generated, reference.features, seed)

@@ -1,4 +1,4 @@
-"""What a sweep has still to do, in FLOPs and, after a short timing, in hours; and whether its budget allows that."""
+"""The remaining cost of a sweep, in FLOPs and, after a short timing, in hours; and its budget."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Times(NamedTuple):
-    """Seconds of wall time for what a sweep has still to do."""
+    """Seconds of wall time for the rest of a sweep."""
 
     total: float
     """From the command to the last result."""
     start: float
-    """Until the first worker is there."""
+    """Until the first worker is ready."""
     by_size: dict[str, float]
-    """Of the timed cell of every size."""
+    """Of the timed cell of each size."""
 
 
 def to_do(runs: Path, planned: PlannedSweep) -> list[Experiment]:
@@ -40,9 +40,9 @@ def to_do(runs: Path, planned: PlannedSweep) -> list[Experiment]:
 def times(
     todo: Sequence[Experiment], slots: int, timed: "Callable[[Experiment], Seconds]", start: float = 0.0
 ) -> Times:
-    """On so many workers: one cell of every size is `timed`, the others are as long as their FLOPs say.
+    """Wall time on a number of workers. One cell of each size is `timed`; the others are scaled by their FLOPs.
 
-    The longest begin first, each on the worker that is free first, as the engine gives them out.
+    As in the engine, the longest cells start first, each on the first free worker.
     """
     known: dict[str, tuple[Experiment, Seconds]] = {}
     seconds = []
@@ -64,7 +64,7 @@ def _image_flops(experiment: Experiment) -> float:
 
 
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
-    """Hours of one GPU at so many TFLOP/s for the training and the images of an evaluation, by their FLOPs alone."""
+    """Hours of one GPU at `tflops` TFLOP/s for training and evaluation images, by their FLOPs alone."""
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     return flops / (tflops * 1e12) / 3600
 
@@ -73,7 +73,7 @@ def check_budget(planned: PlannedSweep, todo: list[Experiment], measured: Callab
     """Refuse what costs more than the sweep's budget allows.
 
     Raises:
-        LabError: with what it would cost, and by how much that is too much.
+        LabError: with the cost, and how much that is above the budget.
     """
     budget, name = planned.budget, planned.plan.name
     if budget.flops is not None:

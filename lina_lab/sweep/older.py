@@ -1,4 +1,4 @@
-"""Cells whose keys were made from paths, before keys held contents: their results still count where contents agree."""
+"""Older cells whose keys were made from paths instead of contents. Their results still count if contents agree."""
 
 import re
 from collections import defaultdict
@@ -29,10 +29,10 @@ def with_older_keys(runs: Path, planned: PlannedSweep) -> PlannedSweep:
 
 
 def keys_in(runs: Path) -> KeyOf:
-    """What gives the key under which a ledger has an experiment: its own, or an older one of the same computation.
+    """A function from experiment to its key in a ledger: its own, or an older one of the same computation.
 
-    An older cell is the same if it differs in nothing but paths, and what it noted of their content is what is there
-    today: the data that it began with, the reference of its evaluation. What it did not note must have the same path.
+    An older cell is the same computation if only paths differ and the content that it recorded (its data, the
+    reference of its evaluation) is the present one. A path whose content it did not record must be equal.
     """
     older = cache(lambda: _older_cells(runs))
     fingerprint = cache(_fingerprint)
@@ -48,7 +48,7 @@ def keys_in(runs: Path) -> KeyOf:
 
 
 def _older_cells(runs: Path) -> dict[str, list[Path]]:
-    """Cells with paths in their keys, by what they are but for those."""
+    """Cells with paths in their keys, grouped by their canonical form without paths."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(runs.glob("*/config.yaml")):
         text = path.read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def _older_cells(runs: Path) -> dict[str, list[Path]]:
             try:
                 found[_without_paths(read_experiment(path.parent))].append(path.parent)
             except LabError:
-                continue  # told by whatever reads that cell
+                continue  # whatever reads that cell will report it
     return found
 
 
@@ -92,7 +92,7 @@ def _is_same(folder: Path, experiment: Experiment, fingerprint: Callable[[DataCo
 
 
 def _reference_of(folder: Path) -> str | None:
-    """SHA-256 of the reference that a cell was measured with; None for a diverged one, which was not measured."""
+    """SHA-256 of the reference that a cell was measured with; None if it diverged and was not measured."""
     try:
         evaluation = read_result(folder).evaluation
     except LabError:

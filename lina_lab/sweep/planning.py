@@ -11,8 +11,9 @@ from lina_lab.config.base import Config
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, key_of, set_path
 from lina_lab.config.grid import MAX_CELLS, check_count, check_excludes, check_grid, check_tuning, count_cells
-from lina_lab.config.load import ConfigError, Document, FileProblem, build, override, read_yaml, tidy, validate
+from lina_lab.config.load import Document, build, override, read_yaml, tidy, validate
 from lina_lab.config.naming import set_name
+from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settled import Settle, as_written, settled
 from lina_lab.config.sweep import Budget, Omission, Sweep, axis_names
 from lina_lab.config.tune import Tune

@@ -1,7 +1,7 @@
-"""How far a sweep is, and how long the rest of it will take: of the cells of this run alone, by what it has seen.
+"""How far a sweep is, and how long the rest will take.
 
-A cell is four parts: it starts, trains, samples and is evaluated. What a part takes is learnt from the cells that this
-run brings through it, by size where that is known; until then from results that the same machine has made before.
+A cell goes through four stages: start, training, sampling, evaluation. The pace of a stage is learnt from the cells
+that this run takes through it, by size if possible; until then from earlier results of the same machine.
 """
 
 import heapq
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
-"""Parts that are not told step by step."""
+"""Stages without progress of their own."""
 PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3}
-"""Phases of a cell and the part that they belong to; all others are training."""
+"""Stage of each phase in state.json; all other phases are training."""
 OFTEN = 500
-"""Up to so many cells are read at every look; of more, those at work alone."""
+"""Most cells whose state is read at every look; of a larger plan only cells at work are."""
 EXAMPLES = 100
-"""Earlier results that are read at most."""
+"""Most earlier results that are read."""
 
 
 class Row(NamedTuple):
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The sweep at one moment; `stopped`: it was asked to, and this is the last."""
+    """The sweep at one moment; `stopped`: it was asked to stop, and this is the last snapshot."""
 
     rows: list[Row]
     seconds: float
@@ -58,7 +58,7 @@ class Snapshot(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What there is to do: cells that workers of ours are at, cells that others are at, and those that wait in turn."""
+    """Remaining cells: at work here, at work in other processes, and waiting, in order."""
 
     running: Sequence[Path] = ()
     elsewhere: Sequence[Path] = ()
@@ -66,21 +66,21 @@ class Work(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A cell at one look: the part that it is in, and the share of every part that is still to do."""
+    """A cell at one look: its stage, and the share of every stage that remains."""
 
     part: int
     left: tuple[float, ...]
     at: float
     told: float
-    """The time that its state bears, and..."""
+    """The time written in its state.json, and..."""
     since: float
     """... when that was first seen."""
     entered: float
-    """When it was first seen in its part."""
+    """When it was first seen in its stage."""
 
 
 class Pace:
-    """Seconds that a unit of each part takes: of start and evaluation a whole one, of the others a FLOP."""
+    """Seconds a unit of each stage: a unit of start and evaluation is all of it, of the others a FLOP."""
 
     def __init__(self) -> None:
         self.seconds = defaultdict[tuple[int, str], float](float)
@@ -92,13 +92,13 @@ class Pace:
             self.units[part, known] += units
 
     def of(self, part: int, size: str) -> float | None:
-        """Of cells of that size, or of all."""
+        """The pace of cells of a size, or of all if that is unknown."""
         known = next((known for known in (size, "") if self.units[part, known] > 0), None)
         return None if known is None else self.seconds[part, known] / self.units[part, known]
 
 
 class SweepProgress:
-    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
+    """Progress of the cells of a plan, which may grow. Cells with a result are read only once."""
 
     def __init__(self, runs: Path, num_workers: int) -> None:
         self.runs, self.num_workers = runs, num_workers
@@ -135,7 +135,7 @@ class SweepProgress:
                 told = status.time or 0.0
                 since = last.since if last is not None and last.told == told else now
                 entered = last.entered if last is not None and last.part == part else now
-                self.seen[key] = Seen(part, left, now, told, since, entered)
+                self.seen[key] = Seen(part=part, left=left, at=now, told=told, since=since, entered=entered)
 
     def _learn_step(self, cell: PlannedCell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
         """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
@@ -205,7 +205,7 @@ class SweepProgress:
         return total
 
     def _seconds_of(self, part: int, size: str) -> float | None:
-        """A unit of a part. What nobody has seen: sampling is taken to be as fast as training, the rest is small."""
+        """Seconds a unit of a stage. Unseen sampling is assumed to be as fast as training, other unseen stages free."""
         found = self.pace.of(part, size)
         found = self.before.of(part, size) if found is None else found
         if found is None and PARTS[part] == "sampling":

@@ -1,4 +1,4 @@
-"""Run a sweep: store its plan, run the cells that have no result, show how it goes."""
+"""Run a sweep: store its plan, run the cells without a result, show progress."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ def run_sweep(
     group: Group = ALONE,
     limits: Limits = LIMITS,
 ) -> list[Finished]:
-    """Run every cell that has no result, the most expensive first; the cells that ended, in that order of ending.
+    """Run every cell without a result, the most expensive first, and return those that ended, in that order.
 
     What is tuned runs its trials first; `stored` is told whenever the plan has grown by trials or by tuned cells.
     """
@@ -60,7 +60,7 @@ def run_sweep(
 
 
 class Steering:
-    """What there is to run, by and by: without tuning, all cells at once."""
+    """Releases cells as tuning completes; without tuning, all of them at once."""
 
     def __init__(self, runs: Path, planned: PlannedSweep, retries: int) -> None:
         plan = planned.plan
@@ -71,14 +71,14 @@ class Steering:
         tune = None if plan.trials else planned.tune
         self.tuning = Tuning(runs, self.planned, tune, retries) if tune else None
         self.handed_out: set[str] = set()
-        """Keys of the study's own cells."""
+        """Keys of the study's own cells that were released."""
         self.open = self.tuning is not None
-        """Whether there are trials still to come."""
+        """Whether trials are still to come."""
 
     def advance(self) -> tuple[list[Path], dict[Path, int]]:
         """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause.
 
-        The plan is stored, as far as it is known by now.
+        The plan, as far as it is known, is stored first.
         """
         todo: list[Todo] = []
         if self.tuning is not None:

@@ -1,11 +1,11 @@
 """Tuning: one controller proposes trials through Optuna and chooses a value for every design at every size.
 
-Optuna's study holds what was proposed and told; how a trial ended is read from its cell's ledger, so a controller that
-was killed loses nothing. Trials are proposed `parallel` at a time, each with a sampler of its own seed, and are told in
-the order of their numbers: the choice does not depend on the number of workers, on their speed, or on interruptions.
+Optuna's study holds what was proposed and told. How a trial ended is read from its cell's ledger, so a controller that
+is killed loses nothing. Trials are proposed `parallel` at a time, each by a sampler with a seed of its own, and told in
+the order of their numbers: the choice depends neither on the number or speed of workers nor on interruptions.
 
-A trial that may be pruned runs from rung to rung: it pauses with a checkpoint, and goes on when Optuna's pruner, which
-has seen all trials of the rung by then, lets it.
+A trial that may be pruned runs from rung to rung. At a rung it pauses with a checkpoint until all trials have reached
+it; then Optuna's pruner, which has seen them all, decides which go on.
 """
 
 import fcntl
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REDUCTION = 3
-"""A rung has so many times the steps of the one before; Hyperband's usual factor (Li et al. 2018, section 2.6)."""
+"""Ratio of steps between rungs: Hyperband's usual factor (Li et al. 2018, section 2.6)."""
 RUNGS = 3
 PASSED = "passed"
-"""Of a trial: the last rung after which it was let go on."""
+"""Optuna attribute of a trial: the last rung that it passed."""
 
 
 class Todo(NamedTuple):
-    """A trial that has to run, and the step at which it pauses; 0 for its end."""
+    """A trial that must run, and the step at which it pauses; 0 to run to its end."""
 
     cell: PlannedCell
     until: int
 
 
 class TrialOutcome(NamedTuple):
-    """What the ledger says of a trial: it came to its end, or to a rung, or failed for good, or has to run."""
+    """State of a trial in the ledger: complete, paused at a rung, failed for good, or still to run."""
 
     kind: Literal["complete", "rung", "failed", "runs"]
     value: float = math.nan
@@ -65,7 +65,7 @@ class Tuning:
         self.names = {path: name for name, path in names.items() if path in tune.search}
         self.key_of = keys_in(runs)
         self.given_up: set[str] = set()
-        """Keys of trials that failed in this process for good: the ledger cannot tell on a full disk."""
+        """Keys of trials that failed for good in this process, since on a full disk the ledger cannot record it."""
         with self._alone():
             storage = _storage(_journal(runs, self.name), tune.storage)
             self.studies = [self._study(storage, group[0]) for group in self.groups]
@@ -110,7 +110,7 @@ class Tuning:
         """The rest of a round that has begun, or a new round when the last one is over."""
         from optuna.trial import Trial, TrialState
 
-        if not study.get_trials(deepcopy=False):  # what the sweep has without tuning is always tried
+        if not study.get_trials(deepcopy=False):  # the first trial is what the sweep would use without tuning
             study.enqueue_trial(_within(self._base(base), self.tune))
         trials = study.get_trials(deepcopy=False)
         end = -(-len(trials) // self.tune.parallel) * self.tune.parallel
@@ -119,7 +119,7 @@ class Tuning:
         begun = [trial.number for trial in trials if len(trial.params) < len(self.tune.search)]
         for number in [*begun, *range(len(trials), min(end, self.tune.trials))]:
             study.sampler = _sampler(self.tune, zlib.crc32(f"{study.study_name} {number}".encode()))
-            # What a controller that was killed had begun to propose is proposed to its end.
+            # A killed controller may have left a trial with some parameters suggested: complete it.
             half = number in begun and trials[number].state == TrialState.RUNNING
             trial = Trial(study, trials[number]._trial_id) if half else study.ask()  # noqa: SLF001, no other way
             for path, limits in self.tune.search.items():
@@ -244,7 +244,7 @@ def num_trials(planned: PlannedSweep) -> int:
 
 
 def rungs(experiment: Experiment) -> list[int]:
-    """Steps of validations nearest above 1/27, 1/9 and 1/3 of the training, before its end."""
+    """Steps of the first validations at or after 1/27, 1/9 and 1/3 of the training."""
     steps, every = experiment.training.steps, experiment.logging.validate_every
     found = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
     return sorted(step for step in found if step < steps)
