@@ -16,7 +16,7 @@ from lina_lab.config.experiment import Experiment, named_paths
 from lina_lab.config.settings import EXTRACTORS, FEATURES
 from lina_lab.config.settled import Settle
 from lina_lab.errors import LabError
-from lina_lab.evaluation.reference_file import Wanted, read_file
+from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,10 @@ def _digest(field: str, path: Path) -> str | None:
 
 def _check_reference(path: Path, extractor: str) -> None:
     reads = EXTRACTORS.get(extractor)
-    read_file(path, Wanted(extractor, extractor, FEATURES[extractor], reads and reads.side))
+    read_file(
+        path,
+        ExtractorNeeds(extractor=extractor, identity=extractor, dim=FEATURES[extractor], side=reads and reads.side),
+    )
 
 
 def _latents(data: DataConfig) -> str | None:

@@ -12,7 +12,7 @@ from lina_lab.files import remove
 from lina_lab.ledger.leases import Watch, last_attempt
 from lina_lab.ledger.plan import load_plan, plan_names
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 
 KEY = re.compile(r"[0-9a-f]{12}")
 STARTS_FROM = re.compile(r"^  init_from:\n    cell: '?([0-9a-f]{12})\b", re.MULTILINE)
@@ -151,14 +151,14 @@ def _is_kept(folder: Path) -> bool:
 def _result(folder: Path) -> str:
     """'done' or 'diverged'; '' without a valid result."""
     try:
-        return str(read_result(folder)["state"])
+        return read_result(folder).state
     except LabError:
         return ""
 
 
 def _how_far(folder: Path) -> str:
-    state = read_state(folder)
-    return f"{state['state']}, step {state['step']} of {state['steps']}" if "steps" in state else str(state["state"])
+    status = read_status(folder)
+    return status.state if status.steps is None else f"{status.state}, step {status.step} of {status.steps}"
 
 
 def _size(path: Path) -> int:

@@ -10,11 +10,13 @@ from lina_lab.cli.progress_display import duration
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.sweep import Cell, Plan, left_out
+from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done
 from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local_engine import Slot
+from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.tune import num_trials
@@ -26,53 +28,50 @@ LEAST_GPU_HOURS = 0.1
 
 
 def print_plan(
-    plan: Plan,
+    planned: PlannedSweep,
     runs: Path,
     where: Sequence[Slot],
     group: Group | None,
-    missing: Sequence[str],
     *,
     timing: bool,
     tflops: float,
 ) -> None:
     """Every cell with its key, parameters and FLOPs, what was left out and why, and what is to do in all.
 
-    A `group` would train each cell on this machine; None if they would run elsewhere. missing: what a run needs and
-    this machine has not.
+    A `group` would train each cell on this machine; None if they would run elsewhere.
     """
-    todo = to_do(runs, plan)
+    plan, todo = planned.plan, to_do(runs, planned)
     unchecked = check_data(todo)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
-    rows = [_row(cell, runs, tflops if tell_gpu else None) for cell in plan.cells]
+    rows = [_row(cell, planned.experiments[cell.key], runs, tflops if tell_gpu else None) for cell in plan.cells]
     print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
-    warnings = long_averages([cell.experiment for cell in plan.cells])
+    warnings = long_averages(planned.own_experiments)
     for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked), *warnings]:
         print(line)
     if group is not None and (small := too_large(todo, gpus=bool(where[0]), group=group)):
         print(f"this machine is too small: {small}")
-    trials = num_trials(plan)
+    trials = num_trials(planned)
     first = f"{trials} trials of tuning, then " if trials else ""
     total = sum(cost.training_flops(experiment) for experiment in todo)
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
     if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
-    if missing:
-        print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(missing)}")
+    if planned.missing:
+        print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(planned.missing)}")
     if timing and todo:
         print(_timed(todo, where), flush=True)
 
 
-def _row(cell: Cell, runs: Path, tflops: float | None) -> tuple[str, ...]:
+def _row(cell: PlannedCell, experiment: Experiment, runs: Path, tflops: float | None) -> tuple[str, ...]:
     """What is told of a cell; without `tflops`, no GPU hours."""
-    experiment = cell.experiment
     done = (runs / cell.key).exists() and is_done(runs / cell.key)
     return (
         cell.key,
         *map(str, (*cell.values.values(), cell.seed)),
         f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
-        f"{cost.training_flops(experiment):.3g}",
+        f"{cell.flops:.3g}",
         f"{cost.sampling_flops(experiment):.3g}",
         f"{experiment.evaluation.num_samples:,}",
         "" if tflops is None else f"{gpu_hours(experiment, tflops):,.1f}",

@@ -51,8 +51,6 @@ def evaluate(
 
     Example: lab evaluate 3f2a90 --guidance 2 --npz images.npz
     """
-    import json
-
     from lina_lab.analysis.notes import notes_of
     from lina_lab.cell.reevaluate import Exports, load_measured_cell, measure_cell
     from lina_lab.cli.progress_display import DrawingDisplay
@@ -67,6 +65,6 @@ def evaluate(
     width = max(map(len, found.metrics))
     for metric, value in found.metrics.items():
         print(f"{metric:<{width}}  {value:.6g}")
-    for line in notes_of([json.loads(found.path.read_text(encoding="utf-8"))["evaluation"]]):
+    for line in notes_of([found.evaluation]):
         print(line)
     print(f"wrote {', '.join(str(path) for path in (found.path, npz, png) if path is not None)}")

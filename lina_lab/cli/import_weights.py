@@ -28,11 +28,11 @@ def import_weights(
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
     from lina_lab.ledger.cells import read_experiment
-    from lina_lab.ledger.plan import store_plan, with_own_name
+    from lina_lab.ledger.plan import own_name, store_plan
     from lina_lab.provenance import provenance
     from lina_lab.published.files import read_checkpoint
     from lina_lab.published.import_cell import find_experiment, import_cell
-    from lina_lab.sweep.run import single
+    from lina_lab.sweep.planning import single
 
     changes = parse_settings(settings)
     known = None if experiment is None else load_experiment(experiment, changes)
@@ -47,7 +47,9 @@ def import_weights(
     known, _ = settler()(known)  # weights are imported where their data are not, too
     folder = import_cell(runs, checkpoint, known)
     cell = read_experiment(folder)
-    stored = store_plan(runs, with_own_name(runs, single(cell, experiment)), provenance())
+    planned = single(cell, experiment)
+    planned = planned.named(own_name(runs, planned.plan, experiment))
+    stored = store_plan(runs, planned.plan, provenance(), experiment)
     print(
         f"{folder.name}: {len(checkpoint.tensors)} tensors of {', '.join(p.name for p in checkpoint.files)} "
         f"as {experiment}\n\n"

@@ -12,13 +12,14 @@ from lina_lab.cli.progress_display import show_progress
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
-from lina_lab.config.sweep import Plan, left_out
+from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan, driven, load_plan, other_file, replaced
+from lina_lab.ledger.plan import Plan, driven, load_plan, other_file, replaced
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
+from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
@@ -32,7 +33,7 @@ MANY_CELLS = 5_000
 
 
 def launch(
-    plan: Plan,
+    planned: PlannedSweep,
     runs: Path,
     engine: EngineConfig,
     retries: int,
@@ -42,37 +43,38 @@ def launch(
     keep_going: bool = False,
 ) -> int:
     """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
-    for cell in plan.cells:
-        engine.group.check(cell.experiment)
-    refuse_rootless(plan, runs)
-    tell_replaced(plan, runs)
-    for line in long_averages([cell.experiment for cell in plan.cells]):
+    experiments = planned.own_experiments
+    for experiment in experiments:
+        engine.group.check(experiment)
+    refuse_rootless(planned, runs)
+    tell_replaced(planned, runs)
+    for line in long_averages(experiments):
         print(line)
-    if engine.name == "local" and any(cell.experiment.evaluation.extractor == "inception" for cell in plan.cells):
+    if engine.name == "local" and any(e.evaluation.extractor == "inception" for e in experiments):
         from lina_lab.evaluation.extractors import inception_file
 
         inception_file()
-    todo = to_do(runs, plan)
+    todo = to_do(runs, planned)
     missing = check_data(todo)
     if engine.name == "slurm":
-        return submit_plan(plan, runs, engine, retries, tracking=tracking, keep_going=keep_going)
+        return submit_plan(planned, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:
         raise LabError(f"num_nodes must be 1 on this machine, not {engine.num_nodes}: more need --engine slurm")
-    refuse_uncached(plan, caching)
+    refuse_uncached(planned, caching)
     if missing:
         raise LabError("\n".join(missing))
     where, limits = engine_slots(engine), engine.limits(keep_going=keep_going)
     if small := too_large(todo, gpus=bool(where[0]), group=engine.group):
         raise LabError(small)
-    return run_plan(plan, runs, where, retries, engine.group, tracking=tracking, limits=limits)
+    return run_plan(planned, runs, where, retries, engine.group, tracking=tracking, limits=limits)
 
 
-def tell_replaced(plan: Plan, runs: Path) -> None:
+def tell_replaced(planned: PlannedSweep, runs: Path) -> None:
     """Say which plan loses its name to this one, and what it is called from now on."""
-    old = replaced(runs, plan)
+    old = replaced(runs, planned.plan)
     if old is None:
         return
-    other = other_file(runs, plan, old)
+    other = other_file(runs, planned.file, old)
     print(
         f"{old.name}: another plan of this name has run{other and f', that of {other}'}, with {len(old.cells)} cells. "
         f"It is kept as {old.key}: lab status {old.key}, lab report {old.key}"
@@ -87,26 +89,26 @@ def tell_many(count: int) -> None:
         print(f"planning {count:,} cells", file=sys.stderr, flush=True)
 
 
-def refuse_uncached(plan: Plan, command: Sequence[str]) -> None:
+def refuse_uncached(planned: PlannedSweep, command: Sequence[str]) -> None:
     """Refuse cells whose latents are not there, before any is started.
 
     Raises:
         LabError: if a cache is not finished.
     """
-    for data in {cell.experiment.data for cell in plan.cells if cell.experiment.data.autoencoder is not None}:
+    for data in {e.data for e in planned.own_experiments if e.data.autoencoder is not None}:
         from lina_lab.data.cache import COMMAND, read_manifest
 
         read_manifest(data, shlex.join(command) or COMMAND)
 
 
-def refuse_rootless(plan: Plan, runs: Path) -> None:
+def refuse_rootless(planned: PlannedSweep, runs: Path) -> None:
     """Refuse cells that start from a cell which is not there, before any is started.
 
     Raises:
         LabError: naming that cell.
     """
-    own = {cell.key for cell in plan.cells}
-    for init in {cell.experiment.training.init_from for cell in plan.cells}:
+    own = {cell.key for cell in planned.plan.cells}
+    for init in {experiment.training.init_from for experiment in planned.own_experiments}:
         if init is not None and init.cell not in own and not (runs / init.cell).exists():
             raise LabError(f"training.init_from {init.cell}: {runs} has no such cell; train it first")
 
@@ -116,37 +118,38 @@ def engine_slots(engine: EngineConfig) -> list[Slot]:
     return slots(engine.workers, engine.per_gpu, visible_gpus(), engine.devices)
 
 
-def refuse_expensive(plan: Plan, runs: Path, engine: EngineConfig) -> None:
+def refuse_expensive(planned: PlannedSweep, runs: Path, engine: EngineConfig) -> None:
     """Hold a sweep against its own budget.
 
     Raises:
         LabError: if it would cost more, or if its hours cannot be told here.
     """
-    if plan.sweep.budget.hours is not None and engine.name == "slurm":
+    if planned.budget.hours is not None and engine.name == "slurm":
         raise LabError(
-            f"{plan.sweep.name}: budget.hours is timed on this machine, not on a cluster's: with the slurm engine give "
-            "budget.flops"
+            f"{planned.plan.name}: budget.hours is timed on this machine, not on a cluster's: with the slurm engine "
+            "give budget.flops"
         )
-    todo = to_do(runs, plan)
+    todo = to_do(runs, planned)
 
     def measured() -> Times:
         return rehearse(todo, engine_slots(engine))
 
-    check_budget(plan, todo, measured)
+    check_budget(planned, todo, measured)
 
 
-def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool) -> int:
+def submit_plan(
+    planned: PlannedSweep, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool
+) -> int:
     """Give the cells to SLURM and return: the exit code 0."""
     from lina_lab.sweep.slurm_engine import submit
 
-    name = plan.sweep.name
+    plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
-    jobs, then = submit(runs, plan, engine, retries, keep_going=keep_going)
+    jobs, then = submit(runs, planned, engine, retries, keep_going=keep_going)
+    total = num_trials(planned) + len(plan.cells)
     for job, count in jobs.items():
-        print(
-            f"{name}: {count} of {num_trials(plan) + len(plan.cells)} cells submitted as job {job}; ledger in {runs}/"
-        )
+        print(f"{name}: {count} of {total} cells submitted as job {job}; ledger in {runs}/")
     if not jobs:
         print(f"{name}: nothing to submit: its {len(plan.cells)} cells are done, running, in the queue or failed")
     if then:
@@ -164,7 +167,7 @@ def submit_plan(plan: Plan, runs: Path, engine: EngineConfig, retries: int, *, t
 
 
 def run_plan(
-    plan: Plan,
+    planned: PlannedSweep,
     runs: Path,
     where: Sequence[Slot],
     retries: int,
@@ -174,19 +177,19 @@ def run_plan(
     limits: Limits = LIMITS,
 ) -> int:
     """The exit code: 0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
-    name = plan.sweep.name
+    plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
-    trials = num_trials(plan)
+    trials = num_trials(planned)
     first = f"{trials} trials, then " if trials else ""
     num_workers = min(len(where), trials + len(plan.cells))
     print(f"{name}: {first}{len(plan.cells)} cells on {num_workers} workers; ledger in {runs}/", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
-        latest: StoredPlan
+        latest: Plan
 
-        def planned(stored: StoredPlan) -> None:
+        def note(stored: Plan) -> None:
             nonlocal shipper, latest
             latest = stored
             if shipper is not None:
@@ -199,7 +202,7 @@ def run_plan(
         try:
             # Given up before the last shipment, so that MLflow sees whether this ended or was stopped.
             with driven(runs, name), show_progress() as show:
-                ended = run_sweep(runs, plan, where, show, retries, planned, group, limits)
+                ended = run_sweep(runs, planned, where, show, retries, note, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
@@ -213,7 +216,7 @@ def run_plan(
     return 1 if failed else 0
 
 
-def _print_end(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> None:
+def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """The results, and which commands go on from here; `failed`: keys of failed cells and their reasons."""
     print_results(plan, runs, failed)
     if changed := changed_files():
@@ -223,7 +226,7 @@ def _print_end(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> None:
     print(f"\nlab report {plan.name}    table, figures and page\nlab ui {plan.name}        the runs in MLflow")
 
 
-def print_broken(plan: StoredPlan, broken: FailedAlike) -> None:
+def print_broken(plan: Plan, broken: FailedAlike) -> None:
     """Say which cells failed alike, and what they have in common that not all cells have."""
     cells = {cell.key: cell for cell in plan.everything}
     failed = [cells[folder.name] for folder in broken.folders]

@@ -99,7 +99,7 @@ def profile_experiment(options: ProfileOptions, file: Path, changes: Mapping[str
 
 
 def _write_provenance(path: Path, more: Mapping[str, Any]) -> None:
-    write_atomic(path, json.dumps({"provenance": provenance(), **more}, indent=1) + "\n")
+    write_atomic(path, json.dumps({"provenance": provenance().as_json(), **more}, indent=1) + "\n")
 
 
 def _finish(options: ProfileOptions, profile: Profile) -> None:

@@ -24,14 +24,16 @@ def reference(
     from lina_lab.config.load import load_experiment
     from lina_lab.config.sweep import parse_settings
     from lina_lab.data.datasets import load_dataset
+    from lina_lab.evaluation.evaluate import repeated_images
     from lina_lab.evaluation.extractors import load_extractor
     from lina_lab.evaluation.reference import write_reference
+    from lina_lab.ledger.result import Evaluation
 
     described = load_experiment(experiment, parse_settings(settings))
     dataset = load_dataset(described.data)
     examples = dataset.heldout if split == "heldout" else dataset.train
     features = load_extractor(described.evaluation.extractor)
     write_reference(out, examples, features)
-    for line in notes_of([{"heldout_in_training": dataset.repeats and dataset.repeats._asdict()}]):
+    for line in notes_of([Evaluation(heldout_in_training=repeated_images(dataset))]):
         print(line)
     print(f"wrote {out}: {len(examples.images):,} images, {features.dim} features of {features.id}")

@@ -23,7 +23,7 @@ from lina_lab.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from lina_lab.ledger.plan import StoredPlan
+    from lina_lab.ledger.plan import Plan
 
 
 def retry(
@@ -48,15 +48,15 @@ def retry(
     Example: lab retry digits-quick --failed
     """
     from lina_lab.cli.launch import launch
-    from lina_lab.config.sweep import engine_of
+    from lina_lab.config.sweep import chosen_engine
     from lina_lab.ledger.plan import load_plan
-    from lina_lab.sweep.run import planned_again
+    from lina_lab.sweep.planning import planned_again
 
-    stored = load_plan(runs, name)
-    _forgive(runs, stored, failed_only=failed)
-    plan = planned_again(runs, stored)
-    chosen = engine_of(
-        plan.sweep,
+    plan = load_plan(runs, name)
+    _forgive(runs, plan, failed_only=failed)
+    planned = planned_again(runs, plan)
+    chosen = chosen_engine(
+        planned.engine,
         name=engine,
         workers=workers,
         per_gpu=per_gpu,
@@ -65,21 +65,21 @@ def retry(
         strategy=strategy,
         hang_minutes=hang_minutes,
     )
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
 
 
-def _forgive(runs: Path, stored: "StoredPlan", *, failed_only: bool) -> None:
+def _forgive(runs: Path, plan: "Plan", *, failed_only: bool) -> None:
     """Let the failed cells of a sweep be tried again, and, unless `failed_only`, the diverged ones as well.
 
     The result of a diverged cell is kept beside, as result.json.diverged. Trials stay as they are: what a tuning has
     seen, it has seen.
     """
     from lina_lab.ledger.leases import faults, forgive
-    from lina_lab.ledger.status import read_state
+    from lina_lab.ledger.status import read_status
 
-    for cell in stored.cells:
+    for cell in plan.cells:
         folder = runs / cell.key
-        state = read_state(folder)["state"]
+        state = read_status(folder).state
         if state == "diverged" and not failed_only:
             (folder / "result.json").replace(folder / "result.json.diverged")
         elif faults(folder):

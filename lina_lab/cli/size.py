@@ -59,8 +59,9 @@ def _sized_model(name: str, settings: list[str]) -> "tuple[ModelConfig, DataShap
     """
     from lina_lab.config.data import DIGITS, PUBLISHED_DATA
     from lina_lab.config.experiment import default_context_tokens
-    from lina_lab.config.load import ConfigError, Document, FileProblem, override, validate
+    from lina_lab.config.load import Document, override, validate
     from lina_lab.config.model import ModelConfig
+    from lina_lab.config.problems import ConfigError, FileProblem
     from lina_lab.config.sizes import PUBLISHED_SIZES
     from lina_lab.config.sweep import parse_settings
 

@@ -8,7 +8,7 @@ from lina_lab.cli.options import RUNS, Runs, SweepName
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from lina_lab.ledger.plan import StoredPlan
+    from lina_lab.ledger.plan import Plan
 
 
 def status(name: SweepName, runs: Runs = RUNS) -> None:
@@ -21,29 +21,29 @@ def status(name: SweepName, runs: Runs = RUNS) -> None:
     print_status(load_plan(runs, name), runs)
 
 
-def print_status(plan: "StoredPlan", runs: Path) -> None:
+def print_status(plan: "Plan", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
     from lina_lab.cli.progress_display import duration
-    from lina_lab.ledger.status import read_state
+    from lina_lab.ledger.status import read_status
 
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
     states, work, speed = [], 0.0, 0.0
     for cell in plan.everything:
-        state = read_state(runs / cell.key)
-        states.append(state["state"])
-        step = f"{state['step']}/{state['steps']}" if "steps" in state else ""
-        left = duration(state.get("seconds_left")) if state["state"] == "running" else ""
-        seen = f"{duration(time.time() - state['time'])} ago" if "time" in state else ""
-        reason = f" ({state['reason']})" if state.get("reason") else ""
-        on = " ".join(filter(None, (state.get("host"), state.get("job"))))
-        attempt = str(state.get("attempt", ""))
-        table.add_row(cell.key, cell.label, str(cell.seed), state["state"] + reason, step, left, seen, attempt, on)
-        if state["state"] in {"running", "waiting"}:
-            flops = cell.flops * (1 - state.get("step", 0) / state.get("steps", 1))
+        status = read_status(runs / cell.key)
+        states.append(status.state)
+        step = "" if status.steps is None else f"{status.step}/{status.steps}"
+        left = duration(status.seconds_left) if status.state == "running" else ""
+        seen = "" if status.time is None else f"{duration(time.time() - status.time)} ago"
+        reason = f" ({status.reason})" if status.reason else ""
+        on = " ".join(filter(None, (status.host, status.job)))
+        attempt = "" if status.attempt is None else str(status.attempt)
+        table.add_row(cell.key, cell.label, str(cell.seed), status.state + reason, step, left, seen, attempt, on)
+        if status.state in {"running", "waiting"}:
+            flops = cell.flops * (1 - status.step / (status.steps or 1))
             work += flops
-            if state["state"] == "running" and state.get("seconds_left"):
-                speed += flops / state["seconds_left"]
+            if status.state == "running" and status.seconds_left:
+                speed += flops / status.seconds_left
     print_table(table)
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     left = f"; about {duration(work / speed)} left" if speed else ""
@@ -51,13 +51,13 @@ def print_status(plan: "StoredPlan", runs: Path) -> None:
     _print_other_plans(plan, runs)
 
 
-def _print_other_plans(plan: "StoredPlan", runs: Path) -> None:
+def _print_other_plans(plan: "Plan", runs: Path) -> None:
     """Name the other plans that have run under the sweep's name."""
     import logging
 
     from lina_lab.ledger.plan import load_plan, plan_names
 
-    others: list[StoredPlan] = []
+    others: list[Plan] = []
     for name in (plan.base, *reversed([n for n in plan_names(runs, plan.base) if "@" in n])):
         try:
             other = load_plan(runs, name)

@@ -58,11 +58,11 @@ def sweep(
     Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
     """
     from lina_lab.cli.planning import planned_sweep
-    from lina_lab.config.sweep import engine_of
+    from lina_lab.config.sweep import chosen_engine
 
-    plan, missing = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
-    chosen = engine_of(
-        plan.sweep,
+    planned = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
+    chosen = chosen_engine(
+        planned.engine,
         name=engine,
         workers=workers,
         per_gpu=per_gpu,
@@ -76,9 +76,9 @@ def sweep(
         from lina_lab.cli.launch import engine_slots
 
         group = chosen.group if chosen.name == "local" else None
-        print_plan(plan, runs, engine_slots(chosen), group, missing, timing=timing, tflops=tflops)
+        print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
     from lina_lab.cli.launch import launch, refuse_expensive
 
-    refuse_expensive(plan, runs, chosen)
-    raise typer.Exit(launch(plan, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    refuse_expensive(planned, runs, chosen)
+    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))

@@ -12,8 +12,10 @@ from lina_lab.cli.console import GAP, console, text_table
 from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.fact_names import column
+from lina_lab.ledger.plan import Plan
 from lina_lab.ledger.status import ENDED
+from lina_lab.metric_names import FID, FID_SD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,7 @@ LEAST_LABEL = 12
 """Characters of a cell's label, however narrow the terminal is."""
 
 
-def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> None:
+def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """What varies, the metric and its spread, of every cell; `failed`: keys of the failed ones and their reasons."""
     from lina_lab.analysis.progress import all_alike
     from lina_lab.analysis.table import results_table
@@ -38,7 +40,7 @@ def print_results(plan: StoredPlan, runs: Path, failed: Mapping[str, str]) -> No
     width = shutil.get_terminal_size((RESULTS_WIDTH, 24)).columns
     print()
     console(width).print(results_for(plan, found, width))
-    if any(name.startswith("eval/fid_bootstrap_sd/") for name in found.columns):
+    if any(name.startswith(FID_SD) for name in found.columns):
         print(f"SD: of resampled images, not of seeds. Every metric: lab table {plan.name}")
     alike = all_alike(found)
     if alike:
@@ -55,23 +57,24 @@ def _mixtures(found: "pd.DataFrame") -> list[str]:
     from lina_lab.analysis.table import refuse_mixtures
 
     try:
-        for name in [name for name in found.columns if name.startswith("eval/fid/")]:
+        for name in [name for name in found.columns if name.startswith(FID)]:
             refuse_mixtures(found, name)
     except LabError as error:
         return [f"not comparable: {error}"]
     return []
 
 
-def results_for(plan: StoredPlan, found: "pd.DataFrame", width: int) -> Table:
+def results_for(plan: Plan, found: "pd.DataFrame", width: int) -> Table:
     """The results as a table no wider than `width`: what there is no room for is left out or shortened."""
     axes = [axis for axis in plan.axes if len({str(cell.values[axis]) for cell in plan.cells}) > 1]
     labels = [cell_label({axis: cell.values[axis] for axis in axes}) or plan.name for cell in plan.cells]
     columns = [(name, found[name].astype(str).tolist()) for name in ("key", "seed", "state")]
-    for name in [name for name in found.columns if name.startswith("eval/fid/")]:
-        spread = name.replace("eval/fid/", "eval/fid_bootstrap_sd/")
+    for name in [name for name in found.columns if name.startswith(FID)]:
+        spread = name.replace(FID, FID_SD)
         columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
         columns += [("SD", _numbers(found[spread], "{:.2g}"))] if spread in found else []
-    size = [("parameters", _numbers(found["parameters"], "{:,.0f}"))] if "parameters" in found else []
+    parameters = column("parameters.total")
+    size = [("parameters", _numbers(found[parameters], "{:,.0f}"))] if parameters in found else []
     if _width([*columns, ("cell", labels), *size]) <= width:
         columns[3:3] = size
     room = max(LEAST_LABEL, width - _width(columns) - GAP)

@@ -38,12 +38,12 @@ def train(
     from lina_lab.cli.planning import planned_experiment
     from lina_lab.config.engine import EngineConfig
 
-    plan, missing = planned_experiment(experiment, settings, runs, dry_run=dry_run)
+    planned = planned_experiment(experiment, settings, runs, dry_run=dry_run)
     engine = EngineConfig(workers=1, devices=devices, strategy=strategy or "ddp")
     if dry_run:
         from lina_lab.cli.dry_run import print_plan
 
-        print_plan(plan, runs, [{}], engine.group, missing, timing=timing, tflops=tflops)
+        print_plan(planned, runs, [{}], engine.group, timing=timing, tflops=tflops)
         return
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
-    raise typer.Exit(launch(plan, runs, engine, retries=0, tracking=tracking, caching=caching))
+    raise typer.Exit(launch(planned, runs, engine, retries=0, tracking=tracking, caching=caching))

@@ -11,7 +11,7 @@ from lina_lab.cli.options import RUNS, Runs
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
-    from lina_lab.ledger.plan import StoredPlan
+    from lina_lab.ledger.plan import Plan
 
 
 class Links(NamedTuple):
@@ -39,7 +39,7 @@ def ui(
 
 
 def serve_ui(
-    runs: Path, plan: "StoredPlan | None", port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
+    runs: Path, plan: "Plan | None", port: int, host: str = "127.0.0.1", echo: Callable[[str], None] = print
 ) -> None:
     """Serve the UI until Ctrl-C; when the store is a server already, only say where to look.
 
@@ -68,7 +68,7 @@ def serve_ui(
     raise LabError(f"the MLflow server ended by itself (exit code {process.returncode})")
 
 
-def links(runs: Path, plan: "StoredPlan", address: str) -> Links | None:
+def links(runs: Path, plan: "Plan", address: str) -> Links | None:
     """Links to a sweep's runs, designs side by side and seeds folded; None if MLflow does not have it."""
     from lina_lab.tracking.charts import COMPARE, SAMPLES
     from lina_lab.tracking.store import find_experiment
@@ -81,7 +81,7 @@ def links(runs: Path, plan: "StoredPlan", address: str) -> Links | None:
     return Links(*(f"{page}&viewStateShareKey={key}&compareRunsMode={mode}" for key, mode in views))
 
 
-def show_links(runs: Path, plan: "StoredPlan | None", address: str, echo: Callable[[str], None]) -> None:
+def show_links(runs: Path, plan: "Plan | None", address: str, echo: Callable[[str], None]) -> None:
     """Say where MLflow shows a sweep; without one, or where it does not know it, where all studies are."""
     found = links(runs, plan, address) if plan is not None else None
     if plan is None or found is None:

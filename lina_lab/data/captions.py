@@ -1,4 +1,4 @@
-"""The texts of a folder's images, from the JSON lines of its metadata.jsonl."""
+"""Captions of a folder of images, from its metadata.jsonl."""
 
 import codecs
 import json
@@ -13,7 +13,7 @@ METADATA = "metadata.jsonl"
 
 
 def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
-    """The texts of every image by its name; none at all where there is no such file.
+    """One or more texts for each image name, in the order of `names`; () if the folder has no such file.
 
     Raises:
         LabError: naming every line that is wrong, and every image without a text.
@@ -24,7 +24,7 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
         content = path.read_bytes()
     except OSError as error:
         raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-    # Lines end at \n alone: others that Python knows may stand in a caption.
+    # Split at \n only: str.splitlines would also split at characters that may occur in a caption.
     rows = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").split("\n")
     found: dict[str, tuple[str, ...]] = {}
     problems = []
@@ -47,9 +47,9 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
 
 
 def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """File name and texts of a line of metadata.jsonl; None if they are not there."""
+    """File name and texts of a line; None if the line does not have both."""
     try:
-        row = json.loads(line, strict=False)  # which would refuse a bare tab in a text
+        row = json.loads(line, strict=False)  # strict mode would refuse a literal tab in a text
         name, texts = row["file_name"], row.get("text", row.get("caption"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -59,5 +59,5 @@ def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _is_text(value: object) -> bool:
-    """Whether a value is text and not, as half a surrogate pair or a byte that is no UTF-8, a piece of one."""
+    """Whether a value is text without lone surrogates, which stand for half a pair or for bytes that are no UTF-8."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)

@@ -1,4 +1,4 @@
-"""Latents of a cache for training: random access through memory maps, the posterior sampled, texts chosen.
+"""Training data from a cache of latents: memory-mapped rows, posterior samples, and one text for each image.
 
 Shapes: n images, C channels of latents of h x w, T tokens of a prompt, F features of a token.
 """
@@ -24,14 +24,14 @@ from lina_lab.escape import shown
 Half = NDArray[np.float16]
 REFERENCE_IMAGES = 10_000
 REFERENCE_BYTES = 8 * 2**30
-"""Of the images of a split: 2,730 of 1024 x 1024, more than Inception's 2,048 features."""
+"""Most bytes of a split's images: 2,730 of 1024 x 1024, which is more than Inception's 2,048 features."""
 
 
 def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
-    """The latents of a config's cache, and of each split the images that evaluation compares with.
+    """The latents of a config's cache, and images of both splits for evaluation.
 
-    Those are at most `REFERENCE_IMAGES` and `REFERENCE_BYTES`, evenly spaced over the split, as uint8 from their files;
-    without `pixels` none is read.
+    The images are uint8, evenly spaced over each split, at most `REFERENCE_IMAGES` and `REFERENCE_BYTES` of them.
+    Without `pixels` none is read.
 
     Raises:
         LabError: if the cache is not finished or damaged, its classes are not `num_classes`, the content is not what
@@ -57,13 +57,13 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     most = max(1, min(REFERENCE_IMAGES, REFERENCE_BYTES // (3 * config.side**2)))
     checksums = [known for record in records for known in record["sha256"]] if pixels else None
     shown = [_shown(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
-    # Caches that are older than "contents" know the files alone.
+    # Caches made before records had "contents" can be compared by file checksums only.
     contents = [known for record in records for known in record.get("contents", record["sha256"])]
     return Dataset(shown[0], shown[1], latents=latents, repeats=repeats(contents, names, pictures.heldout.tolist()))
 
 
 def spaced(rows: Tensor, most: int) -> Tensor:
-    """At most so many of some rows, evenly spaced."""
+    """At most so many of the rows, evenly spaced."""
     return rows[:: max(1, -(-len(rows) // most))]
 
 
@@ -96,7 +96,7 @@ def _pictures(config: DataConfig, names: list[str], labels: Tensor, texts: list[
 
 
 def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequence[str] | None) -> Examples:
-    """Images (n, 3, side, side) uint8, or, without checksums to hold them against, none, with labels and captions."""
+    """Labels, captions and, with `checksums` to verify them, images (n, 3, side, side) uint8; else no images."""
 
     def read(row: int) -> Pixels:
         if checksums is not None and pictures.checksum(row) != checksums[row]:
@@ -110,7 +110,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
 
 
 class Stored:
-    """What lies in the files of a cache, by row."""
+    """The content of a cache's files, by row (image number)."""
 
     def __init__(
         self, config: DataConfig, root: Path, records: list[dict[str, Any]], labels: Tensor, texts: list[list[str]]
@@ -136,9 +136,9 @@ class Stored:
         ]
 
     def take(self, rows: Tensor, noise: Tensor | None, choice: Tensor | None) -> tuple[Tensor, Tensor]:
-        """mean + exp(log-variance / 2) noise of rows (n,), as the model sees it, and their conditions.
+        """mean + exp(log-variance / 2) noise for rows (n,), scaled for the model, and their conditions.
 
-        Without noise the mean; without `choice`, uniform in 0 ... 1, the first text.
+        Without noise, the mean. `choice` (n,), uniform in [0, 1), picks a text; without it, the first text.
         """
         where = [divmod(row, self.size) for row in rows.tolist()]
         moments = torch.from_numpy(np.stack([self.moments[shard][row] for shard, row in where])).float()
@@ -165,10 +165,10 @@ class Stored:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Half:
-    """A file as an array (shape), read when it is used.
+    """A memory-mapped file as an array of a shape.
 
     Raises:
-        LabError: if it has not as many bytes.
+        LabError: if its size does not match.
     """
     size, found = 2 * int(np.prod(shape)), path.stat().st_size if path.exists() else 0
     if found != size:
@@ -177,7 +177,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Half:
 
 
 def _places(tokens: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """First token and number of tokens of every text of every image."""
+    """For every text of every image, its first token and its number of tokens."""
     first = 0
     places: list[list[tuple[int, int]]] = []
     for own in tokens:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 from lina_lab.tracking.mirror import Synced, View
 from lina_lab.tracking.store import is_server, locked, store_uri, without_password
 
@@ -22,7 +22,7 @@ CLOSING = 30.0
 """Seconds that the last shipment may take before the sweep ends without it."""
 
 
-def sync(runs: Path, plan: StoredPlan) -> Synced:
+def sync(runs: Path, plan: Plan) -> Synced:
     """Bring MLflow up to date with the ledger; called again, it sends what is new.
 
     Raises:
@@ -45,7 +45,7 @@ class Shipper:
     def __init__(
         self,
         runs: Path,
-        plan: StoredPlan,
+        plan: Plan,
         every: float = EVERY,
         closing: float = CLOSING,
         only: Collection[str] | None = None,

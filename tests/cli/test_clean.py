@@ -7,27 +7,27 @@ import pytest
 from lina_lab.cli.clean_ledger import clean_up
 from lina_lab.config.load import Document
 from lina_lab.config.settings import InitConfig
-from lina_lab.config.sweep import Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.plan import plan_path, store_plan
 from lina_lab.ledger.status import write_state
-from lina_lab.sweep.run import single
+from lina_lab.sweep.planning import expand, single
 from tests.conftest import AXES, EXPERIMENT, PROVENANCE
 
 
 def other(runs, steps: int, **training: object):
     """The folder of a cell of no plan, which waits."""
     made = EXPERIMENT | {"training": EXPERIMENT["training"] | {"steps": steps} | training}
-    plan = expand(
+    planned = expand(
         Sweep(name="other", question="?", experiment="-", axes={"model.size": ["nano"]}),
         Document(made, {}),
         Document({}, {}),
         "other.yaml",
     )
-    return create_cell(runs, plan.cells[0].experiment)
+    return create_cell(runs, planned.own_experiments[0])
 
 
 def cells(runs) -> set[str]:
@@ -104,8 +104,7 @@ def test_cells_of_lab_train_and_of_a_tuning_belong_to_plans(study):
     tuned = made.plan._replace(trials=[made.plan.cells[0]._replace(key=trial.name, trial=0)])
     store_plan(made.runs, tuned, PROVENANCE)
     store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:2]), PROVENANCE)
-    cell = made.plan.cells[0]
-    one = single(cell.experiment.model_copy(update={"name": "one"}))
+    one = single(made.planned.own_experiments[0].model_copy(update={"name": "one"})).plan
     store_plan(made.runs, one._replace(cells=[one.cells[0]._replace(key=alone.name)]), PROVENANCE)
     store_plan(made.runs, one, PROVENANCE)
     clean_up(made.runs, [], sure=True)

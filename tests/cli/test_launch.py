@@ -7,7 +7,7 @@ from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import INCEPTION_VARIABLE
-from lina_lab.sweep.run import single
+from lina_lab.sweep.planning import single
 from tests.cells import DIGITS
 
 TRAINING = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
@@ -15,8 +15,8 @@ TRAINING = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
 
 def test_cells_whose_start_or_extractor_is_not_there_are_refused(tmp_path, monkeypatch):
     def start(**values: object) -> None:
-        plan = single(Experiment.model_validate(DIGITS | {"training": TRAINING} | values))
-        launch(plan, tmp_path / "runs", EngineConfig(workers=1), retries=0, tracking=False)
+        planned = single(Experiment.model_validate(DIGITS | {"training": TRAINING} | values))
+        launch(planned, tmp_path / "runs", EngineConfig(workers=1), retries=0, tracking=False)
 
     monkeypatch.setenv(INCEPTION_VARIABLE, str(tmp_path / "none.pth"))
     with pytest.raises(LabError, match="inception needs weights-inception"):
