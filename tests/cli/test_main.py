@@ -69,4 +69,4 @@ def test_verbose_shows_log_lines_on_standard_error_and_changes_nothing_else(dama
     plain, verbose = (CliRunner().invoke(app, [*more, *words]) for more in ([], ["-v"]))
     assert (plain.exit_code, plain.stderr) == (0, "")
     assert (verbose.exit_code, verbose.stdout) == (0, plain.stdout)
-    assert re.match(r"\S+\+00:00 INFO lina_lab\.cli\.status: not listed: .*fake@[0-9a-f]{8}", verbose.stderr)
+    assert re.match(r"\S+\+00:00 INFO lina_lab\.cli\.status: not listed: .*[0-9a-f]{8}\.json: damaged", verbose.stderr)
