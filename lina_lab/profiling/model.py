@@ -225,9 +225,7 @@ def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str,
         "head": batch * repeats * cost.head_macs(model, t.values),
         ALL: batch * cost.forward_macs(of_batch, step.visible) + cost.query_macs(model),
     }
-    in_context = {
-        "context": counted["context"] + counted.get("text", 0)
-    }  # with the projection of prompts
+    in_context = {"context": counted["context"] + counted.get("text", 0)}  # with the projection of prompts
     for name, number in closed.items():
         check_macs(name, number, (counted | in_context)[name])
     stacks = batch * cost.image_macs(model, data, step.visible)

@@ -216,7 +216,7 @@ class Engine:
         return reason
 
     def _can_start(self) -> bool:
-        """Whether workers start at once. A thread starts the first, which imports torch, so that the display goes on."""
+        """Whether workers start at once. The first imports torch; a thread starts it, so the display goes on."""
 
         def start() -> None:
             with contextlib.suppress(Exception):  # the error will appear when the next worker is started
