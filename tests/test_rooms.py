@@ -135,7 +135,8 @@ def test_records_with_more_than_three_fields_are_built_by_name():
 
 
 def test_a_record_that_is_built_by_position_would_be_seen():
-    code = "class Box(NamedTuple):\n    x: int\n    y: int\n    w: int\n    h: int\nBox(1, 2, 3, 4)\nBox(1, *sides)\nBox(*sides)"
+    fields = "".join(f"    {name}: int\n" for name in "xywh")
+    code = f"class Box(NamedTuple):\n{fields}Box(1, 2, 3, 4)\nBox(1, *sides)\nBox(*sides)"
     assert list(built_by_position({"box.py": ast.parse(code)})) == ["box.py:6: Box", "box.py:7: Box"]
 
 

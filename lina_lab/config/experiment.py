@@ -96,9 +96,9 @@ class Experiment(Config):
                 *("data.name", "data.side", "data.autoencoder.stride"),
             )
         self._fits_extractor()
-        batch, parts = self.training.batch_size, self.execution.accumulate
-        if batch % parts:
-            message = f"accumulate must divide batch_size ({batch}), not {parts}"
+        batch, micro_batches = self.training.batch_size, self.execution.accumulate
+        if batch % micro_batches:
+            message = f"accumulate must divide batch_size ({batch}), not {micro_batches}"
             raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
         return self

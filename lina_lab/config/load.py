@@ -68,8 +68,8 @@ def read_yaml(path: Path) -> Document:
         places: dict[Key, str] = {}
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-            found = "and is empty" if node is None else f"not a {kind}"
-            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {found}")
+            actual = "and is empty" if node is None else f"not a {kind}"
+            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {actual}")
         loader.flatten_mapping(node)
         _walk(node, path, (), places)
         return Document(loader.construct_document(node), places)

@@ -131,10 +131,10 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     for (key, equals, _), setting in zip(pairs, settings, strict=True):
         if not key or not equals:
             raise LabError(f"--set {setting}: must be key=value, as in --set training.steps=600")
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, _, value in pairs:
-        if found.setdefault(key, value) != value:
-            raise LabError(f"--set {key}: stands twice: {found[key]} and {value}")
+        if texts.setdefault(key, value) != value:
+            raise LabError(f"--set {key}: stands twice: {texts[key]} and {value}")
     return {key: parse_value(value) for key, _, value in pairs}
 
 
@@ -201,14 +201,14 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
     """The base experiment of a sweep file."""
     base, place = path.parent / sweep.experiment, document.places.get(("experiment",), str(path))
     try:
-        found = read_yaml(base)
+        base_document = read_yaml(base)
     except LabError as error:
         if base.exists():  # then the message names a line of that file
             raise
         raise ConfigError([FileProblem(place, "experiment", str(error))]) from error
-    if "axes" in found.values:
+    if "axes" in base_document.values:
         raise ConfigError([FileProblem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
-    return found
+    return base_document
 
 
 def engine_of(sweep: Sweep, **options: Any) -> EngineConfig:

@@ -66,7 +66,7 @@ def make_cache(
         else:
             _work_together(job, min(workers, missing), device, show)
     refused = [cache.read_json(cache.shard_folder(job.root, n) / cache.REFUSED) for n in numbers]
-    refuse([problem for found in refused if found for problem in found["problems"]])
+    refuse([problem for record in refused if record for problem in record["problems"]])
     records = [cache.read_json(cache.shard_folder(job.root, number) / cache.RECORD) for number in numbers]
     whole = [record for record in records if record is not None]
     if len(whole) < len(records):

@@ -76,6 +76,6 @@ def _allocations(call: Callable[[], object]) -> list[Change]:
         event = events.pop()
         events += event.children
         if event.tag == _EventType.Allocation:
-            found = event.extra_fields
-            changes.append(Change(event.start_time_ns, found.ptr, found.alloc_size))
+            fields = event.extra_fields
+            changes.append(Change(event.start_time_ns, fields.ptr, fields.alloc_size))
     return sorted(changes)

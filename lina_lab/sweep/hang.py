@@ -115,10 +115,10 @@ def family(pid: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has just ended
             children.setdefault(int(_stat(path)[1]), []).append(int(path.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
+    processes = [pid]
+    for one in processes:
+        processes += children.get(one, [])
+    return processes
 
 
 def processor_seconds(pid: int) -> float:

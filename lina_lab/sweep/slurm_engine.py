@@ -140,12 +140,12 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
 
 def queued(runs: Path, name: str) -> set[Path]:
     """Folders of a sweep's cells with a waiting or running job, as far as SLURM knows: only a hint."""
-    found: set[Path] = set()
+    folders: set[Path] = set()
     for path in sorted(_folder(runs, name).glob("*.job")):
         tasks = _tasks(path.read_text(encoding="utf-8"))
         cells = path.with_suffix(".cells").read_text(encoding="utf-8").splitlines()
-        found |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
-    return found
+        folders |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
+    return folders
 
 
 def _tasks(job: str) -> Iterator[int]:
