@@ -3,6 +3,7 @@
 Shapes: n images of H x W pixels.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +26,8 @@ from lina_lab.errors import LabError
 from lina_lab.model.lina import Lina
 from lina_lab.sampling.contact_sheet import sheet
 from lina_lab.sampling.generate import generate
+
+logger = logging.getLogger(__name__)
 
 MOST_IMAGES, COLUMNS, SHOWN_SIDE = 16, 4, 192
 NUM_EXAMPLES = 6
@@ -192,7 +195,8 @@ def example_prompts(experiment: Experiment) -> list[str]:
     """Held-out captions, evenly spaced; none if the data are not on this machine."""
     try:
         captions = list(dict.fromkeys(load_dataset(experiment.data, pixels=False).heldout.captions))
-    except LabError:
+    except LabError as error:
+        logger.info("no example prompts: %s", error)
         return []
     return captions[:: max(1, len(captions) // NUM_EXAMPLES)][:NUM_EXAMPLES]
 

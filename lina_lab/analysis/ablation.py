@@ -9,7 +9,7 @@ import pandas as pd
 from lina_lab.analysis.ablation_pairs import Comparison, comparisons, ratio_interval
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 ALL_SIZES = "all"
 ONE_SEED = "one seed: no interval"
@@ -17,7 +17,7 @@ UNEVEN = "seeds differ in their pairs"
 COLUMNS = ("axis", "value", "baseline", "size", "pairs", "seeds", "ratio", "low", "high", "note")
 
 
-def ablation_table(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
+def ablation_table(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
     """One row for every value of every axis, over all sizes and for each, `COLUMNS`.
 
     `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another; `low` and

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from lina_lab.config.sweep import Scalar
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
 class Comparison(NamedTuple):
@@ -39,7 +39,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def comparisons(table: pd.DataFrame, plan: StoredPlan, metric: str) -> list[Comparison]:
+def comparisons(table: pd.DataFrame, plan: Plan, metric: str) -> list[Comparison]:
     """Every value of every axis but the size against the axis's first value."""
     found = []
     finished = table.dropna(subset=[metric]) if metric in table else table.iloc[:0]

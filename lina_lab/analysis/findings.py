@@ -15,7 +15,7 @@ from lina_lab.analysis.table import design_axes, design_label, human
 from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
 class Contrast(NamedTuple):
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 
 def findings(
     table: pd.DataFrame,
-    plan: StoredPlan,
+    plan: Plan,
     metric: str,
     progress: Callable[[float], None] = lambda share: None,
     curves: pd.DataFrame | None = None,
@@ -74,7 +74,7 @@ def findings(
     return list(found.values()), missing
 
 
-def _wanted(plan: StoredPlan) -> Iterable[tuple[str, Scalar, Scalar, dict[str, Scalar]]]:
+def _wanted(plan: Plan) -> Iterable[tuple[str, Scalar, Scalar, dict[str, Scalar]]]:
     axes = design_axes(plan)
     points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))
     for place, axis in enumerate(axes):
@@ -88,7 +88,7 @@ def _wanted(plan: StoredPlan) -> Iterable[tuple[str, Scalar, Scalar, dict[str, S
 
 def _compare(
     table: pd.DataFrame,
-    plan: StoredPlan,
+    plan: Plan,
     metric: str,
     a: dict[str, Scalar],
     b: dict[str, Scalar],

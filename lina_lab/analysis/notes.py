@@ -1,7 +1,8 @@
 """What a reader must know of how values were measured, in sentences: on the terminal and in reports."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+from lina_lab.ledger.result import Evaluation
 
 NOTED = {
     "heldout_in_training": "Held-out images that training has too, pixel for pixel: {}. What is measured against them "
@@ -12,15 +13,15 @@ NOTED = {
 """Sentences by the column of a results table that fills them in."""
 
 
-def noted(evaluation: Mapping[str, Any]) -> dict[str, str]:
+def noted(evaluation: Evaluation) -> dict[str, str]:
     """What the record of a measurement says for `NOTED`; nothing where there is nothing to note."""
     found = {}
-    repeats, classes = evaluation.get("heldout_in_training"), evaluation.get("classes_not_drawn")
-    if repeats and repeats["images"]:
-        first, second = repeats["example"]
-        found["heldout_in_training"] = f"{repeats['images']:,} of {repeats['of']:,} (as {first}, which is {second})"
-    if classes:
-        found["classes_not_drawn"] = ", ".join(map(str, classes))
+    repeats = evaluation.heldout_in_training
+    if repeats and repeats.example:
+        first, second = repeats.example
+        found["heldout_in_training"] = f"{repeats.images:,} of {repeats.of:,} (as {first}, which is {second})"
+    if evaluation.classes_not_drawn:
+        found["classes_not_drawn"] = ", ".join(map(str, evaluation.classes_not_drawn))
     return found
 
 
@@ -30,7 +31,7 @@ def notes(columns: Mapping[str, Iterable[str]]) -> list[str]:
     return [NOTED[name].format(value) for name, own in values.items() for value in own]
 
 
-def notes_of(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+def notes_of(evaluations: Iterable[Evaluation]) -> list[str]:
     """The same of the records of measurements."""
     found = [noted(evaluation) for evaluation in evaluations]
     return notes({name: [own[name] for own in found if name in own] for name in NOTED})

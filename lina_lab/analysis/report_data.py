@@ -20,14 +20,14 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import read_metrics
-from lina_lab.ledger.plan import StoredPlan, parse_plan, plan_text
+from lina_lab.ledger.plan import Plan, parse_plan, plan_text
 
 LOSS = "val/loss"
 PLAN = "plan.json"
 
 
 class ReportData(NamedTuple):
-    plan: StoredPlan
+    plan: Plan
     table: pd.DataFrame
     """A row a cell; see `results_table`."""
     curves: pd.DataFrame
@@ -38,7 +38,7 @@ class ReportData(NamedTuple):
     """A row a weight, with the key of its cell; see `gates_table`. Empty if no design has a gate."""
 
 
-def report_data_of_ledger(runs: Path, plan: StoredPlan) -> ReportData:
+def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
     table = results_table(runs, plan)
     trials = trials_table(runs, plan) if plan.tune else pd.DataFrame()
     return ReportData(plan, table, curves_table(runs, table), trials, _gates(runs, table))
@@ -58,7 +58,7 @@ def write_report_data(study: ReportData, out: Path) -> None:
             (out / name).unlink(missing_ok=True)  # of an earlier report
 
 
-def make_way(out: Path, plan: StoredPlan) -> Path | None:
+def make_way(out: Path, plan: Plan) -> Path | None:
     """Move a report aside that has cells which a plan has not: where it is then; None if there is no such report.
 
     Raises:

@@ -30,6 +30,7 @@ from lina_lab.evaluation.extractors import Extractor, load_extractor
 from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.result import Evaluation
 from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import of_cell, provenance
@@ -73,6 +74,7 @@ class CellMeasurement(NamedTuple):
 
     path: Path
     metrics: Mapping[str, float]
+    evaluation: Evaluation
     fid_deviations: tuple[float, ...]
     seconds: float
     """Of drawing, over all processes together, and of measuring."""
@@ -114,7 +116,13 @@ def measure_cell(
         kept = json.loads(path.read_text(encoding="utf-8"))
         if FAILED in kept:
             raise NotFinite(f"{subject.folder.name}: {kept[FAILED]}; {path} keeps the settings")
-        return CellMeasurement(path, kept["metrics"], tuple(kept["fid_deviations"]), sum(kept["seconds"].values()))
+        return CellMeasurement(
+            path=path,
+            metrics=kept["metrics"],
+            evaluation=Evaluation.from_json(kept.get("evaluation", {})),
+            fid_deviations=tuple(kept["fid_deviations"]),
+            seconds=sum(kept["seconds"].values()),
+        )
     except (ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and it will be measured again") from error
 
@@ -168,11 +176,16 @@ def _draw_and_measure(
 
 def _write_failure(subject: MeasuredCell, path: Path, error: NotFinite) -> None:
     """A measurement that gave no number is kept as that."""
-    body = {"state": "failed", FAILED: str(error), "settings": _settings(subject), "provenance": provenance()}
+    body = {
+        "state": "failed",
+        FAILED: str(error),
+        "settings": _settings(subject),
+        "provenance": provenance().as_json(),
+    }
     write_atomic(path, json.dumps(body, indent=1))
 
 
-def _settings(subject: MeasuredCell) -> dict[str, Any]:
+def _settings(subject: MeasuredCell) -> dict[str, object]:
     experiment = subject.experiment
     sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     return sections | {"seed": experiment.seed}
@@ -189,9 +202,9 @@ def _measure(subject: MeasuredCell, drawn: DrawnSet, path: Path, exports: Export
     record = {
         "metrics": found.metrics,
         "fid_deviations": found.fid_deviations,
-        "evaluation": with_sampling(found.record, experiment.sampling),
+        "evaluation": with_sampling(found.evaluation, experiment.sampling).as_json(),
         "settings": _settings(subject),
         "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},
-        "provenance": of_cell(provenance()),
+        "provenance": of_cell(provenance()).as_json(),
     }
     write_atomic(path, json.dumps(record, indent=1))

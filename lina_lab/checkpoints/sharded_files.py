@@ -6,6 +6,7 @@ checksum for every tensor, read with `weights_only`. torch.distributed.checkpoin
 its metadata when it reads.
 """
 
+import logging
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+
+logger = logging.getLogger(__name__)
 
 ROWS = "rows of a process"
 """Key of the one-entry dict that replaces a sharded tensor in a process's file."""
@@ -81,7 +84,8 @@ def undamaged_step(path: Path) -> int | None:
             if not all(readers.map(_is_undamaged, files)):
                 return None
         (step,) = {int(_load(file, mmap=True)["global_step"]) for file in files}
-    except Exception:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+    except Exception as error:  # noqa: BLE001, a damaged archive fails in many ways, and each has the same remedy
+        logger.info("%s: damaged: %s", path, error)
         return None
     return step
 

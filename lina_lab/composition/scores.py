@@ -5,7 +5,7 @@ Shapes: k captions with m images each.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +14,6 @@ from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.composition.detector_accuracy import detector_accuracy
 from lina_lab.composition.proportions import Proportion, as_metrics, difference, mean, share
 from lina_lab.data.shapes_grammar import TAGS, Phrase, SceneRequest, is_held_out, parse, tag
-from lina_lab.evaluation.evaluate import Evaluation
 
 HELD_OUT_TAGS = ("counting", "colors", "position", "color_attr")
 """Categories of which training holds out combinations: no caption of the other two asks for one."""
@@ -27,7 +26,13 @@ RULE = (
 )
 
 
-def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> Evaluation:
+class CompositionScores(NamedTuple):
+    metrics: dict[str, float]
+    record: dict[str, Any]
+    """What they were measured with."""
+
+
+def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> CompositionScores:
     """Score images (k m, 3, h, h) uint8, of which m = `each` after each other were generated for each caption (k).
 
     Metrics are `eval/composition/NAME`, each with `_low` and `_high`, its 95 % interval over captions and images:
@@ -59,7 +64,7 @@ def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> Evalu
         "intervals": "95 %, over captions and images",
         "detector_accuracy": detector_accuracy(images.shape[-1]),
     }
-    return Evaluation(as_metrics("eval/composition", _named(seen_shares, held_out_shares)), record)
+    return CompositionScores(as_metrics("eval/composition", _named(seen_shares, held_out_shares)), record)
 
 
 def _shares(groups: dict[str, Any]) -> dict[str, Proportion]:

@@ -193,16 +193,6 @@ def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experi
     return build(Document(experiment.model_dump() | dict(sections), {("options",): "options:1"}))
 
 
-def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:
-    """A resolved experiment with values set by dotted path; `where` names them in messages.
-
-    Raises:
-        ConfigError: if the result is no valid experiment.
-    """
-    values = experiment.model_dump()
-    return build(override(Document(values, {}), changes, where))
-
-
 def validate(model: type[Model], document: Document) -> Model:
     """A document as a validated config; problems carry the document's places.
 

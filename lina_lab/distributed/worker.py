@@ -1,6 +1,7 @@
 """One process of a group that trains a cell; `launch.group_command` starts it through torchrun."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_new
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.leases import Watch, last_attempt
+from lina_lab.logs import show_logs
 from lina_lab.signals import stop_on, write_stacks_on_signal
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, train
@@ -38,6 +40,7 @@ def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> N
     """Train as one process of a group. Rank 0 writes the weights, and how the group ended."""
     rank, stop = int(os.environ["RANK"]), stop_on(signal.SIGTERM)
     write_stacks_on_signal()
+    show_logs(logging.DEBUG)  # its standard error is the cell's log.txt
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     if rank == 0:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 PREFIX = "eval/composition/"
 CATEGORIES = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "overall")
@@ -16,7 +16,7 @@ SPREAD = 0.7
 """Of the distance between two categories, what the designs of one take together."""
 
 
-def composition_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def composition_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     """Share of pictures that are right, by category, a panel for seen and one for held-out combinations.
 
     Cells of the largest size; a dot is the mean over seeds, small dots are single seeds, a bar is the 95 % interval

@@ -11,10 +11,10 @@ from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
-def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
     """The mean over seeds, with a band from the lowest to the highest; None if no cell has a validation."""
     if curves.empty:
         return None

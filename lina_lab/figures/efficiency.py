@@ -17,7 +17,8 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import axis_label
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""
@@ -35,7 +36,7 @@ class Panel(NamedTuple):
     y_label: str
 
 
-def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     """FID against training FLOPs and seconds, and sampling seconds of an image against parameters.
 
     A small dot is a cell; the line joins geometric means over seeds. None where all of these columns are missing.
@@ -47,7 +48,7 @@ def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
     refuse_mixtures(table, metric)
     if {"sampling_seconds", "num_generated"} <= set(table):
         table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
-    fid, where = f"FID ({metric.removeprefix('eval/fid/')})", _where(table)
+    fid, where = axis_label(metric), _where(table)
     panels = [
         Panel("flops_training", metric, "training FLOPs", fid),
         Panel("training_seconds", metric, f"training seconds\n{where}", fid),

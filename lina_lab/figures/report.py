@@ -38,14 +38,14 @@ from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 FORMATS = ("png", "pdf", "svg")
 
 
 def write_report(
     runs: Path,
-    plan: StoredPlan,
+    plan: Plan,
     out: Path,
     progress: Callable[[float], None] = lambda share: None,
     tell: Callable[[str], None] = lambda line: None,

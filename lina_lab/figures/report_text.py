@@ -15,7 +15,7 @@ from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 from lina_lab.ledger.result import read_result
 
 
@@ -44,7 +44,7 @@ def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
         )
 
 
-def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:
+def what_is_seen(table: pd.DataFrame, plan: Plan, metric: str) -> Iterable[str]:
     """Sentences that say what the table shows, each number computed from it."""
     yield from what_tuning_saw(table, plan)
     for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
@@ -58,7 +58,7 @@ def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable
             )
 
 
-def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """How the chosen values change with size."""
     for name, path in tuned_names(plan).items():
         if name not in table or not (plan.tune or {})["search"][path]["log"]:
@@ -76,7 +76,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
                 )
 
 
-def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """What the study cannot say, as far as the table tells."""
     if table["seed"].nunique() < 2:
         yield (
@@ -119,7 +119,7 @@ def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
         )
 
 
-def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     names = tuned_names(plan)
     if "training.learning_rate" not in names.values():
         yield (
@@ -137,7 +137,7 @@ def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[s
             yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."
 
 
-def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def trouble(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """Cells without a result, and points of the grid without a cell, each with its reason."""
     unfinished = table["state"].isin(["waiting", "running"]).sum()
     if unfinished:
@@ -170,20 +170,20 @@ def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
             results.append(read_result(runs / key))
         except LabError:
             continue
-    facts = [result["provenance"] for result in results]
-    seconds = sum(sum(result["seconds"].values()) for result in results)
+    facts = [result.provenance for result in results]
+    seconds = sum(sum(result.seconds.values()) for result in results)
 
     def every(values: Iterable[object]) -> str:
         return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
 
     return {
-        "command": every(f["command"] for f in facts),
-        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
-        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
-        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
-        "Python": every(f["python"] for f in facts),
-        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
-        "seeds": every(sorted({result["seed"] for result in results})),
+        "command": every(f.command for f in facts),
+        "commit": every(f.commit for f in facts) or "not in a git checkout",
+        "uncommitted changes (SHA-256)": every(f.diff_sha256 for f in facts) or "none",
+        "versions": every(" ".join(f"{k} {v}" for k, v in f.versions.items()) for f in facts),
+        "Python": every(f.python for f in facts),
+        "hardware": every(f"{f.hardware.cpu}, {f.hardware.cores} cores" for f in facts if f.hardware),
+        "seeds": every(sorted({result.seed for result in results})),
         "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
-        "started": min(f["started"] for f in facts),
+        "started": min(f.started for f in facts),
     }

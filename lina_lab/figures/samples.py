@@ -10,13 +10,13 @@ from PIL import Image
 
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
 from lina_lab.figures.style import new_figure, style
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 ROWS, COLUMNS = 5, 10
 """Images shown of each cell: every class once in a row."""
 
 
-def samples_figure(runs: Path, table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def samples_figure(runs: Path, table: pd.DataFrame, plan: Plan) -> Figure | None:
     """The first generated images of each design and size under the first seed; None if there are none yet.
 
     All cells of a seed start from the same noise and order, so images at one place are comparable.

@@ -32,7 +32,7 @@ def device_words(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{hardware()['cpu']}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{hardware().cpu}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def timed(call: Callable[[], Result], device: torch.device) -> tuple[Result, float]:

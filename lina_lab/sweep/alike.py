@@ -1,9 +1,12 @@
 """Notice cells that fail one after the other with the same error before their first step: a broken environment."""
 
+import logging
 import re
 from pathlib import Path
 
 from lina_lab.ledger.leases import attempts, end_attempt
+
+logger = logging.getLogger(__name__)
 
 MOST = 3
 """Cells in a row that may fail alike."""
@@ -53,7 +56,8 @@ class Alike:
                 return
             try:
                 end_attempt(attempt._replace(forgiven=True), attempt.ended or "failed", attempt.reason)
-            except OSError:  # as on a full disk
+            except OSError as error:  # as on a full disk
+                logger.info("%s: the failure counts as the cell's own: %s", folder, error)
                 return
 
 

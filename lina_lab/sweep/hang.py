@@ -7,6 +7,7 @@ decoding, evaluation) a worker that uses processor time counts as working too.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import time
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lina_lab.cell.attempt import STARTING
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.signals import STACKS
+
+logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 60.0
 """How long a worker may take to write a checkpoint when it is asked to stop."""
@@ -76,8 +79,8 @@ class Watched:
         return self.ending.pop(folder, ("", 0.0))[0]
 
     def before_first_step(self, folder: Path) -> bool:
-        """Whether a cell has reported nothing yet except that it starts."""
-        return _written(folder) == self.first[folder] or read_state(folder).get("phase") == STARTING
+        """Whether a cell that was begun has said nothing yet but that it starts."""
+        return _written(folder) == self.first[folder] or read_status(folder).phase == STARTING
 
     def _silence(self, folder: Path, pid: int) -> str:
         """Why a worker counts as hanging; '' if it does not."""
@@ -89,15 +92,14 @@ class Watched:
             self.signs[folder] = last._replace(used=(processor_seconds(pid), self.clock))
         if written != last.written or not self.limit or silent < self.limit or last.used is None:
             return ""
-        state = read_state(folder)
-        step_seconds = state.get("step_seconds")
+        status = read_status(folder)
         used, since = last.used
-        if step_seconds is None and processor_seconds(pid) - used > WORKING * (self.clock - since):
+        if status.step_seconds is None and processor_seconds(pid) - used > WORKING * (self.clock - since):
             self.signs[folder] = Sign(written, self.clock)
             return ""
-        if silent < STEPS * (step_seconds or 0):
+        if silent < STEPS * (status.step_seconds or 0):
             return ""
-        return f"no step for {silent / 60:.3g} minutes ({state.get('phase') or STARTING})"
+        return f"no step for {silent / 60:.3g} minutes ({status.phase or STARTING})"
 
 
 def _written(folder: Path) -> int:
@@ -138,9 +140,12 @@ def _stat(path: Path) -> list[str]:
 def _ask_to_end(folder: Path, pid: int, why: str) -> None:
     """Have a worker and its processes write their stacks to the cell's log, then ask it for a checkpoint and to end."""
     pids = family(pid)
-    with contextlib.suppress(OSError), (folder / "log.txt").open("a", encoding="utf-8") as log:  # as on a full disk
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        log.write(f"{now} {why}: processes {', '.join(map(str, pids))} are ended; their stacks:\n")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{now} {why}: processes {', '.join(map(str, pids))} are ended; their stacks:\n")
+    except OSError as error:  # as on a full disk
+        logger.info("%s, and its log cannot be written: %s", why, error)
     send(STACKS, [one for one in pids if _catches(one, STACKS)])
     send(signal.SIGTERM, [pid])
     send(signal.SIGCONT, pids)  # a process suspended from outside must run to do either

@@ -1,6 +1,6 @@
 """The local engine: worker processes that keep their imports and run one cell after the other, on one thread each."""
 
-import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -19,11 +19,13 @@ from lina_lab.errors import LabError
 from lina_lab.interpreter import BINDING, surroundings
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
 from lina_lab.sweep.local_worker import OTHER_CODE, work
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
@@ -85,7 +87,8 @@ def visible_gpus() -> list[str]:
         return [gpu for gpu in named.split(",") if gpu not in {"", "-1", "NoDevFiles"}]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("no GPUs: %s", error)
         return []
     return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
@@ -153,8 +156,8 @@ class Engine:
         while self.queue and len(self.running) < len(self.where):
             folder = self.queue.popleft()
             if is_done(folder) or not self._may_retry(folder):
-                state = read_state(folder)
-                ended.append(Finished(folder, state["state"], state.get("reason", "")))
+                status = read_status(folder)
+                ended.append(Finished(folder, status.state, status.reason or ""))
             elif self.watch.is_over(last_attempt(folder)):
                 if not self._can_start():
                     self.queue.appendleft(folder)
@@ -208,19 +211,23 @@ class Engine:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         reason = reason or f"its process {how}"
         last = last_attempt(folder)
-        with contextlib.suppress(OSError):  # on a full disk nothing can be recorded, but the other cells go on
+        try:
             if last is not None and last.pid == worker.process.pid and last.ended in {None, "stopped"}:
                 end_attempt(last, "died", reason)
             elif (claimed := claim(folder, self.watch)) is not None:
                 claimed.end("died", reason)
+        except OSError as error:  # as on a full disk; the other cells go on
+            logger.info("%s: that its worker died is not written down: %s", folder.name, error)
         return reason
 
     def _can_start(self) -> bool:
-        """Whether workers start at once. The first imports torch; a thread starts it, so the display goes on."""
+        """Whether workers start at once. A thread starts the first, which imports torch: the display goes on."""
 
         def start() -> None:
-            with contextlib.suppress(Exception):  # the error will appear when the next worker is started
+            try:
                 self.idle.append(self._start_worker())
+            except Exception as error:  # noqa: BLE001, the next one is started where its error is raised
+                logger.info("the first worker did not start: %s", error)
 
         if self.first is None:
             self.first = threading.Thread(target=start, daemon=True)

@@ -1,20 +1,23 @@
 """A worker process of the local engine: it keeps its imports and runs one cell after the other."""
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lina_lab.config.engine import Group
 from lina_lab.interpreter import search_path, write_anything
+from lina_lab.logs import show_logs
 from lina_lab.provenance import loaded
 from lina_lab.sweep.hang import GRACE_SECONDS
+
+logger = logging.getLogger(__name__)
 
 OTHER_CODE = "other code"
 """What a worker answers that has loaded other code than the launcher."""
@@ -68,7 +71,8 @@ def _run(
     os.dup2(log, 2)
     os.close(log)
     where = "".join(f", {name}={value}" for name, value in slot.items())
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} process {os.getpid()}{where}", flush=True)
+    show_logs(logging.DEBUG)
+    logger.info("process %d%s", os.getpid(), where)
     import torch
 
     from lina_lab.cell.attempt import attempt_cell

@@ -9,21 +9,23 @@ from pathlib import Path
 
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, digest, named_paths
-from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.result import read_result
+from lina_lab.sweep.planning import PlannedSweep
 
 KeyOf = Callable[[Experiment], str]
 NAMES_A_PATH = re.compile(r"^ +(path|reference): (?!null$)", re.MULTILINE)
 HAS_CONTENTS = re.compile(r"^contents:", re.MULTILINE)
 
 
-def with_older_keys(runs: Path, plan: Plan) -> Plan:
-    """The plan with older keys for those cells that the ledger has under such a key."""
+def with_older_keys(runs: Path, planned: PlannedSweep) -> PlannedSweep:
+    """The plan as a ledger knows it: a cell that is there under an older key has that one."""
     key_of = keys_in(runs)
-    cells = [c._replace(key=key_of(c.experiment)) if c.experiment.contents else c for c in plan.cells]
-    return plan._replace(cells=cells)
+    keys = {key: key_of(e) if e.contents else key for key, e in planned.experiments.items()}
+    cells = [cell._replace(key=keys[cell.key]) for cell in planned.plan.cells]
+    experiments = {keys[key]: experiment for key, experiment in planned.experiments.items()}
+    return planned._replace(plan=planned.plan._replace(cells=cells), experiments=experiments)
 
 
 def keys_in(runs: Path) -> KeyOf:
@@ -92,10 +94,10 @@ def _is_same(folder: Path, experiment: Experiment, fingerprint: Callable[[DataCo
 def _reference_of(folder: Path) -> str | None:
     """SHA-256 of the reference that a cell was measured with; None if it diverged and was not measured."""
     try:
-        result = read_result(folder)
+        evaluation = read_result(folder).evaluation
     except LabError:
         return ""
-    return result.get("evaluation", {}).get("reference_sha256")
+    return None if evaluation is None else evaluation.reference_sha256
 
 
 def _fingerprint(data: DataConfig) -> str:

@@ -5,18 +5,23 @@ that this run takes through it, by size if possible; until then from earlier res
 """
 
 import heapq
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lina_lab import cost
-from lina_lab.config.sweep import Cell, Plan
+from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import ENDED, read_state
+from lina_lab.ledger.status import ENDED, CellStatus, read_status
 from lina_lab.provenance import hardware
+from lina_lab.sweep.planning import PlannedSweep
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
@@ -97,8 +102,8 @@ class SweepProgress:
 
     def __init__(self, runs: Path, num_workers: int) -> None:
         self.runs, self.num_workers = runs, num_workers
-        self.plan: Plan
-        self.states: dict[str, dict[str, Any]] = {}
+        self.planned: PlannedSweep
+        self.statuses: dict[str, CellStatus] = {}
         self.costs: dict[str, tuple[float, ...]] = {}
         self.seen: dict[str, Seen] = {}
         self.pace, self.before = Pace(), Pace()
@@ -106,64 +111,68 @@ class SweepProgress:
         self.started = time.monotonic()
 
     def snapshot(self, work: Work) -> Snapshot:
-        """The cells as they are now, and the seconds until all `work` is done; None while nothing is known."""
-        now, cells = time.monotonic(), {cell.key: cell for cell in (*self.plan.trials, *self.plan.cells)}
+        """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
+        now, cells = time.monotonic(), {cell.key: cell for cell in self.planned.plan.everything}
         at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
         moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
         for key in cells:
-            if key not in self.states or (key in moving and self.states[key]["state"] not in ENDED):
-                self.states[key] = read_state(self.runs / key)
+            if key not in self.statuses or (key in moving and self.statuses[key].state not in ENDED):
+                self.statuses[key] = read_status(self.runs / key)
         if not self.read_before:
             self._learn_before(list(cells.values()))
         self._learn({key: cells[key] for key in at_work | {*self.seen} if key in cells}, at_work, now)
         left = self._left(work, cells, now)
         return Snapshot([self._row(cell) for cell in cells.values()], now - self.started, left)
 
-    def _learn(self, cells: Mapping[str, Cell], at_work: set[str], now: float) -> None:
-        """Learn from what the cells at work have done since the last look, and how long it took."""
+    def _learn(self, cells: Mapping[str, PlannedCell], at_work: set[str], now: float) -> None:
+        """Take down what the cells at work have done since the last look, and what that took."""
         for key, cell in cells.items():
-            state, last = self.states[key], self.seen.pop(key, None)
-            part, left = position(state)
+            status, last = self.statuses[key], self.seen.pop(key, None)
+            part, left = position(status)
             if last is not None:
                 self._learn_step(cell, last, part, left, now)
             if key in at_work:
-                told = state.get("time", 0.0)
+                told = status.time or 0.0
                 since = last.since if last is not None and last.told == told else now
                 entered = last.entered if last is not None and last.part == part else now
                 self.seen[key] = Seen(part=part, left=left, at=now, told=told, since=since, entered=entered)
 
-    def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
-        """Time between two looks belongs to the first one's stage. Stages without progress are known when over."""
+    def _learn_step(self, cell: PlannedCell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
+        """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
         for p in range(last.part, len(PARTS)):
             done = max(0.0, last.left[p] - left[p]) if p == last.part or p < part else 0.0
             began = last.entered if p in WHOLE else last.at
             seconds = now - began if p == last.part and (part > p or p not in WHOLE) else 0.0
-            self.pace.add(p, cell.experiment.model.size, seconds, done * self._cost(cell)[p])
+            self.pace.add(p, self._experiment(cell).model.size, seconds, done * self._cost(cell)[p])
 
-    def _learn_before(self, cells: Sequence[Cell]) -> None:
-        """Learn from results that existed when the run began and were made on this machine."""
+    def _learn_before(self, cells: Sequence[PlannedCell]) -> None:
+        """From results that were there when the run began, and that this machine has made."""
         self.read_before = True
-        for cell in [cell for cell in cells if self.states[cell.key]["state"] == "done"][:EXAMPLES]:
+        for cell in [cell for cell in cells if self.statuses[cell.key].state == "done"][:EXAMPLES]:
             try:
                 result = read_result(self.runs / cell.key)
-            except LabError:
+            except LabError as error:
+                logger.debug("no estimate from an earlier result: %s", error)
                 continue
-            if result.get("provenance", {}).get("hardware") == hardware():
+            if result.provenance.hardware == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:
-                    seconds = result.get("seconds", {}).get(PARTS[part])
+                    seconds = result.seconds.get(PARTS[part])
                     if seconds is not None:
-                        self.before.add(part, cell.experiment.model.size, seconds, units)
+                        self.before.add(part, self._experiment(cell).model.size, seconds, units)
 
-    def _cost(self, cell: Cell) -> tuple[float, ...]:
-        """Units of every stage of a cell: see `Pace`."""
+    def _experiment(self, cell: PlannedCell) -> Experiment:
+        return self.planned.experiments[cell.key]
+
+    def _cost(self, cell: PlannedCell) -> tuple[float, ...]:
+        """Units of every part: see `Pace`."""
         if cell.key not in self.costs:
-            e = cell.experiment
+            e = self._experiment(cell)
             sampling = e.evaluation.num_samples * cost.sampling_flops(e)
             self.costs[cell.key] = (1.0, cost.training_flops(e), sampling, 1.0)
         return self.costs[cell.key]
 
-    def _left(self, work: Work, cells: Mapping[str, Cell], now: float) -> float | None:
-        """Seconds until everything is done, if free workers take the waiting cells in order."""
+    def _left(self, work: Work, cells: Mapping[str, PlannedCell], now: float) -> float | None:
+        """Seconds until everything is done, if free workers take the cells that wait in turn."""
 
         def each(folders: Sequence[Path]) -> list[float | None]:
             return [self._cell_left(cells[f.name], now) for f in folders if f.name in cells]
@@ -178,14 +187,14 @@ class SweepProgress:
             heapq.heapreplace(busy, busy[0] + seconds)
         return max([*busy, *known[len(running) : len(running) + len(elsewhere)]], default=0.0)
 
-    def _cell_left(self, cell: Cell, now: float) -> float | None:
-        """Seconds that a worker will need for a cell; a cell at work reports the rest of its stage itself."""
-        state, seen = self.states[cell.key], self.seen.get(cell.key)
-        part, left = position(state) if seen is None else (seen.part, seen.left)
+    def _cell_left(self, cell: PlannedCell, now: float) -> float | None:
+        """Seconds that a worker will need for a cell; one that is at work has its own account of its part."""
+        status, seen = self.statuses[cell.key], self.seen.get(cell.key)
+        part, left = position(status) if seen is None else (seen.part, seen.left)
         total = 0.0
         for p, (share, units) in enumerate(zip(left, self._cost(cell), strict=True)):
-            each = self._seconds_of(p, cell.experiment.model.size)
-            own = state.get("seconds_left") if seen is not None and p == part else None
+            each = self._seconds_of(p, self._experiment(cell).model.size)
+            own = status.seconds_left if seen is not None and p == part else None
             if own is not None and seen is not None:
                 total += max(0.0, own - (now - seen.since))
             elif each is None and share > 0:
@@ -203,27 +212,27 @@ class SweepProgress:
             return self._seconds_of(1, size)
         return 0.0 if found is None and PARTS[part] != "training" else found
 
-    def _row(self, cell: Cell) -> Row:
-        state = self.states[cell.key]
+    def _row(self, cell: PlannedCell) -> Row:
+        status, experiment = self.statuses[cell.key], self._experiment(cell)
         return Row(
-            label=cell.label or cell.experiment.name,
+            label=cell.label or experiment.name,
             seed=cell.seed,
-            state=state["state"],
-            phase=state.get("phase", ""),
-            step=state.get("step", 0),
-            steps=state.get("steps", cell.experiment.training.steps),
-            loss=state.get("loss"),
-            seconds_left=state.get("seconds_left"),
-            reason=state.get("reason", ""),
+            state=status.state,
+            phase=status.phase,
+            step=status.step,
+            steps=experiment.training.steps if status.steps is None else status.steps,
+            loss=status.loss,
+            seconds_left=status.seconds_left,
+            reason=status.reason or "",
         )
 
 
-def position(state: Mapping[str, Any]) -> tuple[int, tuple[float, ...]]:
-    """The stage of a cell, and the share of every stage that remains. A waiting cell has still to start."""
-    if state["state"] in ENDED:
+def position(status: CellStatus) -> tuple[int, tuple[float, ...]]:
+    """The part that a cell is in, and the share of every part that is still to do. One that waits has to start."""
+    if status.state in ENDED:
         return len(PARTS), (0.0,) * len(PARTS)
-    at = PHASES.get(state.get("phase", ""), 1)
-    trained = 1.0 if at > 1 else state.get("step", 0) / max(1, state.get("steps", 1))
-    sampled = {2: state.get("share", 0.0), 3: 1.0}.get(at, 0.0)
-    part = at if state["state"] == "running" else 0
+    at = PHASES.get(status.phase, 1)
+    trained = 1.0 if at > 1 else status.step / max(1, status.steps or 1)
+    sampled = {2: status.share, 3: 1.0}.get(at, 0.0)
+    part = at if status.state == "running" else 0
     return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, 1.0)

@@ -1,5 +1,6 @@
 """Check before a start that data and memory suffice for the cells of a plan."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterable
@@ -11,6 +12,8 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.cost import parameters, tokens
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
+
+logger = logging.getLogger(__name__)
 
 GIB = 2**30
 UNKNOWN = Sizes(2**63, 2**63, None)
@@ -97,5 +100,6 @@ def memory_bytes(*, gpus: bool) -> int | None:
     try:
         listed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout
         return min(int(line) for line in listed.split()) * 2**20
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        logger.info("the memory of the GPUs is not known: %s", error)
         return None

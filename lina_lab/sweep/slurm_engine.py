@@ -7,6 +7,7 @@ runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and next to it
 <job>_<task>.log
 """
 
+import logging
 import shlex
 import subprocess
 import sys
@@ -16,23 +17,25 @@ from pathlib import Path
 
 from lina_lab.cell.attempt import STARTING
 from lina_lab.config.engine import EngineConfig
-from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import command
 from lina_lab.ledger.leases import FAULTS, Watch, faults, last_attempt, this_job
 from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep.alike import Alike
+from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.run import Steering
+
+logger = logging.getLogger(__name__)
 
 LARGEST_ARRAY = 1000
 """SLURM's default MaxArraySize allows task numbers up to 1000."""
 
 
 def submit(
-    runs: Path, plan: Plan, engine: EngineConfig, retries: int, *, keep_going: bool = False
+    runs: Path, planned: PlannedSweep, engine: EngineConfig, retries: int, *, keep_going: bool = False
 ) -> tuple[dict[str, int], str]:
     """Submit every cell that has no result, no worker and no job.
 
@@ -41,8 +44,8 @@ def submit(
     Raises:
         LabError: if sbatch is missing or refuses the job.
     """
-    name = plan.sweep.name
-    steering = Steering(runs, plan, retries)
+    name = planned.plan.name
+    steering = Steering(runs, planned, retries)
     folders, until = steering.advance()
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
@@ -151,7 +154,8 @@ def queued(runs: Path, name: str) -> set[Path]:
 def _tasks(job: str) -> Iterator[int]:
     try:
         listed = _ask("squeue", "--noheader", "--array", "--jobs", job, "--format", "%i")
-    except LabError:  # squeue fails for a job that SLURM has forgotten
+    except LabError as error:  # a job that SLURM has forgotten is an error to squeue
+        logger.debug("job %s counts as ended: %s", job, error)
         return
     for line in listed.splitlines():
         task = line.strip().partition("_")[2]
@@ -169,7 +173,7 @@ def failed_in_array(runs: Path, name: str) -> Alike:
     ended = [a for a in lasts if a is not None and a.ended is not None and a.job.partition("_")[0] == array]
     for attempt in sorted(ended, key=lambda attempt: attempt.started):
         folder = attempt.path.parents[1]
-        early = attempt.ended in FAULTS and read_state(folder).get("phase", STARTING) == STARTING
+        early = attempt.ended in FAULTS and read_status(folder).phase in {"", STARTING}
         alike.note(folder, attempt.reason, early=early)
     return alike
 
@@ -184,7 +188,7 @@ def requeue_this_job() -> bool:
             return False
         _ask("scontrol", "requeue", job)
     except LabError as error:
-        print(f"not requeued: {error}", flush=True)
+        logger.warning("not requeued: %s", error)
         return False
     return True
 

@@ -1,5 +1,6 @@
 """The Lightning callback that writes the ledger: metrics, state, checkpoints, and the end of a diverged run."""
 
+import logging
 import signal
 import threading
 import time
@@ -15,6 +16,8 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.files import remove
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.status import write_state
+
+logger = logging.getLogger(__name__)
 
 KEPT_CHECKPOINTS = 2
 
@@ -191,6 +194,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
         if step is not None:
             return path, step
         aside = path.with_suffix(".ckpt.damaged")
+        logger.warning("%s: damaged, set aside as %s", path, aside.name)
         remove(aside)
         path.replace(aside)
     return None

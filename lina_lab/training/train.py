@@ -35,6 +35,8 @@ from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.warm_start import load_initial_weights
 
+logger = logging.getLogger(__name__)
+
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
 """Most held-out examples of a validation; of a larger set every n-th is taken."""
@@ -208,8 +210,8 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     decode = decoder(experiment.data, next(model.parameters()).device)
     try:
         images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
-    except NotFinite as error:  # the training may still recover, and if not the recorder notices
-        print(f"step {step}: no sheet of samples: {error}", flush=True)
+    except NotFinite as error:  # at this step; the training itself may recover, or be seen to diverge
+        logger.warning("step %d: no sheet of samples: %s", step, error)
         return
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 

@@ -1,6 +1,7 @@
 """The results table and the comparisons made from it."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -84,9 +85,9 @@ def test_values_against_another_reference_are_refused(study):
 
 def test_euler_steps_that_fall_are_told_from_those_that_do_not_and_older_results_had_none_that_fall(study):
     made = study()
-    record = read_result(made.folder(0))["evaluation"]
+    record = read_result(made.folder(0)).evaluation
     for index, last in ((0, None), (1, 5)):
-        made.change(index, evaluation=record | {"flow_steps_last": last})
+        made.change(index, evaluation=replace(record, flow_steps_last=last))
     table = results_table(made.runs, made.stored)
     assert table["flow_steps_last"].tolist()[:4] == [25, 5, 25, 25]
     with pytest.raises(LabError, match="different flow_steps_last cannot be compared: 25, 5"):
