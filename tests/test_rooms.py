@@ -105,15 +105,20 @@ def is_record(node):
     )
 
 
-def fields_of_records(trees):
-    """The number of fields of every NamedTuple and dataclass of the package; of one name the largest."""
-    fields = {}
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and is_record(node):
-                own = len([line for line in node.body if isinstance(line, ast.AnnAssign)])
-                fields[node.name] = max(own, fields.get(node.name, 0))
-    return fields
+def records_of(tree):
+    """The number of fields of every NamedTuple and dataclass that a module defines."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and is_record(node)]
+    return {node.name: len([line for line in node.body if isinstance(line, ast.AnnAssign)]) for node in classes}
+
+
+def known_records(path, trees):
+    """The same for all that a module defines or imports from the package by name."""
+    counts = records_of(trees[path])
+    for node in ast.walk(trees[path]):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lina_lab."):
+            own = records_of(trees.get(f"{node.module.removeprefix('lina_lab.').replace('.', '/')}.py", ast.Module([])))
+            counts |= {alias.asname or alias.name: own[alias.name] for alias in node.names if alias.name in own}
+    return counts
 
 
 def built_by_position(trees):
@@ -121,12 +126,12 @@ def built_by_position(trees):
 
     A splat among other arguments counts as many; alone it maps over the fields of another record.
     """
-    fields = fields_of_records(trees.values())
     for path, tree in trees.items():
+        counts = known_records(path, trees)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            name = ast.unparse(call.func).rpartition(".")[2]
             splat = len(call.args) > 1 and any(isinstance(argument, ast.Starred) for argument in call.args)
-            if fields.get(name, 0) > 3 and (len(call.args) > 3 or splat):
+            name = ast.unparse(call.func)
+            if counts.get(name, 0) > 3 and (len(call.args) > 3 or splat):
                 yield f"{path}:{call.lineno}: {name}"
 
 
