@@ -160,6 +160,7 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "contents": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
+    # Left out at their old value, or every older key would change.
     for (*sections, field), value in LATER.items():
         holder = reduce(getitem, sections, values)
         if holder[field] == value:

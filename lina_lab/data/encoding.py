@@ -59,6 +59,7 @@ def make_cache(
     tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
     take_over(job, made_with, tell)
     if not _sorted_out(job, made_with, verify=verify, tell=tell):
+        # While a manifest exists, cells take the cache for finished: remove it before shards change.
         (job.root / cache.MANIFEST).unlink(missing_ok=True)
         missing = sum(not job.is_made(number) for number in numbers)
         if min(workers, missing) == 1:

@@ -103,6 +103,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
             raise LabError(f"{shown(pictures.names[row])} has changed since it was encoded: lab cache encodes it again")
         return pictures.read(row)
 
+    # Labels and captions come from the cache; only evaluation needs the images, and then they are verified.
     wanted = [] if checksums is None else rows.tolist()
     images = read_all(read, wanted, config.side, os.cpu_count() or 1).permute(0, 3, 1, 2)
     captions = [pictures.texts[row][0] for row in rows.tolist()] if pictures.texts else ()

@@ -117,6 +117,7 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
         except LabError as error:
             return error, [], ""
 
+    # Two batches ahead: while one is encoded, the next is being read.
     images = prefetch(read, rows, depth=2 * size, threads=job.threads)
     for own in (rows[at : at + size] for at in range(0, len(rows), size)):
         batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)

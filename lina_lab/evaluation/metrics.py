@@ -97,6 +97,7 @@ def fid_bootstrap(generated: Tensor, real: Tensor | Statistics, generator: Gener
     """
     if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
         return None
+    # The same draws for every model under one seed, so that deviations of two models can be compared.
     draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
     fids = np.array([fid(generated[index], real) for index in draws])
     return Noise(tuple((fids - fids.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))

@@ -72,6 +72,7 @@ def _allocations(call: Callable[[], object]) -> list[Change]:
         result = call()
         del result
     changes, events = [], list(record.profiler.kineto_results.experimental_event_tree())
+    # The tree of events is walked without recursion: it may be thousands of calls deep.
     while events:
         event = events.pop()
         events += event.children

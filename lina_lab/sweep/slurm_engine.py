@@ -50,6 +50,7 @@ def submit(
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
+    # Each array reads its own file of cells, so that a later submission does not change what a waiting job runs.
     for first in range(0, len(todo), LARGEST_ARRAY):
         chunk = todo[first : first + LARGEST_ARRAY]
         jobs[_submit_array(runs, name, chunk, engine, words)] = len(chunk)
@@ -133,6 +134,7 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
         [
             "#!/bin/bash",
             *(f"#SBATCH {word}" for word in (*words, *engine.options)),
+            # Relative paths of the command line, as runs/, must mean the same on the node.
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *engine.setup,
             *commands,

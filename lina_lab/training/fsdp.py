@@ -31,6 +31,7 @@ class Sharded(ModelParallelStrategy):
     class saves and loads optimizer states itself.
     """
 
+    # Without it Lightning loads optimizer states itself, in its own order.
     lightning_restore_optimizer = True
 
     def __init__(self, num_processes: int) -> None:
@@ -95,6 +96,7 @@ def placed(tensor: Tensor | Rows, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return tensor.to(like.device, copy=True) if isinstance(tensor, Tensor) else rows.whole().to(like.device)
     mesh = like.device_mesh
+    # FSDP splits dimension 0 as torch.chunk does; the last processes may have fewer rows, or none.
     each = -(-len(like) // mesh.size())  # FSDP gives the first processes ceil(rows / processes) rows
     start = min(mesh.get_local_rank() * each, len(like))
     local = rows.between(start, start + len(like.to_local())).to(like.device)

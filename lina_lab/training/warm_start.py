@@ -32,6 +32,7 @@ def warm_start(model: Lina, init: InitConfig, source: Lina) -> None:
     """
     weights = source.state_dict()
     for name, tensor in model.state_dict().items():
+        # Gates first: they may differ in shape, or be absent in a source without gates.
         if GATE.search(name) and (name not in weights or weights[name].shape != tensor.shape):
             tensor.copy_(_gate(name, tensor, weights.get(name), init, source, model))
         elif name not in weights or weights[name].shape != tensor.shape:
