@@ -75,11 +75,11 @@ def headers(path: Path) -> dict[str, Header]:
     with _opened(path) as archive:
         if damaged := archive.testzip():
             raise LabError(f"{path}: must be a whole .npz: {damaged} is damaged")
-        found = {}
+        by_name = {}
         for name in names_in(path):
             with archive.open(f"{name}.npy") as file:
-                found[name] = _header(file)
-        return found
+                by_name[name] = _header(file)
+        return by_name
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:

@@ -60,6 +60,7 @@ class DemoDrawing:
         self.painter, self.stopped = painter, Event()
         self.frames: SimpleQueue[Frame | None] = SimpleQueue()
         self.drawn = painter.worker.submit(generate, painter.model, *wish, watch=self._show, decode=painter.decode)
+        # None ends the iteration, also after an error or a cancelled drawing.
         self.drawn.add_done_callback(lambda _: self.frames.put(None))
 
     def __iter__(self) -> Iterator[Frame]:

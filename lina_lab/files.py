@@ -36,6 +36,7 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path to write to; afterwards it is synced and renamed to `path`, unless there was an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename is atomic only within a file system; hidden, so that no glob finds it.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.touch()
@@ -65,6 +66,7 @@ def write_new(path: Path, data: str) -> bool:
             os.fsync(file.fileno())
     except FileExistsError:
         return False
+    # A file that could not be filled, as on a full disk, must not count as created.
     except OSError:
         path.unlink(missing_ok=True)
         raise

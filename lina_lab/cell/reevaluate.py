@@ -97,7 +97,15 @@ def load_measured_cell(folder: Path, sections: Mapping[str, Mapping[str, Any]], 
     dataset = load_dataset(experiment.data, pixels=reference is None)
     check_same_data(folder, dataset)
     check_enough(experiment.data, experiment.evaluation, dataset.sizes)
-    return MeasuredCell(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)
+    return MeasuredCell(
+        folder=folder,
+        experiment=experiment,
+        model=model.to(device()),
+        weights=weights_digest(folder),
+        dataset=dataset,
+        extractor=extractor,
+        reference=reference,
+    )
 
 
 def measure_cell(

@@ -98,12 +98,12 @@ def _files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = {file.name: file for file in path.iterdir()}
-    num_processes = next((name.removesuffix(".pt").rpartition("-")[2] for name in found), "0")
+    by_name = {file.name: file for file in path.iterdir()}
+    num_processes = next((name.removesuffix(".pt").rpartition("-")[2] for name in by_name), "0")
     wanted = [f"{rank}-of-{num_processes}.pt" for rank in range(int(num_processes))]
-    if not wanted or found.keys() != set(wanted):
-        raise ValueError(f"{path}: must hold a file of every process, not {sorted(found)}")
-    return [found[name] for name in wanted]
+    if not wanted or by_name.keys() != set(wanted):
+        raise ValueError(f"{path}: must hold a file of every process, not {sorted(by_name)}")
+    return [by_name[name] for name in wanted]
 
 
 def _is_undamaged(file: Path) -> bool:

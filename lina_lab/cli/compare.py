@@ -46,7 +46,7 @@ def compare(
     from lina_lab.analysis.match_cells import Columns
     from lina_lab.analysis.table_file import read_table
 
-    rows, columns = _as_meant(read_table(table), Columns(x, y, tuple(by), pair), drop_missing=drop_missing)
+    rows, columns = _as_meant(read_table(table), Columns(x=x, y=y, by=tuple(by), pair=pair), drop_missing=drop_missing)
     options = CompareOptions(lr_tuned, higher, comparisons)
     verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
     if as_json:

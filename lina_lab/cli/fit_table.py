@@ -206,7 +206,9 @@ def _outcome(request: FitRequest, by: dict[str, Any], form: str, rows: pd.DataFr
     ranges = intervals(found, x, y)
     notes = remarks(found, ranges, x, y)
     unsaid += [f"{label(by)}: {note}" for note in notes]
-    return FitOutcome(by, found, ranges, held, at_bound(found, ranges, y), notes)
+    return FitOutcome(
+        by=by, fit=found, intervals=ranges, holdout=held, at_bound=at_bound(found, ranges, y), notes=notes
+    )
 
 
 def _points(request: FitRequest, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -72,7 +72,7 @@ def profile(
     chosen = choose_device(device, threads)
     if backend == "triton" and chosen.type != "cuda":
         raise LabError("--backend must be auto or torch without a GPU, not triton")
-    options = ProfileOptions(chosen, limit, out, runs if tracking else None)
+    options = ProfileOptions(device=chosen, limit=limit, out=out, runs=runs if tracking else None)
     if experiment is not None:
         if given:
             raise LabError(f"{given[0]} is for --attention: {experiment} says its own; --set changes it")
@@ -84,5 +84,13 @@ def profile(
     if settings:
         raise LabError("--set is for an experiment: --attention takes LINA and changes one axis at a time")
     execution = ExecutionConfig(attention_backend=backend or "auto", compile=compiled)
-    setting = AttentionSetting(width or 1536, heads or 16, batch or 1, precision or "fp32", chosen, limit, execution)
+    setting = AttentionSetting(
+        width=width or 1536,
+        num_heads=heads or 16,
+        batch=batch or 1,
+        precision=precision or "fp32",
+        device=chosen,
+        limit=limit,
+        execution=execution,
+    )
     profile_designs(options, setting, tokens or LENGTHS)

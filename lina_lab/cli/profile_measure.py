@@ -61,7 +61,7 @@ def profile_designs(options: ProfileOptions, setting: attention.AttentionSetting
     files.append(write_profile(files[0], options.out))
     names = ("device", "width", "num_heads", "batch", "precision", "backend", "compile", *Ceilings._fields)
     params = {name: table[name].iloc[0] for name in names} | {"tokens": " ".join(map(str, sorted(set(tokens))))}
-    _finish(options, Profile("attention", table, {}, params, files))
+    _finish(options, Profile(name="attention", table=table, facts={}, params=params, files=files))
 
 
 def _experiment_of(file: Path, changes: Mapping[str, Any]) -> Experiment:
@@ -95,7 +95,7 @@ def profile_experiment(options: ProfileOptions, file: Path, changes: Mapping[str
         save(figure, files[-1], KINDS)
     names = ("device", "batch", "visible", "precision", *Ceilings._fields)
     params = {name: found.parts[name].iloc[0] for name in names} | experiment.execution.model_dump()
-    _finish(options, Profile(experiment.name, found.parts, found.facts, params, files))
+    _finish(options, Profile(name=experiment.name, table=found.parts, facts=found.facts, params=params, files=files))
 
 
 def _write_provenance(path: Path, more: Mapping[str, Any]) -> None:

@@ -66,12 +66,12 @@ class DetectedObject(NamedTuple):
 
 def detect(images: Tensor) -> list[list[DetectedObject]]:
     """The objects of each image (n, 3, h, h) uint8, the best fit first."""
-    found = []
+    by_image = []
     for batch in images.split(BATCH):
         factor = -(-images.shape[-1] // LARGEST_SIDE)
         colours, covers = unmix(F.avg_pool2d(batch.float(), factor).numpy())
-        found += [list(_objects(*pair)) for pair in zip(colours, covers, strict=True)]
-    return [sorted(objects, key=lambda one: -one.fit) for objects in found]
+        by_image += [list(_objects(*pair)) for pair in zip(colours, covers, strict=True)]
+    return [sorted(objects, key=lambda one: -one.fit) for objects in by_image]
 
 
 def unmix(pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:

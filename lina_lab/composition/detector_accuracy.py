@@ -60,9 +60,9 @@ def detector_accuracy(side: int) -> dict[str, dict[str, float]]:
 
 def _accuracy(drawn: Scenes, images: Pixels) -> dict[str, float]:
     counts, objects, scenes_right = [], [], []
-    for number, found in enumerate(detect(torch.from_numpy(images.round().clip(0, 255).astype(np.uint8)))):
-        right = [_right(drawn, number, place, found) for place in range(drawn.number[number])]
-        counts.append(len(found) == len(right))
+    for number, detected in enumerate(detect(torch.from_numpy(images.round().clip(0, 255).astype(np.uint8)))):
+        right = [_right(drawn, number, place, detected) for place in range(drawn.number[number])]
+        counts.append(len(detected) == len(right))
         objects += right
         scenes_right.append(counts[-1] and bool(np.all(right)))
     shape, colour, box = np.mean(objects, axis=0).tolist()
@@ -70,13 +70,13 @@ def _accuracy(drawn: Scenes, images: Pixels) -> dict[str, float]:
     return {"count": float(np.mean(counts)), "shape": shape, "colour": colour, "box": box, "scene": scene}
 
 
-def _right(drawn: Scenes, number: int, place: int, found: list[DetectedObject]) -> tuple[bool, bool, bool]:
+def _right(drawn: Scenes, number: int, place: int, detected: list[DetectedObject]) -> tuple[bool, bool, bool]:
     """Whether the shape, colour and box of one drawn object were detected."""
-    if not found:
+    if not detected:
         return False, False, False
     centre, radius = drawn.centre[number, place], drawn.radius[number, place]
     truth = np.concatenate([centre - radius, centre + radius])
-    nearest = min(found, key=lambda one: float(((np.array(one.box) - truth).reshape(2, 2).sum(0) ** 2).sum()))
+    nearest = min(detected, key=lambda one: float(((np.array(one.box) - truth).reshape(2, 2).sum(0) ** 2).sum()))
     alike = _overlap(truth, np.array(nearest.box)) >= 0.75
     return nearest.shape == drawn.shape[number, place], nearest.colour == drawn.colour[number, place], alike
 

@@ -77,8 +77,8 @@ def _lines(path: Path, keys: Mapping[str, type]) -> Iterator[tuple[str, dict[str
             raise LabError(f"{where}: must be a JSON object, not {line[:60]!r}")
         for key, kind in keys.items():
             if not isinstance(values.get(key), kind):
-                found = json.dumps(values[key])[:60] if key in values else "missing"
-                raise LabError(f"{where}: key {key} must be a {kind.__name__}, not {found}")
+                actual = json.dumps(values[key])[:60] if key in values else "missing"
+                raise LabError(f"{where}: key {key} must be a {kind.__name__}, not {actual}")
         if values["tag"] not in TAGS:
             raise LabError(f"{where}: key tag must be one of {', '.join(TAGS)}, not {values['tag']!r}")
         yield line, values

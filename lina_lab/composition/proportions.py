@@ -63,6 +63,6 @@ def as_metrics(prefix: str, shares: Mapping[str, Proportion]) -> dict[str, float
     """Proportions as metrics: `prefix/name`, with the interval as `prefix/name_low` and `prefix/name_high`."""
     return {
         f"{prefix}/{name}{end}": value
-        for name, found in shares.items()
-        for end, value in zip(("", "_low", "_high"), found, strict=True)
+        for name, proportion in shares.items()
+        for end, value in zip(("", "_low", "_high"), proportion, strict=True)
     }

@@ -96,9 +96,9 @@ class Experiment(Config):
                 *("data.name", "data.side", "data.autoencoder.stride"),
             )
         self._fits_extractor()
-        batch, parts = self.training.batch_size, self.execution.accumulate
-        if batch % parts:
-            message = f"accumulate must divide batch_size ({batch}), not {parts}"
+        batch, micro_batches = self.training.batch_size, self.execution.accumulate
+        if batch % micro_batches:
+            message = f"accumulate must divide batch_size ({batch}), not {micro_batches}"
             raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
         return self
@@ -160,6 +160,7 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "contents": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
+    # Left out at their old value, or every older key would change.
     for (*sections, field), value in LATER.items():
         holder = reduce(getitem, sections, values)
         if holder[field] == value:

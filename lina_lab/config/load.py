@@ -68,8 +68,8 @@ def read_yaml(path: Path) -> Document:
         places: dict[Key, str] = {}
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-            found = "and is empty" if node is None else f"not a {kind}"
-            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {found}")
+            actual = "and is empty" if node is None else f"not a {kind}"
+            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {actual}")
         loader.flatten_mapping(node)
         _walk(node, path, (), places)
         return Document(loader.construct_document(node), places)
@@ -191,16 +191,6 @@ def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experi
         ConfigError: with every problem.
     """
     return build(Document(experiment.model_dump() | dict(sections), {("options",): "options:1"}))
-
-
-def with_values(experiment: Experiment, changes: Mapping[str, Any], where: str) -> Experiment:
-    """A resolved experiment with values set by dotted path; `where` names them in messages.
-
-    Raises:
-        ConfigError: if the result is no valid experiment.
-    """
-    values = experiment.model_dump()
-    return build(override(Document(values, {}), changes, where))
 
 
 def validate(model: type[Model], document: Document) -> Model:

@@ -46,13 +46,14 @@ def problems_in(model: type[BaseModel], details: dict[str, Any], places: dict[Ke
             key = tuple(".".join(key).split("."))
         key = _as_written(key, places)
         return [FileProblem(_place(key, places), ".".join(key), _message(model, details, key))]
-    found = []
+    problems = []
     for problem in (cause, *cause.also):
         keys = [_as_written((*key, *name.split(".")), places) for name in (problem.key, *problem.beside)]
         youngest = _youngest(keys, places)
         meaningless = isinstance(problem, MeaninglessCombination)
-        found.append(FileProblem(_place(youngest, places), ".".join(youngest), str(problem), meaningless=meaningless))
-    return found
+        place, name = _place(youngest, places), ".".join(youngest)
+        problems.append(FileProblem(place, name, str(problem), meaningless=meaningless))
+    return problems
 
 
 def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:

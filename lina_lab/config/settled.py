@@ -40,5 +40,5 @@ def settled(experiment: Experiment, settle: Settle, document: Callable[[], Docum
 
 def _place(document: Document, field: str) -> str:
     key = tuple(field.split("."))
-    found = (document.places[key[:end]] for end in range(len(key), 0, -1) if key[:end] in document.places)
-    return next(found, next(iter(document.places.values()), "config"))
+    ancestors = (document.places[key[:end]] for end in range(len(key), 0, -1) if key[:end] in document.places)
+    return next(ancestors, next(iter(document.places.values()), "config"))

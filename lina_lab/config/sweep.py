@@ -91,10 +91,10 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     for (key, equals, _), setting in zip(pairs, settings, strict=True):
         if not key or not equals:
             raise LabError(f"--set {setting}: must be key=value, as in --set training.steps=600")
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, _, value in pairs:
-        if found.setdefault(key, value) != value:
-            raise LabError(f"--set {key}: stands twice: {found[key]} and {value}")
+        if texts.setdefault(key, value) != value:
+            raise LabError(f"--set {key}: stands twice: {texts[key]} and {value}")
     return {key: parse_value(value) for key, _, value in pairs}
 
 

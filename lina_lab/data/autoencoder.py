@@ -95,8 +95,8 @@ def load_autoencoder(config: AutoencoderConfig, device: torch.device) -> Autoenc
     except (OSError, ValueError, RuntimeError) as error:
         raise LabError(f"data.autoencoder.path {path}: cannot be loaded: {str(error).splitlines()[0]}") from error
     stride = 2 ** (len(model.config.block_out_channels) - 1)
-    found = {"channels": model.config.latent_channels, "stride": stride}
-    for field, value in found.items():
+    actual = {"channels": model.config.latent_channels, "stride": stride}
+    for field, value in actual.items():
         if getattr(config, field) != value:
             raise LabError(f"data.autoencoder.{field} must be {value} for {path}, not {getattr(config, field)}")
     loaded = Autoencoder(config, model.float().eval().requires_grad_(requires_grad=False).to(device))
@@ -110,8 +110,8 @@ def load_autoencoder(config: AutoencoderConfig, device: torch.device) -> Autoenc
 
 def _digest(model: torch.nn.Module) -> str:
     """SHA-256 over names, shapes and values of all weights, as hex; independent of where they came from."""
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        found.update(f"{name} {tuple(tensor.shape)}".encode())
-        found.update(tensor.cpu().contiguous().numpy().data)
-    return found.hexdigest()
+        total.update(f"{name} {tuple(tensor.shape)}".encode())
+        total.update(tensor.cpu().contiguous().numpy().data)
+    return total.hexdigest()

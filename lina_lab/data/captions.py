@@ -26,7 +26,7 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
         raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     # Split at \n only: str.splitlines would also split at characters that may occur in a caption.
     rows = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").split("\n")
-    found: dict[str, tuple[str, ...]] = {}
+    texts_by_name: dict[str, tuple[str, ...]] = {}
     problems = []
     for number, line in enumerate(rows, start=1):
         if not line.strip():
@@ -35,15 +35,15 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
         if row is None:
             wanted = '{"file_name": "...", "text": "..."} (or "caption"; or a list of texts), all as text in UTF-8'
             problems.append(f"{shown(path)}:{number}: must be {wanted}, not {shown(line[:60])}")
-        elif row[0] in found:
+        elif row[0] in texts_by_name:
             problems.append(f"{shown(path)}:{number}: has {shown(row[0])} a second time")
         else:
-            found[row[0]] = row[1]
-    strange = sorted(found.keys() - set(names))
+            texts_by_name[row[0]] = row[1]
+    strange = sorted(texts_by_name.keys() - set(names))
     problems += [f"{shown(path)}: names {shown(name)}, which is not there" for name in strange]
-    problems += [f"{shown(path)}: has no caption for {shown(name)}" for name in names if name not in found]
+    problems += [f"{shown(path)}: has no caption for {shown(name)}" for name in names if name not in texts_by_name]
     refuse(problems)
-    return [found[name] for name in names]
+    return [texts_by_name[name] for name in names]
 
 
 def _row(line: str) -> tuple[str, tuple[str, ...]] | None:

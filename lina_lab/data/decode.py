@@ -102,10 +102,10 @@ def _opened(data: bytes) -> Image.Image:
 
 def _pixels_alone(data: bytes) -> bytes:
     """A PNG without colour profile and text chunks, except those that may hold its orientation."""
-    parts, at = [data[: len(PNG)]], len(PNG)
+    chunks, at = [data[: len(PNG)]], len(PNG)
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         unused = kind == b"iCCP" or (kind in TEXTS and not data.startswith(ORIENTATION, at + 8))
-        parts += [] if unused else [data[at : at + 12 + size]]
+        chunks += [] if unused else [data[at : at + 12 + size]]
         at += 12 + size
-    return b"".join(parts)
+    return b"".join(chunks)

@@ -59,6 +59,7 @@ def make_cache(
     tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
     take_over(job, made_with, tell)
     if not _sorted_out(job, made_with, verify=verify, tell=tell):
+        # While a manifest exists, cells take the cache for finished: remove it before shards change.
         (job.root / cache.MANIFEST).unlink(missing_ok=True)
         missing = sum(not job.is_made(number) for number in numbers)
         if min(workers, missing) == 1:
@@ -66,7 +67,7 @@ def make_cache(
         else:
             _work_together(job, min(workers, missing), device, show)
     refused = [cache.read_json(cache.shard_folder(job.root, n) / cache.REFUSED) for n in numbers]
-    refuse([problem for found in refused if found for problem in found["problems"]])
+    refuse([problem for record in refused if record for problem in record["problems"]])
     records = [cache.read_json(cache.shard_folder(job.root, number) / cache.RECORD) for number in numbers]
     whole = [record for record in records if record is not None]
     if len(whole) < len(records):

@@ -102,12 +102,12 @@ def fingerprint(dataset: Dataset) -> str:
     """SHA-256 of images, labels and captions of both splits, as hex; with latents, that of their cache."""
     if dataset.latents is not None:
         return dataset.latents.sha256
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for part in (dataset.train, dataset.heldout):
-        found.update(json.dumps([*part.images.shape, *part.captions]).encode())
-        found.update(part.images.contiguous().numpy().data)
-        found.update(part.labels.numpy().data)
-    return found.hexdigest()
+        total.update(json.dumps([*part.images.shape, *part.captions]).encode())
+        total.update(part.images.contiguous().numpy().data)
+        total.update(part.labels.numpy().data)
+    return total.hexdigest()
 
 
 def labels_as(reference: Tensor, count: int) -> Tensor:

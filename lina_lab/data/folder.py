@@ -34,17 +34,17 @@ def images(config: DataConfig) -> Dataset:
         LabError: if an image cannot be used, has several texts, the content is not what `digest` says, or the set is
             too large for memory.
     """
-    root, found = Path(config.path or ""), pictures(config)
+    root, image_set = Path(config.path or ""), pictures(config)
     where = shown(root)
     most = MOST_BYTES // (4 * 3 * config.side**2)
-    if len(found.names) > most:
+    if len(image_set.names) > most:
         raise LabError(
-            f"{where}: must have at most {most:,} images of side {config.side}, not {len(found.names):,}; of more, "
+            f"{where}: must have at most {most:,} images of side {config.side}, not {len(image_set.names):,}; of more, "
             "data.autoencoder and lab cache keep latents on disk"
         )
-    if any(len(texts) > 1 for texts in found.texts):
+    if any(len(texts) > 1 for texts in image_set.texts):
         raise LabError(f"{shown(root / METADATA)}: several texts an image need data.autoencoder and lab cache")
-    dataset = split(found, config.side)
+    dataset = split(image_set, config.side)
     if config.digest is not None and not (digest := fingerprint(dataset)).startswith(config.digest):
         raise LabError(f"{where}: holds other images than data.digest says: must be {digest[:12]}, not {config.digest}")
     return dataset
@@ -143,9 +143,9 @@ def _checked(root: Path) -> list[Path]:
         raise LabError(f"{shown(root)}: must have images or a sub-folder for each class, not both: {both}")
     files, problems = flat, []
     for folder in folders:
-        found = _visible(folder)
-        files += found
-        problems += [] if found else [f"{shown(folder)}: has no images"]
+        files_of_class = _visible(folder)
+        files += files_of_class
+        problems += [] if files_of_class else [f"{shown(folder)}: has no images"]
     problems += [f"{shown(path)}: must be an image ({', '.join(SUFFIXES)})" for path in files if not _is_image(path)]
     refuse(problems)
     if not files:

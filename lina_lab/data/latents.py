@@ -78,21 +78,21 @@ def _check(config: DataConfig, root: Path, manifest: dict[str, Any], classes: in
     if classes != config.shape.num_classes:
         raise LabError(f"{root}: data.num_classes must be {classes}, its classes, not {config.shape.num_classes}")
     if config.digest is not None and not manifest["sha256"].startswith(config.digest):
-        found = manifest["sha256"][:12]
-        raise LabError(f"{root}: holds other latents than data.digest says: must be {found}, not {config.digest}")
+        actual = manifest["sha256"][:12]
+        raise LabError(f"{root}: holds other latents than data.digest says: must be {actual}, not {config.digest}")
     coder = config.autoencoder
     if coder is not None and not manifest["autoencoder_sha256"].startswith(coder.digest or ""):
-        found = manifest["autoencoder_sha256"][:12]
-        raise LabError(f"{root}: was made with weights {found}, not with data.autoencoder.digest {coder.digest}")
+        actual = manifest["autoencoder_sha256"][:12]
+        raise LabError(f"{root}: was made with weights {actual}, not with data.autoencoder.digest {coder.digest}")
 
 
 def _pictures(config: DataConfig, names: list[str], labels: Tensor, texts: list[list[str]]) -> Pictures:
     if config.name != "emoji":
         return folder.named(config, names, labels, texts)
-    found = emoji.pictures(config)
-    if found.names != names:
+    pictures = emoji.pictures(config)
+    if pictures.names != names:
         raise LabError("emoji: this version has others than those that were encoded: lab cache encodes them again")
-    return found
+    return pictures
 
 
 def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequence[str] | None) -> Examples:
@@ -103,6 +103,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
             raise LabError(f"{shown(pictures.names[row])} has changed since it was encoded: lab cache encodes it again")
         return pictures.read(row)
 
+    # Labels and captions come from the cache; only evaluation needs the images, and then they are verified.
     wanted = [] if checksums is None else rows.tolist()
     images = read_all(read, wanted, config.side, os.cpu_count() or 1).permute(0, 3, 1, 2)
     captions = [pictures.texts[row][0] for row in rows.tolist()] if pictures.texts else ()
@@ -170,9 +171,9 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Half:
     Raises:
         LabError: if its size does not match.
     """
-    size, found = 2 * int(np.prod(shape)), path.stat().st_size if path.exists() else 0
-    if found != size:
-        raise LabError(f"{path}: damaged: must have {size:,} bytes, not {found:,}; lab cache makes its shard again")
+    size, actual = 2 * int(np.prod(shape)), path.stat().st_size if path.exists() else 0
+    if actual != size:
+        raise LabError(f"{path}: damaged: must have {size:,} bytes, not {actual:,}; lab cache makes its shard again")
     return np.memmap(path, np.float16, "r", shape=shape) if size else np.empty(shape, np.float16)
 
 

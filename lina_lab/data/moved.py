@@ -42,6 +42,7 @@ def _copy(old: Path, new: Path, record: dict[str, Any]) -> None:
     """Hard-link or copy a file. Shards are never modified, so two caches can share one file."""
     new.mkdir(parents=True, exist_ok=True)
     for name in record["files"]:
+        # Linked under a temporary name, because os.link cannot replace an existing file.
         part = new / f"{name}.{os.getpid()}.part"
         try:
             os.link(old / name, part)

@@ -70,14 +70,14 @@ def held_out(entries: list[dict[str, Any]]) -> set[str]:
     for entry in entries:
         sizes[entry["category"]][entry["subcategory"]] += 1
     generator, chosen = random.Random(0), set()
-    for _, parts in sorted(sizes.items()):
-        room, taken = HELD_OUT * sum(parts.values()), set()
-        for part in generator.sample(sorted(parts), len(parts)):
-            if parts[part] <= room and part not in TWINS:
-                taken.add(part)
-                room -= parts[part]
-        if len(parts) > 1:
-            chosen |= taken or {min(sorted(parts), key=parts.__getitem__)}
+    for _, counts in sorted(sizes.items()):
+        room, taken = HELD_OUT * sum(counts.values()), set()
+        for name in generator.sample(sorted(counts), len(counts)):
+            if counts[name] <= room and name not in TWINS:
+                taken.add(name)
+                room -= counts[name]
+        if len(counts) > 1:
+            chosen |= taken or {min(sorted(counts), key=counts.__getitem__)}
     return chosen
 
 

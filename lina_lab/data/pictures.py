@@ -74,11 +74,11 @@ def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, thre
         except LabError as error:
             return error
 
-    for place, found in enumerate(prefetch(read_one, rows, 4 * threads, threads)):
-        if isinstance(found, LabError):
-            problems.append(str(found))
+    for place, image in enumerate(prefetch(read_one, rows, 4 * threads, threads)):
+        if isinstance(image, LabError):
+            problems.append(str(image))
         else:
-            pixels[place] = found
+            pixels[place] = image
     refuse(problems)
     return torch.from_numpy(pixels)
 

@@ -94,17 +94,17 @@ def make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[
     write_atomic(shard / cache.RECORD, json.dumps(record))
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> str:
+def _write(path: Path, pieces: Iterable[bytes]) -> str:
     """Write a file atomically and return its SHA-256."""
-    found, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
+    total, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
-        for data in parts:
+        for data in pieces:
             file.write(data)
-            found.update(data)
+            total.update(data)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    return found.hexdigest()
+    return total.hexdigest()
 
 
 def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Iterator[bytes]:
@@ -117,6 +117,7 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
         except LabError as error:
             return error, [], ""
 
+    # Two batches ahead: while one is encoded, the next is being read.
     images = prefetch(read, rows, depth=2 * size, threads=job.threads)
     for own in (rows[at : at + size] for at in range(0, len(rows), size)):
         batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
@@ -137,10 +138,10 @@ def _features(job: Job, rows: range, made: Made) -> Iterator[bytes]:
     if job.config.text is None:
         return
     texts = [job.pictures.texts[row] for row in rows]
-    found = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
+    computed = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
     try:
         for row, own in zip(rows, texts, strict=True):
-            features = [next(found) for _ in own]
+            features = [next(computed) for _ in own]
             made.tokens.append([len(each) for each in features])
             half = torch.cat(features).half()
             made.refuse_infinite(half.flatten().unsqueeze(0), [job.pictures.names[row]])

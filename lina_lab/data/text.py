@@ -81,6 +81,7 @@ class _Frozen:
         Raises:
             LabError: if a prompt has more than `data.text.tokens` tokens, or the features are not `data.text.features`.
         """
+        # Captions repeat: each distinct prompt is encoded and read once.
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.features]
         missing = [prompt for prompt in new if not self._kept(prompt).exists()]
         for first in range(0, len(missing), BATCH):
@@ -121,7 +122,9 @@ def _load(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise LabError(f"data.text.path {path}: cannot be loaded: {str(error).splitlines()[0]}") from error
     if tokenizer.pad_token is None:
+        # Decoder-only models have no padding token; padded positions are masked out, so any will do.
         tokenizer.pad_token = tokenizer.eos_token
+    # Padding last: token t of a prompt is then row t, whatever the encoder prefers.
     tokenizer.padding_side = "right"
     return tokenizer, model.eval().requires_grad_(requires_grad=False)
 

@@ -47,8 +47,10 @@ def train_together(folder: Path, start: Start, stop: threading.Event, until: int
         LabError: if the cell cannot be run as it is described, or by the code that this process has loaded.
         RuntimeError: if a process of the group failed.
     """
+    # What an earlier group left would stop or end this one.
     (folder / STOP).unlink(missing_ok=True)
     (folder / ENDED).unlink(missing_ok=True)
+    # The processes would load the changed files, and train with other code than this one samples and scores with.
     if changed := changed_files():
         raise LabError(f"files of the package changed since they were loaded ({', '.join(changed)}): start again")
     process = subprocess.Popen(group_command(folder, start, until, group), env=environment())

@@ -76,6 +76,7 @@ def _watch(folder: Path, attempt: int, stop: threading.Event) -> None:
         if (folder / STOP).exists():
             stop.set()
         idle.wait(POLL_SECONDS)
+    # Not sys.exit: the main thread may be waiting in a collective operation that will never end.
     os._exit(TAKEN_OVER)
 
 

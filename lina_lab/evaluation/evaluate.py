@@ -80,6 +80,7 @@ def repeated_images(dataset: Dataset) -> RepeatedImages | None:
 
 def _compared(generated: Tensor, reference: Reference, seed: int) -> tuple[dict[str, float | None], Noise | None]:
     real = reference.statistics
+    # A generator each, so that neither result depends on whether the other was computed.
     halved, noise = fid_halved(generated, real, _generator(seed)), fid_bootstrap(generated, real, _generator(seed))
     found = {
         "fid": fid(generated, real),

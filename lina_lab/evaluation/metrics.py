@@ -97,9 +97,10 @@ def fid_bootstrap(generated: Tensor, real: Tensor | Statistics, generator: Gener
     """
     if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
         return None
+    # The same draws for every model under one seed, so that deviations of two models can be compared.
     draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
-    found = np.array([fid(generated[index], real) for index in draws])
-    return Noise(tuple((found - found.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
+    fids = np.array([fid(generated[index], real) for index in draws])
+    return Noise(tuple((fids - fids.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
 
 
 def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:
@@ -120,8 +121,8 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     check_finite(generated=generated, real=real)
-    parts = max(len(generated), len(real)) > WHOLE_DISTANCES
-    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=parts)
+    blockwise = max(len(generated), len(real)) > WHOLE_DISTANCES
+    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=blockwise)
     return float(values["precision"]), float(values["recall"])
 
 

@@ -67,18 +67,18 @@ def read_reference(path: Path, extractor: Extractor) -> Reference:
         LabError: if it cannot be compared with the features of the extractor, or is replaced while it is read.
     """
     reads, sha256 = EXTRACTORS.get(extractor.name), _sha256(path)
-    found = read_file(
+    file = read_file(
         path,
         ExtractorNeeds(extractor=extractor.name, identity=extractor.id, dim=extractor.dim, side=reads and reads.side),
     )
     features = None
-    if found.has_images:
+    if file.has_images:
         blocks = (torch.tensor(block).permute(0, 3, 1, 2).contiguous() for block in read_blocks(path, "arr_0", BATCH))
         features = extract_all(extractor, blocks).features
     if _sha256(path) != sha256:
         raise LabError(f"{path}: was replaced while it was read")
     return Reference(
-        statistics=Statistics(found.mu, found.sigma), features=features, sha256=sha256, num_images=found.num_images
+        statistics=Statistics(file.mu, file.sigma), features=features, sha256=sha256, num_images=file.num_images
     )
 
 

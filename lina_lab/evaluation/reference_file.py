@@ -51,36 +51,36 @@ def read_file(path: Path, needs: ExtractorNeeds) -> ReferenceFile:
     Raises:
         LabError: if it is missing or damaged, lacks an array, holds values of another kind, or is of other features.
     """
-    found = headers(path)
-    missing = [name for name in ("mu", "sigma") if name not in found]
+    arrays = headers(path)
+    missing = [name for name in ("mu", "sigma") if name not in arrays]
     if missing:
         raise LabError(f"{path}: must have the arrays mu and sigma; there is no {' and no '.join(missing)}")
     for name in ("mu", "sigma"):
-        if found[name].dtype.kind not in REAL:
-            raise LabError(f"{path}: {name} must be of real numbers (float64), not {found[name].dtype}")
-    if found["mu"].shape != (needs.dim,):
+        if arrays[name].dtype.kind not in REAL:
+            raise LabError(f"{path}: {name} must be of real numbers (float64), not {arrays[name].dtype}")
+    if arrays["mu"].shape != (needs.dim,):
         raise LabError(
-            f"{path}: mu must have the {needs.dim} features of {needs.extractor}, not shape {found['mu'].shape}"
+            f"{path}: mu must have the {needs.dim} features of {needs.extractor}, not shape {arrays['mu'].shape}"
         )
-    if found["sigma"].shape != (needs.dim, needs.dim):
-        raise LabError(f"{path}: sigma must be {needs.dim} x {needs.dim} as mu has it, not {found['sigma'].shape}")
-    _check_named(path, found, needs)
-    if "arr_0" in found:
-        _check_images(path, found["arr_0"], needs)
+    if arrays["sigma"].shape != (needs.dim, needs.dim):
+        raise LabError(f"{path}: sigma must be {needs.dim} x {needs.dim} as mu has it, not {arrays['sigma'].shape}")
+    _check_named(path, arrays, needs)
+    if "arr_0" in arrays:
+        _check_images(path, arrays["arr_0"], needs)
     mu, sigma = (read_array(path, name).astype(np.float64) for name in ("mu", "sigma"))
     _check_values(path, mu, sigma)
-    count = read_array(path, "num_images").item() if "num_images" in found else None
-    return ReferenceFile(mu=mu, sigma=sigma, has_images="arr_0" in found, num_images=count)
+    count = read_array(path, "num_images").item() if "num_images" in arrays else None
+    return ReferenceFile(mu=mu, sigma=sigma, has_images="arr_0" in arrays, num_images=count)
 
 
-def _check_named(path: Path, found: Mapping[str, Header], needs: ExtractorNeeds) -> None:
+def _check_named(path: Path, arrays: Mapping[str, Header], needs: ExtractorNeeds) -> None:
     kinds = {"extractor": ("U", "one text"), "num_images": ("iu", "one whole number")}
     for name, (kind, meant) in kinds.items():
-        if name in found and (found[name].dtype.kind not in kind or int(np.prod(found[name].shape)) != 1):
-            raise LabError(f"{path}: {name} must be {meant}, not {found[name].dtype} of shape {found[name].shape}")
-    if "extractor" in found and not str(given := read_array(path, "extractor").item()).startswith(needs.identity):
+        if name in arrays and (arrays[name].dtype.kind not in kind or int(np.prod(arrays[name].shape)) != 1):
+            raise LabError(f"{path}: {name} must be {meant}, not {arrays[name].dtype} of shape {arrays[name].shape}")
+    if "extractor" in arrays and not str(given := read_array(path, "extractor").item()).startswith(needs.identity):
         raise LabError(f"{path}: is of the features of {given}, not of {needs.identity}")
-    if "num_images" in found and (count := read_array(path, "num_images").item()) <= needs.dim:
+    if "num_images" in arrays and (count := read_array(path, "num_images").item()) <= needs.dim:
         raise LabError(
             f"{path}: num_images must be above its {needs.dim} features, or sigma is singular, not {count:,}"
         )

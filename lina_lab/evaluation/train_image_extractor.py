@@ -107,8 +107,8 @@ def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
         loss = F.cross_entropy(logits, labels) + QUALITY_WEIGHT * F.mse_loss(estimate, strength.sqrt())
         if words is not None:
             targets = word_targets(captions, known)
-            found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets, reduction="sum")
-            loss = loss + WORDS_WEIGHT * found / BATCH
+            word_loss = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets, reduction="sum")
+            loss = loss + WORDS_WEIGHT * word_loss / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -179,10 +179,10 @@ def _accumulate(
 
     batch, tokens, _ = left.shape
     heads, size = constants["HEADS"], constants["SIZE"]
-    parts = -(-tokens // SPLIT)
-    moments = left.new_empty(parts, batch, heads, size + 2, size, dtype=torch.float32)
+    splits = -(-tokens // SPLIT)
+    moments = left.new_empty(splits, batch, heads, size + 2, size, dtype=torch.float32)
     own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": _sum_block(size)}
-    accumulate[batch * heads, parts](
+    accumulate[batch * heads, splits](
         left,
         right,
         *weights,
@@ -196,7 +196,7 @@ def _accumulate(
         RIGHT_SUM=right_sum,
         **own,
     )
-    return moments[0] if parts == 1 else moments.sum(0)
+    return moments[0] if splits == 1 else moments.sum(0)
 
 
 def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) -> dict[str, Any]:

@@ -72,8 +72,8 @@ def profile_attention(
     forecast = Forecast(points, setting.limit, progress)
     rows = []
     for of_length in points:
-        found = _measure(of_length, setting, forecast)
-        rows += [_row(point, found[point.design.name], setting, ceilings) for point in of_length]
+        timings = _measure(of_length, setting, forecast)
+        rows += [_row(point, timings[point.design.name], setting, ceilings) for point in of_length]
     return pd.DataFrame(rows).astype(dict.fromkeys(("peak_bytes", "activation_bytes", "repeats"), "Int64"))
 
 
@@ -142,8 +142,8 @@ class Forecast:
         if self.spent:
             self.progress(self.spent / (self.spent + rest))
 
-    def learn(self, point: ProfilePoint, found: ModuleTiming) -> None:
-        self.slowdown[point.design.name] = (found.forward_ms + found.backward_ms) / point.bound_ms
+    def learn(self, point: ProfilePoint, timing: ModuleTiming) -> None:
+        self.slowdown[point.design.name] = (timing.forward_ms + timing.backward_ms) / point.bound_ms
 
     def _work(self, point: ProfilePoint) -> float:
         once = self.seconds(point)
@@ -155,10 +155,10 @@ def _measure(
 ) -> dict[str, ModuleTiming | str]:
     """Measurements of the points of one length, or the reasons why there are none, by design."""
     by_name = {point.design.name: point for point in points}
-    found: dict[str, ModuleTiming | str] = {
+    timings: dict[str, ModuleTiming | str] = {
         name: reason for name, point in by_name.items() if (reason := forecast.refuse(point)) is not None
     }
-    chosen = [name for name in by_name if name not in found]
+    chosen = [name for name in by_name if name not in timings]
     # torch keeps a few compilations of a function and then compiles no more, and one for another length can be of any
     # length: compiled modules are measured one after the other, each as if it were the only one.
     compiled = setting.execution.compile
@@ -166,18 +166,18 @@ def _measure(
         if compiled:
             torch.compiler.reset()
         subjects = {name: _subject(by_name[name], setting) for name in names}
-        found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
+        timings |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
     for name, point in by_name.items():
-        if isinstance(result := found[name], ModuleTiming):
+        if isinstance(result := timings[name], ModuleTiming):
             forecast.learn(point, result)
-    return found
+    return timings
 
 
 def _row(
-    point: ProfilePoint, found: ModuleTiming | str, setting: AttentionSetting, ceilings: Ceilings
+    point: ProfilePoint, timing: ModuleTiming | str, setting: AttentionSetting, ceilings: Ceilings
 ) -> dict[str, Any]:
     config, layout = point.design.config.model_dump(), point.layout
-    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
+    measured = timing._asdict() if isinstance(timing, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     total = measured["forward_ms"] + measured["backward_ms"]
     return {
         "device": device_words(setting.device),
@@ -201,5 +201,5 @@ def _row(
         "bound_ms": point.bound_ms,
         "roofline": point.bound_ms / total,
         **ceilings._asdict(),
-        "reason": "" if isinstance(found, ModuleTiming) else found,
+        "reason": "" if isinstance(timing, ModuleTiming) else timing,
     }

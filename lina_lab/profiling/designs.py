@@ -31,7 +31,7 @@ def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], lis
     Designs that compute the same occur once. In bf16 LINA without its float32 core is added, unless `kernels` compute
     it, which have no such variant.
     """
-    found, omitted = {LINA: Design(BASE, LINA)}, []
+    by_config, omitted = {LINA: Design(BASE, LINA)}, []
     changes = [(name, value) for name, axis in AXES.items() for value in axis.values]
     for axis, value in changes:
         try:
@@ -39,13 +39,13 @@ def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], lis
         except ConfigError as error:
             omitted.append(f"{axis} {value}: {error.problems[0].message}")
         else:
-            found.setdefault(config, Design(f"{axis} {value}", config))
+            by_config.setdefault(config, Design(f"{axis} {value}", config))
     softmax = AttentionConfig(normalization="softmax")
-    found.setdefault(softmax, Design(SOFTMAX, softmax))
+    by_config.setdefault(softmax, Design(SOFTMAX, softmax))
     if precision == "bf16" and kernels:
         omitted.append(f"{NO_FLOAT32}: the kernels have no other core; --backend torch measures it")
     more = [Design(NO_FLOAT32, LINA, float32_core=False)] if precision == "bf16" and not kernels else []
-    return [*found.values(), *more], omitted
+    return [*by_config.values(), *more], omitted
 
 
 def layout_of(tokens: int) -> Layout:

@@ -68,7 +68,7 @@ def measure(
 
     `done(name)` is called when only the rounds of a subject remain.
     """
-    found: dict[str, ModuleTiming | str] = {}
+    timings: dict[str, ModuleTiming | str] = {}
     memory, once = {}, {}
     for name, subject in subjects.items():
         try:
@@ -77,14 +77,14 @@ def measure(
             memory[name] = activation_bytes(subject.forward, subject.weights), subject.peak_bytes(device)
             once[name] = sum(subject.run(device)) / 1000
         except torch.OutOfMemoryError:
-            found[name] = "not enough memory"
+            timings[name] = "not enough memory"
         done(name)
         subject.forget()
-    found |= {name: f"one takes {took:.2g} s" for name, took in once.items() if took > limit}
-    chosen = {name: took for name, took in once.items() if name not in found}
+    timings |= {name: f"one takes {took:.2g} s" for name, took in once.items() if took > limit}
+    chosen = {name: took for name, took in once.items() if name not in timings}
     for name, times in _rounds({name: subjects[name] for name in chosen}, chosen, device).items():
-        found[name] = _medians(times, *memory[name])
-    return {name: found[name] for name in subjects}
+        timings[name] = _medians(times, *memory[name])
+    return {name: timings[name] for name in subjects}
 
 
 def _rounds(

@@ -72,10 +72,11 @@ def _allocations(call: Callable[[], object]) -> list[Change]:
         result = call()
         del result
     changes, events = [], list(record.profiler.kineto_results.experimental_event_tree())
+    # The tree of events is walked without recursion: it may be thousands of calls deep.
     while events:
         event = events.pop()
         events += event.children
         if event.tag == _EventType.Allocation:
-            found = event.extra_fields
-            changes.append(Change(event.start_time_ns, found.ptr, found.alloc_size))
+            fields = event.extra_fields
+            changes.append(Change(event.start_time_ns, fields.ptr, fields.alloc_size))
     return sorted(changes)

@@ -79,17 +79,17 @@ def profile_model(
     whole = Part(WHOLE, ALL, 1)
     least = {p.label: TRAINING * 2 * macs.get(p.module, 0) / ceilings.flops_per_second for p in (whole, *parts)}
     subjects = {WHOLE: step.subject, **step.part_subjects(parts)}
-    found: dict[str, ModuleTiming | str] = {
+    timings: dict[str, ModuleTiming | str] = {
         label: f"would take at least {seconds:.2g} s" for label, seconds in least.items() if seconds > setting.limit
     }
-    chosen = {label: subject() for label, subject in subjects.items() if label not in found}
+    chosen = {label: subject() for label, subject in subjects.items() if label not in timings}
     left = iter(range(1, len(chosen) + 1))
-    found |= measure(chosen, setting.device, setting.limit, lambda name: progress(next(left) / (len(chosen) + 1)))
-    rows = [_row(part, found[part.label], macs, step.model, ceilings) for part in (whole, *parts)]
+    timings |= measure(chosen, setting.device, setting.limit, lambda name: progress(next(left) / (len(chosen) + 1)))
+    rows = [_row(part, timings[part.label], macs, step.model, ceilings) for part in (whole, *parts)]
     table = pd.DataFrame(rows).astype(dict.fromkeys(("peak_bytes", "activation_bytes", "repeats"), "Int64"))
     names = {"batch": setting.batch, "visible": step.visible, "precision": training.precision}
     table = table.assign(device=device_words(setting.device), **names, **ceilings._asdict())
-    facts = _facts(experiment, setting, step, found[WHOLE], macs[ALL], ceilings)
+    facts = _facts(experiment, setting, step, timings[WHOLE], macs[ALL], ceilings)
     progress(1.0)
     return ModelProfile(table, facts)
 
@@ -234,10 +234,10 @@ def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str,
 
 
 def _row(
-    part: Part, found: ModuleTiming | str, macs: dict[str, float], model: Lina, ceilings: Ceilings
+    part: Part, timing: ModuleTiming | str, macs: dict[str, float], model: Lina, ceilings: Ceilings
 ) -> dict[str, Any]:
     module = model if part.module == ALL else model.get_submodule(part.module)
-    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
+    measured = timing._asdict() if isinstance(timing, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     together = ("forward_ms", "backward_ms", "iqr_ms", "activation_bytes")
     measured |= {name: part.number * measured[name] for name in together}
     work, seconds = part.number * macs.get(part.module, 0), (measured["forward_ms"] + measured["backward_ms"]) / 1000
@@ -248,7 +248,7 @@ def _row(
         "macs": round(work),
         **measured,
         "utilisation": TRAINING * 2 * work / seconds / ceilings.flops_per_second if work else math.nan,
-        "reason": "" if isinstance(found, ModuleTiming) else found,
+        "reason": "" if isinstance(timing, ModuleTiming) else timing,
     }
 
 
@@ -256,17 +256,17 @@ def _facts(
     experiment: Experiment,
     setting: StepSetting,
     step: Step,
-    found: ModuleTiming | str,
+    timing: ModuleTiming | str,
     macs: float,
     ceilings: Ceilings,
 ) -> dict[str, float | None]:
     names = ("optimizer_ms", "step_ms", "images_per_second", "utilisation", "sampling_seconds")
-    if not isinstance(found, ModuleTiming):
+    if not isinstance(timing, ModuleTiming):
         return dict.fromkeys(names)
     step.loss().backward()
     optimizer_ms = min(timed(step.update, setting.device)[1] for _ in range(5))
-    step_ms = found.forward_ms + found.backward_ms + optimizer_ms
-    speed = 2 * macs / (found.forward_ms / 1000)
+    step_ms = timing.forward_ms + timing.backward_ms + optimizer_ms
+    speed = 2 * macs / (timing.forward_ms / 1000)
     values = (
         optimizer_ms,
         step_ms,

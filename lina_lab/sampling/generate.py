@@ -45,6 +45,7 @@ def generate(
     device = next(model.parameters()).device
     batch = max(1, min(SAMPLING_BATCH, SAMPLING_TOKENS // (model.config.context_tokens + model.tokens)))
     images = []
+    # Latents are decoded batch by batch too, so that memory does not grow with n.
     for first in range(0, len(condition), batch):
         chunk = condition[first : first + batch]
         generators = [stream(seed, "sample", number) for number in numbers[first : first + batch]]

@@ -107,6 +107,7 @@ def draw_missing(
     Chunks that another process has started on come last. That process may be gone, so in the end they are drawn too.
     """
     show = _pace(drawn, tell)
+    # Two passes: first what nobody has started on, then what others have started on and not finished.
     for begun_too in (False, True):
         todo = drawn.missing()
         start = int(first * len(todo))

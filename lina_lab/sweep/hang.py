@@ -64,6 +64,7 @@ class Watched:
     def look(self, running: Mapping[Path, int]) -> None:
         """Check the cells at work by their workers' processes: a worker that hangs is asked to end, later killed."""
         now = time.monotonic()
+        # A clock that stops while the machine sleeps: after a suspension every worker would seem to hang.
         self.clock += min(now - self.looked, LONGEST_TICK)
         self.looked = now
         for folder, pid in running.items():
@@ -94,6 +95,7 @@ class Watched:
             return ""
         status = read_status(folder)
         used, since = last.used
+        # In phases without steps, processor time is the only sign of work.
         if status.step_seconds is None and processor_seconds(pid) - used > WORKING * (self.clock - since):
             self.signs[folder] = Sign(written, self.clock)
             return ""
@@ -117,10 +119,10 @@ def family(pid: int) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has just ended
             children.setdefault(int(_stat(path)[1]), []).append(int(path.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
+    processes = [pid]
+    for one in processes:
+        processes += children.get(one, [])
+    return processes
 
 
 def processor_seconds(pid: int) -> float:
@@ -146,6 +148,7 @@ def _ask_to_end(folder: Path, pid: int, why: str) -> None:
             log.write(f"{now} {why}: processes {', '.join(map(str, pids))} are ended; their stacks:\n")
     except OSError as error:  # as on a full disk
         logger.info("%s, and its log cannot be written: %s", why, error)
+    # A process that has not yet registered its handler would be killed by the signal instead.
     send(STACKS, [one for one in pids if _catches(one, STACKS)])
     send(signal.SIGTERM, [pid])
     send(signal.SIGCONT, pids)  # a process suspended from outside must run to do either

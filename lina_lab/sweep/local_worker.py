@@ -35,6 +35,7 @@ def work(connection: Connection, command: list[str], slot: Mapping[str, str], gr
     sys.path[:] = search_path()
     write_anything()
     sys.argv = command  # provenance names the command that the user typed
+    # A terminal sends Ctrl-C to the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
     stop = stop_on(signal.SIGTERM)
     threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
@@ -58,7 +59,7 @@ def _end_with_launcher(stop: threading.Event) -> None:
     if parent is not None:
         parent.join()
         stop.set()
-        threading.Event().wait(GRACE_SECONDS)
+        threading.Event().wait(GRACE_SECONDS)  # for a checkpoint; then even a worker that hangs must end
         os._exit(1)
 
 

@@ -41,23 +41,23 @@ def keys_in(runs: Path) -> KeyOf:
         key = cell_key(experiment)
         if not experiment.contents or (runs / key).exists():
             return key
-        found = older()[_without_paths(experiment)]
-        return next((folder.name for folder in found if _is_same(folder, experiment, fingerprint)), key)
+        folders = older()[_without_paths(experiment)]
+        return next((folder.name for folder in folders if _is_same(folder, experiment, fingerprint)), key)
 
     return key_of
 
 
 def _older_cells(runs: Path) -> dict[str, list[Path]]:
     """Cells with paths in their keys, grouped by their canonical form without paths."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    folders: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(runs.glob("*/config.yaml")):
         text = path.read_text(encoding="utf-8")
         if NAMES_A_PATH.search(text) and not HAS_CONTENTS.search(text):
             try:
-                found[_without_paths(read_experiment(path.parent))].append(path.parent)
+                folders[_without_paths(read_experiment(path.parent))].append(path.parent)
             except LabError:
                 continue  # whatever reads that cell will report it
-    return found
+    return folders
 
 
 def _without_paths(experiment: Experiment) -> str:

@@ -1,4 +1,4 @@
-"""From a study's file to its plan: every point of the grid is a cell once, or is left out with a reason."""
+"""Plan a sweep: every point of the grid becomes a cell, once, or an omission with its reason."""
 
 import itertools
 import json
@@ -26,33 +26,33 @@ SECTIONS = [name for name in Experiment.model_fields if name not in {"name", "se
 
 
 class PlannedSweep(NamedTuple):
-    """A plan, and what it takes to run it."""
+    """A plan, and everything that is needed to run it."""
 
     plan: Plan
     experiments: Mapping[str, Experiment]
-    """Of every cell, by its key."""
+    """The experiment of every cell, by key."""
     tune: Tune | None = None
-    """With its storage, which the plan does not tell."""
+    """Including its storage, which the plan leaves out."""
     budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
     file: Path | None = None
     """The YAML file that it came from."""
     missing: Sequence[str] = ()
-    """What a run needs and this machine has not: only a dry run gets that far then."""
+    """What a run needs and this machine lacks; then only a dry run is possible."""
 
     @property
     def own_experiments(self) -> list[Experiment]:
-        """Of the study's own cells, in the order of the plan."""
+        """Experiments of the study's own cells, in the order of the plan."""
         return [self.experiments[cell.key] for cell in self.plan.cells]
 
     def named(self, name: str) -> "PlannedSweep":
-        """The same under another name."""
+        """The same plan under another name."""
         return self._replace(plan=self.plan._replace(name=name))
 
 
 def single(experiment: Experiment, file: Path | None = None) -> PlannedSweep:
     """An experiment, and the file that it came from, as a sweep of one cell."""
-    cell = PlannedCell(cell_key(experiment), {}, experiment.seed, training_flops(experiment))
+    cell = PlannedCell(key=cell_key(experiment), values={}, seed=experiment.seed, flops=training_flops(experiment))
     plan = Plan(name=experiment.name, question="", axes={}, cells=[cell], omitted=[])
     return PlannedSweep(plan, {cell.key: experiment}, file=file)
 
@@ -117,11 +117,11 @@ def load_sweep(
 
 
 SAME_CELLS = ("logging.", "execution.")
-"""Settings that change no cell's key begin so."""
+"""Prefixes of settings that change no cell's key."""
 
 
 def _keys(path: Path, settle: Settle, max_cells: int) -> list[str]:
-    """Of the cells of a sweep as its file says; none if that cannot be run without settings."""
+    """Keys of a sweep's cells without `--set`; none if the file alone is not valid."""
     try:
         return [cell.key for cell in load_sweep(path, settle=settle, max_cells=max_cells).plan.cells]
     except LabError:
@@ -132,18 +132,18 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
     """The base experiment of a sweep file."""
     base, place = path.parent / sweep.experiment, document.places.get(("experiment",), str(path))
     try:
-        found = read_yaml(base)
+        base_document = read_yaml(base)
     except LabError as error:
-        if base.exists():  # then the message is of a line of its own
+        if base.exists():  # then the message names a line of that file
             raise
         raise ConfigError([FileProblem(place, "experiment", str(error))]) from error
-    if "axes" in found.values:
+    if "axes" in base_document.values:
         raise ConfigError([FileProblem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
-    return found
+    return base_document
 
 
 def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle: Settle = as_written) -> PlannedSweep:
-    """Every point of the grid as a cell, or as an omission with its reason; `settle` looks at the files of each."""
+    """Turn every point of the grid into a cell or an omission with its reason; `settle` reads the files of each."""
     names = axis_names(sweep.axes)
     places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
     check_excludes(sweep, document, path)
@@ -171,7 +171,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
             continue
         body, flops = canonical(experiment), training_flops(experiment)
         for seed in sweep.seeds:
-            cell = PlannedCell(key_of(body | {"seed": seed}), values, seed, flops)
+            cell = PlannedCell(key=key_of(body | {"seed": seed}), values=values, seed=seed, flops=flops)
             first = cells.setdefault(cell.key, cell)
             if first is cell:
                 experiments[cell.key] = experiment.model_copy(update={"seed": seed})
@@ -191,8 +191,10 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
 def _built(
     base: Document, assignment: Mapping[str, Any], places: Mapping[str, str], known: dict[Any, Config]
 ) -> Experiment:
-    """A point of the grid. What takes long is done once: a section for all points with its values, which `known` has,
-    and where values stand only if something is wrong with them.
+    """The experiment of a point of the grid, with two shortcuts for large grids.
+
+    A section is validated once for all points that give it the same values (`known` is that cache), and places in
+    files are looked up only for points that are not valid.
     """
     keys = {
         name: (name, *(item for item in assignment.items() if item[0].partition(".")[0] in {name, "data"}))
@@ -210,5 +212,5 @@ def _built(
 
 
 def _axis(path: str) -> tuple[str, ...]:
-    """Where the places of a document hold an axis."""
+    """The key of an axis in the places of a document."""
     return ("axes", *path.split("."))

@@ -29,9 +29,9 @@ def check_data(experiments: Iterable[Experiment]) -> list[str]:
     seen = {(e.data, e.evaluation, e.training.batch_size): e for e in experiments}
     sizes = {data: _sizes(data) for data, _, _ in seen}
     for experiment in seen.values():
-        found = sizes[experiment.data]
-        check_enough(experiment.data, experiment.evaluation, found or UNKNOWN)
-        check_batch(experiment, found or UNKNOWN)
+        known = sizes[experiment.data]
+        check_enough(experiment.data, experiment.evaluation, known or UNKNOWN)
+        check_batch(experiment, known or UNKNOWN)
     absent = [f"{data.path or data.name}: no such folder, or no finished cache" for data in sizes if not sizes[data]]
     references = {evaluation.reference: None for _, evaluation, _ in seen if evaluation.reference is not None}
     return absent + [f"evaluation.reference: {path}: no such file" for path in references if not Path(path).is_file()]

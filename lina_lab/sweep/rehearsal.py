@@ -44,8 +44,8 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
             start = time.monotonic() - started
 
             def timed(experiment: Experiment) -> "Seconds":
-                found = list(pool.map(_timed, [experiment] * count))
-                return type(found[0]).mean(found)
+                seconds = list(pool.map(_timed, [experiment] * count))
+                return type(seconds[0]).mean(seconds)
 
             try:
                 return times(todo, len(where), timed, start)

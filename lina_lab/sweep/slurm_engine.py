@@ -50,6 +50,7 @@ def submit(
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
+    # Each array reads its own file of cells, so that a later submission does not change what a waiting job runs.
     for first in range(0, len(todo), LARGEST_ARRAY):
         chunk = todo[first : first + LARGEST_ARRAY]
         jobs[_submit_array(runs, name, chunk, engine, words)] = len(chunk)
@@ -133,6 +134,7 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
         [
             "#!/bin/bash",
             *(f"#SBATCH {word}" for word in (*words, *engine.options)),
+            # Relative paths of the command line, as runs/, must mean the same on the node.
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *engine.setup,
             *commands,
@@ -143,12 +145,12 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
 
 def queued(runs: Path, name: str) -> set[Path]:
     """Folders of a sweep's cells with a waiting or running job, as far as SLURM knows: only a hint."""
-    found: set[Path] = set()
+    folders: set[Path] = set()
     for path in sorted(_folder(runs, name).glob("*.job")):
         tasks = _tasks(path.read_text(encoding="utf-8"))
         cells = path.with_suffix(".cells").read_text(encoding="utf-8").splitlines()
-        found |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
-    return found
+        folders |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
+    return folders
 
 
 def _tasks(job: str) -> Iterator[int]:

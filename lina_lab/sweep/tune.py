@@ -246,8 +246,8 @@ def num_trials(planned: PlannedSweep) -> int:
 def rungs(experiment: Experiment) -> list[int]:
     """Steps of the first validations at or after 1/27, 1/9 and 1/3 of the training."""
     steps, every = experiment.training.steps, experiment.logging.validate_every
-    found = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
-    return sorted(step for step in found if step < steps)
+    validations = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
+    return sorted(step for step in validations if step < steps)
 
 
 def _within(experiment: Experiment, tune: Tune) -> dict[str, float]:

@@ -48,7 +48,7 @@ def read_facts(folder: Path, cell: PlannedCell, plan: Plan) -> Facts:
     }
     axes = {name: _text(value) for name, value in cell.values.items()}
     last = [] if result is None else _last_rows(result, rows)
-    return Facts(status.state, [*rows, *last], _config(folder) | axes, tags)
+    return Facts(state=status.state, rows=[*rows, *last], params=_config(folder) | axes, tags=tags)
 
 
 def stamp(folder: Path) -> tuple[object, ...]:
@@ -84,7 +84,7 @@ def _last_rows(result: Result, rows: list[Metric]) -> Iterator[Metric]:
     values |= {metric("samples_seen"): result.samples_seen}
     written = {row.metric for row in rows}
     values |= {name: value for name, value in result.metrics.items() if name not in written}
-    yield from (Metric(result.steps, name, float(value), when) for name, value in values.items())
+    yield from (Metric(step=result.steps, metric=name, value=float(value), time=when) for name, value in values.items())
 
 
 def _config(folder: Path) -> dict[str, str]:

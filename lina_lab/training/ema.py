@@ -45,6 +45,7 @@ class AveragedWeights(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
+        # The hook runs for every micro-batch; weights change with the last one of a step only.
         if (batch_idx + 1) % trainer.accumulate_grad_batches or (trainer.global_step - 1) % self.every:
             return
         weights: list[Tensor] = [weight for _, weight in pl_module.named_parameters()]
@@ -65,6 +66,7 @@ class AveragedWeights(pl.Callback):
     def _exchange(self, pl_module: pl.LightningModule) -> None:
         """Swap the weights and their average, in place: Lightning, FSDP and the optimizer keep their references."""
         for name, weight in pl_module.named_parameters():
+            # One tensor at a time: a second copy of all weights might not fit.
             live = weight.detach().clone()
             weight.copy_(self.average[name])
             self.average[name].copy_(live)

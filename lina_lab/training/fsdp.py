@@ -31,6 +31,7 @@ class Sharded(ModelParallelStrategy):
     class saves and loads optimizer states itself.
     """
 
+    # So that Lightning calls `load_optimizer_state_dict` below, which this strategy does not ask for by default.
     lightning_restore_optimizer = True
 
     def __init__(self, num_processes: int) -> None:
@@ -95,7 +96,8 @@ def placed(tensor: Tensor | Rows, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return tensor.to(like.device, copy=True) if isinstance(tensor, Tensor) else rows.whole().to(like.device)
     mesh = like.device_mesh
-    each = -(-len(like) // mesh.size())  # FSDP gives the first processes ceil(rows / processes) rows
+    # FSDP splits dimension 0 as torch.chunk does; the last processes may have fewer rows, or none.
+    each = -(-len(like) // mesh.size())
     start = min(mesh.get_local_rank() * each, len(like))
     local = rows.between(start, start + len(like.to_local())).to(like.device)
     return DTensor.from_local(local, mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride())

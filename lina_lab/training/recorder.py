@@ -78,11 +78,13 @@ class Recorder(pl.Callback):
             return
         self.losses.append(torch.stack(self.micro_losses).sum())
         step, self.micro_losses = trainer.global_step, []
+        # Timing starts here, not at the start of training: the first step may have compiled the model.
         self.first = self.first or (step, time.monotonic())
         if step % self.every == 0 or step == self.steps:
             self._log(trainer, step)
         if trainer.is_global_zero and (time.monotonic() - self.written >= 1 or step == self.steps):
             self._state(step, "training")
+        # At a step with a validation the checkpoint follows in `on_validation_end`.
         if step % self.validate_every:
             self._checkpoint(trainer)
 
@@ -97,6 +99,7 @@ class Recorder(pl.Callback):
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         stop = self._asked(trainer) or step == self.until
+        # After the last step the EMA weights are kept, so a checkpoint would serve nothing.
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             self._take_losses(trainer)
             if trainer.is_global_zero:
@@ -134,6 +137,7 @@ class Recorder(pl.Callback):
             self.diverged_at = self.first_bad
             trainer.should_stop = True
             return
+        # The last step need not be a multiple of `every`: then the window is shorter.
         window = (step - 1) % self.every + 1
         loss, self.loss_sum = float(self.loss_sum) / window, 0.0
         rate = trainer.optimizers[0].param_groups[0]["lr"]

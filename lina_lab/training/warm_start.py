@@ -32,11 +32,12 @@ def warm_start(model: Lina, init: InitConfig, source: Lina) -> None:
     """
     weights = source.state_dict()
     for name, tensor in model.state_dict().items():
+        # Gates first: they may differ in shape, or be absent in a source without gates.
         if GATE.search(name) and (name not in weights or weights[name].shape != tensor.shape):
             tensor.copy_(_gate(name, tensor, weights.get(name), init, source, model))
         elif name not in weights or weights[name].shape != tensor.shape:
-            found = tuple(weights[name].shape) if name in weights else "none"
-            raise LabError(f"training.init_from {init.cell}: {name} must be {tuple(tensor.shape)} as here, not {found}")
+            shape = tuple(weights[name].shape) if name in weights else "none"
+            raise LabError(f"training.init_from {init.cell}: {name} must be {tuple(tensor.shape)} as here, not {shape}")
         else:
             tensor.copy_(weights[name])
 
@@ -73,9 +74,9 @@ def _grids(model: Lina, segment: str) -> tuple[Grid, Grid]:
 
 def interpolated(gate: Tensor, old: tuple[Grid, ...], new: tuple[Grid, ...]) -> Tensor:
     """A gate (H, N) over consecutive grids, each resized bilinearly."""
-    parts = gate.split([height * width for height, width in old], dim=1)
+    per_grid = gate.split([height * width for height, width in old], dim=1)
     resized = [
-        F.interpolate(part.unflatten(1, before).unsqueeze(0), after, mode="bilinear")[0].flatten(1)
-        for part, before, after in zip(parts, old, new, strict=True)
+        F.interpolate(values.unflatten(1, before).unsqueeze(0), after, mode="bilinear")[0].flatten(1)
+        for values, before, after in zip(per_grid, old, new, strict=True)
     ]
     return torch.cat(resized, dim=1)
