@@ -1,7 +1,10 @@
 """What several rooms' tests share."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -10,8 +13,11 @@ if not torch.cuda.is_available():
     # Read when Triton is first imported, by whichever test comes first.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+from lina_lab.cell.run import run_cell
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.data.datasets import load_dataset
+from lina_lab.data.examples import Dataset
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
@@ -19,6 +25,7 @@ from lina_lab.ledger.plan import StoredPlan, load_plan, store_plan
 from lina_lab.ledger.result import write_result
 from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
+from tests.cells import experiment
 
 EXPERIMENT = {
     "name": "fake",
@@ -112,6 +119,30 @@ class FakeStudy:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def surroundings() -> Iterator[None]:
+    """What a command changes of its own process is as before the test: variables, import path, working folder."""
+    folder, path = Path.cwd(), list(sys.path)
+    with mock.patch.dict(os.environ):
+        yield
+    sys.path[:] = path
+    os.chdir(folder)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """The handwritten digits."""
+    return load_dataset(experiment().data)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished cell of `experiment()`, which ran undisturbed; nobody changes it."""
+    folder = create_cell(tmp_path_factory.mktemp("whole"), experiment())
+    assert run_cell(folder) == "done"
+    return folder
 
 
 @pytest.fixture

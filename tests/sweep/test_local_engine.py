@@ -55,6 +55,7 @@ def metrics(folder: Path) -> list[tuple]:
     return [(row.step, row.metric, row.value) for row in read_metrics(folder)]
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
     shown: list[Snapshot] = []
     ended = sweep(tmp_path, plan(), show=lambda snapshot, new: shown.append(snapshot))
@@ -65,6 +66,7 @@ def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
     assert sweep(tmp_path, plan()) == []
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
     for workers in (1, 2):
         sweep(tmp_path / str(workers), plan(), workers)
@@ -74,6 +76,7 @@ def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
         assert (one / "ema.safetensors").read_bytes() == (two / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_path):
     """One cell is not readable, the worker of another is killed; the third, on the same one worker slot, is done."""
     long = plan(BASE | {"training": BASE["training"] | {"steps": 5000}}, seed=[1]).cells[0]
@@ -88,6 +91,7 @@ def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_pat
     assert read_state(killed)["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
     cell = plan(BASE | {"training": BASE["training"] | {"steps": 60}}).cells[0]
     whole, killed = (create_cell(tmp_path / name, cell.experiment) for name in "ab")
@@ -99,6 +103,7 @@ def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
     assert (killed / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_path):
     base = BASE | {"training": BASE["training"] | {"steps": 80}, "logging": {"checkpoint_every": 1000}}
     cell = plan(base).cells[0]
@@ -112,6 +117,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_died_idle_is_replaced(
     tmp_path, monkeypatch
 ):
@@ -131,10 +137,11 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
     assert [[a.ended for a in attempts(folder)] for folder in (first, second)] == [["done"], ["done"]]
 
 
+@pytest.mark.slow
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
     three = plan(training__steps=[6, 7, 8])
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local as t\n"
+        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local_engine as t\n"
         "t.sweep(pathlib.Path(sys.argv[1]), t.plan(training__steps=[6, 7, 8]), 1)"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
@@ -179,12 +186,14 @@ def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):
     assert visible_gpus() == []
 
 
+@pytest.mark.slow
 def test_a_worker_works_where_its_slot_says(tmp_path):
     folder = create_cell(tmp_path, plan().cells[0].experiment)
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
     assert f"process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES=" in (folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_path, monkeypatch):
     folder = create_cell(tmp_path, plan().cells[0].experiment)
     monkeypatch.setattr(local_engine, "loaded", lambda: "of an hour ago")
@@ -205,6 +214,7 @@ def kill_once_it_trains(folder: Path, number: int):
     return tick
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     longer = plan(BASE | {"training": BASE["training"] | {"steps": 150}})
 
