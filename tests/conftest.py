@@ -1,6 +1,7 @@
 """What several rooms' tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,6 +117,12 @@ class FakeStudy:
                 claimed.end(state, reason)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first: at the end no process waits for another that has just begun one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
@@ -123,12 +130,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def surroundings() -> Iterator[None]:
-    """What a command changes of its own process is as before the test: variables, import path, working folder."""
-    folder, path = Path.cwd(), list(sys.path)
+    """What a command changes of its own process is as before once a test ends."""
+    folder, path, threads = Path.cwd(), list(sys.path), torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with mock.patch.dict(os.environ):
         yield
     sys.path[:] = path
     os.chdir(folder)
+    torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -142,7 +142,7 @@ BREAKS = [
         "profiling/counting.py",
         "sum(by_kind.values()) / 2",
         "sum(by_kind.values())",
-        "tests/test_cost.py",
+        "tests/profiling/test_counting.py",
     ),
     Break("cost.py", "return head, head + 1", "return head, head", "tests/test_cost.py"),
     Break(

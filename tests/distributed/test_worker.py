@@ -1,7 +1,6 @@
 """One process of a group: what it leaves for the worker that waits, here of a group of one in this process."""
 
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -24,14 +23,12 @@ def run(monkeypatch):
     """`run(folder, until=0)` as the only process of a group: how it ended."""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(worker, "_watch", lambda folder, attempt, stop: None)
-    handler = signal.getsignal(signal.SIGTERM)
 
     def call(folder, until=0):
         worker.run(folder, Start(), until, 0, Group())
         return GroupEnd(**json.loads((folder / ENDED).read_text()))
 
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+    return call
 
 
 def test_it_leaves_the_weights_of_a_training_without_a_group(run, tmp_path, whole):
