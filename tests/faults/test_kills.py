@@ -18,7 +18,7 @@ from lina_lab.ledger.leases import Watch, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.plan import load_plan
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 LAB = [sys.executable, "-m", "lina_lab.cli.main"]
 KILLS = 50

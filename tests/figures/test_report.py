@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lina_lab.analysis import gap_model
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
@@ -37,6 +38,7 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     assert "c0ffee" in page
 
 
+@pytest.mark.slow
 def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has_too(study, tmp_path, capsys):
     made = study()
 
@@ -57,6 +59,7 @@ def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has
     assert "pixel for pixel" not in text_of(write_report(made.runs, made.stored, tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     made = study(seeds=[0, 1])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -68,7 +71,9 @@ def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     assert "No verdict is given" not in page
 
 
-def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path):
+@pytest.mark.slow
+def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(gap_model, "DRAWS", 50)
     made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
     path = write_report(made.runs, made.stored, tmp_path / "out")
     headings = re.findall("<h2>(.*?)</h2>", path.read_text())
@@ -82,6 +87,7 @@ def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, 
     assert "nothing checks the law" not in page
 
 
+@pytest.mark.slow
 def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -90,6 +96,7 @@ def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
     assert all("two sizes alone" in notes for notes in read_table(tmp_path / "out" / "fits.csv")["notes"])
 
 
+@pytest.mark.slow
 def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -101,6 +108,7 @@ def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
         assert f" {int(float(row['parameters'])):,} " in page
 
 
+@pytest.mark.slow
 def test_an_unfinished_sweep_says_so(study, tmp_path):
     made = study()
     made.unfinish(0, "failed", "no memory")
@@ -184,6 +192,7 @@ def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
     made = study(seeds=[0, 1])
     for name in ("a", "b"):
@@ -193,6 +202,7 @@ def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_network_and_escapes_what_it_shows(study, tmp_path):
     made = study()
     question = made.stored._replace(question="<script>alert(1)</script>")

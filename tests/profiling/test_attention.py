@@ -74,7 +74,7 @@ def test_a_length_without_a_layout_is_refused_and_the_nearest_that_have_one_are_
         layout_of(0)
 
 
-@pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.parametrize("tokens", [64, *(pytest.param(n, marks=pytest.mark.slow) for n in LENGTHS[1:])])
 @pytest.mark.parametrize("index", range(len(designs("fp32")[0])))
 def test_torch_counts_the_closed_form_for_every_design_at_full_size(tokens, index):
     config, layout = designs("fp32")[0][index].config, layout_of(tokens)

@@ -15,7 +15,7 @@ from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.ledger.status import read_status
 
-pytestmark = pytest.mark.xdist_group("slurm")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 LAB = [sys.executable, "-m", "lina_lab.cli.main"]
 EXPERIMENT = """\

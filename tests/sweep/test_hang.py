@@ -166,20 +166,21 @@ def disturb_once(folder: Path, disturb):
     return tick
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumes", [True, False])
 def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp_path, monkeypatch, resumes):
     """One goes on when it is told to, writes its stack and a checkpoint; the other stays as it is, and is killed."""
-    monkeypatch.setattr(hang, "GRACE_SECONDS", 20.0 if resumes else 1.0)
+    monkeypatch.setattr(hang, "GRACE_SECONDS", 60.0 if resumes else 1.0)
     if not resumes:
         monkeypatch.setattr(hang.signal, "SIGCONT", 0)
     whole, stopped = (create_cell(tmp_path / name, plan(LONG).own_experiments[0]) for name in "ab")
     run([whole])
-    engine = Engine(deque([stopped]), [{}], retries=1, limits=Limits(hang_minutes=0.03))
+    engine = Engine(deque([stopped]), [{}], retries=1, limits=Limits(hang_minutes=0.1))
     (ended,) = engine.run(disturb_once(stopped, lambda pid: os.kill(pid, signal.SIGSTOP)))
     assert ended.state == "done"
     first, second = attempts(stopped)
     assert (first.ended, second.ended) == ("died", "done")
-    assert first.reason.startswith("no step for 0.03")
+    assert first.reason.startswith("no step for 0.1")
     assert first.is_fault
     log = (stopped / "log.txt").read_text()
     assert f"{first.reason}: processes {first.pid} are ended; their stacks:" in log
@@ -188,6 +189,7 @@ def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_group_of_which_a_process_is_stopped_is_ended_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(hang, "GRACE_SECONDS", 1.0)
     folder, seen = create_cell(tmp_path, plan(LONG).own_experiments[0]), []
@@ -196,18 +198,19 @@ def test_a_group_of_which_a_process_is_stopped_is_ended_whole(tmp_path, monkeypa
         seen.extend(family(pid))
         os.kill(max(seen), signal.SIGSTOP)
 
-    engine = Engine(deque([folder]), [{}], 0, Group(2), limits=Limits(hang_minutes=0.05))
+    engine = Engine(deque([folder]), [{}], 0, Group(2), limits=Limits(hang_minutes=0.1))
     (ended,) = engine.run(disturb_once(folder, stop_the_last))
     assert (ended.state, last_attempt(folder).ended) == ("failed", "died")
     assert ended.reason.startswith("no step for ")
     assert len(seen) >= 4, "a worker, torchrun and two ranks"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while alive := [pid for pid in seen if _born(pid)]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.1)
     assert "most recent call first" in (folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_cell_tells_the_time_of_its_steps_only_while_it_makes_them(tmp_path):
     """It is what the limit is held against: told in a validation it would be taken for a hang's."""
     seen = set()

@@ -15,7 +15,7 @@ from lina_lab.ledger.metrics import read_metrics
 from lina_lab.model.random_streams import BatchShard, step_streams
 from lina_lab.training.recorder import Stopped, checkpoints
 from lina_lab.training.train import build_model, train
-from tests.cell.test_run import experiment
+from tests.cells import experiment
 
 # Clipping, an average that is not updated every step, validations and checkpoints: all that counts steps.
 COUNTS = {"training__gradient_clip": 0.2, "training__ema_every": 3}

@@ -15,7 +15,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.model.lina import Lina
 from lina_lab.training.warm_start import interpolated, warm_start
-from tests.cell.test_run import experiment
+from tests.cells import experiment
 
 KEY = "0123456789ab"
 
