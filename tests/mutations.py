@@ -181,7 +181,20 @@ def exit_code(folder: Path, tests: list[str]) -> int:
     sys.path[0] = str(folder)
     sys.dont_write_bytecode = True  # a file that changes twice in a second would keep its older code
     # Not slow: these are tests that a developer runs all the time.
-    options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header", "--tb=no"]
+    options = [
+        "-q",
+        "-x",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:anyio",
+        "--no-header",
+        "--tb=no",
+    ]
     code = pytest.main([*options, *tests])
     sys.stdout.flush()
     os._exit(code)

@@ -10,10 +10,19 @@ from lina_lab.analysis import gap_model
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.results import print_results
 from lina_lab.errors import LabError
+from lina_lab.figures import report
 from lina_lab.figures.report import write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import read_result, write_result
 from tests.conftest import AXES, PROVENANCE
+
+FORMATS = report.FORMATS
+
+
+@pytest.fixture(autouse=True)
+def one_format(monkeypatch):
+    """Half of a report's seconds are for formats that few tests look at."""
+    monkeypatch.setattr(report, "FORMATS", ("png",))
 
 
 def text_of(path):
@@ -192,7 +201,8 @@ def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
+def test_the_same_ledger_gives_the_same_bytes(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FORMATS", FORMATS)
     made = study(seeds=[0, 1])
     for name in ("a", "b"):
         write_report(made.runs, made.stored, tmp_path / name)

@@ -100,6 +100,7 @@ def test_the_published_numbers_are_in_the_line():
     assert "more" in macs_against_softmax(prefix=1, grid=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(precision):
     chosen = designs(precision)[0]
@@ -128,6 +129,7 @@ def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(pr
         assert row["bound_ms"] == pytest.approx(bound / 1e6)
 
 
+@pytest.mark.slow
 def test_the_core_without_float32_keeps_fewer_bytes():
     table = profile_attention(AttentionSetting(24, 3, 2, "bf16", CPU, 100.0), [20], designs("bf16")[0])
     kept = table.set_index("design")["activation_bytes"]

@@ -117,6 +117,7 @@ def test_a_floor_that_the_data_do_not_show_has_an_interval_from_zero():
     assert intervals(fit("offset", x, with_floor), x, with_floor)["E"].low > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["power", "offset"])
 def test_every_interval_holds_the_reported_value(form):
     """The value minimises the robust sum, the interval the squares: an outlier parts them."""
