@@ -93,7 +93,7 @@ def test_a_change_on_the_disk_is_named_and_the_record_keeps_what_was_loaded(chec
     path, head = checkout / "model" / "lina.py", git(checkout, "rev-parse", "HEAD").strip()
     before = said(checkout)
     change = f"open({str(path)!r}, 'a').write('WIDTH = 3')"
-    seen = said(checkout, after=f"p.code(); {change}")
+    seen = said(checkout, after=f"p.checkout(); {change}")
     assert seen[:2] == [head, ""]
     assert seen[2] == before[2] | {"changed": ["model/lina.py"]}
     path.write_text("WIDTH = 1\n")

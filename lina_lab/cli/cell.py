@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REQUEUE = 75
 """Exit code of cells that were asked to stop and have left a checkpoint: EX_TEMPFAIL, start them again."""
 
-cell_app = typer.Typer(help="What the engines start.", no_args_is_help=True)
+cell_app = typer.Typer(help="Run cells, as the engines do.", no_args_is_help=True)
 
 
 @cell_app.command()

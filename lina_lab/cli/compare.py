@@ -38,7 +38,7 @@ def compare(
     Cells are paired by size and seed. The ratio A / B is given at every size, with its trend and what two forms predict
     at 4 times the largest size. A claim that the table cannot bear is undetermined, with every reason.
 
-    Example: lab compare reports/digits/table.csv --y fid --by conv_kernel --a 5 --b 0
+    Example: lab compare table.csv --y fid --by variant --a LINA --b base
     """
     import json
 

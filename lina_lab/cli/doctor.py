@@ -21,7 +21,9 @@ OPTIONAL = {
 
 
 def doctor(runs: Runs = RUNS) -> None:
-    """Say what is here, what is missing, how to get it.
+    """Check packages, GPUs, weights and folders.
+
+    What is missing is listed with the way to get it.
 
     Example: lab doctor
     """

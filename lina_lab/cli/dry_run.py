@@ -12,6 +12,7 @@ from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done
 from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local_engine import Slot
@@ -44,22 +45,7 @@ def print_plan(
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
-    rows = []
-    for cell in plan.cells:
-        experiment = planned.experiments[cell.key]
-        done = (runs / cell.key).exists() and is_done(runs / cell.key)
-        rows.append(
-            (
-                cell.key,
-                *map(str, (*cell.values.values(), cell.seed)),
-                f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
-                f"{cell.flops:.3g}",
-                f"{cost.sampling_flops(experiment):.3g}",
-                f"{experiment.evaluation.num_samples:,}",
-                f"{gpu_hours(experiment, tflops):,.1f}" if tell_gpu else "",
-                "done" if done else "",
-            )
-        )
+    rows = [_row(cell, planned.experiments[cell.key], runs, tflops if tell_gpu else None) for cell in plan.cells]
     print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
     warnings = long_averages(planned.own_experiments)
     for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked), *warnings]:
@@ -76,6 +62,21 @@ def print_plan(
         print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(planned.missing)}")
     if timing and todo:
         print(_timed(todo, where), flush=True)
+
+
+def _row(cell: PlannedCell, experiment: Experiment, runs: Path, tflops: float | None) -> tuple[str, ...]:
+    """What is told of a cell; without `tflops`, no GPU hours."""
+    done = (runs / cell.key).exists() and is_done(runs / cell.key)
+    return (
+        cell.key,
+        *map(str, (*cell.values.values(), cell.seed)),
+        f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
+        f"{cell.flops:.3g}",
+        f"{cost.sampling_flops(experiment):.3g}",
+        f"{experiment.evaluation.num_samples:,}",
+        "" if tflops is None else f"{gpu_hours(experiment, tflops):,.1f}",
+        "done" if done else "",
+    )
 
 
 def _timed(todo: list[Experiment], where: Sequence[Slot]) -> str:

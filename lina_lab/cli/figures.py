@@ -7,7 +7,7 @@ import typer
 
 from lina_lab.cli.options import RUNS, CellName, Runs, out_folder
 
-figures_app = typer.Typer(help="Figures beside those of a report.", no_args_is_help=True)
+figures_app = typer.Typer(help="Figures that are not part of a report.", no_args_is_help=True)
 
 
 @figures_app.command()

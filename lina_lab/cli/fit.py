@@ -14,7 +14,8 @@ def fit(
     y: Annotated[str, typer.Option(metavar="COLUMN", help="What is fitted, e.g. eval/fid/digits-cnn.")],
     by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Fit each value by itself; may be repeated.")] = [],  # noqa: B006
     form: Annotated[
-        Literal["power", "offset", "surface"] | None, typer.Option(help="By default power, offset.")
+        Literal["power", "offset", "surface"] | None,
+        typer.Option(help="Form of the curve; by default power and offset, one after the other."),
     ] = None,
     d: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Second size of a surface, e.g. samples_seen.")
@@ -35,7 +36,7 @@ def fit(
     or null, says: E not identified. An end without a limit is null in JSON; "at_bound" names what a bound of the search
     set, "notes" what must be said beside the numbers; "holdout" is null unless asked for and possible.
 
-    Example: lab fit reports/digits/table.csv --x parameters --y fid --by conv_kernel
+    Example: lab fit table.csv --x params --y fid --by variant --holdout-largest
     """
     from lina_lab.cli.fit_table import FitRequest, fit_table
 

@@ -28,7 +28,7 @@ def export(
 
     In the official layout: 00000/metadata.jsonl, 00000/samples/0000.png and so on.
 
-    Example: lab geneval export 3f2a90 --prompts evaluation_metadata.jsonl --out images
+    Example: lab geneval export 3f2a90 --prompts metadata.jsonl --out images
     """
     from lina_lab.composition.geneval import export_images, read_prompts
     from lina_lab.ledger.cells import find_cell

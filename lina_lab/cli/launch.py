@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,13 +212,18 @@ def run_plan(
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
-    print_results(latest, runs, failed)
+    _print_end(latest, runs, failed)
+    return 1 if failed else 0
+
+
+def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
+    """The results, and which commands go on from here; `failed`: keys of failed cells and their reasons."""
+    print_results(plan, runs, failed)
     if changed := changed_files():
         print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:
-        print(f"\nlab retry {name}     try the failed cells again")
-    print(f"\nlab report {name}    table, figures and page\nlab ui {name}        the runs in MLflow")
-    return 1 if failed else 0
+        print(f"\nlab retry {plan.name}     try the failed cells again")
+    print(f"\nlab report {plan.name}    table, figures and page\nlab ui {plan.name}        the runs in MLflow")
 
 
 def print_broken(plan: Plan, broken: FailedAlike) -> None:

@@ -46,7 +46,7 @@ app = typer.Typer(
 @app.callback()
 def start(
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also print log lines of a low level, on standard error.")
+        bool, typer.Option("-v", "--verbose", help="Also print info and debug log lines, on standard error.")
     ] = False,
 ) -> None:
     import logging

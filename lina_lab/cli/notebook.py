@@ -17,7 +17,9 @@ KERNEL = "lina-lab"
 
 
 def notebook(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of analysis/, or its start; or a file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A notebook of analysis/, by its name or the start of it; or a file.")
+    ],
     sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep with a report, or its folder.")],
 ) -> None:
     """Run a notebook on the report of a sweep.

@@ -91,9 +91,11 @@ OptionalDevices = Annotated[int | None, DEVICES]
 HangMinutes = Annotated[float, HANG_MINUTES]
 OptionalHangMinutes = Annotated[float | None, HANG_MINUTES]
 OptionalNodes = Annotated[int | None, typer.Option(min=1, help="Nodes that train one cell together, with SLURM.")]
-EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
+EngineName = Annotated[
+    Literal["local", "slurm"] | None, typer.Option(help="Where cells run; by default as the sweep says, or local.")
+]
 StrategyName = Annotated[
-    Literal["ddp", "fsdp"] | None, typer.Option(help="Each with the whole model, or a share of it.")
+    Literal["ddp", "fsdp"] | None, typer.Option(help="ddp: each process holds the whole model; fsdp: a share of it.")
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on when cells in a row fail alike at their start.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]

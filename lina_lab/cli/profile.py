@@ -23,15 +23,20 @@ def profile(
         list[int] | None, typer.Option(min=1, help="A length, again for more; by default 64 to 16,384.")
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Channels; by default 1536.")] = None,
-    heads: Annotated[int | None, typer.Option(min=1, help="By default 16.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="By default 1, or the experiment's batch size.")] = None,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="By default fp32.")] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where; auto takes a GPU.")] = "auto",
+    heads: Annotated[int | None, typer.Option(min=1, help="Heads; by default 16.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Batch size; by default 1, or the experiment's batch size.")
+    ] = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Number format; by default fp32.")] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where to measure; auto takes a GPU if there is one.")
+    ] = "auto",
     backend: Annotated[
-        Literal["auto", "torch", "triton"] | None, typer.Option(help="Of linear attention; by default auto.")
+        Literal["auto", "torch", "triton"] | None,
+        typer.Option(help="Implementation of linear attention; by default auto."),
     ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile the module, or every block.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Of the processor; cells are trained with one.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads; cells are trained with one.")] = 1,
     limit: Annotated[
         float,
         typer.Option(

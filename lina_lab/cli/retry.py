@@ -43,7 +43,7 @@ def retry(
 ) -> None:
     """Try failed and diverged cells of a sweep again.
 
-    A sweep tries a cell that fails twice more by itself, and then leaves it until this command.
+    A sweep itself tries a failing cell twice more, and then leaves it until this command.
 
     Example: lab retry digits-quick --failed
     """

@@ -23,7 +23,7 @@ class Links(NamedTuple):
 
 
 def ui(
-    name: Annotated[str | None, typer.Argument(metavar="SWEEP", help="Open this sweep's charts.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="SWEEP", help="Print links to this sweep's charts.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
     runs: Runs = RUNS,
 ) -> None:

@@ -20,6 +20,7 @@ from lina_lab.analysis.table import (
 )
 from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
+from lina_lab.ledger import result
 from lina_lab.ledger.result import read_result
 
 FID = "eval/fid/digits-cnn"
@@ -184,3 +185,15 @@ def test_another_kind_of_file_and_a_damaged_one_are_named(tmp_path):
     (tmp_path / "t.parquet").write_text("no parquet")
     with pytest.raises(LabError, match=r"t\.parquet must be Parquet: "):
         read_table(tmp_path / "t.parquet")
+
+
+def test_every_result_is_read_and_checked_once(study, monkeypatch):
+    made, read, parse = study(), [], result.parse_result
+
+    def counted(text, path):
+        read.append(path)
+        return parse(text, path)
+
+    monkeypatch.setattr(result, "parse_result", counted)
+    results_table(made.runs, made.stored)
+    assert read == [made.runs / cell.key / "result.json" for cell in made.plan.cells]

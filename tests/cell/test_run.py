@@ -276,7 +276,7 @@ def test_the_state_of_a_running_cell_is_json_with_a_step(tmp_path, dataset):
     assert (state["phase"], state["step"]) == ("training", 12)
 
 
-def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, capsys):
+def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, caplog):
     wild = experiment(sampling__guidance_scale=1e30)
     folder = create_cell(tmp_path, wild)
     ended, reason = attempt_cell(folder, threading.Event())
@@ -287,4 +287,4 @@ def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_p
     assert not (folder / "result.json").exists()
     assert not [row for row in rows(folder) if row[1].startswith("eval/")]
     assert {step for step, metric, _ in rows(folder) if metric == "val/loss"} == {8, 12}  # training itself is sound
-    assert "step 8: no sheet of samples: samples not finite" in capsys.readouterr().out
+    assert "step 8: no sheet of samples: samples not finite" in caplog.text

@@ -181,10 +181,16 @@ def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):
     assert visible_gpus() == []
 
 
-def test_a_worker_works_where_its_slot_says(tmp_path):
-    folder = create_cell(tmp_path, plan().own_experiments[0])
+def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_log(tmp_path):
+    wild = BASE["sampling"] | {"guidance_scale": 1e30}
+    folder = create_cell(tmp_path, plan(BASE | {"sampling": wild}).own_experiments[0])
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
-    assert f"process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES=" in (folder / "log.txt").read_text()
+    first, *lines = (folder / "log.txt").read_text().splitlines()
+    assert first.endswith(
+        f"INFO lina_lab.sweep.local_engine: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
+    )
+    said = "WARNING lina_lab.training.train: step 6: no sheet of samples: samples not finite"
+    assert len([line for line in lines if said in line]) == 1
 
 
 def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_path, monkeypatch):
