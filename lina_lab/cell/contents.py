@@ -134,12 +134,12 @@ def content_of(path: Path) -> str:
     except (OSError, ValueError, TypeError):
         known = {}
     files = {file.relative_to(path).as_posix(): file for file in _visible(path)}
-    stamps = {name: _stamp(file) for name, file in files.items()}
-    found = {name: str(known[name][1]) for name, stamp in stamps.items() if known.get(name, [None])[0] == stamp}
+    states = {name: _file_state(file) for name, file in files.items()}
+    found = {name: str(known[name][1]) for name, state in states.items() if known.get(name, [None])[0] == state}
     new = [name for name in files if name not in found]
     with ThreadPoolExecutor(THREADS) as pool:
         found |= dict(zip(new, pool.map(sha256_of, (files[name] for name in new)), strict=True))
-    safe = {name: (stamps[name], found[name]) for name in files if max(stamps[name][1:3]) < started - SETTLED_NS}
+    safe = {name: (states[name], found[name]) for name in files if max(states[name][1:3]) < started - SETTLED_NS}
     if new:
         try:
             write_atomic(kept, json.dumps(safe))
@@ -149,7 +149,7 @@ def content_of(path: Path) -> str:
     return sha256(b"".join(lines)).hexdigest()
 
 
-def _stamp(file: Path) -> list[int]:
+def _file_state(file: Path) -> list[int]:
     state = file.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
