@@ -136,7 +136,7 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
     three = plan(training__steps=[6, 7, 8])
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local as t\n"
+        "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local_engine as t\n"
         "t.sweep(pathlib.Path(sys.argv[1]), t.plan(training__steps=[6, 7, 8]), 1)"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
