@@ -11,7 +11,6 @@ from rich.text import Text
 
 from lina_lab import cost
 from lina_lab.cli.results import text_table
-from lina_lab.config.axes import AXES, OTHER_AXES
 from lina_lab.config.data import DIGITS, PUBLISHED_DATA, DataShape
 from lina_lab.config.experiment import default_context_tokens
 from lina_lab.config.load import ConfigError, Document, FileProblem, override, validate
@@ -20,6 +19,7 @@ from lina_lab.config.settings import EXTRACTORS
 from lina_lab.config.sizes import PUBLISHED_SIZES
 from lina_lab.config.sweep import parse_settings
 from lina_lab.config.variants import VARIANTS
+from lina_lab.design.axes import AXES, OTHER_AXES
 from lina_lab.errors import LabError
 
 REQUIRED = (

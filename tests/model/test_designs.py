@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lina_lab.config.axes import AXES
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import ExecutionConfig
+from lina_lab.design.axes import AXES
 from lina_lab.kernels import linear
 from lina_lab.model import attention
 from lina_lab.model.attention import NORMALIZATIONS, Attention, Layout
