@@ -138,13 +138,13 @@ def attention_macs(
     """
     rows = length if rows is None else rows
     sizes = _sizes(attention, width, num_heads)
-    tokens = TokenCounts(length, grid, length - grid if context is None else context)
+    counts = TokenCounts(length, grid, context=length - grid if context is None else context)
     normalization = NORMALIZATION[attention.normalization]
     queries = length if normalization.all_queries else rows
     memory, read = normalization.core(length, sizes.head_size)
     projections = 1 + OUTPUT_GATE[attention.output_gate].projections
     core = length * width * (2 * width + memory) + queries * width * (width + read) + rows * width**2 * projections
-    of_tokens = sum(value.macs(sizes, tokens) for value in attention.values())
+    of_tokens = sum(value.macs(sizes, counts) for value in attention.values())
     of_image = sum(value.image_macs(sizes) for value in attention.values())
     return core + width * (of_tokens + of_image)
 
@@ -173,7 +173,7 @@ def attention_bytes(
     sums, scores and d x d memories never leave the chip, and nothing that was written is still there when it is read.
     """
     weights, sizes = attention_parameters(attention, width, num_heads, length), _sizes(attention, width, num_heads)
-    counts = TokenCounts(length, grid, length - grid)
+    counts = TokenCounts(length, grid, context=length - grid)
     again = sum(value.reread_tokens(counts) for value in attention.values())
     of_gates = sum(value.activations(sizes) for value in attention.values())
     tokens, local, gates = batch * length * width, batch * again * width, batch * length * of_gates

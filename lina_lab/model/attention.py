@@ -136,11 +136,14 @@ class Attention(nn.Module):
         """What computes the linear core and the convolution; see `lina_lab.model.execution`."""
         self.normalization = NORMALIZATIONS[config.normalization]
         self.feature_map = FEATURE_MAPS[config.feature_map]
+        normalization, gate = NORMALIZATION[config.normalization], KV_GATE[config.kv_gate]
+        self.all_queries = normalization.all_queries
+        self.has_kernels = normalization.kernels and FEATURE_MAP[config.feature_map].kernels and gate.kernels
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         layout = layout or Layout(0, 0, 0)
         gate_heads = KV_GATE_HEADS[config.kv_gate_heads].heads(num_heads)
-        self.gates = KV_GATES[config.kv_gate](KV_GATE[config.kv_gate].weights, width, gate_heads, layout.tokens)
+        self.gates = KV_GATES[config.kv_gate](gate.weights, width, gate_heads, layout.tokens)
         self.groups = GroupMemory(num_heads, config.memory_groups) if config.memory_groups > 1 else None
         gated = OUTPUT_GATES[config.output_gate]
         self.output_gate = gated(width) if gated else None
@@ -160,7 +163,7 @@ class Attention(nn.Module):
         if rows is None and kernels and turns is None and self.output_gate is None:
             qkv = self.qkv(x)
             return self.proj(self._read_by_kernels(qkv, gates, self._local(x, qkv.chunk(3, -1)[2], kernels=True)))
-        queried = None if NORMALIZATION[self.config.normalization].all_queries else rows
+        queried = None if self.all_queries else rows
         q, k, v = self._projected(x, queried)  # (B, n, D), (B, N, D), (B, N, D)
         local = self._local(x, v, kernels=kernels)
         merged = self._read(*self._heads(q, k, v, queried, turns), gates)
@@ -174,9 +177,7 @@ class Attention(nn.Module):
 
     def _uses_kernels(self, x: Tensor) -> bool:
         """Where they do not know a value of the design, and for softmax, torch's own are taken."""
-        config = self.config
-        core = (NORMALIZATION[config.normalization], FEATURE_MAP[config.feature_map], KV_GATE[config.kv_gate])
-        if self.backend == "torch" or not all(value.kernels for value in core):
+        if not self.has_kernels or self.backend == "torch":
             return False
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
