@@ -8,6 +8,7 @@ from lina_lab import cost
 from lina_lab.config.model import AttentionConfig
 from lina_lab.design.axes import AXES, OTHER_AXES
 from lina_lab.design.gates import KV_GATE
+from lina_lab.design.normalization import FEATURE_MAP
 from lina_lab.errors import LabError
 from lina_lab.model.attention import FEATURE_MAPS, NORMALIZATIONS, Attention, Layout
 from lina_lab.model.gates import KV_GATES, OUTPUT_GATES
@@ -42,6 +43,13 @@ def test_a_normalization_equals_its_explicit_weights(name):
     k_mass = k if name in {"softmax", "mediator"} else k_mass
     expected = quadratic_weights(name, q, k, k_mass) @ v
     torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, k_mass), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("word", FEATURE_MAP.values)
+def test_a_feature_map_is_below_0_nowhere_if_it_says_so(word, dtype):
+    u = torch.linspace(-20, 20, 400_001, dtype=torch.float64).to(dtype)
+    assert bool((FEATURE_MAPS[word](u) >= 0).all()) == FEATURE_MAP[word].positive
 
 
 def test_weights_of_subtraction_sum_to_one():
