@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from lina_lab.config.axes import AXES
 from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
+from lina_lab.design.gates import KV_GATE
 from lina_lab.errors import LabError
 
 GATE = re.compile(r"^(context|encoder|decoder)\.(\d+)\.attention\.gates\.(key|value|mass)$")
@@ -61,7 +61,7 @@ def gates_table(weights: Weights, model: ModelConfig, data: DataShape) -> pd.Dat
 
 def no_gates(model: ModelConfig) -> str:
     """Why a model has no gates, and which axis would give it some."""
-    values = ", ".join(str(v) for v in AXES["kv_gate"].values if v not in {"none", "key_value_data"})
+    values = ", ".join(word for word, value in KV_GATE.values.items() if value.needs_grid)
     return (
         f"there are no gates of positions: model.decoder.kv_gate is {model.decoder.kv_gate} and "
         f"model.context.kv_gate is {model.context.kv_gate}; the axis model.attention.kv_gate gives them to the "
