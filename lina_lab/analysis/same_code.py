@@ -63,7 +63,7 @@ def _commit(row: Record) -> str:
 
 def _rooms(label: str) -> dict[str, str]:
     words = label.split()
-    return dict(zip(words[::2], words[1::2], strict=False)) if words[0] in ROOMS else {}
+    return dict(zip(words[::2], words[1::2], strict=False)) if words and words[0] in ROOMS else {}
 
 
 def _text(row: Record, name: str) -> str:
