@@ -36,7 +36,8 @@ class Record:
         shape = _shape(cls)
         if lacking := shape.required - values.keys():
             raise ValueError(f"has no {', '.join(sorted(lacking))}")
-        read = dict.fromkeys(shape.nullable) | {name: values[name] for name in shape.names if name in values}
+        read: dict[str, Any] = dict.fromkeys(shape.nullable)
+        read |= {name: values[name] for name in shape.names if name in values}
         for name, kind in shape.records.items():
             if read.get(name) is not None:
                 read[name] = kind.from_json(read[name])
@@ -69,9 +70,10 @@ class _Shape(NamedTuple):
 
 
 @cache
-def _shape(kind: type[Record]) -> _Shape:
+def _shape(kind: type[Any]) -> _Shape:
     own = [f for f in fields(kind) if f.name not in {"others", "keys"}]
-    hints = {f.name: {(hint := get_type_hints(kind)[f.name]), *get_args(hint)} for f in own}
+    types = get_type_hints(kind)
+    hints = {f.name: {types[f.name], *get_args(types[f.name])} for f in own}
     bare = [f.name for f in own if f.default is MISSING and f.default_factory is MISSING]
     nullable = tuple(name for name in bare if NoneType in hints[name])
     return _Shape(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from lina_lab import cost
-from lina_lab.analysis.guidance import FILE, OPTIONAL, GuidancePoint, add_point, read_points, search
+from lina_lab.analysis.guidance import FILE, GuidancePoint, add_point, read_points, search
 from lina_lab.cell.reevaluate import MeasuredCell, measure_cell
 from lina_lab.errors import NotFinite
 from lina_lab.sampling.image_set import Tell
@@ -53,7 +53,10 @@ def _point(subject: MeasuredCell, tell: Tell, num_processes: int) -> GuidancePoi
     found, name = measure_cell(subject, tell, num_processes), subject.extractor.name
     point = wanted._replace(
         fid=found.metrics[f"eval/fid/{name}"],
-        **{metric: found.metrics.get(f"eval/{metric}/{name}") for metric in OPTIONAL},
+        fid_jackknife=found.metrics.get(f"eval/fid_jackknife/{name}"),
+        kid=found.metrics.get(f"eval/kid/{name}"),
+        precision=found.metrics.get(f"eval/precision/{name}"),
+        recall=found.metrics.get(f"eval/recall/{name}"),
         seconds=found.seconds,
         fid_deviations=found.fid_deviations,
     )

@@ -97,7 +97,7 @@ def _reference_of(folder: Path) -> str | None:
         evaluation = read_result(folder).evaluation
     except LabError:
         return ""
-    return evaluation and evaluation.reference_sha256
+    return None if evaluation is None else evaluation.reference_sha256
 
 
 def _fingerprint(data: DataConfig) -> str:
