@@ -187,7 +187,7 @@ def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_l
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
     first, *lines = (folder / "log.txt").read_text().splitlines()
     assert first.endswith(
-        f"INFO lina_lab.sweep.local_engine: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
+        f"INFO lina_lab.sweep.local_worker: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
     )
     said = "WARNING lina_lab.training.train: step 6: no sheet of samples: samples not finite"
     assert len([line for line in lines if said in line]) == 1
