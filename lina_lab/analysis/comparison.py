@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.chance import chance
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
 from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
 from lina_lab.analysis.scaling_fit.exponents import Exponents, exponents
 from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter

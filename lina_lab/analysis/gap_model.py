@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lina_lab.analysis.ablation_pairs import Interval, t_interval
+from lina_lab.analysis.interval import Interval, t_interval
 from lina_lab.analysis.match_cells import Array, Pairs
 from lina_lab.analysis.scaling_fit.exponents import one_exponent_ratio
 from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict, refit, refusal

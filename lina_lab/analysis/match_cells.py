@@ -76,11 +76,10 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
     kept, warnings, diverged = _finished(rows, columns)
     _positive(kept, columns)
     _unique(kept, columns)
-    partners = kept.groupby([AT, SHARE])[DESIGN].transform("size")
-    lonely = kept[partners == 1]
-    if len(lonely):
-        warnings.append(f"left out, the other design has no such cell: {_named(lonely)}")
-    kept = kept[partners == 2]
+    paired = has_partner(kept)
+    if not paired.all():
+        warnings.append(f"left out, the other design has no such cell: {_named(kept[~paired])}")
+    kept = kept[paired]
     if kept.empty:
         what = f"size and {columns.pair}" if columns.pair else "size"
         raise LabError(f"{','.join(a)} and {','.join(b)} share no {what}; {_listed(rows, columns)}")
@@ -94,6 +93,20 @@ def as_text(value: object) -> str:
     if value is None or value != value:  # noqa: PLR0124, not a number
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def rows_of_design(table: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """The rows that have these values, as text, in the columns `by`."""
+    return table[(_texts(table, by) == list(values)).all(axis=1)]
+
+
+def has_partner(cells: pd.DataFrame) -> "pd.Series[bool]":
+    """Which cells of A and B the other design has too: those of the same size and share, of which each has one."""
+    return cells.groupby([AT, SHARE])[DESIGN].transform("size") == 2
+
+
+def _texts(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({column: table[column].map(as_text) for column in by})
 
 
 def _columns_exist(table: pd.DataFrame, columns: Columns) -> None:
@@ -111,9 +124,9 @@ def _design(table: pd.DataFrame, columns: Columns, values: Sequence[str], name: 
     """The rows of one design."""
     if len(values) != len(columns.by):
         raise LabError(f"{','.join(values)} must have a value for each of {', '.join(columns.by)}, not {len(values)}")
-    texts = pd.DataFrame({column: table[column].map(as_text) for column in columns.by})
-    chosen = table[(texts == list(values)).all(axis=1)]
+    chosen = rows_of_design(table, columns.by, values)
     if chosen.empty:
+        texts = _texts(table, columns.by)
         there = "; ".join(dict.fromkeys(",".join(row) for row in texts.itertuples(index=False, name=None)))
         raise LabError(f"no row has {', '.join(columns.by)} = {','.join(values)}; there are {there}")
     numbers = {column: pd.to_numeric(chosen[column]).astype(float) for column in (columns.x, columns.y)}

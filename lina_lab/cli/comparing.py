@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.columns import find_column, numbers, own_states
 from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns
 from lina_lab.analysis.table import human
 from lina_lab.analysis.table_file import read_table

@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.findings import Contrast, Finding
+from lina_lab.analysis.interval import Interval
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
@@ -24,7 +24,7 @@ def gap_figure(found: Sequence[Finding], looks: Looks | None = None) -> Figure |
     """
     if not found:
         return None
-    looks = looks or design_looks(contrast.design for finding in found for contrast in finding.contrasts)
+    looks = looks or design_looks(contrast.pair.a for finding in found for contrast in finding.contrasts)
     across = math.ceil(math.sqrt(len(found)))
     down = math.ceil(len(found) / across)
     with style():
@@ -55,7 +55,7 @@ def _draw(panel: Axes, finding: Finding, looks: Looks) -> None:
 
 
 def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) -> None:
-    look = looks(contrast.design)
+    look = looks(contrast.pair.a)
     verdict = contrast.verdict
     x = [gap.x * shift for gap in verdict.gaps]
     ratios = [gap.ratio for gap in verdict.gaps]
@@ -63,7 +63,7 @@ def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) 
         x,
         [ratio.mean for ratio in ratios],
         yerr=_bars(ratios),
-        label=named(contrast.others),
+        label=named(contrast.pair.others),
         capsize=2,
         elinewidth=0.9,
         **look,

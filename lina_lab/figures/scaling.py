@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.ablation_pairs import log_interval
+from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar

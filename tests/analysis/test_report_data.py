@@ -102,7 +102,7 @@ def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(s
         "normalization subtraction against division",
         "conv_kernel 5 against 0",
     ]
-    others = [[contrast.others for contrast in finding.contrasts] for finding in found]
+    others = [[contrast.pair.others for contrast in finding.contrasts] for finding in found]
     assert others == [
         [{"conv_kernel": 0}, {"conv_kernel": 5}],
         [{"normalization": "division"}, {"normalization": "subtraction"}],

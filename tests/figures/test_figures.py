@@ -6,7 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from lina_lab.analysis.ablation_pairs import log_interval
+from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.report_data import curves_table
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import training_figure
