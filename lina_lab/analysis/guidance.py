@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
@@ -56,7 +54,7 @@ class GuidancePoint(NamedTuple):
     @property
     def fid_sd(self) -> float | None:
         """Sampling noise of the FID, by a bootstrap, or by halves where there are many features."""
-        return _root_mean_square(self.fid_deviations) if self.fid_deviations else None
+        return root_mean_square(self.fid_deviations) if self.fid_deviations else None
 
     @property
     def setting(self) -> tuple[Any, ...]:
@@ -119,13 +117,6 @@ def _text(value: Any) -> Any:
     if isinstance(value, tuple):
         return " ".join(f"{deviation:.6g}" for deviation in value)
     return repr(value) if isinstance(value, float) else value
-
-
-def points_table(points: Sequence[GuidancePoint]) -> pd.DataFrame:
-    """The points as a table, with the standard deviation of the FID instead of deviations."""
-    table = pd.DataFrame(points, columns=GuidancePoint._fields).drop(columns="fid_deviations")
-    table.insert(list(table).index("fid") + 1, "fid_sd", [point.fid_sd for point in points])
-    return table
 
 
 def search(measure: Callable[[float], float], grid: Sequence[float], refinements: int) -> dict[float, float]:
@@ -200,10 +191,11 @@ def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scal
 def is_worse(point: GuidancePoint, best: GuidancePoint) -> bool:
     """Whether a FID is above another by more than `SDS` standard deviations of their difference, of the same seeds."""
     pairs = zip(point.fid_deviations, best.fid_deviations, strict=True)
-    return point.fid - best.fid > SDS * _root_mean_square([mine - others for mine, others in pairs])
+    return point.fid - best.fid > SDS * root_mean_square([mine - others for mine, others in pairs])
 
 
-def _root_mean_square(values: Sequence[float]) -> float:
+def root_mean_square(values: Sequence[float]) -> float:
+    """Of deviations this is their standard deviation."""
     return math.sqrt(sum(value * value for value in values) / len(values))
 
 

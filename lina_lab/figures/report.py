@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.findings import Finding, findings, verdicts_table
+from lina_lab.analysis.plan import StoredPlan
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import ReportData, make_way, report_data_of_ledger, write_report_data
 from lina_lab.analysis.scaling import design_fits, readable_fits
@@ -38,7 +39,6 @@ from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.ledger.plan import StoredPlan
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -52,33 +52,46 @@ def write_report(
 ) -> Path:
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
+    Raises:
+        LabError: if no cell has a FID yet, or the cells cannot be compared.
+    """
+    return draw_report(report_data_of_ledger(runs, plan), out, progress, tell)
+
+
+def draw_report(
+    study: ReportData,
+    out: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write everything of a study: the path of the page. `read_report_data` of a report's folder gives it again.
+
     `progress` is told the share of the comparisons that are made: they take the time. `tell` gets a line for what the
     user must know: that cells are missing, or that the report of another plan was moved aside.
 
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
     """
-    study = report_data_of_ledger(runs, plan)
-    table, metric = study.table, main_metric(study.table)
+    plan, table, metric = study.plan, study.table, main_metric(study.table)
     refuse_mixtures(table, metric)
     note = unfinished(table, plan)
     if note:
         tell(note)
-    found, missing = findings(table, plan, metric, progress, study.curves)
+    judged, missing = findings(table, plan, metric, progress, study.curves)
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")
     write_report_data(study, out)
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
-    shown = _write_tables(study, found, effects, metric, out, note)
-    figures = _study_figures(study, found, effects, gates) | {"samples": samples_figure(runs, table, plan)}
+    shown = _write_tables(study, judged, effects, metric, out, note)
+    figures = _study_figures(study, judged, effects, gates)
     for name, figure in figures.items():
         if figure is not None:
             save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
         unfinished=note,
-        verdict=list(report_text.verdict_sentences(found, effects)),
+        verdict=list(report_text.verdict_sentences(judged, effects)),
         missing=missing,
         bars=bars(table).replace("\n", " "),
         seen=list(report_text.what_is_seen(table, plan, metric)),
@@ -89,7 +102,7 @@ def write_report(
         tables={name: _rows(part) for name, part in shown.items()},
         trouble=list(report_text.trouble(table, plan)),
         measured=report_text.measured(table),
-        provenance=report_text.provenance(runs, table[has_result(table)]),
+        provenance=study.provenance,
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
@@ -98,7 +111,7 @@ def write_report(
 def _study_figures(
     study: ReportData, found: list[Finding], effects: pd.DataFrame, gates: pd.DataFrame
 ) -> dict[str, Figure | None]:
-    """Every figure that a study's data alone can give, by name; None where there is nothing to draw."""
+    """Every figure of a report by its name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
     tuned = tuned_names(plan)
     return {
@@ -109,6 +122,7 @@ def _study_figures(
         "training": training_figure(study.curves, table, plan),
         "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),
+        "samples": samples_figure(study.samples, table, plan),
         **{f"tuning-{name}": tuning_figure(study.trials, table, plan, name, path) for name, path in tuned.items()},
     }
 

@@ -1,7 +1,6 @@
 """What a report says in sentences: what is seen, what is not known, what has no result, where it comes from."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,14 +8,12 @@ import pandas as pd
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
+from lina_lab.analysis.plan import StoredPlan
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
-from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
-from lina_lab.ledger.result import read_result
 
 
 def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
@@ -160,30 +157,3 @@ def measured(table: pd.DataFrame) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
-    """Where the results come from: of the cells of a table that have one."""
-    results = []
-    for key in table["key"]:
-        try:
-            results.append(read_result(runs / key))
-        except LabError:
-            continue
-    facts = [result["provenance"] for result in results]
-    seconds = sum(sum(result["seconds"].values()) for result in results)
-
-    def every(values: Iterable[object]) -> str:
-        return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
-
-    return {
-        "command": every(f["command"] for f in facts),
-        "commit": every(f.get("commit") for f in facts) or "not in a git checkout",
-        "uncommitted changes (SHA-256)": every(f.get("diff_sha256") for f in facts) or "none",
-        "versions": every(" ".join(f"{k} {v}" for k, v in f["versions"].items()) for f in facts),
-        "Python": every(f["python"] for f in facts),
-        "hardware": every(f"{f['hardware']['cpu']}, {f['hardware']['cores']} cores" for f in facts),
-        "seeds": every(sorted({result["seed"] for result in results})),
-        "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
-        "started": min(f["started"] for f in facts),
-    }

@@ -8,17 +8,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.guidance import FILE, OVER, GuidancePoint, points_table, read_points
+from lina_lab.analysis.evaluations import DESIGN, FidPoint, fid_points
+from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger.cells import read_experiment
 
 SAME = ("extractor", "reference", "num_samples", "seed")
 """Points of one figure agree in these: other FIDs are not comparable, and other seeds not paired."""
 SAMPLED = ("guidance_scale", "guidance_min", "autoregressive_steps", "flow_steps", "sampling_precision")
+CHOICES = (
+    *("guidance_scale", "autoregressive_steps", "flow_steps", "guidance_min", "sampling_precision"),
+    *("seed", "num_samples", "extractor", "reference", "weights"),
+)
+"""What tells one point of a cell from another, besides its last step."""
+RESULTS = ("flops", "fid", "fid_sd", "fid_jackknife", "kid", "precision", "recall", "seconds")
 NAMES = {
     "guidance_scale": "guidance scale",
     "autoregressive_steps": "autoregressive steps",
@@ -35,8 +41,8 @@ class Scanned(NamedTuple):
     """Axis values of its decoder, where the whole grid is."""
     size: str
     seed: int
-    flow_steps_last: int | None
-    points: Sequence[GuidancePoint]
+    """Of its training."""
+    points: Sequence[FidPoint]
 
 
 class Curve(NamedTuple):
@@ -44,22 +50,20 @@ class Curve(NamedTuple):
 
     label: str
     look: Mapping[str, Any]
-    points: Sequence[GuidancePoint]
+    points: Sequence[FidPoint]
 
 
-def read_scanned(folder: Path) -> Scanned:
-    """A cell and the points of its guidance.csv.
-
-    Raises:
-        LabError: if it is no cell, or has no points yet.
-    """
-    experiment, points = read_experiment(folder), read_points(folder / FILE)
-    if not points:
-        raise LabError(f"{folder / FILE}: no points yet; lab guidance {folder.name} measures some")
-    segment = experiment.model.decoder
-    design: dict[str, Scalar] = {name: getattr(segment, name) for name in ("normalization", "conv_kernel", "kv_gate")}
-    last = experiment.sampling.flow_steps_last
-    return Scanned(folder.resolve().name, design, str(experiment.model.size), experiment.seed, last, points)
+def scanned_cells(evaluations: pd.DataFrame) -> list[Scanned]:
+    """The cells of an evaluations table that were sampled in several ways."""
+    cells = []
+    for key, rows in evaluations.groupby("key", sort=False):
+        first = rows.to_dict("records")[0]
+        points = fid_points(rows)
+        if points:
+            design = {name: first[name] for name in DESIGN}
+            size, seed = str(first["size"]), int(first["training_seed"])
+            cells.append(Scanned(key=str(key), design=design, size=size, seed=seed, points=points))
+    return cells
 
 
 def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
@@ -69,12 +73,10 @@ def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
         LabError: if a field is unknown.
     """
     for name in only:
-        if name not in GuidancePoint._fields:
-            raise LabError(
-                f"--only {name}: points have {', '.join(GuidancePoint._fields[: len(SAMPLED) + len(SAME) + 1])}"
-            )
+        if name not in FidPoint._fields:
+            raise LabError(f"--only {name}: points have {', '.join((*CHOICES, 'source'))}")
 
-    def fits(point: GuidancePoint) -> bool:
+    def fits(point: FidPoint) -> bool:
         return all(_plain(getattr(point, name)) == value for name, value in only.items())
 
     return [cell._replace(points=[point for point in cell.points if fits(point)]) for cell in cells]
@@ -90,12 +92,12 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
     Raises:
         LabError: if their points were not measured in one way.
     """
-    place = GuidancePoint._fields.index(over)
-    found: list[tuple[Scanned, list[GuidancePoint]]] = []
+    fixed = [name for name in (*CHOICES, "flow_steps_last") if name != over]
+    found: list[tuple[Scanned, list[FidPoint]]] = []
     for cell in cells:
-        groups: dict[tuple[Any, ...], list[GuidancePoint]] = {}
+        groups: dict[tuple[Any, ...], list[FidPoint]] = {}
         for point in cell.points:
-            groups.setdefault(point.setting[:place] + point.setting[place + 1 :], []).append(point)
+            groups.setdefault(tuple(getattr(point, name) for name in fixed), []).append(point)
         found += [
             (cell, sorted(group, key=lambda point: float(getattr(point, over))))
             for group in groups.values()
@@ -120,10 +122,10 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
     ]
 
 
-def _facts(cell: Scanned, point: GuidancePoint, over: str) -> dict[str, str]:
+def _facts(cell: Scanned, point: FidPoint, over: str) -> dict[str, str]:
     """What may tell two curves of one design apart."""
     sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
-    last = "as the first" if cell.flow_steps_last is None else str(cell.flow_steps_last)
+    last = "as the first" if point.flow_steps_last is None else str(point.flow_steps_last)
     return {"size": cell.size, "training seed": str(cell.seed), "flow steps at last": last, **sampled}
 
 
@@ -188,27 +190,36 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
             axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
 
-def _name_fid(axes: Axes, x_label: str, point: GuidancePoint) -> None:
+def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
     axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
     log_axis(axes.yaxis)
 
 
-def write_sampling(folders: Sequence[Path], out: Path, only: Mapping[str, str]) -> list[Path]:
+def write_sampling(evaluations: pd.DataFrame, out: Path, only: Mapping[str, str]) -> list[Path]:
     """Write a figure for every field that was scanned (PNG, PDF, SVG) and sampling.csv, all points: their paths.
 
     Raises:
         LabError: if no cell was scanned, or their points cannot be compared.
     """
-    cells = chosen([read_scanned(folder) for folder in folders], only)
+    cells = chosen(scanned_cells(evaluations), only)
     figures = {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
     if not figures:
         told = f" with {', '.join(f'{name} {value}' for name, value in only.items())}" if only else ""
         raise LabError(f"no cell has two points{told} that differ in {', '.join(OVER[:-1])} or {OVER[-1]} alone")
     for over, figure in figures.items():
         save(figure, out / f"{over}.png", ("png", "pdf", "svg"))
+    write_table(_points_table(cells), out / "sampling.csv")
+    return [out / f"{over}.png" for over in figures] + [out / "sampling.csv"]
+
+
+def _points_table(cells: Sequence[Scanned]) -> pd.DataFrame:
+    """A row a point; their source only where not all are of one scan."""
+    points = [point for cell in cells for point in cell.points]
+    source = [] if {point.source for point in points} == {"guidance"} else ["source"]
     tables = [
-        points_table(cell.points).assign(key=cell.key, size=cell.size, training_seed=cell.seed, **cell.design)
+        pd.DataFrame(cell.points, columns=FidPoint._fields)[[*CHOICES, *RESULTS, *source]].assign(
+            key=cell.key, size=cell.size, training_seed=cell.seed, **cell.design
+        )
         for cell in cells
     ]
-    write_table(pd.concat(tables, ignore_index=True), out / "sampling.csv")
-    return [out / f"{over}.png" for over in figures] + [out / "sampling.csv"]
+    return pd.concat(tables, ignore_index=True)
