@@ -10,9 +10,9 @@ geneval    result.json, eval/geneval/   the official evaluator; lab geneval impo
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ from lina_lab.config.load import with_sections
 from lina_lab.config.settings import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import read_result
 
 DESIGN = ("normalization", "conv_kernel", "kv_gate")
@@ -35,38 +36,9 @@ COLUMNS = (
 """Before the metrics, which are named as in a results table. Digests are the first 12 digits."""
 DIGITS = 12
 GENEVAL = "eval/geneval/"
-SCANNED = ("evaluate", "guidance")
-"""Sources whose rows can be points of a curve: they sample one cell in several ways."""
-OPTIONAL = ("fid_sd", "fid_jackknife", "kid", "precision", "recall")
+MEASURED_BY = {"evaluate": "lab evaluate", "guidance": "lab guidance", "geneval": "GenEval"}
 
 log = logging.getLogger(__name__)
-
-
-class FidPoint(NamedTuple):
-    """A row with a FID: how the images were drawn, what they were measured with, and the result; missing is None."""
-
-    source: str
-    guidance_scale: float
-    autoregressive_steps: int
-    flow_steps: int
-    flow_steps_last: int | None
-    """Of the last step; None if they do not change."""
-    guidance_min: float
-    sampling_precision: str
-    seed: int
-    num_samples: int
-    extractor: str
-    reference: str
-    weights: str
-    flops: float
-    """To sample one image."""
-    fid: float
-    fid_sd: float | None
-    fid_jackknife: float | None
-    kid: float | None
-    precision: float | None
-    recall: float | None
-    seconds: float
 
 
 def evaluations_table(folders: Iterable[Path], *, skip_damaged: bool = False) -> pd.DataFrame:
@@ -85,54 +57,6 @@ def evaluations_table(folders: Iterable[Path], *, skip_damaged: bool = False) ->
             log.warning("evaluations left out: %s", error)
     metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     return pd.DataFrame(rows, columns=[*COLUMNS, *metrics])
-
-
-def scans_table(folders: Sequence[Path]) -> pd.DataFrame:
-    """The evaluations of cells that were all sampled in several ways.
-
-    Raises:
-        LabError: if one was not, or a file is damaged.
-    """
-    tables = [evaluations_table([folder]) for folder in folders]
-    for folder, table in zip(folders, tables, strict=True):
-        if not fid_points(table):
-            raise LabError(f"{folder / FILE}: no points yet; lab guidance {folder.name} measures some")
-    return pd.concat(tables, ignore_index=True)
-
-
-def fid_points(rows: pd.DataFrame) -> list[FidPoint]:
-    """The rows of `SCANNED` sources that have a FID, guidance points first."""
-    records = [row for row in rows.to_dict("records") if row["source"] in SCANNED]
-    found = [_fid_point(row) for row in sorted(records, key=lambda row: row["source"] != "guidance")]
-    return [point for point in found if point is not None]
-
-
-def _fid_point(row: Mapping[Any, Any]) -> FidPoint | None:
-    name = extractor_name(str(row["extractor"]))
-    values = {metric: row.get(f"eval/{metric}/{name}") for metric in ("fid", *OPTIONAL)} | {"fid_sd": row["fid_sd"]}
-    known = {metric: None if pd.isna(value) else float(value) for metric, value in values.items()}
-    fid = known.pop("fid")
-    if fid is None:
-        return None
-    flow_steps, last = int(row["flow_steps"]), row["flow_steps_last"]
-    return FidPoint(
-        source=row["source"],
-        guidance_scale=float(row["guidance_scale"]),
-        autoregressive_steps=int(row["autoregressive_steps"]),
-        flow_steps=flow_steps,
-        flow_steps_last=None if pd.isna(last) or last == flow_steps else int(last),
-        guidance_min=float(row["guidance_min"]),
-        sampling_precision=row["sampling_precision"],
-        seed=int(row["seed"]),
-        num_samples=int(row["num_samples"]),
-        extractor=row["extractor"],
-        reference="held-out" if pd.isna(row["reference_sha256"]) else str(row["reference_sha256"]),
-        weights="" if pd.isna(row["weights_sha256"]) else str(row["weights_sha256"]),
-        flops=float(row["flops_sampling"]),
-        fid=fid,
-        seconds=float(row["seconds"]),
-        **known,
-    )
 
 
 def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
@@ -275,3 +199,30 @@ def extractor_name(identity: str) -> str:
 
 def more_than_results(table: pd.DataFrame) -> bool:
     return bool((table["source"] != "result").any())
+
+
+def readable_evaluations(table: pd.DataFrame, cells: Mapping[str, PlannedCell]) -> pd.DataFrame:
+    """All measurements but the results as text: which cell, how it was sampled, and what came out."""
+    rows = table[table["source"] != "result"].to_dict("records")
+    shown = pd.DataFrame([_readable(row, cells[row["key"]]) for row in rows])
+    return shown.loc[:, (shown != "").any()]
+
+
+def _readable(row: Mapping[Any, Any], cell: PlannedCell) -> dict[str, str]:
+    def text(name: str) -> str:
+        value = row.get(name)
+        return "" if value is None or pd.isna(value) else f"{value:.4g}"
+
+    fid = "" if pd.isna(row["extractor"]) else text(f"eval/fid/{extractor_name(row['extractor'])}")
+    noise = f" ± {row['fid_sd']:.2g}" if fid and not pd.isna(row["fid_sd"]) else ""
+    return {
+        "cell": f"{cell.label}, seed {cell.seed}",
+        "measured by": MEASURED_BY[row["source"]],
+        "guidance": text("guidance_scale"),
+        "autoregressive steps": text("autoregressive_steps"),
+        "flow steps": text("flow_steps"),
+        "samples": f"{int(row['num_samples']):,}",
+        "seed": str(row["seed"]),
+        "FID": f"{fid}{noise}",
+        "GenEval": text(f"{GENEVAL}overall"),
+    }

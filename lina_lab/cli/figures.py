@@ -72,7 +72,7 @@ def sampling(
 
     PNG, PDF and SVG for each that was measured, and all points as sampling.csv.
     """
-    from lina_lab.analysis.evaluations import scans_table
+    from lina_lab.analysis.fid_points import scans_table
     from lina_lab.errors import LabError
     from lina_lab.figures.sampling import write_sampling
     from lina_lab.ledger.cells import find_cell

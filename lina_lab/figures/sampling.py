@@ -1,5 +1,6 @@
 """FID of trained cells against how they are sampled: guidance scale, autoregressive steps, flow steps; and its cost."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.evaluations import DESIGN, FidPoint, fid_points
+from lina_lab.analysis.evaluations import DESIGN
+from lina_lab.analysis.fid_points import FidPoint, fid_points
 from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
@@ -195,6 +197,20 @@ def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
     log_axis(axes.yaxis)
 
 
+def comparable_figures(evaluations: pd.DataFrame) -> dict[str, Figure]:
+    """A figure for every field that was scanned, of the points that most others can be compared with, by the field."""
+    cells = scanned_cells(evaluations) if len(evaluations) else []
+    ways = Counter(tuple(getattr(point, name) for name in SAME) for cell in cells for point in cell.points)
+    if not ways:
+        return {}
+    commonest = dict(zip(SAME, map(_plain, ways.most_common(1)[0][0]), strict=True))
+    return _figures(chosen(cells, commonest))
+
+
+def _figures(cells: Sequence[Scanned]) -> dict[str, Figure]:
+    return {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
+
+
 def write_sampling(evaluations: pd.DataFrame, out: Path, only: Mapping[str, str]) -> list[Path]:
     """Write a figure for every field that was scanned (PNG, PDF, SVG) and sampling.csv, all points: their paths.
 
@@ -202,7 +218,7 @@ def write_sampling(evaluations: pd.DataFrame, out: Path, only: Mapping[str, str]
         LabError: if no cell was scanned, or their points cannot be compared.
     """
     cells = chosen(scanned_cells(evaluations), only)
-    figures = {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
+    figures = _figures(cells)
     if not figures:
         told = f" with {', '.join(f'{name} {value}' for name, value in only.items())}" if only else ""
         raise LabError(f"no cell has two points{told} that differ in {', '.join(OVER[:-1])} or {OVER[-1]} alone")

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lina_lab.analysis.evaluations import FidPoint, scans_table
+from lina_lab.analysis.fid_points import FidPoint, scans_table
 from lina_lab.analysis.guidance import add_point
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
