@@ -12,12 +12,12 @@ Q(value) <= Q_min (1 + c). Two kinds:
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.scaling_fit.calibration import f_rise, noise, rise_of_curve, rises, uneven
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, Scale, predict, refit
 from lina_lab.analysis.scaling_fit.profiles import (
@@ -35,15 +35,14 @@ Rises = Callable[[Profile, NDArray[np.intp]], Array]
 """c of every parameter of a profile, by its place."""
 
 
-class Interval(NamedTuple):
-    """A 95 % interval; None where the data set no limit."""
-
-    low: float | None
-    high: float | None
+Ends = tuple[float, float]
+"""Low and high end of an interval; inf where the data set no limit."""
 
 
 def intervals(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval | None]:
-    """Every parameter's interval; None for all if there are no more points than parameters.
+    """Every parameter with its interval, inf where the data set no limit.
+
+    None for all if there are no more points than parameters.
 
     A floor's interval that begins at 0 says that the data do not tell it from none; it ends at the lowest y at most, or
     at the fitted floor where that is higher. A curve that does not fall has no floor: the interval of E is None.
@@ -81,7 +80,8 @@ def prediction_interval(found: Fit, x: ArrayLike, y: ArrayLike, at: ArrayLike) -
     start = np.repeat(log_curve(profile.problem._replace(u=u), profile.at)[1][0], 2)
     edge = np.array([-math.inf, math.inf])
     both = ends(held_curve(profile, u), start, np.sign(edge), edge, profile.least, _limits(profile, rise))
-    interval = Interval(*(None if end is None else math.exp(end + scale.y) for end in both))
+    low, high = (None if end is None else math.exp(end + scale.y) for end in both)
+    interval = (0.0 if low is None else low, math.inf if high is None else high)
     return _hull(interval, float(predict(found.form, found.params, point if found.form == "surface" else point[0])[0]))
 
 
@@ -90,14 +90,13 @@ def falls(found: Fit) -> bool:
     return found.form != "offset" or found.params["alpha"] > 0
 
 
-def _below(floor: Interval, lowest: float) -> Interval:
+def _below(floor: Ends, lowest: float) -> Ends:
     """A floor that is not told from none ends at the lowest y: with a degree of freedom or two F alone sets no limit.
 
     One that is told apart may end above: where y has come down to its floor, half of its values lie below that.
     """
-    if floor.low:
-        return floor
-    return Interval(floor.low, lowest if floor.high is None else min(floor.high, lowest))
+    low, high = floor
+    return floor if low else (low, min(high, lowest))
 
 
 def parametric_bootstrap(found: Fit, x: ArrayLike, y: ArrayLike, rng: np.random.Generator, count: int) -> Array:
@@ -134,20 +133,21 @@ class _Line:
         rest = v - self.height + self.falls * (u - self.middle)
         self.half = float(stats.t.ppf(0.975, self.count - 2)) * math.sqrt(float((rest**2).sum()) / (self.count - 2))
 
-    def slope(self) -> Interval:
+    def slope(self) -> Ends:
         half = self.half / math.sqrt(self.spread)
-        return Interval(self.falls - half, self.falls + half)
+        return self.falls - half, self.falls + half
 
-    def interval(self, u: float) -> Interval:
+    def interval(self, u: float) -> Ends:
         """Of the curve at log x = u; at 0 that is A."""
         half = self.half * math.sqrt(1 / self.count + (u - self.middle) ** 2 / self.spread)
         value = self.height - self.falls * (u - self.middle)
-        return Interval(math.exp(value - half), math.exp(value + half))
+        return math.exp(value - half), math.exp(value + half)
 
 
-def _hull(interval: Interval, point: float) -> Interval:
-    low = None if interval.low is None else min(interval.low, point)
-    return Interval(low, None if interval.high is None else max(interval.high, point))
+def _hull(ends: Ends, value: float) -> Interval:
+    """A value with its interval, widened to hold it."""
+    low, high = ends
+    return Interval(value, min(low, value), max(high, value))
 
 
 def _without_floor(found: Fit) -> Fit:
@@ -158,12 +158,12 @@ def _residuals(found: Fit, x: ArrayLike, y: ArrayLike) -> Array:
     return np.asarray(np.log(y) - np.log(predict(found.form, found.params, x)))
 
 
-def _offset(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval]:
+def _offset(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Ends]:
     profile, scale = of_squares(found.form, x, y)
     return _profiled(found.form, profile, scale, lambda one, index: np.full(len(index), f_rise(one)))
 
 
-def _surface(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Interval]:
+def _surface(found: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Ends]:
     drawn = noise(x, _residuals(found, x, y), len(found.params))
     return _profiled(found.form, *of_huber(found, x, y), lambda one, index: rises(one, drawn, index))
 
@@ -172,13 +172,13 @@ def _limits(profile: Profile, rise: Array | float) -> Array:
     return profile.least * (1 + np.repeat(rise, 2)) + 1e-20
 
 
-def _profiled(form: str, profile: Profile, scale: Scale, rise: Rises) -> dict[str, Interval]:
+def _profiled(form: str, profile: Profile, scale: Scale, rise: Rises) -> dict[str, Ends]:
     """The intervals of every parameter, with what `rise` says of each profile.
 
     Coefficients have x in its own unit; exponents have it about its middle, where they move nothing else.
     """
     names = FORMS[form].names
-    found: dict[str, Interval] = {}
+    found: dict[str, Ends] = {}
     for upper, one in ((True, in_own_units(profile, scale)), (False, profile)):
         index = np.array([place for place, name in enumerate(names) if name.isupper() == upper])
         both, sides = np.repeat(index, 2), np.tile([-1.0, 1.0], len(index))
@@ -188,15 +188,15 @@ def _profiled(form: str, profile: Profile, scale: Scale, rise: Rises) -> dict[st
         for place, low, high in zip(index, reached[::2], reached[1::2], strict=True):
             found[names[place]] = _interval(names[place], low, high, scale)
     for coefficient, exponent in zip(names[1::2], names[2::2], strict=True):
-        if found[exponent].high is None:  # steeper without end, and so higher at x = 1
-            found[coefficient] = found[coefficient]._replace(high=None)
-        if found[exponent].low == 0:  # a term that does not fall is a floor: which of the two it is, nothing tells
-            found["E"] = found["E"]._replace(low=0.0)
+        if found[exponent][1] == math.inf:  # steeper without end, and so higher at x = 1
+            found[coefficient] = (found[coefficient][0], math.inf)
+        if found[exponent][0] == 0:  # a term that does not fall is a floor: which of the two it is, nothing tells
+            found["E"] = (0.0, found["E"][1])
     return {name: found[name] for name in names}
 
 
-def _interval(name: str, low: float | None, high: float | None, scale: Scale) -> Interval:
-    """In the unit of the parameter; what nothing excludes goes on to 0."""
-    if not name.isupper():
-        return Interval(0.0 if low is None else low, high)
-    return Interval(*(edge if end is None else math.exp(end + scale.y) for end, edge in ((low, 0.0), (high, None))))
+def _interval(name: str, low: float | None, high: float | None, scale: Scale) -> Ends:
+    """In the unit of the parameter; what nothing excludes goes on to 0 and to infinity."""
+    if name.isupper():
+        low, high = (None if end is None else math.exp(end + scale.y) for end in (low, high))
+    return 0.0 if low is None else low, math.inf if high is None else high

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.scaling_fit.fits import Fit
-from lina_lab.analysis.scaling_fit.intervals import Interval, falls
+from lina_lab.analysis.scaling_fit.intervals import falls
 from lina_lab.analysis.scaling_fit.solver import STEEPEST
 
 EXACT = 1e-9
@@ -22,11 +23,15 @@ def at_bound(found: Fit, ranges: dict[str, Interval | None], y: ArrayLike) -> di
     """
     marked = {}
     for name, value in found.params.items():
-        ends = ranges[name] or Interval(None, None)
+        ends = ranges[name] or Interval(value, math.nan, math.nan)
         lowest, highest = _bounds(found, name, y)
-        parts = {"value": value in (lowest, highest), "low": ends.low == lowest, "high": ends.high == highest}
-        if any(parts.values()):
-            marked[name] = [part for part, is_set in parts.items() if is_set]
+        at = {
+            "value": value in (lowest, highest),
+            "low": ends.low == lowest,
+            "high": ends.high == highest and math.isfinite(highest),
+        }
+        if any(at.values()):
+            marked[name] = [what for what, is_set in at.items() if is_set]
     return marked
 
 
@@ -64,7 +69,7 @@ def _of_floor(found: Fit, floor: Interval | None, y: ArrayLike) -> list[str]:
         return [f"E not identified by {found.form}: y does not fall with x, so that it has no floor; see power"]
     if floor is None or floor.low:
         return []
-    if floor.high is None:
+    if math.isinf(floor.high):
         return [f"E not identified by {found.form}: any floor fits the data (95 %)"]
     lowest = ", the lowest y," if floor.high == float(np.min(y)) else ""
     return [f"E not identified by {found.form}: 0 and any floor up to {floor.high:.4g}{lowest} fit the data (95 %)"]
@@ -72,7 +77,7 @@ def _of_floor(found: Fit, floor: Interval | None, y: ArrayLike) -> list[str]:
 
 def _on_edge(found: Fit, name: str, ranges: dict[str, Interval | None], marks: dict[str, list[str]]) -> bool:
     ends, marked = ranges[name], marks.get(name, [])
-    if ends is None or "value" in marked or ends.low is None or ends.high is None:
+    if ends is None or "value" in marked or math.isinf(ends.high):
         return False
     value, low, high = found.params[name], ends.low, ends.high
     if name.isupper() and low > 0:
@@ -89,9 +94,10 @@ def _of_edge(found: Fit, name: str) -> str:
 
 def in_words(interval: Interval | None, digits: int = 4) -> str:
     """'1.8 to 1.9'; 0 is the bound, and so no end: 'at most 1.9', 'at least 1.8', 'not identified'."""
-    if interval is None or interval == (None, None):
+    if interval is None:
         return ""
-    low, high = interval.low or None, interval.high
-    if low is None:
-        return "not identified" if high is None else f"at most {high:.{digits}g}"
-    return f"at least {low:.{digits}g}" if high is None else f"{low:.{digits}g} to {high:.{digits}g}"
+    if not interval.low:
+        return f"at most {interval.high:.{digits}g}" if math.isfinite(interval.high) else "not identified"
+    if math.isinf(interval.high):
+        return f"at least {interval.low:.{digits}g}"
+    return f"{interval.low:.{digits}g} to {interval.high:.{digits}g}"
