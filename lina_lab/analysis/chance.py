@@ -32,16 +32,16 @@ def chance(pairs: Pairs, y: str, *, sign: int = 1) -> Reasons:
     """
     if AT not in pairs.rows:
         return Reasons([], [])
-    found = {
+    at_floor = {
         place: words
         for place, cells in pairs.rows.groupby([AT, DESIGN], sort=False)
         if (words := _floor(cells, y, sign)) is not None
     }
     last = pairs.size[-1]
-    if (last, "A") in found and (last, "B") in found:
-        reason = f"both designs are {NO_BETTER} at {last} (A: {found[last, 'A']}; B: {found[last, 'B']})"
+    if (last, "A") in at_floor and (last, "B") in at_floor:
+        reason = f"both designs are {NO_BETTER} at {last} (A: {at_floor[last, 'A']}; B: {at_floor[last, 'B']})"
         return Reasons([reason], [reason])
-    where = "; ".join(f"{design} at {at}: {words}" for (at, design), words in found.items())
+    where = "; ".join(f"{design} at {at}: {words}" for (at, design), words in at_floor.items())
     return Reasons([], [f"a design is {NO_BETTER}, which no curve describes ({where})"] if where else [])
 
 

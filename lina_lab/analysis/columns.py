@@ -80,8 +80,8 @@ def numbers(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
     Raises:
         LabError: naming the line of a value that is one number with decimal points and another with decimal commas.
     """
-    found, source = table[name].astype(object), table.attrs.get(SOURCE, "the table")
-    texts = found[found.map(lambda value: isinstance(value, str))].map(
+    values, source = table[name].astype(object), table.attrs.get(SOURCE, "the table")
+    texts = values[values.map(lambda value: isinstance(value, str))].map(
         lambda text: BETWEEN_THOUSANDS.sub("", text.strip())
     )
     like_numbers = texts[texts.map(lambda text: LIKE_A_NUMBER.fullmatch(text) is not None)]
@@ -91,10 +91,10 @@ def numbers(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
         line, text = with_commas.index[0], with_commas.iloc[0]
         two = " or ".join(f"{way.value(text):.15g}" for way in fitting)
         raise LabError(f"{source}:{line}: {name} {text} can be read as {two}: write it without a comma")
-    found[texts.index] = texts.map(lambda text: float("nan") if text.casefold() in NO_NUMBER else text)
+    values[texts.index] = texts.map(lambda text: float("nan") if text.casefold() in NO_NUMBER else text)
     if fitting:
-        found[like_numbers.index] = like_numbers.map(fitting[0].value)
-    return found
+        values[like_numbers.index] = like_numbers.map(fitting[0].value)
+    return values
 
 
 def without_missing(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

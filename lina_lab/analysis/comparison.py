@@ -135,7 +135,7 @@ def compare_designs(
     lack = lack_of_fit(pairs)
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
     known = Reasons(blind.better + known.better, blind.scales + known.scales)
-    words = Words(", ".join(a), ", ".join(b), columns.y, sign, level)
+    words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
     winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Conclusion(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
@@ -146,8 +146,21 @@ def compare_designs(
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
     floor = Conclusion(winner, reasons, words.by_floor(joint, winner, reasons))
     return Verdict(
-        *(words.a, words.b, columns.y, level, len(pairs.a), pairs.seeds, measured, slope, lack, forms),
-        *(better, scales, floor, _warnings(pairs), bool(blind.better)),
+        a=words.a,
+        b=words.b,
+        y=columns.y,
+        level=level,
+        num_pairs=len(pairs.a),
+        seeds=pairs.seeds,
+        gaps=measured,
+        slope=slope,
+        lack_of_fit=lack,
+        predictions=forms,
+        better=better,
+        scales_better=scales,
+        ahead_by_floor=floor,
+        warnings=_warnings(pairs),
+        at_chance=bool(blind.better),
     )
 
 
@@ -219,17 +232,17 @@ def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) 
 
 
 def _warnings(pairs: Pairs) -> list[str]:
-    found = list(pairs.warnings)
+    warnings = list(pairs.warnings)
     scatter, common = uneven_scatter(pairs), seed_effect(pairs)
     if scatter is not None and scatter < UNEVEN:
         own = "its interval takes the spread of that size alone"
-        found.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
+        warnings.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
     if common is not None and common < COMMON:
         own = "intervals at a size take the spread of that size alone"
-        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
+        warnings.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
     if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
-        found.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
-    return found
+        warnings.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
+    return warnings
 
 
 def _outside(interval: Interval, neutral: float, sign: int) -> str:

@@ -38,9 +38,9 @@ def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
     if len(sizes) < 3:
         scales.append(f"{len(sizes)} size{'s' * (len(sizes) > 1)}: a trend needs 3")
     unequal = [_unequal(pairs.rows, n, sizes) for n in ("samples_seen", "batch_size", *ARITHMETIC) if n in pairs.rows]
-    for found in [*unequal, _other_code(pairs.rows, sizes)]:
-        both += found.better
-        scales += found.scales
+    for reasons in [*unequal, _other_code(pairs.rows, sizes)]:
+        both += reasons.better
+        scales += reasons.scales
     if "samples_seen" not in pairs.rows or pairs.rows["samples_seen"].isna().any():
         scales.append("the table does not say how many samples each cell has seen (samples_seen)")
     return Reasons(both, both + scales + untuned(pairs, lr_tuned=lr_tuned))
@@ -51,18 +51,18 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
     rows = pairs.rows
     if any(name not in rows or rows[name].isna().all() for name in TUNED):
         return [] if lr_tuned else ["the learning rate was not tuned for every size"]
-    found = []
+    reasons = []
     missing = rows[rows[list(TUNED)].isna().any(axis=1)]
     if len(missing) and not lr_tuned:
-        found.append(f"the learning rate was not tuned for every size: not for {_where(missing)}")
+        reasons.append(f"the learning rate was not tuned for every size: not for {_where(missing)}")
     budgets = rows["tune_trials"].dropna().unique().tolist()
     if len(budgets) > 1:
         of = [f"{count:g} for {_where(rows[rows['tune_trials'] == count])}" for count in sorted(budgets)]
-        found.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
+        reasons.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
     edge = rows[rows[TUNED[1]].map(str).str.lower() == "false"]
     if len(edge):
-        found.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
-    return found
+        reasons.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
+    return reasons
 
 
 def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:

@@ -58,8 +58,8 @@ def scans_table(folders: Sequence[Path]) -> pd.DataFrame:
 def fid_points(rows: pd.DataFrame) -> list[FidPoint]:
     """The rows of `SCANNED` sources that have a FID, guidance points first."""
     records = [row for row in rows.to_dict("records") if row["source"] in SCANNED]
-    found = [_fid_point(row) for row in sorted(records, key=lambda row: row["source"] != "guidance")]
-    return [point for point in found if point is not None]
+    points = [_fid_point(row) for row in sorted(records, key=lambda row: row["source"] != "guidance")]
+    return [point for point in points if point is not None]
 
 
 def _fid_point(row: Mapping[Any, Any]) -> FidPoint | None:

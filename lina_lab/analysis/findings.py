@@ -147,9 +147,9 @@ def _kind(reason: str) -> str:
     return reason.partition(" (")[0].partition(": ratio")[0].partition(" by ")[0]
 
 
-def verdicts_table(found: list[Finding]) -> pd.DataFrame:
+def verdicts_table(study_findings: list[Finding]) -> pd.DataFrame:
     """A row a contrast: designs, gap at the largest size, slope, predictions, all claims; as `lab compare` gives."""
-    return pd.DataFrame([_row(contrast) for finding in found for contrast in finding.contrasts])
+    return pd.DataFrame([_row(contrast) for finding in study_findings for contrast in finding.contrasts])
 
 
 def _row(contrast: Contrast) -> dict[str, Any]:

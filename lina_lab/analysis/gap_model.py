@@ -93,7 +93,7 @@ def line(pairs: Pairs, level: float = 0.95) -> Line | None:
     rest = float(((z - height - slope * (x - centre)) ** 2).sum())
     deviation = math.sqrt(rest / freedom) if freedom else math.nan
     interval = t_interval(slope, deviation / math.sqrt(spread), freedom, level)
-    return Line(interval, height, centre, spread, deviation, freedom)
+    return Line(slope=interval, height=height, centre=centre, spread=spread, deviation=deviation, freedom=freedom)
 
 
 def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
@@ -105,12 +105,12 @@ def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
     sizes and 3 seeds, in 49 % of those of 5 and 5. NaN ends without a second seed.
     """
     common = _below(seed_effect(pairs), COMMON)
-    found = []
+    measured = []
     for size, at in sizes_of(pairs).items():
         own = common or _below(uneven_scatter(pairs, size), UNEVEN)
         ratio = _mean_ratio(pairs, size, {size} if own else None, level)
-        found.append(Gap(size, float(pairs.x[at[0]]), len(at), ratio))
-    return found
+        measured.append(Gap(size=size, x=float(pairs.x[at[0]]), num_pairs=len(at), ratio=ratio))
+    return measured
 
 
 def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
@@ -188,10 +188,13 @@ def predictions(pairs: Pairs, x: float, *, floor: bool = True, level: float = 0.
     fitted = line(pairs, level)
     if fitted is None:
         return []
-    found = [Prediction("power", x, fitted.at(x, level), _holdout_error(pairs, "power"))]
+    ratios = {"power": fitted.at(x, level)}
     if floor and len(sizes_of(pairs)) >= 4:
-        found.append(Prediction("offset", x, _offset(pairs, x, level), _holdout_error(pairs, "offset")))
-    return found
+        ratios["offset"] = _offset(pairs, x, level)
+    return [
+        Prediction(form=form, x=x, ratio=ratio, holdout_error=_holdout_error(pairs, form))
+        for form, ratio in ratios.items()
+    ]
 
 
 def _offset(pairs: Pairs, x: float, level: float) -> Interval:

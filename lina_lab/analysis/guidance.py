@@ -127,27 +127,27 @@ def search(measure: Callable[[float], float], grid: Sequence[float], refinements
     """
     if not grid:
         raise ValueError("a search needs a grid of at least one scale")
-    found = {scale: measure(scale) for scale in dict.fromkeys(grid)}
-    for _ in range(refinements if len(found) > 1 else 0):
-        scale = next_scale(found)
-        found[scale] = measure(scale)
-    return found
+    fids = {scale: measure(scale) for scale in dict.fromkeys(grid)}
+    for _ in range(refinements if len(fids) > 1 else 0):
+        scale = next_scale(fids)
+        fids[scale] = measure(scale)
+    return fids
 
 
-def next_scale(found: Mapping[float, float]) -> float:
+def next_scale(fids: Mapping[float, float]) -> float:
     """Where to look next, given FIDs at two scales or more: within the two gaps beside the best, in log scale.
 
     The lowest point of the parabola through the best and its neighbours, unless that is too near to the best; then, as
     at an edge, the golden section of the wider gap.
     """
-    scales = sorted(found)
-    place = scales.index(best_scale(found))
+    scales = sorted(fids)
+    place = scales.index(best_scale(fids))
     x = [math.log(scale) for scale in scales[max(0, place - 1) : place + 2]]
     middle = math.log(scales[place])
     gaps = {side: abs(side - middle) for side in (x[0], x[-1]) if side != middle}
     side, width = max(gaps.items(), key=lambda item: item[1])
     if len(x) == 3:
-        vertex = _vertex(x, [found[scale] for scale in scales[place - 1 : place + 2]])
+        vertex = _vertex(x, [fids[scale] for scale in scales[place - 1 : place + 2]])
         if abs(vertex - middle) >= NEAREST * width and all(abs(vertex - end) >= NEAREST * width for end in gaps):
             return _rounded(vertex)
     return _rounded(middle + GOLDEN * (side - middle))
@@ -166,9 +166,9 @@ def _rounded(log_scale: float) -> float:
     return float(f"{math.exp(log_scale):.4g}")
 
 
-def best_scale(found: Mapping[float, float]) -> float:
+def best_scale(fids: Mapping[float, float]) -> float:
     """The scale with the lowest FID; of equal ones the lowest."""
-    return min(sorted(found), key=lambda scale: found[scale])
+    return min(sorted(fids), key=lambda scale: fids[scale])
 
 
 def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scale") -> list[str]:

@@ -238,7 +238,7 @@ def _pairs(kept: pd.DataFrame, columns: Columns, diverged: list[str], warnings: 
             raise LabError(f"{columns.x} must be nearly equal for both designs at size {at}, not {spread:.2f} to 1")
     x, of_a, of_b = (side.to_numpy(dtype=float) for side in (a[MEAN], a[columns.y], b[columns.y]))
     seeds = a[SHARE].nunique() if columns.pair else 1
-    return Pairs(x, of_a, of_b, a[AT].tolist(), seeds, kept, diverged, warnings)
+    return Pairs(x=x, a=of_a, b=of_b, size=a[AT].tolist(), seeds=seeds, rows=kept, diverged=diverged, warnings=warnings)
 
 
 def _named(rows: pd.DataFrame) -> str:

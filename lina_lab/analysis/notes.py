@@ -14,14 +14,14 @@ NOTED = {
 
 def noted(evaluation: Mapping[str, Any]) -> dict[str, str]:
     """What the record of a measurement says for `NOTED`; nothing where there is nothing to note."""
-    found = {}
+    texts = {}
     repeats, classes = evaluation.get("heldout_in_training"), evaluation.get("classes_not_drawn")
     if repeats and repeats["images"]:
         first, second = repeats["example"]
-        found["heldout_in_training"] = f"{repeats['images']:,} of {repeats['of']:,} (as {first}, which is {second})"
+        texts["heldout_in_training"] = f"{repeats['images']:,} of {repeats['of']:,} (as {first}, which is {second})"
     if classes:
-        found["classes_not_drawn"] = ", ".join(map(str, classes))
-    return found
+        texts["classes_not_drawn"] = ", ".join(map(str, classes))
+    return texts
 
 
 def notes(columns: Mapping[str, Iterable[str]]) -> list[str]:
@@ -32,5 +32,5 @@ def notes(columns: Mapping[str, Iterable[str]]) -> list[str]:
 
 def notes_of(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
     """The same of the records of measurements."""
-    found = [noted(evaluation) for evaluation in evaluations]
-    return notes({name: [own[name] for own in found if name in own] for name in NOTED})
+    texts = [noted(evaluation) for evaluation in evaluations]
+    return notes({name: [own[name] for own in texts if name in own] for name in NOTED})

@@ -48,9 +48,9 @@ def changed_meanwhile(rows: pd.DataFrame) -> str | None:
 def _label(row: Record, known: Mapping[str, str]) -> str:
     """Empty if nothing is known."""
     commit, sha = _commit(row), _text(row, "commit")
-    found = _text(row, "code") or known.get(commit, "")
-    if found or _text(row, "diff_sha256") or not re.fullmatch("[0-9a-f]{40}", sha):
-        return found or commit
+    rooms_recorded = _text(row, "code") or known.get(commit, "")
+    if rooms_recorded or _text(row, "diff_sha256") or not re.fullmatch("[0-9a-f]{40}", sha):
+        return rooms_recorded or commit
     rooms = rooms_of_commit(sha) or {}
     return " ".join(f"{room} {digest}" for room, digest in rooms.items()) or commit
 

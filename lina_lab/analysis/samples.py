@@ -29,13 +29,13 @@ def first_of_each_class(images: np.ndarray, labels: np.ndarray) -> Samples:
 
 def samples_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, Samples]:
     """Of every cell of the first seed that has images, by its key."""
-    found = {}
+    samples = {}
     for key in table.loc[table["seed"] == table["seed"].min(), "key"]:
         path = runs / key / "samples" / "generated.npz"
         if path.exists():
             with np.load(path) as file:
-                found[key] = first_of_each_class(file["arr_0"], file["labels"])
-    return found
+                samples[key] = first_of_each_class(file["arr_0"], file["labels"])
+    return samples
 
 
 def samples_bytes(samples: Mapping[str, Samples]) -> bytes:

@@ -31,18 +31,18 @@ def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFr
 
 
 def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    found = fit(form, x, y)
-    row: dict[str, Any] = {"form": form, "n": found.n, **found.params}
-    ranges = intervals(found, x, y)
+    fitted = fit(form, x, y)
+    row: dict[str, Any] = {"form": form, "n": fitted.n, **fitted.params}
+    ranges = intervals(fitted, x, y)
     for name, interval in ranges.items():
         row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and finite_or_none(interval.high)}
-    if "E" in found.params:
+    if "E" in fitted.params:
         row["E_identified"] = bool(row["E_low"])
     rest = x < x.max()
     if not refusal(form, x[rest]):
         predicted = predict(form, fit(form, x[rest], y[rest]).params, x[~rest])
         row["holdout_error"] = math.expm1(float(np.mean(np.log(predicted) - np.log(y[~rest]))))
-    return row | {"objective": found.objective, "notes": "; ".join(remarks(found, ranges, x, y))}
+    return row | {"objective": fitted.objective, "notes": "; ".join(remarks(fitted, ranges, x, y))}
 
 
 def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:

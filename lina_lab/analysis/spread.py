@@ -23,10 +23,10 @@ def log_ratios(pairs: Pairs) -> Array:
 
 def sizes_of(pairs: Pairs) -> dict[str, list[int]]:
     """The pairs of every size, by their places."""
-    found: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for index, size in enumerate(pairs.size):
-        found.setdefault(size, []).append(index)
-    return found
+        places.setdefault(size, []).append(index)
+    return places
 
 
 def within(pairs: Pairs, values: Array, keep: set[str] | None = None) -> tuple[Array, int]:
@@ -79,5 +79,5 @@ def seed_effect(pairs: Pairs) -> float | None:
 
 def _left(design: Array, z: Array) -> tuple[float, int]:
     """The sum of squares that a linear model leaves, and its rank."""
-    found, _, rank, _ = np.linalg.lstsq(design, z)
-    return float(((z - design @ found) ** 2).sum()), int(rank)
+    coefficients, _, rank, _ = np.linalg.lstsq(design, z)
+    return float(((z - design @ coefficients) ** 2).sum()), int(rank)

@@ -44,5 +44,5 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
         return None
     fit = stats.linregress([math.log(v) for v in x], [math.log(v) for v in y])
     half = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr) if len(x) > 2 else math.nan
-    interval = (None, None) if math.isnan(half) else (float(fit.slope) - half, float(fit.slope) + half)
-    return PowerLaw(math.exp(fit.intercept), float(fit.slope), *interval)
+    low, high = (None, None) if math.isnan(half) else (float(fit.slope) - half, float(fit.slope) + half)
+    return PowerLaw(factor=math.exp(fit.intercept), exponent=float(fit.slope), low=low, high=high)

@@ -27,8 +27,8 @@ def composition_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
     table = table.dropna(subset=[f"{PREFIX}overall"])
     if SIZE_AXIS in table:
         table = table[table[SIZE_AXIS] == table.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
-    found = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    of_designs = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
     with style():
         figure = new_figure(7.0, 3.4 * len(groups))
         grid = figure.subplots(len(groups), 2, sharey=True, width_ratios=[7, 5], squeeze=False)

@@ -49,16 +49,16 @@ def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
         table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
     fid, where = f"FID ({metric.removeprefix('eval/fid/')})", _where(table)
     panels = [
-        Panel("flops_training", metric, "training FLOPs", fid),
-        Panel("training_seconds", metric, f"training seconds\n{where}", fid),
-        Panel("parameters", "image_seconds", "parameters", f"sampling seconds an image\n{where}"),
+        Panel(x="flops_training", y=metric, x_label="training FLOPs", y_label=fid),
+        Panel(x="training_seconds", y=metric, x_label=f"training seconds\n{where}", y_label=fid),
+        Panel(x="parameters", y="image_seconds", x_label="parameters", y_label=f"sampling seconds an image\n{where}"),
     ]
     shown = [panel for panel in panels if {panel.x, panel.y} <= set(table) and len(_known(table, panel))]
     if not shown:
         return None
-    found = list(designs(table, design_axes(plan)))
-    looks = design_looks(values for values, _ in found)
-    return _drawn([(group, shown) for group in grouped(found, design_axes(plan))], looks, by="parameters")
+    of_designs = list(designs(table, design_axes(plan)))
+    looks = design_looks(values for values, _ in of_designs)
+    return _drawn([(group, shown) for group in grouped(of_designs, design_axes(plan))], looks, by="parameters")
 
 
 def _drawn(rows: Sequence[tuple[Group, Sequence[Panel]]], looks: Looks, by: str) -> Figure:
@@ -99,12 +99,12 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
         milliseconds=profile["forward_ms"] + profile["backward_ms"],
     )
     panels = [
-        Panel("tokens", "flops", "tokens", "FLOPs, forward"),
-        Panel("tokens", "mebibytes", "tokens", "peak memory, MiB"),
-        Panel("tokens", "milliseconds", "tokens", "forward and backward, ms"),
+        Panel(x="tokens", y="flops", x_label="tokens", y_label="FLOPs, forward"),
+        Panel(x="tokens", y="mebibytes", x_label="tokens", y_label="peak memory, MiB"),
+        Panel(x="tokens", y="milliseconds", x_label="tokens", y_label="forward and backward, ms"),
     ]
     if "roofline" in profile:
-        panels.append(Panel("tokens", "roofline", "tokens", "share of the roofline"))
+        panels.append(Panel(x="tokens", y="roofline", x_label="tokens", y_label="share of the roofline"))
     panels = [panel for panel in panels if len(_known(profile, panel))]
     looks = design_looks(values for values, _ in designs(profile, DESIGN))
     rows = [

@@ -17,22 +17,22 @@ BEYOND = 4.0
 """A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
 
 
-def gap_figure(found: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
+def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
     """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow. None if none.
 
     Below 1 the value that the panel names is better than the first value of its axis. `looks` are the study's.
     """
-    if not found:
+    if not findings:
         return None
-    looks = looks or design_looks(contrast.pair.a for finding in found for contrast in finding.contrasts)
-    across = math.ceil(math.sqrt(len(found)))
-    down = math.ceil(len(found) / across)
+    looks = looks or design_looks(contrast.pair.a for finding in findings for contrast in finding.contrasts)
+    across = math.ceil(math.sqrt(len(findings)))
+    down = math.ceil(len(findings) / across)
     with style():
         figure = new_figure(0.6 + 3.3 * across, 0.4 + 3.2 * down)
         panels = figure.subplots(down, across, squeeze=False).ravel()
-        for panel, finding in zip(panels, found, strict=False):
+        for panel, finding in zip(panels, findings, strict=False):
             _draw(panel, finding, looks)
-        for panel in panels[len(found) :]:
+        for panel in panels[len(findings) :]:
             panel.set_visible(False)
     return figure
 

@@ -77,4 +77,4 @@ def own_results(runs: Path, name: str) -> Own:
     study = find_report_data(runs, name)
     metric = main_metric(study.table)
     refuse_mixtures(study.table, metric)
-    return Own(study.plan.name, study.table, design_axes(study.plan), metric)
+    return Own(name=study.plan.name, table=study.table, axes=design_axes(study.plan), metric=metric)

@@ -16,14 +16,14 @@ from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
 
 
-def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
+def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
     """What each value of each axis does, with its `ablation_table` row over all sizes, and how sure that is."""
-    if not found:
+    if not findings:
         return
-    count = sum(len(finding.contrasts) for finding in found)
-    level = found[0].contrasts[0].verdict.level
+    count = sum(len(finding.contrasts) for finding in findings)
+    level = findings[0].contrasts[0].verdict.level
     together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
-    for finding in found:
+    for finding in findings:
         known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
         yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
     yield (
@@ -102,9 +102,9 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
 def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
     """Where the cells were not trained and measured by the same code on the same arithmetic, or the average is long."""
     done = table[table["state"] == "done"]
-    for found in (code_difference(with_code(done)), changed_meanwhile(done)):
-        if found:
-            yield f"{found[0].upper()}{found[1:]}; a difference between such cells may be one of the code."
+    for difference in (code_difference(with_code(done)), changed_meanwhile(done)):
+        if difference:
+            yield f"{difference[0].upper()}{difference[1:]}; a difference between such cells may be one of the code."
     for name in [name for name in ARITHMETIC if name in done]:
         values = list(map(str, done[name].dropna().unique()))
         if len(values) > 1:
@@ -151,8 +151,8 @@ def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
 
 def measured(table: pd.DataFrame) -> dict[str, Any]:
     names = ("extractor", "num_generated", "num_reference", "autoregressive_steps", "flow_steps", "guidance_scale")
-    found = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
-    return {name: ", ".join(_plain(v) for v in values) for name, values in found.items()}
+    values_of = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
+    return {name: ", ".join(_plain(v) for v in values) for name, values in values_of.items()}
 
 
 def _plain(value: object) -> str:

@@ -95,32 +95,32 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
         LabError: if their points were not measured in one way.
     """
     fixed = [name for name in (*CHOICES, "flow_steps_last") if name != over]
-    found: list[tuple[Scanned, list[FidPoint]]] = []
+    lines: list[tuple[Scanned, list[FidPoint]]] = []
     for cell in cells:
         groups: dict[tuple[Any, ...], list[FidPoint]] = {}
         for point in cell.points:
             groups.setdefault(tuple(getattr(point, name) for name in fixed), []).append(point)
-        found += [
+        lines += [
             (cell, sorted(group, key=lambda point: float(getattr(point, over))))
             for group in groups.values()
             if len(group) > 1
         ]
     for name in SAME:
-        values = [_plain(value) for value in sorted({getattr(points[0], name) for _, points in found})]
+        values = [_plain(value) for value in sorted({getattr(points[0], name) for _, points in lines})]
         if len(values) > 1:
             raise LabError(
                 f"FIDs over {over} with different {name} cannot be compared: {', '.join(values)}; choose one by "
                 f"--only {name}={values[0]}"
             )
-    facts = [_facts(cell, points[0], over) for cell, points in found]
+    facts = [_facts(cell, points[0], over) for cell, points in lines]
     telling = [name for name in dict.fromkeys(name for fact in facts for name in fact) if _differs(facts, name)]
     # A second curve of one design is to the eye another design.
-    before = [sum(other.design == cell.design for other, _ in found[:place]) for place, (cell, _) in enumerate(found)]
-    drawn = [{**cell.design, **({"curve": n} if n else {})} for (cell, _), n in zip(found, before, strict=True)]
+    before = [sum(other.design == cell.design for other, _ in lines[:place]) for place, (cell, _) in enumerate(lines)]
+    drawn = [{**cell.design, **({"curve": n} if n else {})} for (cell, _), n in zip(lines, before, strict=True)]
     looks = design_looks(drawn)
     return [
         Curve(", ".join([design_label(cell.design), *(f"{name} {fact[name]}" for name in telling)]), looks(own), points)
-        for (cell, points), fact, own in zip(found, facts, drawn, strict=True)
+        for (cell, points), fact, own in zip(lines, facts, drawn, strict=True)
     ]
 
 
@@ -140,35 +140,35 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
 
     Beside guidance stand precision and recall, beside numbers of steps FID against the FLOPs of an image.
     """
-    found = curves(cells, over)
-    if not found:
+    drawn = curves(cells, over)
+    if not drawn:
         return None
     guidance = over == "guidance_scale"
     with style():
-        figure = new_figure(7.0, 3.7 + 0.18 * len(found))
+        figure = new_figure(7.0, 3.7 + 0.18 * len(drawn))
         left, right = figure.subplots(1, 2)
-        for curve in found:
+        for curve in drawn:
             _draw_fid(left, curve, over)
             if guidance:
                 _draw_shares(right, curve)
             else:
                 _draw_fid(right, curve, "flops")
-        _name_fid(left, NAMES[over], found[0].points[0])
+        _name_fid(left, NAMES[over], drawn[0].points[0])
         log_axis(left.xaxis, most=5)
         if guidance:
             right.set(xlabel="recall", ylabel="precision")
         else:
-            _name_fid(right, "FLOPs an image", found[0].points[0])
+            _name_fid(right, "FLOPs an image", drawn[0].points[0])
             right.set_ylabel("")
             log_axis(right.xaxis, si, most=4)
-        title = f"{_common(found, over)}\n{NOTE}"
+        title = f"{_common(drawn, over)}\n{NOTE}"
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=title, title_fontsize=8)
     return figure
 
 
-def _common(found: Sequence[Curve], over: str) -> str:
+def _common(shown: Sequence[Curve], over: str) -> str:
     """How all points of all curves were drawn, besides what is at the axis."""
-    drawn = {name: {getattr(curve.points[0], name) for curve in found} for name in NAMES if name != over}
+    drawn = {name: {getattr(curve.points[0], name) for curve in shown} for name in NAMES if name != over}
     return ", ".join(f"{NAMES[name]} {_plain(*values)}" for name, values in drawn.items() if len(values) == 1)
 
 

@@ -29,8 +29,8 @@ def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
     """
     metric = main_metric(table)
     refuse_mixtures(table, metric)
-    found = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    of_designs = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
     down, across = rows_of(len(groups))
     with style():
         figure = new_figure(0.9 + 4.7 * across, 5.0 * down)

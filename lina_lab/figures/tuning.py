@@ -68,9 +68,9 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
 
 
 def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: StoredPlan, name: str, *, log: bool) -> None:
-    found = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
+    of_designs = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
-    for values, rows in found:
+    for values, rows in of_designs:
         chosen = rows.drop_duplicates(subset=["parameters", name])
         law = power_law(chosen["parameters"].tolist(), chosen[name].tolist()) if log else None
         look = looks(values)

@@ -54,7 +54,8 @@ def measured(study):
     evaluate(folder, "0123456789ab", 3.5, guidance_scale=2.0, guidance_min=2.0)
     # A point of a scan, and the file that it was made from.
     add_point(folder / "guidance.csv", point(1.5, fid=3.25, guidance_min=1.0, recall=0.5))
-    evaluate(folder, "1123456789ab", 3.25, guidance_scale=1.5)
+    drawn = {"autoregressive_steps": 16, "flow_steps": 25, "precision": "fp32"}
+    evaluate(folder, "1123456789ab", 3.25, guidance_scale=1.5, **drawn)
     (folder / "evaluations" / "failed.json").write_text(json.dumps({"state": "failed", "failed": "NaN"}))
     record = {"seed": 3, "sampling": read_experiment(folder).sampling.model_dump(), "each": 4, "num_prompts": 50}
     add_to_result(folder, "eval/geneval", {"eval/geneval/overall": 0.25}, record)

@@ -55,13 +55,13 @@ def _slopes(profile: Profile, u: Array) -> Array:
     """d log curve / d parameter at every u; parameters at a bound have none.  # (n, p)"""
     problem = profile.problem._replace(u=u)
     shares, _ = log_curve(problem, profile.at)
-    found = np.zeros((len(u), profile.at.shape[1]))
+    slopes = np.zeros((len(u), profile.at.shape[1]))
     for share, (place, column) in zip(shares, places(problem.terms), strict=True):
-        found[:, place] = share[0]
+        slopes[:, place] = share[0]
         if column is not None:
-            found[:, place + 1] = -share[0] * u[:, column]
-    found[:, ((profile.at <= profile.bounds.low) | (profile.at >= profile.bounds.high))[0]] = 0
-    return found
+            slopes[:, place + 1] = -share[0] * u[:, column]
+    slopes[:, ((profile.at <= profile.bounds.low) | (profile.at >= profile.bounds.high))[0]] = 0
+    return slopes
 
 
 def local_spread(x: ArrayLike, residuals: Array) -> Array:
@@ -130,5 +130,5 @@ def _drawn(profile: Profile, drawn: Array) -> tuple[FitProblem, Array]:
 
 
 def _lowest(profile: Profile, problem: FitProblem, near: Array, bounds: Bounds) -> Array:
-    found = lowest_from(profile, problem, with_raised(profile, np.clip(near, *bounds)), bounds)
-    return objective(problem, found, profile.delta)
+    lowest = lowest_from(profile, problem, with_raised(profile, np.clip(near, *bounds)), bounds)
+    return objective(problem, lowest, profile.delta)
