@@ -1,7 +1,7 @@
-"""The effect of every value of every axis, as a ratio of the metric to the axis's first value.
+"""Effect of every axis value: the ratio of the metric to that of the axis's first value.
 
-It averages the contrasts that the findings judge one by one. Cells of one seed share data order, masks, noise and
-times, so that the ratio of a pair is far less noisy than either.
+An average over the contrasts that `findings` judges one by one. Cells of one seed share data order, masks, noise and
+times, so the ratio of a pair is far less noisy than either value.
 """
 
 import math
@@ -34,7 +34,7 @@ class Effect(NamedTuple):
 
 
 def ablation_table(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
-    """One row for every value of every axis, over all sizes and for each, `COLUMNS`.
+    """One row for every value of every axis, over all sizes and for each size; columns `COLUMNS`.
 
     `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another; `low` and
     `high` are its 95 % t interval over seeds, missing with one seed. `note` says what limits a row.
@@ -96,7 +96,7 @@ def _row(effect: Effect, size: str) -> dict[str, Any]:
 
 
 def _even(pairs: pd.DataFrame) -> bool:
-    """Whether every seed has the same pairs: else a difference between seeds may be one between sizes."""
+    """Whether every seed has the same pairs; if not, a difference between seeds may be one between sizes."""
     others = pairs.drop(columns=["seed", "baseline", "value", "ratio"])
     return len({frozenset(map(tuple, part.to_numpy().tolist())) for _, part in others.groupby(pairs["seed"])}) == 1
 

@@ -21,20 +21,20 @@ from lina_lab.analysis.wording import FORM_WORDS, UNDETERMINED, Words
 from lina_lab.config.averaging import REACHES, is_long
 
 BEYOND = 4
-"""Predictions go to this multiple of the largest measured size; farther, no interval was seen to hold."""
+"""Predictions reach this multiple of the largest measured size; beyond it no interval held in simulations."""
 ALPHA = 0.05
 REFUSED = 0.2
-"""One exponent is refused at this part of the level of intervals, at 1 % for 95: it rests on the shape of curves."""
+"""The test against one exponent for both designs uses this fraction of alpha, as it depends on the shape of curves."""
 
 
 class CompareOptions(NamedTuple):
-    """What a table cannot say of itself."""
+    """What the table does not contain."""
 
     lr_tuned: bool = False
     """The learning rate of every size was tuned with an equal budget, though the table has no columns of it."""
     higher_is_better: bool = False
     comparisons: int = 1
-    """Pairs of designs looked at together: all their intervals hold at once in 95 % (Bonferroni)."""
+    """Pairs of designs examined together; all their intervals hold at once with 95 % (Bonferroni)."""
 
     @property
     def level(self) -> float:
@@ -45,7 +45,7 @@ PLAIN = CompareOptions()
 
 
 class Conclusion(NamedTuple):
-    """Which design, or undetermined and why."""
+    """The design that a claim favours, or why it is undetermined."""
 
     winner: str
     """"A", "B" or "undetermined"."""
@@ -56,7 +56,7 @@ class Conclusion(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What n pairs say of two designs. A ratio is yA / yB; an interval that could not be had is NaN."""
+    """Every claim about two designs, from n pairs of cells. Ratios are yA / yB; missing intervals are NaN."""
 
     a: str
     b: str
@@ -208,7 +208,7 @@ def _scales(
 
 
 def _one_exponent(joint: Exponents | None, alpha: float) -> list[str]:
-    """The reason against different exponents: floors explain as much."""
+    """The reason against different exponents: floors explain the data as well."""
     if joint is None:
         return ["whether one exponent serves both designs beside floors could not be tested: too few seeds or no noise"]
     if joint.one < alpha:
@@ -246,7 +246,7 @@ def _warnings(pairs: Pairs) -> list[str]:
 
 
 def _outside(interval: Interval, neutral: float, sign: int) -> str:
-    """The design that an interval speaks for; none if it holds the neutral value or has no ends."""
+    """The design that an interval favours; undetermined if it holds the neutral value or has no ends."""
     if not (interval.high < neutral or interval.low > neutral):
         return UNDETERMINED
     return "A" if sign * (interval.mean - neutral) < 0 else "B"

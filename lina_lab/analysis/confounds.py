@@ -1,4 +1,4 @@
-"""What else than the design may have made the difference: each confound is a reason against a claim, by name."""
+"""Confounds: what besides the design may explain a difference. Each is a named reason against a claim."""
 
 from numbers import Real
 from typing import NamedTuple
@@ -24,9 +24,9 @@ class Reasons(NamedTuple):
 
 
 def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
-    """Every confound that the table tells of, and what it does not tell.
+    """Every confound visible in the table, and every one that the table cannot rule out.
 
-    lr_tuned: the user vouches for tuned learning rates where the table does not say; what it says still counts.
+    lr_tuned: the user asserts tuned learning rates where the table has no such columns; what it has still counts.
     """
     both = [f"cells diverged, and without them a design looks better than it is: {d}" for d in pairs.diverged]
     if pairs.seeds < 2:
@@ -66,7 +66,7 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
 
 
 def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
-    """Unequal between the designs at the largest size, which concerns both claims, or anywhere else."""
+    """The reasons if a column differs between cells; at the largest size they concern both claims."""
     seen = {(at, design): set(group[name].dropna()) for (at, design), group in rows.groupby([AT, DESIGN], sort=False)}
     if len(set().union(*seen.values())) < 2:
         return Reasons([], [])

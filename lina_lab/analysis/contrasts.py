@@ -1,6 +1,6 @@
-"""Which designs a study holds against each other, and the pairs of cells in which they meet.
+"""The pairs of designs that a study compares, and their paired cells.
 
-Both the findings, a verdict a contrast, and the ablation, an average over contrasts, are made from these.
+`findings` gives a verdict for each pair of designs, `ablation` averages over them.
 """
 
 from collections.abc import Iterable

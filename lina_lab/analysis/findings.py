@@ -1,6 +1,6 @@
-"""What a whole study says: every value of every axis against the axis's first, with all else equal.
+"""The findings of a study: every axis value against the axis's first, all else equal.
 
-Each pair of designs is a comparison of its own; all intervals of a study hold together in 95 % (Bonferroni).
+Each pair of designs is compared by itself; all intervals of a study hold at once with 95 % (Bonferroni).
 """
 
 from collections.abc import Callable, Iterable
@@ -20,14 +20,14 @@ from lina_lab.ledger.plan import StoredPlan
 
 
 class Contrast(NamedTuple):
-    """Two designs that differ on one axis alone, and what their cells say of them."""
+    """Two designs that differ on one axis alone, with their verdict."""
 
     pair: DesignPair
     verdict: Verdict
 
 
 class Finding(NamedTuple):
-    """What all contrasts of one value of an axis say together."""
+    """All contrasts of one axis value."""
 
     axis: str
     value: Scalar
@@ -46,9 +46,9 @@ def findings(
     progress: Callable[[float], None] = lambda share: None,
     curves: pd.DataFrame | None = None,
 ) -> tuple[list[Finding], list[str]]:
-    """A finding for each value of each axis that has contrasts, and why others could not be had.
+    """A finding for each axis value with contrasts, and a line for each contrast that failed, saying why.
 
-    curves: of held-out loss, see `Study`; they tell where there is no class accuracy whether anything was learnt.
+    curves: held-out losses, see `ReportData`; without class accuracy they show whether anything was learnt.
     """
     table = with_losses(table, curves)
     pairs = list(design_pairs(plan))
@@ -73,9 +73,9 @@ def _compare(table: pd.DataFrame, metric: str, pair: DesignPair, comparisons: in
 
 
 def sentences(finding: Finding) -> Iterable[str]:
-    """What was seen at the largest size, at every size, and of scaling; each number from the verdicts.
+    """Sentences on the largest size, on every size and on scaling; each number is one of the verdicts'.
 
-    Designs that are no better than chance come first: nothing else is said of them.
+    Designs that are no better than chance come first, and nothing else is claimed of them.
     """
     blind = [c for c in finding.contrasts if c.verdict.at_chance]
     if blind:
@@ -143,7 +143,7 @@ def _reasons(contrasts: list[Contrast]) -> str:
 
 
 def _kind(reason: str) -> str:
-    """A reason without the numbers of one comparison."""
+    """A reason without the numbers of its comparison, so that equal ones can be counted."""
     return reason.partition(" (")[0].partition(": ratio")[0].partition(" by ")[0]
 
 

@@ -29,11 +29,11 @@ from lina_lab.analysis.spread import (
 
 DRAWS = 400
 LARGEST = 700.0
-"""exp of more is infinite: three sizes of one seed can have such an interval."""
+"""Above this, exp overflows: intervals of three sizes of one seed can reach it."""
 ALONE = 0.4
-"""What the largest size says alone must be so much less likely by chance than what others say with it."""
+"""The largest size by itself is tested at this fraction of alpha."""
 SUPPORT = 0.1
-"""One-sided p below which the smaller sizes show the difference that the largest shows."""
+"""One-sided p below which the smaller sizes confirm the difference at the largest."""
 
 
 class Gap(NamedTuple):
@@ -114,7 +114,7 @@ def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
 
 
 def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
-    """Why a difference at the largest size may be that of seeds; None if nothing speaks for that.
+    """Why a difference at the largest size may be due to seeds; None if nothing suggests it.
 
     A few seeds at one size do not show that they scatter three times as much there. So what only the spread of other
     sizes makes certain needs the smaller sizes to show the same difference, and what they do not show an interval of

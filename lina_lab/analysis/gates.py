@@ -44,7 +44,7 @@ def read_gates(path: Path) -> dict[str, np.ndarray]:
 def gates_table(weights: Weights, model: ModelConfig, data: DataShape) -> pd.DataFrame:
     """One row a weight, `COLUMNS`: where it is in the model, and where its token lies on its grid.
 
-    Gates that all heads share have head 0 alone. Names that are no gates are passed over.
+    Gates shared by all heads are listed as head 0. Other tensors are ignored.
 
     Raises:
         LabError: if there are no gates, or one does not fit the model.

@@ -1,6 +1,6 @@
-"""FID of one trained cell against how it is sampled: the points in `<cell>/guidance.csv`, and the search for the best.
+"""Guidance scans: the points in `<cell>/guidance.csv`, and the search for the scale with the lowest FID.
 
-Every design is given the same grid and the same number of refinements, so that none is tuned longer than another.
+Every design gets the same grid and as many refinements, so none is tuned longer than another.
 """
 
 import csv
@@ -18,13 +18,13 @@ GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 REFINEMENTS = 4
 GOLDEN = (3 - math.sqrt(5)) / 2
 NEAREST = 0.15
-"""A refinement is no nearer to the best scale than this share of the wider gap beside it: there noise decides."""
+"""Least distance of a refinement from the best scale, in units of the wider gap beside it; closer, noise decides."""
 SDS = 2.0
-"""Two FIDs nearer than so many standard deviations of their difference are not told apart."""
+"""FIDs that differ by fewer standard deviations of their difference count as equal."""
 
 
 class GuidancePoint(NamedTuple):
-    """One row: how images were drawn, with what they were measured, and the result; what is missing is None."""
+    """One row: the sampling settings, what the FID was measured with, and the results; missing values are None."""
 
     guidance_scale: float
     autoregressive_steps: int
@@ -34,11 +34,11 @@ class GuidancePoint(NamedTuple):
     seed: int
     num_samples: int
     extractor: str
-    """The id of the extractor, with its weights."""
+    """Id of the extractor, which includes a digest of its weights."""
     reference: str
-    """The start of the SHA-256 of what was compared with."""
+    """`held-out`, or the first digits of the reference file's SHA-256."""
     weights: str
-    """The start of the SHA-256 of the model's weights."""
+    """First digits of the SHA-256 of the model's weights."""
     flops: float
     """To sample one image."""
     fid: float
@@ -58,7 +58,7 @@ class GuidancePoint(NamedTuple):
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What tells one point from another."""
+        """The fields that identify a point."""
         return self[: GuidancePoint._fields.index("flops")]
 
 
@@ -66,7 +66,7 @@ WORDS = ("sampling_precision", "extractor", "reference", "weights")
 COUNTS = ("autoregressive_steps", "flow_steps", "seed", "num_samples")
 OPTIONAL = ("fid_jackknife", "kid", "precision", "recall")
 OVER = ("guidance_scale", "autoregressive_steps", "flow_steps")
-"""What FID can be drawn against."""
+"""Fields that a scan can vary."""
 
 
 def read_points(path: Path) -> list[GuidancePoint]:
@@ -104,7 +104,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def add_point(path: Path, point: GuidancePoint) -> None:
-    """Write a point into the file, instead of the one of its setting if there is one; the file is whole at any time."""
+    """Add a point to the file, replacing one of the same setting; the file is written atomically."""
     points = [other for other in read_points(path) if other.setting != point.setting]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -135,7 +135,7 @@ def search(measure: Callable[[float], float], grid: Sequence[float], refinements
 
 
 def next_scale(fids: Mapping[float, float]) -> float:
-    """Where to look next, given FIDs at two scales or more: within the two gaps beside the best, in log scale.
+    """The next scale to try, given FIDs at two or more: inside the gaps beside the best, in log scale.
 
     The lowest point of the parabola through the best and its neighbours, unless that is too near to the best; then, as
     at an edge, the golden section of the wider gap.
@@ -167,12 +167,12 @@ def _rounded(log_scale: float) -> float:
 
 
 def best_scale(fids: Mapping[float, float]) -> float:
-    """The scale with the lowest FID; of equal ones the lowest."""
+    """The scale with the lowest FID; the lowest of ties."""
     return min(sorted(fids), key=lambda scale: fids[scale])
 
 
 def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scale") -> list[str]:
-    """Sentences on the best of the points: what it is, what is not told from it, and whether it is at an edge."""
+    """Sentences on the best point: its FID, which points are not told from it, and whether it lies at an edge."""
     ordered = sorted(points, key=lambda point: float(getattr(point, over)))
     best = min(ordered, key=lambda point: point.fid)
     at, values = getattr(best, over), [getattr(point, over) for point in ordered]

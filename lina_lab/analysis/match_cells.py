@@ -1,7 +1,7 @@
-"""Cells of two designs, matched: one pair for every size and seed that both have.
+"""Pairs of cells of two designs: one for every size and seed that both have.
 
 A pair shares its seed, hence data order, masks and noise, so that the ratio of its two values is far less noisy than
-either. Nothing that lacks a partner is used, and nothing is left out unsaid.
+either. Cells without a partner are left out, with a warning.
 """
 
 import re
@@ -17,14 +17,14 @@ from lina_lab.errors import LabError
 
 Array = NDArray[np.float64]
 DESIGN, AT, SHARE, MEAN = "_design", "_at", "_share", "_mean"
-"""Columns put beside a table's own: A or B, the size, what a pair shares, the mean x of its size."""
+"""Columns added to a table: the design (A or B), the size, what a pair shares, the mean x of its size."""
 MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
 )
-"""Columns that say what came out, not what a cell is."""
+"""Columns of results and records, which do not identify a design."""
 
 
 class Columns(NamedTuple):
@@ -89,7 +89,7 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
 
 
 def as_text(value: object) -> str:
-    """A cell of a table as it is typed: 5 for 5.0, nothing for what is missing."""
+    """A table's value as a user would type it: 5 for 5.0, nothing for a missing one."""
     if value is None or value != value:  # noqa: PLR0124, not a number
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -101,7 +101,7 @@ def rows_of_design(table: pd.DataFrame, by: Sequence[str], values: Sequence[str]
 
 
 def has_partner(cells: pd.DataFrame) -> "pd.Series[bool]":
-    """Which cells of A and B the other design has too: those of the same size and share, of which each has one."""
+    """Which cells have a partner: one cell of the other design with the same size and share."""
     return cells.groupby([AT, SHARE])[DESIGN].transform("size") == 2
 
 
@@ -168,7 +168,7 @@ def _positive(rows: pd.DataFrame, columns: Columns) -> None:
 
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:
-    """Refuse two cells of one design, size and seed: which of them belongs to the pair is not known."""
+    """Refuse two cells of one design, size and seed: which one belongs to the pair is ambiguous."""
     used = {*columns, *columns.by, DESIGN, AT, SHARE}
     for design, cells in rows.groupby(DESIGN, sort=False):
         place = [

@@ -93,7 +93,7 @@ def write_report_data(data: ReportData, out: Path) -> None:
 
 
 def make_way(out: Path, plan: StoredPlan) -> Path | None:
-    """Move a report aside that has cells which a plan has not: where it is then; None if there is no such report.
+    """Rename the folder of a report with cells that the plan lacks: its new path; None if there is nothing to rename.
 
     Raises:
         LabError: if the folder cannot be moved, because the command runs in it.
@@ -117,7 +117,7 @@ def make_way(out: Path, plan: StoredPlan) -> Path | None:
 
 
 def find_report(name: str) -> Path:
-    """The folder of a report, named from the working folder or from one above it, as that of a checkout."""
+    """The folder of a report, given relative to the working folder or any folder above it."""
     places = [Path(name), *(folder / name for folder in Path.cwd().parents)]
     return next((place for place in places if (place / PLAN).exists()), Path(name))
 
@@ -179,7 +179,7 @@ def curves_table(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gates(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Of the cells of the first seed that have gates, and weights still."""
+    """The gates of the first seed's cells whose weights are still there."""
     tables = []
     for key in table.loc[(table["seed"] == table["seed"].min()) & (table["state"] == "done"), "key"]:
         path = runs / key / "ema.safetensors"

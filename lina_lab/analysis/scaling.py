@@ -1,4 +1,4 @@
-"""Both scaling curves of every design of a study, with their intervals and their error at the largest size held out."""
+"""Scaling curves of every design, with intervals and the error of predicting the largest size from the others."""
 
 import math
 from typing import Any
@@ -64,7 +64,7 @@ def _with_interval(row: dict[Any, Any], name: str) -> str:
 
 
 def _floor(row: dict[Any, Any]) -> str:
-    """No value where the interval holds 0: it would be read as knowledge."""
+    """The floor; without a value where the interval holds 0, since it would be read as a measurement."""
     interval = _interval(row, "E")
     if row["E_identified"]:
         return _with_interval(row, "E")

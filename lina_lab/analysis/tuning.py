@@ -1,4 +1,4 @@
-"""What a tuning tried, and how the chosen value changes with the size of the model."""
+"""The trials of a tuning, and how the chosen value scales with model size."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def tuned_names(plan: StoredPlan) -> dict[str, str]:
 
 
 def trials_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
-    """A row a trial: `results_table`'s columns, the values tried by their names, and `loss`, what was made small."""
+    """A row a trial: the columns of `results_table`, the values tried, and `loss`, the metric that was minimised."""
     table = results_table(runs, plan._replace(cells=plan.trials))
     metric = plan.tune["metric"] if plan.tune else "val/loss"
     return table.assign(loss=table.get(metric, math.nan))

@@ -1,4 +1,4 @@
-"""The sentences of a verdict: each number in them is one of the verdict's."""
+"""The sentences of a verdict; each number in them is one of the verdict's."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Words(NamedTuple):
     ) -> str:
         """How the advantage grew, and what both forms predict.
 
-        grows: whose advantage is known to grow where only its cause is not.
+        grows: the design whose advantage is known to grow although the cause is not.
         """
         if winner != UNDETERMINED:
             return f"{self.name(winner)} scales better: its {self._growth(measured, forms, winner)}."

@@ -1,4 +1,4 @@
-"""How well pictures follow their prompts: composition scores by category, of what training shows and never shows."""
+"""Composition scores by category, for combinations seen in training and for held-out ones."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ PREFIX = "eval/composition/"
 CATEGORIES = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "overall")
 PARTS = {"": "asked for in training too", "_heldout": "never shown in training"}
 SPREAD = 0.7
-"""Of the distance between two categories, what the designs of one take together."""
+"""Width that the designs of a category take, as a fraction of the distance between categories."""
 
 
 def composition_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:

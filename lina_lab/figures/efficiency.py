@@ -1,4 +1,4 @@
-"""What quality costs: against training FLOPs and seconds, sampling time against size; cost against sequence length."""
+"""FID against training cost, sampling time against size, and attention cost against sequence length."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from lina_lab.figures.ticks import log_axis, si
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""
 LABELS = {"parameters": human, "tokens": human, "flops_training": si, "flops": si}
-"""How numbers are written at an axis, where not plainly."""
+"""Formats of tick labels that are not plain numbers."""
 PANEL_INCHES = (2.6, 2.9)
 
 
@@ -77,7 +77,7 @@ def _drawn(rows: Sequence[tuple[Group, Sequence[Panel]]], looks: Looks, by: str)
 
 
 def _where(table: pd.DataFrame) -> str:
-    """On what the seconds were measured: seconds of different processors are not comparable."""
+    """The processor that seconds were measured on: those of different ones are not comparable."""
     kinds = sorted(table["cpu"].dropna().unique()) if "cpu" in table else []
     if len(kinds) == 1:
         return f"({kinds[0]})"
@@ -116,7 +116,7 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
 
 
 LEGEND_INCHES = 0.18
-"""A row of the legend; what it takes is added to the figure, not taken from the panels."""
+"""Height of a legend row; the figure grows by it, the panels keep their size."""
 
 
 def _figure(rows: int, columns: int) -> Figure:

@@ -14,7 +14,7 @@ from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
 BEYOND = 4.0
-"""A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
+"""A panel's y range ends at this factor beyond its highest and lowest ratio."""
 
 
 def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:

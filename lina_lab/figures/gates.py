@@ -18,20 +18,20 @@ from lina_lab.figures.style import new_figure, save, style
 from lina_lab.files import write_atomic
 
 START = 1.0
-"""What every gate is before training: the middle of the colours."""
+"""Initial value of every gate: the middle of the colour map."""
 GAP = 1
 """Blank tokens between grids."""
 MANY, ABREAST = 36, 8
 """Up to so many (layer, head) pairs, and so many heads, have a panel each; beyond, a layer has mean and SD of them."""
 WITHIN = 0.99
-"""Share of weights inside the ends of the colours, so that a few outliers do not bleach the rest."""
+"""Fraction of weights inside the colour range, so that a few outliers do not bleach the rest."""
 WIDTH = 5.0
 """Inches that the panels of a row fill, as far as a token stays within `TOKEN_INCHES`."""
 TOKEN_INCHES = (0.04, 0.1)
 
 
 class Place(NamedTuple):
-    """Where a grid lies on a sheet, in tokens: its top left corner, its size, and whose it is."""
+    """Position of a grid on a sheet, in tokens: its top left corner and size, and its gate and region."""
 
     gate: str
     region: str

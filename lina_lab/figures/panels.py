@@ -1,4 +1,4 @@
-"""Many designs in panels: as many to a panel as a reader can tell apart, as many panels to a row as a page is wide."""
+"""Many designs in several panels: few enough in each to be told apart, few enough in a row for a page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ import pandas as pd
 from lina_lab.config.sweep import Scalar
 
 MOST = 6
-"""Designs that one panel holds without confusion."""
+"""Most designs in one panel."""
 ACROSS = 3
 """Panels side by side at most."""
 Designs = Sequence[tuple[Mapping[str, Scalar], pd.DataFrame]]
 
 
 class Group(NamedTuple):
-    """Designs that share a panel, and what the panel is called; nothing where there is one."""
+    """Designs that share a panel, and its title; empty if there is only one panel."""
 
     title: str
     designs: Designs
@@ -25,7 +25,7 @@ class Group(NamedTuple):
 def grouped(of_designs: Designs, axes: Sequence[str], most: int = MOST) -> list[Group]:
     """All designs in one panel, or a panel for each value of their last axis that has several values.
 
-    What is still too many, as all values of one axis, is dealt out in its order, evenly.
+    Groups that are still too large are split evenly, in order.
     """
     several = [axis for axis in axes if len({values[axis] for values, _ in of_designs}) > 1]
     if len(of_designs) <= most:

@@ -1,4 +1,4 @@
-"""What a report says in sentences: what is seen, what is not known, what has no result, where it comes from."""
+"""The sentences of a report: what is seen, what is not known, and what has no result."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ from lina_lab.config.sweep import cell_label, left_out
 
 
 def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
-    """What each value of each axis does, with its `ablation_table` row over all sizes, and how sure that is."""
+    """Sentences on the effect of each axis value, with its `ablation_table` row over all sizes."""
     if not findings:
         return
     count = sum(len(finding.contrasts) for finding in findings)
@@ -74,7 +74,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
 
 
 def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
-    """What the study cannot say, as far as the table tells."""
+    """Sentences on what the study cannot show."""
     if table["seed"].nunique() < 2:
         yield (
             "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
@@ -100,7 +100,7 @@ def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
 
 
 def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
-    """Where the cells were not trained and measured by the same code on the same arithmetic, or the average is long."""
+    """Sentences on cells that differ in code or arithmetic, and on weight averages that reach far back."""
     done = table[table["state"] == "done"]
     for difference in (code_difference(with_code(done)), changed_meanwhile(done)):
         if difference:

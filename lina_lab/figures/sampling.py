@@ -1,4 +1,4 @@
-"""FID of trained cells against how they are sampled: guidance scale, autoregressive steps, flow steps; and its cost."""
+"""FID of trained cells against sampling settings (guidance scale, autoregressive steps, flow steps) and cost."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from lina_lab.figures.style import design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
 
 SAME = ("extractor", "reference", "num_samples", "seed")
-"""Points of one figure agree in these: other FIDs are not comparable, and other seeds not paired."""
+"""Fields that are equal for all points of a figure: otherwise FIDs are not comparable, or seeds not paired."""
 SAMPLED = ("guidance_scale", "guidance_min", "autoregressive_steps", "flow_steps", "sampling_precision")
 CHOICES = (
     *("guidance_scale", "autoregressive_steps", "flow_steps", "guidance_min", "sampling_precision"),
@@ -125,7 +125,7 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
 
 
 def _facts(cell: Scanned, point: FidPoint, over: str) -> dict[str, str]:
-    """What may tell two curves of one design apart."""
+    """Settings that can distinguish two curves of one design, as text."""
     sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
     last = "as the first" if point.flow_steps_last is None else str(point.flow_steps_last)
     return {"size": cell.size, "training seed": str(cell.seed), "flow steps at last": last, **sampled}
@@ -167,7 +167,7 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
 
 
 def _common(shown: Sequence[Curve], over: str) -> str:
-    """How all points of all curves were drawn, besides what is at the axis."""
+    """Settings common to all curves, besides the field on the axis."""
     drawn = {name: {getattr(curve.points[0], name) for curve in shown} for name in NAMES if name != over}
     return ", ".join(f"{NAMES[name]} {_plain(*values)}" for name, values in drawn.items() if len(values) == 1)
 

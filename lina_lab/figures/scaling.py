@@ -1,4 +1,4 @@
-"""Quality against size: one line a design, with the uncertainty that was measured."""
+"""FID against size: one line a design, with its measured uncertainty."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,7 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
 
 
 TWO_COLUMNS = 30
-"""Characters of a legend's line, of which two stand side by side above a panel."""
+"""Longest legend line, in characters, for which the legend has two columns."""
 
 
 def _label(axes: Axes, title: str) -> None:

@@ -1,4 +1,4 @@
-"""What a tuning saw: loss against the value tried, a line a size; and the chosen value against parameters."""
+"""Loss of every trial against the value tried, a line a size; and the chosen value against parameters."""
 
 from collections.abc import Mapping
 
