@@ -1,6 +1,6 @@
 """Effect of every axis value: the ratio of the metric to that of the axis's first value.
 
-An average over the contrasts that `findings` judges one by one. Cells of one seed share data order, masks, noise and
+An average over the contrasts that `findings` reports one by one. Cells of one seed share data order, masks, noise and
 times, so the ratio of a pair is far less noisy than either value.
 """
 

@@ -41,29 +41,47 @@ MEASURED_BY = {"evaluate": "lab evaluate", "guidance": "lab guidance", "geneval"
 log = logging.getLogger(__name__)
 
 
-def evaluations_table(folders: Iterable[Path], *, skip_damaged: bool = False) -> pd.DataFrame:
-    """One row a measurement of the cells in these folders: `COLUMNS`, then the metrics.
+def evaluations_of_study(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations of the cells of a results table; empty if they are the results alone.
 
-    Raises:
-        LabError: naming the file that is damaged, unless such cells are skipped with a warning.
+    A cell with a damaged file is left out with a warning.
     """
+    folders = [runs / key for key in table["key"]]
+    has_geneval = any(str(name).startswith(GENEVAL) for name in table)
+    if not has_geneval and not any((folder / FILE).exists() or _files(folder) for folder in folders):
+        return pd.DataFrame()
     rows: list[dict[str, Any]] = []
     for folder in folders:
         try:
-            rows += _measurements(folder)
+            rows += list(_measurements(folder))
         except LabError as error:
-            if not skip_damaged:
-                raise
             log.warning("evaluations left out: %s", error)
+    return _table(rows) if any(row["source"] != "result" for row in rows) else pd.DataFrame()
+
+
+def evaluations_table(folders: Iterable[Path]) -> pd.DataFrame:
+    """One row a measurement of the cells in these folders: `COLUMNS`, then the metrics.
+
+    Raises:
+        LabError: naming the file that is damaged.
+    """
+    return _table([row for folder in folders for row in _measurements(folder)])
+
+
+def _files(folder: Path) -> list[Path]:
+    """What `lab evaluate` has written of a cell."""
+    return sorted((folder / "evaluations").glob("*.json"))
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     metrics = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     return pd.DataFrame(rows, columns=[*COLUMNS, *metrics])
 
 
 def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
     """All rows of a cell; none if it has no measurement."""
-    points, kept = read_points(folder / FILE), sorted((folder / "evaluations").glob("*.json"))
-    has_result = (folder / "result.json").exists()
-    if not (points or kept or has_result):
+    files, points, has_result = _files(folder), read_points(folder / FILE), (folder / "result.json").exists()
+    if not (files or points or has_result):
         return
     experiment = read_experiment(folder)
     cell = {
@@ -76,14 +94,11 @@ def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
     }
     for row in _of_result(folder) if has_result else ():
         yield cell | row
-    rows = [_of_point(point, experiment) for point in points]
+    scanned = [_of_point(point, experiment) for point in points]
+    evaluated = [row for path in files if (row := _of_file(path, experiment)) is not None]
     # Every point of a scan was measured as `lab evaluate` does, and is kept among its files, too.
-    scanned = [_identity(row) for row in rows]
-    for path in kept:
-        row = _of_file(path, experiment)
-        if row is not None and _identity(row) not in scanned:
-            yield cell | row
-    for row in rows:
+    known = [_identity(row) for row in scanned]
+    for row in (*(row for row in evaluated if _identity(row) not in known), *scanned):
         yield cell | row
 
 
@@ -195,10 +210,6 @@ def _weights_sha256(folder: Path) -> str | None:
 def extractor_name(identity: str) -> str:
     """The config name of an extractor, by which its metrics are named, from its id, which has its weights' digest."""
     return next((name for name in FEATURES if identity.startswith(f"{name}-")), identity.rpartition("-")[0])
-
-
-def more_than_results(table: pd.DataFrame) -> bool:
-    return bool((table["source"] != "result").any())
 
 
 def readable_evaluations(table: pd.DataFrame, cells: Mapping[str, PlannedCell]) -> pd.DataFrame:

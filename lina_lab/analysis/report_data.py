@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.evaluations import evaluations_table, more_than_results
+from lina_lab.analysis.evaluations import evaluations_of_study
 from lina_lab.analysis.gates import gates_table, read_gates
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
@@ -60,14 +60,13 @@ class ReportData(NamedTuple):
 def report_data_of_ledger(runs: Path, plan: StoredPlan) -> ReportData:
     table = results_table(runs, plan)
     finished = table[has_result(table)]
-    evaluations = evaluations_table([runs / key for key in table["key"]], skip_damaged=True)
     return ReportData(
         plan=plan,
         table=table,
         curves=curves_table(runs, table),
         trials=trials_table(runs, plan) if plan.tune else pd.DataFrame(),
         gates=_gates(runs, table),
-        evaluations=evaluations if more_than_results(evaluations) else pd.DataFrame(),
+        evaluations=evaluations_of_study(runs, table),
         samples=samples_of_ledger(runs, table),
         provenance=facts_of_ledger(runs, finished) if len(finished) else {},
     )

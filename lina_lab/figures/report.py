@@ -53,7 +53,7 @@ from lina_lab.files import write_atomic
 FORMATS = ("png", "pdf", "svg")
 
 
-class Judged(NamedTuple):
+class StudyFindings(NamedTuple):
     """What the comparisons of a study say, before anything is written."""
 
     metric: str
@@ -80,12 +80,12 @@ def write_report(
         LabError: if no cell has a FID yet, or the cells cannot be compared.
     """
     study = report_data_of_ledger(runs, plan)
-    judged = _judge(study, progress, tell)
+    results = _compare_designs(study, progress, tell)
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")
     write_report_data(study, out)
-    return _draw(study, judged, out)
+    return _draw(study, results, out)
 
 
 def redraw_report(
@@ -102,31 +102,33 @@ def redraw_report(
     """
     study = read_report_data(folder)
     kept = ["samples"] if not study.samples and (folder / "samples.png").exists() else []
-    return _draw(study, _judge(study, progress, tell), folder, kept)
+    return _draw(study, _compare_designs(study, progress, tell), folder, kept)
 
 
-def _judge(study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]) -> Judged:
+def _compare_designs(
+    study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
+) -> StudyFindings:
     metric, note = main_metric(study.table), unfinished(study.table, study.plan)
     refuse_mixtures(study.table, metric)
     if note:
         tell(note)
     compared, missing = findings(study.table, study.plan, metric, progress, study.curves)
-    return Judged(metric=metric, findings=compared, missing=missing, note=note)
+    return StudyFindings(metric=metric, findings=compared, missing=missing, note=note)
 
 
-def _draw(study: ReportData, judged: Judged, out: Path, kept: Collection[str] = ()) -> Path:
+def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
     """Write tables, figures and page; `kept` figures are shown as they are in the folder."""
-    plan, table, metric = study.plan, study.table, judged.metric
+    plan, table, metric = study.plan, study.table, results.metric
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
-    shown = _write_tables(study, judged, effects, out)
-    figures = {name: figure for name, figure in _study_figures(study, judged, effects, gates).items() if figure}
+    shown = _write_tables(study, results, effects, out)
+    figures = {name: figure for name, figure in _study_figures(study, results, effects, gates).items() if figure}
     for name, figure in figures.items():
         save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
-        unfinished=judged.note,
-        verdict=list(report_text.verdict_sentences(judged.findings, effects)),
-        missing=judged.missing,
+        unfinished=results.note,
+        verdict=list(report_text.verdict_sentences(results.findings, effects)),
+        missing=results.missing,
         bars=bars(table).replace("\n", " "),
         seen=list(report_text.what_is_seen(table, plan, metric)),
         unknown=list(report_text.what_is_not_known(table[has_result(table)], plan)),
@@ -144,14 +146,14 @@ def _draw(study: ReportData, judged: Judged, out: Path, kept: Collection[str] = 
 
 
 def _study_figures(
-    study: ReportData, judged: Judged, effects: pd.DataFrame, gates: pd.DataFrame
+    study: ReportData, results: StudyFindings, effects: pd.DataFrame, gates: pd.DataFrame
 ) -> dict[str, Figure | None]:
     """Every figure of a report by its name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
     tuned = tuned_names(plan)
     return {
         "scaling": scaling_figure(table, plan),
-        "gap": gap_figure(judged.findings, design_looks(values for values, _ in designs(table, design_axes(plan)))),
+        "gap": gap_figure(results.findings, design_looks(values for values, _ in designs(table, design_axes(plan)))),
         "forest": forest_figure(effects, "FID"),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
@@ -163,11 +165,13 @@ def _study_figures(
     }
 
 
-def _write_tables(study: ReportData, judged: Judged, effects: pd.DataFrame, out: Path) -> dict[str, pd.DataFrame]:
+def _write_tables(
+    study: ReportData, results: StudyFindings, effects: pd.DataFrame, out: Path
+) -> dict[str, pd.DataFrame]:
     """Write each table for people as Markdown and LaTeX, under a note, and its numbers as CSV: those for people."""
-    plan, table, note = study.plan, study.table, judged.note
-    fits = design_fits(table, plan, judged.metric)
-    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(judged.findings)}
+    plan, table, note = study.plan, study.table, results.note
+    fits = design_fits(table, plan, results.metric)
+    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
     shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
     if len(fits):
         shown["fits"] = readable_fits(fits, design_axes(plan))
