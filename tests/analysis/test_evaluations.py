@@ -97,7 +97,7 @@ def test_a_damaged_file_is_named_and_no_report_fails_for_it(measured, caplog):
     assert table.empty
 
 
-def test_a_report_has_the_table_where_it_says_more_than_the_results(study, measured, tmp_path):
+def test_a_report_has_the_table_where_it_says_more_than_the_results(measured, tmp_path):
     out = tmp_path / "out"
     write_report_data(report_data_of_ledger(measured.runs, measured.stored), out)
     before, after = report_data_of_ledger(measured.runs, measured.stored).evaluations, read_report_data(out).evaluations
@@ -107,7 +107,6 @@ def test_a_report_has_the_table_where_it_says_more_than_the_results(study, measu
     (folder / "guidance.csv").unlink()
     for path in folder.glob("evaluations/*.json"):
         path.unlink()
-    add_to_result(folder, "eval/geneval", {}, {"seed": 0, "sampling": {}, "each": 0, "num_prompts": 0})
     assert len(report_data_of_ledger(measured.runs, measured.stored).evaluations) == 9
 
 
