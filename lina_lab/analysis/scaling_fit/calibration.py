@@ -18,10 +18,10 @@ LEVEL = 0.97
 """Quantile of the simulated ratio for 95 %: a fit is nearer to its points than the truth is, and its spread is itself
 estimated. With 0.95, E is held in 91 % of datasets, the others in 94 %."""
 FEW = 20
-"""Residuals, less one for each parameter, below which they do not show a shape and the normal one is taken."""
+"""Degrees of freedom below which residuals do not show their distribution, and a normal one is assumed."""
 TINY = 1e-30
 CAP = 5.0
-"""Medians at which a residual ends when spreads are estimated, so that outliers do not make a region look noisy."""
+"""Residuals are capped at this many medians when spreads are estimated, against outliers."""
 
 
 def f_rise(profile: Profile) -> float:

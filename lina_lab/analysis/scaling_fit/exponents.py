@@ -22,7 +22,7 @@ FREE, SHARED, NONE = "free", "shared", "none"
 
 
 class Exponents(NamedTuple):
-    """What two designs need beside a factor each. Every p is that of the simpler model against the richer."""
+    """Tests of what two designs need beside a factor each; every p is of the simpler model against the richer."""
 
     one: float
     """p that one exponent serves both, each with its floor >= 0, against an exponent each."""

@@ -29,9 +29,9 @@ from lina_lab.analysis.scaling_fit.solver import (
 from lina_lab.analysis.scaling_fit.starts import first_lowest, lowest, starts
 
 SMALL = -20.0
-"""log of a coefficient, in units of the geometric mean of y, below which it is given as 0."""
+"""Coefficients whose log, in units of the geometric mean of y, is below this are reported as 0."""
 VANISHING = -8.0
-"""log of a coefficient from which on 0 is tried in its place: in logarithms 0 is approached, never reached."""
+"""Coefficients whose log is below this are also tried as 0, which a search in logarithms never reaches."""
 
 
 class Form(NamedTuple):

@@ -31,7 +31,7 @@ RAW = 400.0
 RAISED = -4.0
 """log of a term that has vanished when it is tried again, in units of the geometric mean of y."""
 CLOSE = 1e-4
-"""Part of the way to the limit within which a profile has met it."""
+"""A profile has met its limit within this fraction of the way to it."""
 PATH = (10 * DELTA, DELTA)
 """Down to the robust objective, which has kinks; further steps before, and other starts, change no end seen."""
 TOLERANCE = 1e-5

@@ -1,4 +1,4 @@
-"""What must be said beside a fit: values and ends that a bound set and not the data, and what has no check."""
+"""Remarks on a fit: values and interval ends that a bound of the search set, and laws that nothing checks."""
 
 import math
 
@@ -11,13 +11,13 @@ from lina_lab.analysis.scaling_fit.intervals import falls
 from lina_lab.analysis.scaling_fit.solver import STEEPEST
 
 EXACT = 1e-9
-"""Width below which values have no noise, and an interval no middle."""
+"""Interval width below which values count as noise-free."""
 EDGE = 0.01
-"""Part of an interval's width within which a value stands at its end."""
+"""A value within this fraction of its interval's width from an end counts as standing there."""
 
 
 def at_bound(fitted: Fit, ranges: dict[str, Interval | None], y: ArrayLike) -> dict[str, list[str]]:
-    """Which of "value", "low" and "high" of a parameter a bound of the search set; only parameters that have some.
+    """Which of "value", "low" and "high" a bound of the search set, for each parameter that has any.
 
     Bounds are 0 for coefficients, 0 and 10 for exponents beside a floor, and the lowest y for a floor.
     """

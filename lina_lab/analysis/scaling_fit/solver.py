@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 DELTA = 1e-3
 """Residuals of log y below this count squared, those above linearly: a robust fit, close to least absolute errors."""
 LEVELS = (0.1, 0.03, 0.01, 0.003, DELTA)
-"""On the way from least squares: the last objective has kinks, between which Newton's step means little."""
+"""Deltas on the way from least squares to `DELTA`, whose objective has kinks that mislead a Newton step."""
 NEVER = -40.0
 """log of a coefficient that counts as 0, in units of the geometric mean of y."""
 STEEPEST = 10.0
@@ -26,7 +26,7 @@ CHUNK = 250
 
 
 class FitProblem(NamedTuple):
-    """What is fitted: terms over points, with one row of targets and weights, or one for every row."""
+    """A batch of fits: common terms and points; targets and weights are common or one row a fit."""
 
     terms: tuple[int | None, ...]
     """The column of `u` that a term falls with; None for the constant."""

@@ -1,4 +1,4 @@
-"""Where to start, and which optimum to keep: a grid of exponents, then many descents at once.
+"""Starting points and the choice among optima: a grid of exponents, then many descents at once.
 
 Robust objectives of few points have many local optima, so that the number of starts grows as the points become fewer;
 they then cost the same. Shapes: R rows, S starts, n points, G points of the grid, T terms, p parameters.
@@ -97,7 +97,7 @@ def least_squares(problem: FitProblem, begin: Array, bounds: Bounds, tolerance: 
 
 
 def first_lowest(problem: FitProblem, optima: Array, delta: float) -> Array:
-    """Of every row the lowest; of those that are equal but for rounding, the first."""
+    """The lowest optimum of every row; the first of those that differ by rounding alone."""
     values = np.stack([objective(problem, optima[:, i], delta) for i in range(optima.shape[1])], axis=1)
     equal = values <= values.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-28
     return optima[np.arange(len(optima)), equal.argmax(axis=1)]
