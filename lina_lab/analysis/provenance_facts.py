@@ -21,9 +21,8 @@ def facts_of_table(table: pd.DataFrame) -> dict[str, str]:
     """As far as a results table tells: neither Python's version nor the number of cores."""
     phases = [name for name in table if str(name).endswith("_seconds")]
     known = table.assign(seconds=table[phases].sum(axis=1), hardware=table.get("cpu"))
-    return _facts(
-        [{name: None if pd.isna(value) else value for name, value in row.items()} for row in known.to_dict("records")]
-    )
+    rows = known.astype(object).where(known.notna(), None).to_dict("records")
+    return _facts(rows)
 
 
 def _record(folder: Path) -> Record | None:
