@@ -44,19 +44,19 @@ def read_gates(path: Path) -> dict[str, np.ndarray]:
 def gates_table(weights: Weights, model: ModelConfig, data: DataShape) -> pd.DataFrame:
     """One row a weight, `COLUMNS`: where it is in the model, and where its token lies on its grid.
 
-    Gates that all heads share have head 0 alone. Names that are no gates are passed over.
+    Gates shared by all heads are listed as head 0. Other tensors are ignored.
 
     Raises:
         LabError: if there are no gates, or one does not fit the model.
     """
-    matches = [(found, weights[name]) for name in weights if (found := GATE.match(name))]
+    matches = [(match, weights[name]) for name in weights if (match := GATE.match(name))]
     if not matches:
         raise LabError(no_gates(model))
-    parts = [
-        _gate_rows(found[1], int(found[2]), found[3], weight, model, data)
-        for found, weight in sorted(matches, key=lambda m: (m[0][1], int(m[0][2]), GATES.index(m[0][3])))
+    tables = [
+        _gate_rows(match[1], int(match[2]), match[3], weight, model, data)
+        for match, weight in sorted(matches, key=lambda m: (m[0][1], int(m[0][2]), GATES.index(m[0][3])))
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 def no_gates(model: ModelConfig) -> str:
