@@ -64,7 +64,7 @@ def observe(case: Case, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) 
     begin = time.process_time()
     each = intervals(found, x, y)
     case.seconds.append(time.process_time() - begin)
-    case.own.append(np.array([(i.low or 0.0, math.inf if i.high is None else i.high) for i in each.values() if i]))
+    case.own.append(np.array([(i.low, i.high) for i in each.values() if i]))
     case.pairs.append(by_pairs(found, x, y, rng).T)
     case.estimates.append(found.row)
 
@@ -109,7 +109,7 @@ def main(datasets: int = 200, out: Annotated[Path | None, typer.Option()] = None
         print(json.dumps(results), flush=True)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps({"results": results, "provenance": provenance()}, indent=1) + "\n")
+            out.write_text(json.dumps({"results": results, "provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

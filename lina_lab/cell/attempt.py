@@ -1,4 +1,4 @@
-"""One attempt at a cell: claim it, run it, say how that ended. What every engine starts in its processes."""
+"""One attempt at a cell: take its lease, run it, record how that ended. Every engine starts this in its processes."""
 
 import threading
 import traceback
@@ -10,21 +10,21 @@ from lina_lab.escape import writable
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import End, Watch, claim
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
 from lina_lab.signals import write_stacks_on_signal
 
 STARTING = "starting"
-"""The phase of a cell from its claim to its first step."""
+"""The phase of a cell from its lease to its first step."""
 
 
 def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Group = ALONE) -> tuple[End | None, str]:
-    """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.
+    """Run a cell as far as possible; returns how the attempt ended and why, or None if another process works on it.
 
     When `stop` is set the cell writes a checkpoint and ends as `stopped`; at step `until`, as `paused`.
 
     Raises:
-        OSError: if the end cannot be written down, as on a full disk. The process should end then: its cell counts
-            as taken while it lives.
+        OSError: if the end cannot be recorded, as on a full disk. The process should then exit: its cell counts as
+            taken while it lives.
     """
     write_stacks_on_signal()
     claimed = claim(folder, Watch())
@@ -38,9 +38,11 @@ def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Gro
 
 def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple[End, str]:
     if is_done(folder):
-        return read_result(folder)["state"], ""
+        return read_result(folder).state, ""
     try:
-        write_state(folder, phase=STARTING, **{k: v for k, v in read_state(folder).items() if k in {"step", "steps"}})
+        before = read_status(folder)
+        known = {} if before.steps is None else {"step": before.step, "steps": before.steps}
+        write_state(folder, phase=STARTING, **known)
         from lina_lab.cell.run import run_cell
 
         return run_cell(folder, stop, until, group), ""

@@ -1,9 +1,9 @@
-"""What the files and folders of an experiment hold: known before anything is trained, and held against later."""
+"""Digests of the files and folders that an experiment names: taken when it is planned, checked when it runs."""
 
 import json
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from os import fsencode
@@ -16,20 +16,22 @@ from lina_lab.config.experiment import Experiment, named_paths
 from lina_lab.config.settings import EXTRACTORS, FEATURES
 from lina_lab.config.settled import Settle
 from lina_lab.errors import LabError
-from lina_lab.evaluation.reference_file import Wanted, read_file
+from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
 
+logger = logging.getLogger(__name__)
+
 SETTLED_NS = 2 * 10**9
-"""A file that changed so shortly before it was read may change again without another time of change."""
+"""A file that changed so shortly before it was read may change again within the same time stamp."""
 THREADS = 8
-"""That read the files of a folder."""
+"""Threads that read the files of a folder."""
 
 
 def settler(estimate: list[str] | None = None) -> Settle:
-    """What fills in the `contents` of experiments; what it has read once it does not read again.
+    """A function that fills in the `contents` of experiments, and reads every file only once.
 
-    `estimate` is for a dry run, which tells the cost of a model of latents before there are any: it takes what a run
-    would be refused for then, and paths stand for what they hold.
+    `estimate` is for dry runs, which give the cost of a model of latents before the latents exist: problems that would
+    refuse a run are appended to it, and paths stay as they are written.
     """
     digest, latents, check = cache(_digest), cache(_latents), cache(_check_reference)
 
@@ -57,10 +59,10 @@ def settler(estimate: list[str] | None = None) -> Settle:
 
 
 def check_contents(experiment: Experiment) -> None:
-    """Hold the files of a planned cell against what they held then.
+    """Check that the files of a planned cell still hold what they held when it was planned.
 
     Raises:
-        LabError: if one of them holds something else by now, or is not there.
+        LabError: if one of them has changed or is missing.
     """
     for field, path in named_paths(experiment).items():
         known = experiment.contents.get(path)
@@ -88,7 +90,7 @@ def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[Ke
 
 
 def _digest(field: str, path: Path) -> str | None:
-    """The content of a local path; None of an id of the hub."""
+    """Digest of a local path; None for a hub id."""
     if field == "data.path" and not path.is_dir():
         raise LabError(f"{path}: no such folder")
     if field == "evaluation.reference" and not path.is_file():
@@ -105,11 +107,14 @@ def _digest(field: str, path: Path) -> str | None:
 
 def _check_reference(path: Path, extractor: str) -> None:
     reads = EXTRACTORS.get(extractor)
-    read_file(path, Wanted(extractor, extractor, FEATURES[extractor], reads and reads.side))
+    read_file(
+        path,
+        ExtractorNeeds(extractor=extractor, identity=extractor, dim=FEATURES[extractor], side=reads and reads.side),
+    )
 
 
 def _latents(data: DataConfig) -> str | None:
-    """SHA-256 of all that a cell sees of a finished cache of latents; None where there is none."""
+    """SHA-256 of everything that a cell sees of a finished cache of latents; None if there is no cache."""
     from lina_lab.data.cache import MANIFEST, place, read_json
 
     manifest = read_json(place(data) / MANIFEST)
@@ -117,9 +122,9 @@ def _latents(data: DataConfig) -> str | None:
 
 
 def content_of(path: Path) -> str:
-    """SHA-256 of a file; of a folder that of the names and SHA-256 of all its files, hidden ones left out.
+    """SHA-256 of a file, or, for a folder, of the names and SHA-256 of all its files except hidden ones.
 
-    The files of a folder whose size, times and number have stayed are not read again.
+    Files whose size, times and inode are unchanged are not read again.
     """
     if not path.is_dir():
         return sha256_of(path)
@@ -129,26 +134,28 @@ def content_of(path: Path) -> str:
     except (OSError, ValueError, TypeError):
         known = {}
     files = {file.relative_to(path).as_posix(): file for file in _visible(path)}
-    stamps = {name: _stamp(file) for name, file in files.items()}
-    found = {name: str(known[name][1]) for name, stamp in stamps.items() if known.get(name, [None])[0] == stamp}
+    states = {name: _file_state(file) for name, file in files.items()}
+    found = {name: str(known[name][1]) for name, state in states.items() if known.get(name, [None])[0] == state}
     new = [name for name in files if name not in found]
     with ThreadPoolExecutor(THREADS) as pool:
         found |= dict(zip(new, pool.map(sha256_of, (files[name] for name in new)), strict=True))
-    safe = {name: (stamps[name], found[name]) for name in files if max(stamps[name][1:3]) < started - SETTLED_NS}
+    safe = {name: (states[name], found[name]) for name in files if max(states[name][1:3]) < started - SETTLED_NS}
     if new:
-        with suppress(OSError):  # a cache that cannot be written costs time alone
+        try:
             write_atomic(kept, json.dumps(safe))
+        except OSError as error:  # it costs time alone: the files are read again
+            logger.info("digests of %s are not kept: %s", path, error)
     lines = (fsencode(f"{found[name]}  {name}\n") for name in sorted(files))
     return sha256(b"".join(lines)).hexdigest()
 
 
-def _stamp(file: Path) -> list[int]:
+def _file_state(file: Path) -> list[int]:
     state = file.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def _visible(folder: Path, around: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """All files below a folder, hidden ones left out; a link to a folder around it is not followed."""
+    """All files below a folder except hidden ones; a link to an enclosing folder is not followed."""
     here = folder.resolve()
     if here in around:
         return

@@ -14,6 +14,7 @@ from lina_lab.figures.paper_panels import LEGEND_INCHES, PAGE_INCHES, legend_bel
 from lina_lab.figures.scaling import bars, draw_design
 from lina_lab.figures.style import design_looks, design_style, new_figure, style
 from lina_lab.figures.ticks import log_axis
+from lina_lab.metric_names import axis_label
 
 FID_LABEL = "FID (Inception, ImageNet)"
 LATE_SAMPLES = 50e6
@@ -146,8 +147,8 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     """LINA's published FID without guidance, and one's own results: never on one axis, the metrics are not the same."""
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
-    found = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, own.axes)
+    of_designs = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes)
     down, across = rows_of(1 + len(groups), columns)
     with style():
         figure = new_figure(PAGE_INCHES[columns], 2.7 * down + 2 * LEGEND_INCHES)
@@ -160,7 +161,7 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
             for values, cells in group:
                 draw_design(panel, values, cells, own.metric, looks)
             panel.set_title(", ".join(filter(None, (f"own: {own.name}", title))))
-            panel.set_ylabel(f"FID ({own.metric.removeprefix('eval/fid/')})")
+            panel.set_ylabel(axis_label(own.metric))
             log_axis(panel.yaxis)
             size_axis(panel)
             panel.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")

@@ -3,7 +3,6 @@
 import os
 import shutil
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,15 +11,16 @@ from torch.utils.checkpoint import checkpoint
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import ExecutionConfig
+from lina_lab.design.normalization import BY_SOFTMAX
 from lina_lab.errors import LabError
 from lina_lab.kernels.availability import missing
 from lina_lab.model.attention import Attention
 from lina_lab.model.blocks import Block, Mlp
 from lina_lab.model.head import HeadBlock
+from lina_lab.provenance import Arithmetic
 
 COMPILED = (Block, HeadBlock)
 """Compiled one by one: they repeat, so one compilation serves a stack, and a change of length few of them."""
-SOFTMAX = ("softmax", "mediator")
 PROBED_TOKENS = 64
 """Of an attention without a layout: torch does not choose by the number of tokens, as long as there are some."""
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {"none": (), "mlp": (Mlp,), "block": (Block, HeadBlock)}
@@ -54,26 +54,23 @@ def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
             module.compile()
 
 
-def arithmetic(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
-    """What torch chooses by itself, and what changes float32 products: two cells differ by it like by a setting.
-
-    `sdpa`: backends of the softmax attentions in training and in sampling; missing where there are none.
-    """
+def arithmetic(model: nn.Module, experiment: Experiment) -> Arithmetic:
+    """What torch chooses by itself, and what changes float32 products: two cells differ by it like by a setting."""
     chosen = {"training": experiment.training.precision, "sampling": experiment.sampling.precision}
     sdpa = {use: sdpa_backends(model, precision, grad=use == "training") for use, precision in chosen.items()}
-    return {
-        **({"sdpa": sdpa} if all(sdpa.values()) else {}),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-    }
+    return Arithmetic(
+        sdpa=sdpa if all(sdpa.values()) else {},
+        matmul_precision=torch.get_float32_matmul_precision(),
+        tf32_matmul=torch.backends.cuda.matmul.allow_tf32,
+        tf32_cudnn=torch.backends.cudnn.allow_tf32,
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+    )
 
 
 def sdpa_backends(model: nn.Module, precision: str, *, grad: bool) -> str:
     """What `scaled_dot_product_attention` takes for a model's softmax attentions where the model is; '' for none."""
     where, dtype = next(model.parameters()).device, torch.bfloat16 if precision == "bf16" else torch.float32
-    attentions = [m for m in model.modules() if isinstance(m, Attention) and m.config.normalization in SOFTMAX]
+    attentions = [m for m in model.modules() if isinstance(m, Attention) and m.config.normalization in BY_SOFTMAX]
     shapes = {(m.num_heads, m.layout.tokens if m.layout else PROBED_TOKENS, m.head_size) for m in attentions}
     found = set()
     for heads, tokens, size in shapes:

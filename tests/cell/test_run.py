@@ -1,5 +1,8 @@
 """The run of one cell, from request to result."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,20 +11,22 @@ from lina_lab.cell.run import run_cell
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.training.train import build_model
 from tests.cells import experiment, rows
+
+GOLDEN = Path(__file__).parents[1] / "ledger" / "golden" / "result-one-process.json"
 
 
 def test_a_cell_ends_with_weights_samples_metrics_and_a_result(whole):
     result = read_result(whole)
-    assert result["state"] == read_state(whole)["state"] == "done"
-    assert result["samples_seen"] == 96
-    assert result["parameters"]["total"] == sum(p.numel() for p in build_model(experiment()).parameters())
-    assert result["evaluation"]["num_generated"] == 50
-    assert result["evaluation"]["guidance_scale"] == 1.0
-    assert {"train/loss", "val/loss", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(result["metrics"])
-    assert result["provenance"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert result.state == read_status(whole).state == "done"
+    assert result.samples_seen == 96
+    assert result.parameters["total"] == sum(p.numel() for p in build_model(experiment()).parameters())
+    assert result.evaluation.num_generated == 50
+    assert result.evaluation.guidance_scale == 1.0
+    assert {"train/loss", "val/loss", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(result.metrics)
+    assert result.provenance.versions["torch"] == torch.__version__.partition("+")[0]
     assert {step for step, metric, _ in rows(whole) if metric == "train/loss"} == {4, 8, 12}
     assert {step for step, metric, _ in rows(whole) if metric == "val/loss"} == {8, 12}
     assert sorted(p.name for p in whole.glob("samples/*.png")) == ["step-0000008.png", "step-0000012.png"]
@@ -29,6 +34,16 @@ def test_a_cell_ends_with_weights_samples_metrics_and_a_result(whole):
         assert file["arr_0"].shape == (50, 8, 8, 3)
         assert file["arr_0"].dtype == np.uint8
         assert np.bincount(file["labels"]).tolist() == [5] * 10
+
+
+def test_a_result_has_its_keys_in_the_order_that_it_always_had(whole):
+    written, golden = (json.loads(path.read_text()) for path in (whole / "result.json", GOLDEN))
+    assert list(written) == list(golden)
+    assert list(written["evaluation"]) == list(golden["evaluation"])
+    assert list(written["provenance"]["code"])[:2] == ["path", "rooms"]
+    in_git = {"commit", "diff_sha256"}
+    known = [name for name in written["provenance"] if name not in in_git]
+    assert known == [name for name in golden["provenance"] if name not in in_git]
 
 
 def test_a_diverged_cell_says_at_which_step_and_is_no_crash(tmp_path, monkeypatch):
@@ -45,8 +60,8 @@ def test_a_diverged_cell_says_at_which_step_and_is_no_crash(tmp_path, monkeypatc
     folder = create_cell(tmp_path, experiment())
     assert run_cell(folder) == "diverged"
     result = read_result(folder)
-    assert (result["state"], result["diverged_at"], result["samples_seen"]) == ("diverged", 6, 48)
-    assert "metrics" not in result or not any(k.startswith("eval/") for k in result["metrics"])
+    assert (result.state, result.diverged_at, result.samples_seen) == ("diverged", 6, 48)
+    assert not any(k.startswith("eval/") for k in result.metrics)
     assert [step for step, metric, _ in rows(folder) if metric == "train/loss"] == [4]
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lina_lab.checkpoints.sharded_files import ROWS, Rows, read_parts, read_whole, undamaged_step
+from lina_lab.checkpoints.sharded_files import ROWS, Rows, read_sharded, read_whole, undamaged_step
 
 WEIGHT = torch.arange(20.0).reshape(5, 4)
 
@@ -23,7 +23,7 @@ def test_rows_of_several_processes_are_one_tensor_and_the_rest_is_the_first_ones
     whole = read_whole(checkpoint)
     assert (whole["global_step"], whole["state"][1]) == (7, "plain")
     assert torch.equal(whole["state"][0]["weight"], WEIGHT)
-    rows = read_parts(checkpoint)["state"][0]["weight"]
+    rows = read_sharded(checkpoint)["state"][0]["weight"]
     assert isinstance(rows, Rows)
     assert torch.equal(rows.whole(), WEIGHT)
 

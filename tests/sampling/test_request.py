@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from lina_lab.data.examples import Examples
-from lina_lab.sampling.request import SampleRequest, beside, requested
+from lina_lab.sampling.request import SampleRequest, labels_and_prompts, requested
 
 HELDOUT = Examples(torch.zeros(6, 1, 2, 2), torch.tensor([0, 2, 2, 0, 2, 2]), ["a0", "c0", "c1", "a1", "c2", "c3"])
 
@@ -25,7 +25,7 @@ def test_prompts_are_the_captions_of_their_class_in_turn():
 
 def test_labels_stand_beside_images_and_prompts_where_there_are_any():
     labels = torch.tensor([4, 5])
-    assert list(beside(SampleRequest(labels))) == ["labels"]
-    kept = beside(SampleRequest(labels, ["x", "y"]))
+    assert list(labels_and_prompts(SampleRequest(labels))) == ["labels"]
+    kept = labels_and_prompts(SampleRequest(labels, ["x", "y"]))
     np.testing.assert_array_equal(kept["labels"], [4, 5])
     np.testing.assert_array_equal(kept["prompts"], ["x", "y"])
