@@ -105,6 +105,25 @@ def test_every_command_parses(page):
         parse(words)
 
 
+def verbs():
+    """Every command by its words, groups included: `sweep`, `cell run`."""
+    root = typer.main.get_command(app)
+    groups = {name: list(getattr(command, "commands", {})) for name, command in root.commands.items()}
+    return {*groups, *(f"{name} {inner}" for name, inners in groups.items() for inner in inners)}
+
+
+@pages
+def test_every_verb_that_is_named_exists(page):
+    named = set(re.findall(r"`lab ([a-z]+)", prose(page)))
+    assert named - verbs() == set()
+
+
+def test_every_verb_is_listed():
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8").replace("\\|import", "`, `lab geneval import")
+    groups = {verb.split()[0] for verb in verbs() if " " in verb}
+    assert [verb for verb in sorted(verbs() - groups) if f"`lab {verb}" not in text] == []
+
+
 def test_a_wrong_option_would_be_seen():
     with pytest.raises(Exception, match="No such option"):
         parse(["sweep", "sweeps/digits.yaml", "--workres", "2"])

@@ -4,15 +4,15 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from lina_lab.config import axes
 from lina_lab.config.model import AttentionConfig
+from lina_lab.design.axes import AXES, OTHER_AXES
 
 ROOT = Path(__file__).parents[1]
 LIGHT = [
+    "lina_lab.design.axes",
     "lina_lab.config.sweep",
     "lina_lab.cost",
     "lina_lab.ledger.cells",
@@ -24,9 +24,10 @@ LIGHT = [
     "lina_lab.arrays",
 ]
 TESTED_IN = {
-    "analysis/test_ablation.py": "analysis/ablation_pairs",
+    "analysis/test_ablation.py": "analysis/contrasts analysis/findings",
     "analysis/test_comparison.py": "analysis/confounds analysis/wording",
-    "analysis/test_report_data.py": "analysis/findings analysis/scaling",
+    "analysis/test_evaluations.py": "analysis/fid_points",
+    "analysis/test_report_data.py": "analysis/plan analysis/provenance_facts analysis/samples analysis/scaling",
     "analysis/scaling_fit/test_fits.py": "analysis/scaling_fit/solver analysis/scaling_fit/starts",
     "analysis/scaling_fit/test_intervals.py": "analysis/scaling_fit/profiles",
     "figures/test_report.py": "figures/report_text",
@@ -35,24 +36,24 @@ TESTED_IN = {
     "cli/test_evaluate.py": "cell/guidance_scan cli/guidance cli/reference",
     "cli/test_clean.py": "cli/clean_ledger",
     "cli/test_fit.py": "cli/fit_table",
-    "cli/test_import_weights.py": "cli/export",
     "cli/test_profile.py": "cli/profile_measure tracking/profile",
-    "cli/test_sweep.py": "cli/cell cli/dry_run cli/planning cli/retry cli/sync cli/table cli/train start/lab_code",
-    "figures/test_report_browser.py": "cli/report",
-    "tracking/test_ui_browser.py": "cli/ui cli/ui_server tracking/charts",
-    "composition/test_detector.py": "composition/detector_accuracy",
-    "test_escape.py": "cli/console",
-    "test_rooms.py": "config/axes errors",
-    "config/test_load.py": "config/base config/settings config/settled config/model config/problems",
-    "config/test_key.py": "config/experiment",
-    "sweep/test_local_engine.py": "config/engine sweep/local_worker sweep/run",
-    "sweep/test_planning.py": "config/grid",
+    "cli/test_import_weights.py": "cli/export",
+    "cli/test_sweep.py": "cli/cell cli/dry_run cli/planning cli/report cli/sync cli/train start/lab_code",
+    "cli/test_tune.py": "cli/retry figures/tuning",
     "sweep/test_progress.py": "cli/progress_display",
+    "tracking/test_ui_browser.py": "cli/ui cli/ui_server",
+    "tracking/test_mirror.py": "cli/table tracking/shipper tracking/store tracking/table",
+    "composition/test_detector.py": "composition/detector_accuracy",
+    "test_rooms.py": "design/axes design/value errors",
+    "test_escape.py": "cli/console",
+    "test_cost.py": "design/convolutions design/gates design/normalization design/position",
+    "config/test_load.py": "config/base config/model config/problems config/settings config/settled",
+    "sweep/test_planning.py": "config/experiment config/grid",
+    "sweep/test_local_engine.py": "config/engine sweep/local_worker sweep/run",
     "sweep/test_tune.py": "config/tune",
     "model/test_lina.py": "model/blocks model/sampler",
     "model/test_variants.py": "config/variants",
-    "data/test_encoding.py": "data/cache data/shard",
-    "data/test_latents.py": "data/moved",
+    "data/test_encoding.py": "data/cache data/moved data/shard",
     "data/test_folder.py": "data/examples",
     "data/test_emoji.py": "data/pack_emoji",
     "data/test_shapes.py": "data/shapes_scenes",
@@ -60,7 +61,6 @@ TESTED_IN = {
     "evaluation/test_image_extractor.py": "evaluation/train_image_extractor",
     "figures/test_figures.py": "figures/curves figures/panels figures/samples figures/scaling",
     "figures/test_paper.py": "figures/paper_captions figures/paper_context figures/paper_lina figures/paper_panels",
-    "cli/test_tune.py": "figures/tuning",
     "kernels/test_linear.py": "kernels/linear_triton kernels/linear_gradient_triton",
     "kernels/test_convolution.py": "kernels/convolution_triton",
     "ledger/test_cells.py": "ledger/metrics ledger/result ledger/status",
@@ -68,7 +68,6 @@ TESTED_IN = {
     "model/test_golden.py": "model/head",
     "published/test_names.py": "published/compatibility",
     "sampling/test_image_set.py": "sampling/workers",
-    "tracking/test_mirror.py": "tracking/shipper tracking/store tracking/table",
 }
 """Modules that have no test file of their own name, by the file that tests them. A new module has one."""
 HEAVY = ["torch", "torchvision", "pytorch_lightning", "torch_fidelity", "mlflow"]
@@ -80,7 +79,7 @@ def loaded(*modules: str) -> list[str]:
     return eval(done.stdout)  # noqa: S307, our own list
 
 
-def test_config_cost_ledger_analysis_and_figures_import_without_torch():
+def test_design_config_cost_ledger_analysis_and_figures_import_without_torch():
     assert loaded(*LIGHT) == []
 
 
@@ -197,9 +196,9 @@ def test_a_record_that_is_built_by_position_would_be_seen():
 
 
 def test_every_axis_and_value_is_explained():
-    literals = {name: get_args(field.annotation) for name, field in AttentionConfig.model_fields.items()}
-    assert {name: tuple(axis.values) for name, axis in axes.AXES.items()} == literals
-    for axis in axes.AXES.values():
+    assert set(AXES) == set(AttentionConfig.model_fields)
+    for axis in (AXES | OTHER_AXES).values():
+        assert axis.question
         assert all(value.formula and value.source for value in axis.values.values())
 
 

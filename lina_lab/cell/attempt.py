@@ -1,4 +1,4 @@
-"""One attempt at a cell: claim it, run it, say how that ended. What every engine starts in its processes."""
+"""One attempt at a cell: take its lease, run it, record how that ended. Every engine starts this in its processes."""
 
 import threading
 import traceback
@@ -14,17 +14,17 @@ from lina_lab.ledger.status import read_status, write_state
 from lina_lab.signals import write_stacks_on_signal
 
 STARTING = "starting"
-"""The phase of a cell from its claim to its first step."""
+"""The phase of a cell from its lease to its first step."""
 
 
 def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Group = ALONE) -> tuple[End | None, str]:
-    """Run a cell as far as it goes: how the attempt ended and why; None if another process works on it.
+    """Run a cell as far as possible; returns how the attempt ended and why, or None if another process works on it.
 
     When `stop` is set the cell writes a checkpoint and ends as `stopped`; at step `until`, as `paused`.
 
     Raises:
-        OSError: if the end cannot be written down, as on a full disk. The process should end then: its cell counts
-            as taken while it lives.
+        OSError: if the end cannot be recorded, as on a full disk. The process should then exit: its cell counts as
+            taken while it lives.
     """
     write_stacks_on_signal()
     claimed = claim(folder, Watch())

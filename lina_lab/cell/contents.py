@@ -1,4 +1,4 @@
-"""What the files and folders of an experiment hold: known before anything is trained, and held against later."""
+"""Digests of the files and folders that an experiment names: taken when it is planned, checked when it runs."""
 
 import json
 import logging
@@ -22,16 +22,16 @@ from lina_lab.files import cache_folder, sha256_of, write_atomic
 logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2 * 10**9
-"""A file that changed so shortly before it was read may change again without another time of change."""
+"""A file that changed so shortly before it was read may change again within the same time stamp."""
 THREADS = 8
-"""That read the files of a folder."""
+"""Threads that read the files of a folder."""
 
 
 def settler(estimate: list[str] | None = None) -> Settle:
-    """What fills in the `contents` of experiments; what it has read once it does not read again.
+    """A function that fills in the `contents` of experiments, and reads every file only once.
 
-    `estimate` is for a dry run, which tells the cost of a model of latents before there are any: it takes what a run
-    would be refused for then, and paths stand for what they hold.
+    `estimate` is for dry runs, which give the cost of a model of latents before the latents exist: problems that would
+    refuse a run are appended to it, and paths stay as they are written.
     """
     digest, latents, check = cache(_digest), cache(_latents), cache(_check_reference)
 
@@ -59,10 +59,10 @@ def settler(estimate: list[str] | None = None) -> Settle:
 
 
 def check_contents(experiment: Experiment) -> None:
-    """Hold the files of a planned cell against what they held then.
+    """Check that the files of a planned cell still hold what they held when it was planned.
 
     Raises:
-        LabError: if one of them holds something else by now, or is not there.
+        LabError: if one of them has changed or is missing.
     """
     for field, path in named_paths(experiment).items():
         known = experiment.contents.get(path)
@@ -90,7 +90,7 @@ def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[Ke
 
 
 def _digest(field: str, path: Path) -> str | None:
-    """The content of a local path; None of an id of the hub."""
+    """Digest of a local path; None for a hub id."""
     if field == "data.path" and not path.is_dir():
         raise LabError(f"{path}: no such folder")
     if field == "evaluation.reference" and not path.is_file():
@@ -114,7 +114,7 @@ def _check_reference(path: Path, extractor: str) -> None:
 
 
 def _latents(data: DataConfig) -> str | None:
-    """SHA-256 of all that a cell sees of a finished cache of latents; None where there is none."""
+    """SHA-256 of everything that a cell sees of a finished cache of latents; None if there is no cache."""
     from lina_lab.data.cache import MANIFEST, place, read_json
 
     manifest = read_json(place(data) / MANIFEST)
@@ -122,9 +122,9 @@ def _latents(data: DataConfig) -> str | None:
 
 
 def content_of(path: Path) -> str:
-    """SHA-256 of a file; of a folder that of the names and SHA-256 of all its files, hidden ones left out.
+    """SHA-256 of a file, or, for a folder, of the names and SHA-256 of all its files except hidden ones.
 
-    The files of a folder whose size, times and number have stayed are not read again.
+    Files whose size, times and inode are unchanged are not read again.
     """
     if not path.is_dir():
         return sha256_of(path)
@@ -134,12 +134,12 @@ def content_of(path: Path) -> str:
     except (OSError, ValueError, TypeError):
         known = {}
     files = {file.relative_to(path).as_posix(): file for file in _visible(path)}
-    stamps = {name: _stamp(file) for name, file in files.items()}
-    found = {name: str(known[name][1]) for name, stamp in stamps.items() if known.get(name, [None])[0] == stamp}
+    states = {name: _file_state(file) for name, file in files.items()}
+    found = {name: str(known[name][1]) for name, state in states.items() if known.get(name, [None])[0] == state}
     new = [name for name in files if name not in found]
     with ThreadPoolExecutor(THREADS) as pool:
         found |= dict(zip(new, pool.map(sha256_of, (files[name] for name in new)), strict=True))
-    safe = {name: (stamps[name], found[name]) for name in files if max(stamps[name][1:3]) < started - SETTLED_NS}
+    safe = {name: (states[name], found[name]) for name in files if max(states[name][1:3]) < started - SETTLED_NS}
     if new:
         try:
             write_atomic(kept, json.dumps(safe))
@@ -149,13 +149,13 @@ def content_of(path: Path) -> str:
     return sha256(b"".join(lines)).hexdigest()
 
 
-def _stamp(file: Path) -> list[int]:
+def _file_state(file: Path) -> list[int]:
     state = file.stat()
     return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def _visible(folder: Path, around: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """All files below a folder, hidden ones left out; a link to a folder around it is not followed."""
+    """All files below a folder except hidden ones; a link to an enclosing folder is not followed."""
     here = folder.resolve()
     if here in around:
         return

@@ -1,4 +1,4 @@
-"""How long a cell will take here: a few steps of it are trained, and a few images drawn, and the rest is multiplied."""
+"""Estimate how long a cell will take here: train a few steps, draw a few images, and extrapolate."""
 
 import tempfile
 import time
@@ -21,22 +21,22 @@ from lina_lab.sampling.request import SampleRequest, requests
 from lina_lab.training.train import HELD_OUT_LOSS, SHEET_COLUMNS, SHEET_ROWS, build_model, train
 
 SHORT, LONG = 2, 12
-"""Steps of two trainings: their difference has no start-up in it."""
+"""Steps of two trainings; their difference is free of start-up time."""
 FLOPS = 2e13
-"""Of one timed step at most: a batch that costs more is timed in part."""
+"""Most FLOPs of one timed step; of a more expensive batch only some images are timed."""
 EXTRACTED = 32
-"""Images that are timed where an evaluation extracts so many features of each that it takes minutes."""
+"""Images to time if the extractor is so large that a whole evaluation takes minutes."""
 
 
 class Seconds(NamedTuple):
-    """Of one cell on one worker that is there."""
+    """Seconds of one cell on a worker that is already running."""
 
     training: float
-    """In proportion to the FLOPs of the training."""
+    """Proportional to the FLOPs of the training."""
     drawing: float
-    """In proportion to the FLOPs of the images: those of the evaluation and those of validations."""
+    """Proportional to the FLOPs of the images of evaluation and validations."""
     rest: float = 0.0
-    """The same for all cells of a size: reading data, building the model, the first steps, the evaluation."""
+    """Equal for all cells of a size: reading data, building the model, the first steps, the evaluation."""
 
     @property
     def total(self) -> float:
@@ -51,7 +51,7 @@ def cell_seconds(experiment: Experiment) -> Seconds:
     """Seconds of one cell on one worker of this machine.
 
     Raises:
-        LabError: if its data or its extractor cannot be had.
+        LabError: if its data or its extractor cannot be loaded.
     """
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # as the workers
@@ -72,7 +72,7 @@ def cell_seconds(experiment: Experiment) -> Seconds:
     generate(model, drawn, experiment.sampling, experiment.seed, decode=decode)
     one = (time.monotonic() - started) / len(drawn)
 
-    validations = -(-training.steps // experiment.logging.validate_every) - 1  # one was timed with the steps
+    validations = -(-training.steps // experiment.logging.validate_every) - 1  # the last one was timed with the steps
     classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
     shown = min(SHEET_ROWS, classes) * SHEET_COLUMNS
     losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
@@ -84,7 +84,7 @@ def cell_seconds(experiment: Experiment) -> Seconds:
 
 
 def evaluation_seconds(evaluation: EvaluationConfig, request: SampleRequest, dataset: Dataset, side: int) -> float:
-    """Seconds of an evaluation, of noise: what images show does not matter."""
+    """Seconds of an evaluation, timed on noise, since it does not matter what the images show."""
     extractor = load_extractor(evaluation.extractor)
     whole = extractor.dim <= BOOTSTRAP_MOST_FEATURES and evaluation.reference is None
     count = len(request.labels) if whole else EXTRACTED

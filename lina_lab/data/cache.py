@@ -111,8 +111,8 @@ def changes(record: dict[str, Any], pictures: Pictures, rows: range, made_with: 
         return "made with other weights"
     if any(record.get(key) != value for key, value in described(pictures, rows).items()):
         return "other images, labels or texts"
-    for row, stamp, known in zip(rows, record["stamps"], record["sha256"], strict=True):
-        if (verify or list(pictures.stamp(row)) != stamp) and pictures.checksum(row) != known:
+    for row, before, known in zip(rows, record["stamps"], record["sha256"], strict=True):
+        if (verify or list(pictures.size_and_time(row)) != before) and pictures.checksum(row) != known:
             return f"{shown(pictures.names[row])} has changed"
     return ""
 
@@ -124,9 +124,9 @@ def manifest_of(records: list[dict[str, Any]], made_with: dict[str, Any]) -> dic
     text features, names, labels, texts, and the weights that decode.
     """
     lines = (
-        f"{name}\t{stamp[0]}\t{known}\n"
+        f"{name}\t{size}\t{known}\n"
         for record in records
-        for name, stamp, known in zip(record["names"], record["stamps"], record["sha256"], strict=True)
+        for name, (size, _), known in zip(record["names"], record["stamps"], record["sha256"], strict=True)
     )
     total = hashlib.sha256()
     for line in lines:

@@ -50,7 +50,7 @@ def pictures(config: DataConfig) -> Pictures:
         heldout=torch.tensor([row["split"] == "held-out" for row in rows]),
         read=read,
         checksum=lambda number: hashlib.sha256(read(number).tobytes()).hexdigest(),
-        stamp=lambda number: (0, 0),  # shipped with the package, so they never change
+        size_and_time=lambda number: (0, 0),  # shipped with the package, so they never change
     )
 
 

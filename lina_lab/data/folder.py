@@ -90,7 +90,7 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
         heldout=outside,
         read=lambda number: read_picture(root / names[number], config.side),
         checksum=lambda number: _of(root / names[number], sha256_of),
-        stamp=lambda number: _of(root / names[number], lambda path: ((s := path.stat()).st_size, s.st_mtime_ns)),
+        size_and_time=lambda number: _of(root / names[number], _size_and_time),
     )
 
 
@@ -181,3 +181,8 @@ def _of(path: Path, what: Callable[[Path], Result]) -> Result:
         return what(path)
     except OSError as error:
         raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns

@@ -35,7 +35,7 @@ class Pictures(NamedTuple):
     """# (side, side, 3) uint8; raises LabError, naming the file, if it cannot be used."""
     checksum: Callable[[int], str]
     """SHA-256 of an image's file, as hex."""
-    stamp: Callable[[int], tuple[int, int]]
+    size_and_time: Callable[[int], tuple[int, int]]
     """Size in bytes and time of change in ns of an image's file: while both stay, the content is assumed to stay."""
 
 

@@ -112,8 +112,8 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
 
     def read(row: int) -> tuple[Pixels | LabError, list[int], str]:
         try:
-            stamp, checksum = list(job.pictures.stamp(row)), job.pictures.checksum(row)
-            return job.pictures.read(row), stamp, checksum
+            size_and_time, checksum = list(job.pictures.size_and_time(row)), job.pictures.checksum(row)
+            return job.pictures.read(row), size_and_time, checksum
         except LabError as error:
             return error, [], ""
 

@@ -52,7 +52,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Sequential):
-    """Blocks one after the other; of the last, only some `rows` of the result if they are given."""
+    """Consecutive blocks; with `rows`, the last block computes only those rows of the result."""
 
     def forward(self, x: Tensor, rows: Tensor | None = None, turns: Tensor | None = None) -> Tensor:
         *before, last = self

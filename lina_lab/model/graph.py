@@ -1,8 +1,8 @@
-"""A function of tensors as one CUDA graph, which proves its first results against the function itself.
+"""A function of tensors as one CUDA graph, whose first results are compared with the function itself.
 
-A graph is a recording of kernels and of the addresses that they read and write. What lived at these addresses while it
-was recorded must live as long as the recording: if it is freed, its memory is given to something else, and the graph
-computes with that, without a word. Memory taken while recording is the graph's own; all else belongs to the function.
+A graph is a recording of kernels and of the addresses that they read and write. Tensors at these addresses must live
+as long as the recording: if one is freed, its memory is reused, and the graph silently computes with something else.
+Memory allocated during recording belongs to the graph; all other memory must be kept alive by the function.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import Tensor
 from lina_lab.errors import LabError
 
 PROVED_CALLS = 2
-"""The first, and one after other work has had its turn with whatever memory was free."""
+"""Calls that are compared: the first, and one after other work has reused any memory that was free."""
 
 
 class Graph:
@@ -27,7 +27,7 @@ class Graph:
         self.name, self.function = name, function
         self.inputs = [tensor.clone() for tensor in example]
         self.differences: list[Tensor] = []
-        """From the function, of the first calls; on the device, so that nothing waits."""
+        """Differences between graph and function in the first calls; kept on the device, so that nothing waits."""
         # As torch's documentation asks: a warm-up on a stream of its own, so that nothing is initialised while
         # recording.
         warm_up = torch.cuda.Stream()
@@ -49,7 +49,7 @@ class Graph:
         return self.output
 
     def prove(self, tolerance: float) -> None:
-        """Wait for the device, and compare.
+        """Wait for the device and check the differences.
 
         Raises:
             LabError: if a result was further from the function's than `tolerance`, relative to its norm.

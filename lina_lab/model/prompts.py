@@ -1,4 +1,4 @@
-"""What an image is conditioned on, as tokens in front of the context queries: a label, or the words of a prompt.
+"""The condition of an image as tokens before the context queries: a label, or the words of a prompt.
 
 Shapes: B images, T tokens of a prompt, F features of a token, D width.
 """
@@ -22,14 +22,14 @@ class LabelEmbedding(nn.Module):
         return self.norm(self.table(labels)).unsqueeze(1)
 
     def nothing(self, labels: Tensor) -> Tensor:
-        """The label of "no class", in the shape of labels."""
+        """The label of "no class", in the shape of the given labels."""
         return torch.full_like(labels, self.table.num_embeddings - 1)
 
 
 class TextEmbedding(nn.Module):
-    """LN(W f + b) of the features f of every token; a fixed random row of its place where there is no token.
+    """LN(W f + b) for the features f of every token; a fixed random row, by position, where there is no token.
 
-    The fixed rows fill short prompts and stand for no prompt, as published. The LayerNorm is frozen at identity.
+    The fixed rows pad short prompts and represent "no prompt", as published. The LayerNorm is frozen at identity.
     Prompts are word numbers (B, T) from 1 on, 0 for no token, whose features are learnt; or, without a vocabulary, the
     features (B, T, F) of a frozen encoder, all 0 for no token.
     """
@@ -52,5 +52,5 @@ class TextEmbedding(nn.Module):
         return self.norm(self.proj(torch.where(known.unsqueeze(-1), features, self.null)))
 
     def nothing(self, prompts: Tensor) -> Tensor:
-        """No prompt, in the shape of prompts."""
+        """The empty prompt, in the shape of the given prompts."""
         return torch.zeros_like(prompts)

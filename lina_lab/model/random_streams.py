@@ -1,4 +1,4 @@
-"""Random draws, each from the generator of its purpose.
+"""Random draws, with one generator for each purpose.
 
 Shapes: B images, N tokens an image, R repeats of the loss, V values of a token.
 """
@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from lina_lab.config.settings import TrainingConfig
 
 BLOCK = 64
-"""Rows of a batch that are drawn together, from a stream of their own; fewer where an image has many tokens."""
+"""Rows of a batch that are drawn together, from one stream; fewer if an image has many tokens."""
 BLOCK_TOKENS = BLOCK * 256
 
 Streams = Callable[[str, int], Generator]
@@ -37,21 +37,21 @@ def step_streams(seed: int, step: int) -> Streams:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the processor on a device; the processor does not wait for the copy."""
+    """Copy a CPU tensor to a device without waiting for it."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class BatchShard(NamedTuple):
-    """Part `rank` of `num_shares` equal parts of a batch: what one of several processes trains on."""
+    """Shard `rank` of `num_shares` equal shards of a batch: what one of several processes trains on."""
 
     rank: int = 0
     num_shares: int = 1
 
     def rows(self, batch: int) -> range:
-        """Which of `batch` rows belong to this share.
+        """Which of `batch` rows belong to this shard.
 
         Raises:
-            ValueError: if the batch has no equal parts.
+            ValueError: if the batch cannot be divided evenly.
         """
         if batch % self.num_shares:
             raise ValueError(f"{batch} rows must be a multiple of {self.num_shares} shares")
@@ -59,11 +59,11 @@ class BatchShard(NamedTuple):
         return range(self.rank * size, (self.rank + 1) * size)
 
     def split(self, parts: int) -> list["BatchShard"]:
-        """The equal parts of this share, each a share of the batch."""
+        """Equal parts of this shard, each again a shard of the batch."""
         return [BatchShard(self.rank * parts + part, self.num_shares * parts) for part in range(parts)]
 
     def of(self, rows: Tensor) -> Tensor:
-        """The rows (B / num_shares, ...) of (B, ...) that belong to this share."""
+        """The rows (B / num_shares, ...) of (B, ...) that belong to this shard."""
         own = self.rows(len(rows))
         return rows[own.start : own.stop]
 
@@ -74,10 +74,10 @@ WHOLE = BatchShard()
 def draw_block_rows(
     batch: int, share: BatchShard, draw: Callable[[int, int], Tensor], dim: int = 0, size: int = BLOCK
 ) -> Tensor:
-    """What `draw(block, rows)` draws for the rows of a share of a batch in blocks of a size; rows lie along `dim`.
+    """The rows of a shard, along `dim`, of what `draw(block, rows)` draws for the blocks of a batch.
 
-    A block of the batch has a stream of its own and is always drawn whole: the rows do not depend on the number of
-    shares, and a share draws little more than its own.
+    Each block has a stream of its own and is always drawn whole. So rows do not depend on the number of shards, and a
+    shard draws little more than its own rows.
     """
     rows = share.rows(batch)
     blocks = range(rows.start // size, -(-rows.stop // size))
@@ -87,7 +87,7 @@ def draw_block_rows(
 
 
 class TrainingDraws(NamedTuple):
-    """Everything random in one training forward. Row r * B + b of the repeated draws is repeat r of image b."""
+    """All random draws of one training forward. Row r * B + b of repeated draws is repeat r of image b."""
 
     keep_label: Tensor  # (B,) bool
     order: Tensor  # (B, N) a permutation of the positions; the first num_visible are visible
@@ -104,9 +104,9 @@ class TrainingDraws(NamedTuple):
 def training_draws(
     config: TrainingConfig, batch: int, tokens: int, values: int, streams: Streams, share: BatchShard = WHOLE
 ) -> TrainingDraws:
-    """The draws of a share of one step's batch. One mask ratio serves the whole batch.
+    """The draws of a shard of one step's batch. One mask ratio serves the whole batch.
 
-    (Published: one for each GPU's part of it.)
+    (The published code draws one for each GPU.)
     """
     repeats, size = config.loss_repeat, max(1, min(BLOCK, BLOCK_TOKENS // tokens))
 
@@ -147,8 +147,8 @@ def _mask_ratio(config: TrainingConfig, generator: Generator) -> float:
 def sampling_draws(generators: Sequence[Generator], tokens: int, values: int) -> tuple[Tensor, Tensor]:
     """Prediction order (B, N) and noise (B, N, V), each image from its own generator.
 
-    An image's draws do not depend on the batch that it is sampled in. Each position is predicted once, so one normal
-    vector for each position is all the noise that an image needs.
+    So an image's draws do not depend on its batch. Each position is predicted once, hence one normal vector a position
+    is all the noise that an image needs.
     """
     orders = [torch.rand(tokens, generator=g).argsort() for g in generators]
     noises = [torch.randn(tokens, values, generator=g) for g in generators]

@@ -1,4 +1,4 @@
-"""A cell's weights as a published checkpoint: the way back."""
+"""Write a cell's weights as a published checkpoint."""
 
 import json
 from pathlib import Path
@@ -23,10 +23,10 @@ DTYPES = {name: dtype for dtype, name in EXACT.items()}
 
 
 def export_cell(folder: Path, out: Path, dtype: str = "fp32") -> int:
-    """Write the averaged weights under published names, and what they are; the number of tensors.
+    """Write the EMA weights under published names, with their metadata; returns the number of tensors.
 
     Raises:
-        LabError: if the cell has no weights, its design has no place in the published code, or the type is too narrow.
+        LabError: if the cell has no weights, the published code has no such design, or the type is too narrow.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LabError(f"{out}: must be a new or an empty folder")
@@ -41,7 +41,7 @@ def export_cell(folder: Path, out: Path, dtype: str = "fp32") -> int:
 
 
 def _as_imported(folder: Path, tensors: dict[str, Tensor], data: DataShape) -> dict[str, Tensor]:
-    """With what an import had to leave aside, in the shapes that it had; or, of a cell trained here, as published."""
+    """Add the tensors that an import set aside, in their shapes; for a cell trained here, those of published files."""
     if (folder / RECORD).exists():
         known = json.loads((folder / RECORD).read_text(encoding="utf-8"))["tensors"]
         rest = load_file(folder / REST)

@@ -1,6 +1,6 @@
-"""The files of a published checkpoint: found in a folder, read without running anything in them.
+"""Find and read the files of a published checkpoint, without executing anything in them.
 
-A pipeline's folder holds other models too (an autoencoder, a text encoder): the transformer is the one with its names.
+A pipeline's folder holds other models too (an autoencoder, a text encoder); the transformer is found by its names.
 """
 
 import json
@@ -21,24 +21,24 @@ from lina_lab.published.names import some
 OWN = ("video_encoder.", "image_encoder.", "image_decoder.")
 """Only a LINA transformer has names that begin with one of these."""
 WRAPPERS = ("module.", "transformer.", "model.")
-"""What trainers and pipelines put before every name."""
+"""Prefixes that trainers and pipelines put before every name."""
 PICKLED = (".bin", ".pt", ".pth")
 INDEX = ".index.json"
 
 
 class Checkpoint(NamedTuple):
-    """The tensors of a transformer by their published names."""
+    """The tensors of a transformer by published name."""
 
     files: tuple[Path, ...]
     tensors: dict[str, Tensor]
     prefix: str
-    """What stood before every name and was dropped."""
+    """The prefix that was removed from every name."""
     unread: list[str]
-    """Files beside it that could not be read without running what is in them."""
+    """Other files there that could not be read without executing them."""
 
 
 class NotTensors(LabError):
-    """A pickled file that holds more than tensors."""
+    """A pickled file with objects other than tensors."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -74,7 +74,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _sources(folder: Path) -> list[Path]:
-    """Weight files below a folder; of those in several parts the index alone."""
+    """Weight files below a folder; a file in several pieces is represented by its index."""
     indexes = sorted(folder.rglob(f"*{INDEX}"))
     parts = {part for index in indexes for part in _parts(index)}
     files = (path for path in folder.rglob("*") if path.suffix in {".safetensors", *PICKLED} and path.is_file())
@@ -82,10 +82,10 @@ def _sources(folder: Path) -> list[Path]:
 
 
 def read_tensors(path: Path) -> tuple[tuple[Path, ...], dict[str, Tensor]]:
-    """The files that a file of weights, or an index of several, stands for, and their tensors by name.
+    """The files behind a weights file or an index, and their tensors by name.
 
     Raises:
-        NotTensors: if a pickled file holds anything but tensors; nothing of it is run.
+        NotTensors: if a pickled file holds anything but tensors; nothing in it is executed.
         LabError: if a file is missing, damaged or of another kind.
     """
     if not path.name.endswith(INDEX):
@@ -111,7 +111,7 @@ def _parts(index: Path) -> tuple[Path, ...]:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        # A part beside its index, not anywhere on the disk.
+        # Only files next to the index: a name in it must not reach elsewhere on the disk.
         if all(isinstance(name, str) and Path(name).name == name for name in names.values()):
             return dict(names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -125,8 +125,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         if path.suffix in PICKLED:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about pickle's protocols; what cannot be read is an error
-                # Only tensors and plain containers: nothing in the file is run.
+                warnings.simplefilter("ignore")  # they concern pickle protocols; what cannot be read raises an error
+                # Only tensors and plain containers: nothing in the file is executed.
                 loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
             return _only_tensors(path, loaded)
     except pickle.UnpicklingError as error:
@@ -152,7 +152,7 @@ def _only_tensors(path: Path, loaded: object) -> dict[str, Tensor]:
 
 
 def wrapper(names: Iterable[str]) -> str:
-    """What trainers and pipelines put before every one of these names; '' for nothing."""
+    """The common prefix of these names, of those that trainers and pipelines add; '' for none."""
     names, prefix = list(names), ""
     while names and (more := next((w for w in WRAPPERS if all(n.startswith(prefix + w) for n in names)), "")):
         prefix += more

@@ -1,8 +1,8 @@
-"""Published weights as a cell of the ledger.
+"""Import published weights as a cell of the ledger.
 
-Beside what every trained cell has:
+In addition to the files of every trained cell it has:
     imported.json         where the weights come from: files and their hashes, every tensor's name, type and shape
-    imported.safetensors  what our model has no place for, so that `lab export` gives it back
+    imported.safetensors  tensors without a counterpart in our model, which `lab export` writes back
 """
 
 import hashlib
@@ -30,15 +30,15 @@ from lina_lab.published.names import TEXT_ROWS, from_published, published_like, 
 
 RECORD, REST = "imported.json", "imported.safetensors"
 EXACT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-"""Types whose every value float32 holds exactly."""
+"""Types whose values float32 represents exactly."""
 STATED = ["steps", "samples_seen", "flops.training"]
-"""Parts of a result that the experiment states of imported weights; nobody measured them."""
+"""Facts of a result that the experiment states about imported weights and nobody measured."""
 SHIPPED = ("imagenet256-*.yaml", "t2i-*.yaml")
-"""Experiments that a checkpoint may fit without being told which."""
+"""Experiments among which the one that fits a checkpoint is searched."""
 
 
 def import_cell(runs: Path, checkpoint: Checkpoint, experiment: Experiment) -> Path:
-    """Make the cell of a checkpoint under an experiment; on any error the ledger stays as it was.
+    """Make a cell of a checkpoint under an experiment; after an error the ledger is unchanged.
 
     Raises:
         LabError: naming everything in which the two differ.
@@ -63,14 +63,14 @@ def import_cell(runs: Path, checkpoint: Checkpoint, experiment: Experiment) -> P
 
 
 def as_imported(experiment: Experiment, sha256: str) -> Experiment:
-    """The experiment of imported weights, named after both; it starts from no cell here, as they did not."""
+    """The experiment of imported weights, named after both; without `init_from`, whose cell is not here."""
     training = experiment.training.model_copy(update={"imported": sha256, "init_from": None})
     name = f"{experiment.name.partition('-imported-')[0]}-imported-{sha256[:8]}"
     return experiment.model_copy(update={"training": training, "name": name})
 
 
 def check_values(tensors: dict[str, Tensor]) -> None:
-    """Refuse values that float32 cannot hold exactly, or that no model can use.
+    """Refuse values that float32 cannot represent exactly, or that are not finite.
 
     Raises:
         LabError: naming the tensors.
@@ -83,7 +83,7 @@ def check_values(tensors: dict[str, Tensor]) -> None:
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of tensors as float32, by name in alphabetical order: the same for every file format and type."""
+    """SHA-256 of tensors as float32, in alphabetical order of names: independent of file format and type."""
     sha256 = hashlib.sha256()
     for name in sorted(tensors):
         sha256.update(f"{name}\0".encode())
@@ -110,7 +110,7 @@ def find_experiment(checkpoint: Checkpoint, folder: Path) -> Path:
 
 
 def imported_from(folder: Path) -> Imported | None:
-    """What the result of a cell says of its import; None of a cell that was trained here."""
+    """The import record of a cell's result; None for a cell that was trained here."""
     path = folder / RECORD
     if not path.exists():
         return None
@@ -119,7 +119,7 @@ def imported_from(folder: Path) -> Imported | None:
 
 
 def _rest(tensors: dict[str, Tensor], published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the model has no place for: rows of text that no prompt reaches, position tables that it makes itself."""
+    """Tensors without a counterpart in the model: unreachable text rows, and position tables that it makes itself."""
     rest = {name: tensor.contiguous() for name, tensor in tensors.items() if name not in published}
     if TEXT_ROWS in published:
         rest[TEXT_ROWS] = tensors[TEXT_ROWS][len(published[TEXT_ROWS]) :].contiguous()

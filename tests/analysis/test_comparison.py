@@ -138,6 +138,7 @@ def test_too_few_sizes_make_no_trend(drawn):
     assert "one form only: a floor needs 4 sizes" in against(drawn[drawn["size"] != "size1"])[1]
 
 
+@pytest.mark.slow
 def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn):
     foreign = drawn.drop(columns=["learning_rate", "learning_rate_inside", "tune_trials"])
     assert against(foreign) == ([], ["the learning rate was not tuned for every size"])
@@ -162,6 +163,7 @@ def test_unequal_budgets_and_edges_are_named_with_their_size(drawn):
     assert edge == "the learning rate is the lowest or highest that was tried for A at size2, B at size2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["samples_seen", "batch_size"])
 def test_unequal_exposure_concerns_the_trend_and_at_the_largest_size_both(drawn, name):
     drawn[name] = np.where(drawn["size"] == "size1", 2_000_000, 1_000_000)
@@ -237,6 +239,7 @@ def test_what_only_the_spread_of_smaller_sizes_makes_certain_is_undetermined():
     )
 
 
+@pytest.mark.slow
 def test_models_at_chance_are_the_first_reason_of_every_claim(drawn):
     accuracy = {"eval/class_accuracy/digits-cnn": 0.1, "num_generated": 1000}
     assert verdict(drawn.assign(**accuracy)[drawn["seed"] < 2]).at_chance
@@ -263,6 +266,7 @@ def test_more_comparisons_widen_every_interval(drawn):
     assert six.predictions[0].ratio.low < one.predictions[0].ratio.low
 
 
+@pytest.mark.slow
 def test_warnings_say_what_the_intervals_rest_on(drawn):
     assert verdict(drawn).warnings == []
     rng = np.random.default_rng(10)

@@ -132,6 +132,7 @@ def test_the_form_with_a_floor_predicts_it_with_floors_and_without(case, monkeyp
     assert np.median([math.log(p.ratio.high / p.ratio.low) for p in offsets]) < 0.25
 
 
+@pytest.mark.slow
 def test_a_line_without_noise_is_found_and_predicted_exactly():
     case = Case(Truth(40, 0.15), Truth(50, 0.10))
     pairs = pairs_of(table(case, np.random.default_rng(0), noise=0))
@@ -164,6 +165,7 @@ def test_the_line_has_the_interval_of_a_mean_predicted_by_least_squares():
     assert line(pairs).at(1e8) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_held_out_size_is_missed_by_what_a_floor_bends():
     case = Case(Truth(40, 0.5, floor=4), Truth(40, 0.5, floor=8))
     pairs = pairs_of(table(case, np.random.default_rng(0), num_sizes=5, seeds=2, noise=0))

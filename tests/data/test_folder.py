@@ -215,7 +215,7 @@ def test_what_is_no_file_or_cannot_be_read_is_named(root, monkeypatch):
 def test_a_picture_that_is_gone_is_named(root):
     found = module.pictures(config(root))
     (root / found.names[0]).unlink()
-    for what in (found.read, found.checksum, found.stamp):
+    for what in (found.read, found.checksum, found.size_and_time):
         with pytest.raises(LabError, match=r"apple/000.png: cannot be read.*No such file"):
             what(0)
 

@@ -73,6 +73,7 @@ def test_a_stop_is_passed_on(tmp_path):
     assert stop.wait(60)
 
 
+@pytest.mark.slow
 def test_a_process_whose_attempt_is_over_ends_at_once(tmp_path):
     """Another may have taken the cell: two must not write."""
     claim(tmp_path, Watch()).end("died")

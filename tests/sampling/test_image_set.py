@@ -79,7 +79,7 @@ def test_three_processes_draw_the_same_bytes_as_one(cell, tmp_path):
 
     def patient(first, last, progress):
         deadline = time.monotonic() + 120
-        while len(drawn.found()) < 2 and not own:
+        while len(drawn.chunk_paths()) < 2 and not own:
             assert time.monotonic() < deadline, "the others drew nothing"
             time.sleep(0.05)
         own.append(first)
@@ -109,10 +109,10 @@ def test_a_damaged_chunk_is_drawn_again_and_no_other(cell, alone, tmp_path):
     drawn.folder.mkdir()
     for name, content in files(alone).items():
         (drawn.folder / name).write_bytes(content)
-    content = bytearray(drawn.found()[250].read_bytes())
+    content = bytearray(drawn.chunk_paths()[250].read_bytes())
     content[-1] ^= 1
-    drawn.found()[250].write_bytes(content)
-    drawn.found()[750].write_bytes(b"")
+    drawn.chunk_paths()[250].write_bytes(content)
+    drawn.chunk_paths()[750].write_bytes(b"")
 
     def counted(first, last, progress):
         own.append(first)

@@ -282,6 +282,7 @@ def test_a_sync_that_is_killed_before_or_after_any_call_is_completed_by_the_next
     assert broken == held(runs)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_skipped_and_the_state_says_it(study):
     runs, plan = study
     folder = runs / plan.cells[0].key

@@ -103,6 +103,7 @@ def test_a_tensor_that_does_not_fit_is_named_with_both_shapes():
         warm_start(lina(8, 0, num_heads=4), InitConfig(cell=KEY, gates="interpolate"), lina(4, 0))
 
 
+@pytest.mark.slow
 def test_a_cell_starts_with_the_loss_of_the_cell_it_starts_from(tmp_path):
     first = experiment()
     folder = create_cell(tmp_path, first)
