@@ -64,7 +64,7 @@ def observe(case: Case, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) 
     begin = time.process_time()
     each = intervals(found, x, y)
     case.seconds.append(time.process_time() - begin)
-    case.own.append(np.array([(i.low or 0.0, math.inf if i.high is None else i.high) for i in each.values() if i]))
+    case.own.append(np.array([(i.low, i.high) for i in each.values() if i]))
     case.pairs.append(by_pairs(found, x, y, rng).T)
     case.estimates.append(found.row)
 

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 import typer
 
-from lina_lab.analysis.ablation_pairs import t_interval
 from lina_lab.analysis.comparison import REFUSED
 from lina_lab.analysis.gap_model import doubt, gaps, lack_of_fit, line
+from lina_lab.analysis.interval import t_interval
 from lina_lab.analysis.match_cells import DESIGN, SHARE, Pairs
 from lina_lab.analysis.scaling_fit.exponents import exponents
 from lina_lab.analysis.spread import log_ratios, within

@@ -16,14 +16,15 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_schedule
 from lina_lab.config.settings import SamplingConfig
+from lina_lab.design.convolutions import CONV_KERNEL
+from lina_lab.design.gates import KV_GATE_HEADS, OUTPUT_GATE
+from lina_lab.design.normalization import NORMALIZATION
+from lina_lab.design.position import POSITION, TIME_FEATURES
+from lina_lab.design.value import ModuleSizes, TokenCounts
 
 CACHED = 1024
 """Models whose cost is kept: a sweep asks for that of each many times."""
-TIME_FEATURES = 256
 TRAINING_TIMES = 1000
-NUM_MEDIATORS = 64
-GATE_VECTORS = {"none": 0, "key": 1, "value": 1, "key_value": 2, "key_value_split": 3, "key_value_data": 2}
-TAPS = {"none": 0, "generated_3": 3, "generated_5": 5, "fixed_5": 5}
 
 
 class Parameters(NamedTuple):
@@ -62,8 +63,7 @@ def parameters(model: ModelConfig, data: DataShape) -> Parameters:
     """Parameters by part, as the model of `lina_lab/model/lina.py` has them."""
     D, t = model.width, tokens(model, data)
     norm = 2 * D
-    # The constant time embedding of the context queries; rotary positions have none.
-    offset = _linear(TIME_FEATURES, D) + _linear(D, D) + norm if model.position == "table" else 0
+    offset = POSITION[model.position].query_parameters(D)
     context_patch = _linear(4 * t.values, D)
     parts = {
         **_prompt(model, data),
@@ -99,29 +99,18 @@ def _stack(model: ModelConfig, segment: str, length: int) -> int:
 
 
 def attention_parameters(attention: AttentionConfig, width: int, num_heads: int, length: int) -> int:
-    """4 D² + 4 D, and for what there is: fixed convolutions of K taps (K + 1) D, generated ones (K + 1) (D d + D).
-
-    Gates: one number a gate, head (unless they share it) and position; from data D + 1 a gate and head; H for each of
-    several memory groups; D² + 2 D for an output gate.
-    """
-    D, H = width, num_heads
-    gates = _gate_rows(attention, H)
-    each = D + 1 if attention.kv_gate == "key_value_data" else length
-    groups = H * attention.memory_groups if attention.memory_groups > 1 else 0
-    output_gate = D * D + 2 * D if attention.output_gate == "sigmoid" else 0
-    convolutions = sum((taps + 1) * (D * D // H + D if made else D) for taps, made in _convolutions(attention))
-    return _linear(D, 3 * D) + _linear(D, D) + convolutions + gates * each + groups + output_gate
+    """4 D² + 4 D for q, k, v and the output projection, and what each value of the design adds."""
+    D, sizes = width, _sizes(attention, width, num_heads)
+    return _linear(D, 3 * D) + _linear(D, D) + sum(value.parameters(sizes, length) for value in attention.values())
 
 
-def _gate_rows(attention: AttentionConfig, num_heads: int) -> int:
-    return GATE_VECTORS[attention.kv_gate] * (num_heads if attention.kv_gate_heads == "per_head" else 1)
-
-
-def _convolutions(attention: AttentionConfig) -> list[tuple[int, bool]]:
-    """Taps of each convolution there is, of the grid and of the sequence, and whether they are generated."""
-    grid = (attention.conv_kernel**2, attention.conv_weights == "generated")
-    sequence = (TAPS[attention.sequence_conv], attention.sequence_conv != "fixed_5")
-    return [(taps, generated) for taps, generated in (grid, sequence) if taps]
+def _sizes(attention: AttentionConfig, width: int, num_heads: int) -> ModuleSizes:
+    return ModuleSizes(
+        width=width,
+        num_heads=num_heads,
+        gate_heads=KV_GATE_HEADS[attention.kv_gate_heads].heads(num_heads),
+        grid_taps=CONV_KERNEL[attention.conv_kernel].side ** 2,
+    )
 
 
 def _head(model: ModelConfig, values: int) -> int:
@@ -142,33 +131,22 @@ def attention_macs(
 ) -> float:
     """Multiply-adds of one attention module on `length` tokens, of which `grid` are under its convolution.
 
-    Linear: N D (4 D + 2 d + 1); softmax: N D (4 D + 2 N); m = min(64, N) mediators: N D (4 D + 4 m). Gates from data
-    N D for each of two and each head, an output gate N D². K taps of a convolution K D for each token under it, of
-    which a fixed one along the sequence has `context` (by default all that are not on the grid), and (K + 1) D d to
-    generate them. Of `rows` tokens of the result alone: q (but not where it makes mediators), read-out, output gate
-    and projection are theirs, k, v, the memory and convolutions are of all tokens.
+    4 N D² for q, k, v and the output projection, N D times what the normalization asks of a channel, N D² for an output
+    gate, and what gates and convolutions add. A fixed convolution along the sequence has `context` tokens, by default
+    all that are not on the grid. Of `rows` tokens of the result alone: q (but not where it makes mediators), read-out,
+    output gate and projection are theirs, k, v, the memory and convolutions are of all tokens.
     """
     rows = length if rows is None else rows
-    queries = length if attention.normalization == "mediator" else rows
-    memory, read = _core(attention.normalization, length, width // num_heads)
-    projections = 2 if attention.output_gate == "sigmoid" else 1
+    sizes = _sizes(attention, width, num_heads)
+    counts = TokenCounts(length, grid, context=length - grid if context is None else context)
+    normalization = NORMALIZATION[attention.normalization]
+    queries = length if normalization.all_queries else rows
+    memory, read = normalization.core(length, sizes.head_size)
+    projections = 1 + OUTPUT_GATE[attention.output_gate].projections
     core = length * width * (2 * width + memory) + queries * width * (width + read) + rows * width**2 * projections
-    gates = _gate_rows(attention, num_heads) if attention.kv_gate == "key_value_data" else 0
-    along = TAPS[attention.sequence_conv] * (
-        length if attention.sequence_conv != "fixed_5" else length - grid if context is None else context
-    )
-    taken = attention.conv_kernel**2 * grid + along
-    generated = sum((taps + 1) * (width // num_heads) for taps, made in _convolutions(attention) if made)
-    return core + width * (gates * length + taken + generated)
-
-
-def _core(normalization: str, length: float, head: int) -> tuple[float, float]:
-    """Multiply-adds a channel: of every token for what queries read, and of every query to read it."""
-    if normalization == "softmax":
-        return 0, 2 * length
-    if normalization == "mediator":
-        return (both := 2 * min(NUM_MEDIATORS, length)), both
-    return head, head + 1
+    of_tokens = sum(value.macs(sizes, counts) for value in attention.values())
+    of_image = sum(value.image_macs(sizes) for value in attention.values())
+    return core + width * (of_tokens + of_image)
 
 
 class Traffic(NamedTuple):
@@ -194,11 +172,11 @@ def attention_bytes(
     normalization, casts, convolution), the mean that filters are generated from is summed where the input is projected,
     sums, scores and d x d memories never leave the chip, and nothing that was written is still there when it is read.
     """
-    weights = attention_parameters(attention, width, num_heads, length)
-    again = (grid if attention.conv_kernel else 0) + (length - grid if attention.sequence_conv == "fixed_5" else 0)
-    of_keys = _gate_rows(attention, num_heads) if attention.kv_gate == "key_value_data" else 0
-    of_output = width if attention.output_gate == "sigmoid" else 0
-    tokens, local, gates = batch * length * width, batch * again * width, batch * length * (of_keys + of_output)
+    weights, sizes = attention_parameters(attention, width, num_heads, length), _sizes(attention, width, num_heads)
+    counts = TokenCounts(length, grid, context=length - grid)
+    again = sum(value.reread_tokens(counts) for value in attention.values())
+    of_gates = sum(value.activations(sizes) for value in attention.values())
+    tokens, local, gates = batch * length * width, batch * again * width, batch * length * of_gates
     return Traffic(
         forward=value_bytes * (10 * tokens + local + 2 * gates + weights),
         backward=value_bytes * (15 * tokens + 2 * local + 3 * gates + 2 * weights),
@@ -269,7 +247,7 @@ def forward_macs(experiment: Experiment, visible: float | None = None) -> float:
 
 def query_macs(model: ModelConfig) -> float:
     """The constant offset of the context queries, once a forward: `forward_macs` leaves it out."""
-    return TIME_FEATURES * model.width + model.width**2 if model.position == "table" else 0
+    return POSITION[model.position].query_macs(model.width)
 
 
 def training_flops(experiment: Experiment) -> float:

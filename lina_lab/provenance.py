@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 ROOMS = (
+    "design",
     "kernels",
     "model",
     "data",

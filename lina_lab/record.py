@@ -33,12 +33,11 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"must be an object, not {values!r}")  # noqa: TRY004, as all other damage
-        shape = _shape(cls)  # type: ignore[arg-type]  # mypy takes classes of frozen values for unhashable
+        shape = _shape(cls)
         if lacking := shape.required - values.keys():
             raise ValueError(f"has no {', '.join(sorted(lacking))}")
-        read: dict[str, Any] = dict.fromkeys(shape.nullable) | {
-            name: values[name] for name in shape.names if name in values
-        }
+        read: dict[str, Any] = dict.fromkeys(shape.nullable)
+        read |= {name: values[name] for name in shape.names if name in values}
         for name, kind in shape.records.items():
             if read.get(name) is not None:
                 read[name] = kind.from_json(read[name])
@@ -51,7 +50,7 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object: what a record was read from, with the fields that have been set since at its end."""
-        shape = _shape(type(self))  # type: ignore[arg-type]
+        shape = _shape(type(self))
         values = {name: getattr(self, name) for name in shape.names} | dict(self.others)
         names = [name for name, v in values.items() if name not in shape.defaults or v != shape.defaults[name]]
         if self.keys is not None:
@@ -71,7 +70,7 @@ class _Shape(NamedTuple):
 
 
 @cache
-def _shape(kind: Any) -> _Shape:
+def _shape(kind: type[Any]) -> _Shape:
     own = [f for f in fields(kind) if f.name not in {"others", "keys"}]
     types = get_type_hints(kind)
     hints = {f.name: {types[f.name], *get_args(types[f.name])} for f in own}

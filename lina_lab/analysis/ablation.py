@@ -1,13 +1,19 @@
-"""The effect of every value of every axis, as a ratio of the metric to the axis's first value."""
+"""Effect of every axis value: the ratio of the metric to that of the axis's first value.
+
+An average over the contrasts that `findings` reports one by one. Cells of one seed share data order, masks, noise and
+times, so the ratio of a pair is far less noisy than either value.
+"""
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.ablation_pairs import Comparison, comparisons, ratio_interval
+from lina_lab.analysis.contrasts import design_pairs, paired_values
+from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
+from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
 
@@ -17,8 +23,18 @@ UNEVEN = "seeds differ in their pairs"
 COLUMNS = ("axis", "value", "baseline", "size", "pairs", "seeds", "ratio", "low", "high", "note")
 
 
+class Effect(NamedTuple):
+    """One value of an axis against another, over all pairs of cells that differ in nothing else."""
+
+    axis: str
+    value: Scalar
+    baseline: Scalar
+    pairs: pd.DataFrame
+    """One row a pair; see `paired_values`."""
+
+
 def ablation_table(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
-    """One row for every value of every axis, over all sizes and for each, `COLUMNS`.
+    """One row for every value of every axis, over all sizes and for each size; columns `COLUMNS`.
 
     `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another; `low` and
     `high` are its 95 % t interval over seeds, missing with one seed. `note` says what limits a row.
@@ -32,29 +48,47 @@ def ablation_table(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame
     least = table[metric].min()
     if least <= 0:
         raise LabError(f"column {metric} must be positive for ratios of it, not {least:g}")
-    rows = [row for found in comparisons(table, plan, metric) for row in _effects(found)]
+    rows = [row for effect in effects(table, plan, metric) for row in _rows(effect)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _effects(found: Comparison) -> Iterable[dict[str, Any]]:
-    yield _effect(found, ALL_SIZES)
-    if SIZE_AXIS in found.pairs:
-        for size, pairs in found.pairs.groupby(SIZE_AXIS, sort=False):
-            yield _effect(found._replace(pairs=pairs), str(size))
+def effects(table: pd.DataFrame, plan: Plan, metric: str) -> list[Effect]:
+    """Every value of every axis but the size against the axis's first, where they have pairs."""
+    of_value: dict[tuple[str, Scalar], list[pd.DataFrame]] = {}
+    baselines = {}
+    for pair in design_pairs(plan):
+        of_value.setdefault((pair.axis, pair.value), []).append(paired_values(table, metric, pair))
+        baselines[pair.axis] = pair.baseline
+    # In the order of the plan's cells, also where some values have their twin later than others.
+    values = dict.fromkeys((axis, cell.values[axis]) for axis in baselines for cell in plan.cells)
+    whole = [
+        Effect(axis=axis, value=value, baseline=baselines[axis], pairs=pd.concat(of_value[axis, value]).sort_index())
+        for axis, value in values
+        if (axis, value) in of_value
+    ]
+    return [effect for effect in whole if len(effect.pairs)]
 
 
-def _effect(found: Comparison, size: str) -> dict[str, Any]:
-    interval = ratio_interval(found)
-    logs = found.pairs.assign(log=found.pairs["ratio"].map(math.log)).groupby("seed")["log"]
-    notes = [ONE_SEED] * (interval is None) + [UNEVEN] * (not _even(found.pairs))
+def _rows(effect: Effect) -> Iterable[dict[str, Any]]:
+    yield _row(effect, ALL_SIZES)
+    if SIZE_AXIS in effect.pairs:
+        for size, pairs in effect.pairs.groupby(SIZE_AXIS, sort=False):
+            yield _row(effect._replace(pairs=pairs), str(size))
+
+
+def _row(effect: Effect, size: str) -> dict[str, Any]:
+    """Sizes and other axes are averaged within a seed first: only seeds are replicates."""
+    logs = effect.pairs.assign(log=effect.pairs["ratio"].map(math.log)).groupby("seed")["log"].mean()
+    interval = log_interval(logs.tolist())
+    notes = [ONE_SEED] * (interval is None) + [UNEVEN] * (not _even(effect.pairs))
     return {
-        "axis": found.axis,
-        "value": str(found.value),
-        "baseline": str(found.baseline),
+        "axis": effect.axis,
+        "value": str(effect.value),
+        "baseline": str(effect.baseline),
         "size": size,
-        "pairs": len(found.pairs),
-        "seeds": found.seeds,
-        "ratio": math.exp(logs.mean().mean()),
+        "pairs": len(effect.pairs),
+        "seeds": len(logs),
+        "ratio": math.exp(logs.mean()),
         "low": None if interval is None else interval.low,
         "high": None if interval is None else interval.high,
         "note": "; ".join(notes),
@@ -62,7 +96,7 @@ def _effect(found: Comparison, size: str) -> dict[str, Any]:
 
 
 def _even(pairs: pd.DataFrame) -> bool:
-    """Whether every seed has the same pairs: else a difference between seeds may be one between sizes."""
+    """Whether every seed has the same pairs; if not, a difference between seeds may be one between sizes."""
     others = pairs.drop(columns=["seed", "baseline", "value", "ratio"])
     return len({frozenset(map(tuple, part.to_numpy().tolist())) for _, part in others.groupby(pairs["seed"])}) == 1
 

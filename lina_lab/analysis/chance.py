@@ -1,9 +1,9 @@
-"""Whether models are better than nothing: no claim is made of designs that have not learnt yet.
+"""Whether a design has learnt anything; none that has not takes part in a claim.
 
-A design is at the floor at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
+A design is at chance at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
 Where a table has none: if its y is no better than that of an untrained model of that size (a column `untrained/` and
 the name of y), or the held-out loss of no cell has fallen from the first validation to the last (`val/loss_first`,
-`val/loss_last`). A table with none of these columns says nothing of it, and no reason is made of that.
+`val/loss_last`). A table with none of these columns leaves it open, which counts as no reason against a claim.
 """
 
 import math
@@ -16,9 +16,9 @@ from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 
 ACCURACY = "eval/class_accuracy/"
 CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
-"""By the data of an extractor's name, the class accuracy of a model that always draws the most frequent class."""
+"""Class accuracy of a model that always draws the most frequent class, by the data set in an extractor's name."""
 RECORDED = "class_chance"
-"""A column that says it for other data."""
+"""Column with the class accuracy by chance for other data sets."""
 UNTRAINED = "untrained/"
 FIRST_LOSS, LAST_LOSS = "val/loss_first", "val/loss_last"
 ALPHA = 0.05
@@ -26,27 +26,27 @@ NO_BETTER = "no better than chance or an untrained model"
 
 
 def chance(pairs: Pairs, y: str, *, sign: int = 1) -> Reasons:
-    """Reasons against both claims where both designs are at the floor at the largest size, else against the trend.
+    """Reasons against both claims if both designs are at chance at the largest size, otherwise against the trend alone.
 
     sign: 1 where lower y is better, -1 where higher is.
     """
     if AT not in pairs.rows:
         return Reasons([], [])
-    found = {
+    at_floor = {
         place: words
         for place, cells in pairs.rows.groupby([AT, DESIGN], sort=False)
         if (words := _floor(cells, y, sign)) is not None
     }
     last = pairs.size[-1]
-    if (last, "A") in found and (last, "B") in found:
-        reason = f"both designs are {NO_BETTER} at {last} (A: {found[last, 'A']}; B: {found[last, 'B']})"
+    if (last, "A") in at_floor and (last, "B") in at_floor:
+        reason = f"both designs are {NO_BETTER} at {last} (A: {at_floor[last, 'A']}; B: {at_floor[last, 'B']})"
         return Reasons([reason], [reason])
-    where = "; ".join(f"{design} at {at}: {words}" for (at, design), words in found.items())
+    where = "; ".join(f"{design} at {at}: {words}" for (at, design), words in at_floor.items())
     return Reasons([], [f"a design is {NO_BETTER}, which no curve describes ({where})"] if where else [])
 
 
 def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
-    """Why the cells of one design and size are at the floor; None if they are not, or nothing tells."""
+    """Why the cells of one design and size are at chance; None if they are above it, or the table does not tell."""
     accuracy = [name for name in map(str, cells) if name.startswith(ACCURACY) and cells[name].notna().all()]
     if len(accuracy) == 1 and "num_generated" in cells and cells["num_generated"].notna().all():
         return _at_chance(cells, accuracy[0])

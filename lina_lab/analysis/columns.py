@@ -1,4 +1,4 @@
-"""Columns of anybody's table: which one a name means, what its words say as numbers, which rows have them."""
+"""Columns of tables from other sources: resolving a name to a column, and text to numbers."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.status import State
 
 NO_NUMBER = {"", "nan", "na", "n/a", "null", "none", "-", "--"}
-"""Words of a column of numbers that say: none here."""
+"""Text that stands for a missing number."""
 SUFFIXES = {"k": "e3", "K": "e3", "M": "e6", "B": "e9", "G": "e9", "T": "e12"}
 """1.6M is 1,600,000. Not `m`, which is a thousandth to others."""
 LIKE_A_NUMBER = re.compile(r"[+-]?[\d.,]*\d[\d.,]*([eE][+-]?\d+|[kKMBGT])?")
@@ -22,7 +22,7 @@ BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[ _\u00a0\u202f](?=\d{3}(?!\d))")
 
 
 class Notation(NamedTuple):
-    """How numbers are written: with what between thousands, and what before decimals."""
+    """How numbers are written: the separators of thousands and of decimals."""
 
     thousands: str
     decimal: str
@@ -40,11 +40,11 @@ class Notation(NamedTuple):
 
 
 NOTATIONS = (Notation(",", "."), Notation(".", ","))
-"""English first: a point alone is before decimals."""
+"""English first: a single point separates decimals."""
 
 
 def find_column(table: pd.DataFrame, name: str, option: str) -> str:
-    """The column that a user means by a name: itself, or the only one but for case, blanks, - and _.
+    """The column that a name refers to: an exact match, or the only one that differs in case, blanks, - and _ alone.
 
     Raises:
         LabError: naming the option and the file, if there is none, or more than one.
@@ -73,15 +73,15 @@ def _plain(name: str) -> str:
 
 
 def numbers(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    """A column with numbers where it says numbers, NaN where it says that there is none, and its other words.
+    """A column with its text as numbers where it can be read so, NaN where it says none, other text unchanged.
 
-    1.6M, 1,600,000, 1 600 000 and, where nothing beside it says otherwise, 3,39 are numbers.
+    1.6M, 1,600,000 and 1 600 000 are numbers; so is 3,39, unless another value of the column rules that out.
 
     Raises:
         LabError: naming the line of a value that is one number with decimal points and another with decimal commas.
     """
-    found, source = table[name].astype(object), table.attrs.get(SOURCE, "the table")
-    texts = found[found.map(lambda value: isinstance(value, str))].map(
+    values, source = table[name].astype(object), table.attrs.get(SOURCE, "the table")
+    texts = values[values.map(lambda value: isinstance(value, str))].map(
         lambda text: BETWEEN_THOUSANDS.sub("", text.strip())
     )
     like_numbers = texts[texts.map(lambda text: LIKE_A_NUMBER.fullmatch(text) is not None)]
@@ -91,14 +91,14 @@ def numbers(table: pd.DataFrame, name: str) -> "pd.Series[Any]":
         line, text = with_commas.index[0], with_commas.iloc[0]
         two = " or ".join(f"{way.value(text):.15g}" for way in fitting)
         raise LabError(f"{source}:{line}: {name} {text} can be read as {two}: write it without a comma")
-    found[texts.index] = texts.map(lambda text: float("nan") if text.casefold() in NO_NUMBER else text)
+    values[texts.index] = texts.map(lambda text: float("nan") if text.casefold() in NO_NUMBER else text)
     if fitting:
-        found[like_numbers.index] = like_numbers.map(fitting[0].value)
-    return found
+        values[like_numbers.index] = like_numbers.map(fitting[0].value)
+    return values
 
 
 def without_missing(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Without the rows where a named column of numbers is empty, infinite or a word such as diverged; it is said.
+    """Drop rows in which a named column is empty, infinite or text such as `diverged`; stderr gets the counts.
 
     Raises:
         LabError: if no row is left.
@@ -122,9 +122,9 @@ def _lack(row: Mapping[Hashable, Any]) -> str | None:
 
 
 def own_states(table: pd.DataFrame) -> "pd.Series[str]":
-    """The state of every row's cell; `done` throughout in a table that is not ours, whatever its `state` says.
+    """The state of every row's cell; `done` throughout in a table that the lab did not write.
 
-    A results table of ours has no other states than ours, and keys or cells that are done.
+    A results table of the lab has the lab's states alone, and a column `key` or cells that are done.
     """
     done = pd.Series("done", index=table.index)
     if "state" not in table:

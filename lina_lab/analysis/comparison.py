@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.chance import chance
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
 from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
 from lina_lab.analysis.scaling_fit.exponents import Exponents, exponents
 from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
@@ -21,20 +21,20 @@ from lina_lab.analysis.wording import FORM_WORDS, UNDETERMINED, Words
 from lina_lab.config.averaging import REACHES, is_long
 
 BEYOND = 4
-"""Predictions go to this multiple of the largest measured size; farther, no interval was seen to hold."""
+"""Predictions reach this multiple of the largest measured size; beyond it no interval held in simulations."""
 ALPHA = 0.05
 REFUSED = 0.2
-"""One exponent is refused at this part of the level of intervals, at 1 % for 95: it rests on the shape of curves."""
+"""The test against one exponent for both designs uses this fraction of alpha, as it depends on the shape of curves."""
 
 
 class CompareOptions(NamedTuple):
-    """What a table cannot say of itself."""
+    """What the table does not contain."""
 
     lr_tuned: bool = False
     """The learning rate of every size was tuned with an equal budget, though the table has no columns of it."""
     higher_is_better: bool = False
     comparisons: int = 1
-    """Pairs of designs looked at together: all their intervals hold at once in 95 % (Bonferroni)."""
+    """Pairs of designs examined together; all their intervals hold at once with 95 % (Bonferroni)."""
 
     @property
     def level(self) -> float:
@@ -45,7 +45,7 @@ PLAIN = CompareOptions()
 
 
 class Conclusion(NamedTuple):
-    """Which design, or undetermined and why."""
+    """The design that a claim favours, or why it is undetermined."""
 
     winner: str
     """"A", "B" or "undetermined"."""
@@ -56,7 +56,7 @@ class Conclusion(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What n pairs say of two designs. A ratio is yA / yB; an interval that could not be had is NaN."""
+    """Every claim about two designs, from n pairs of cells. Ratios are yA / yB; missing intervals are NaN."""
 
     a: str
     b: str
@@ -135,7 +135,7 @@ def compare_designs(
     lack = lack_of_fit(pairs)
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
     known = Reasons(blind.better + known.better, blind.scales + known.scales)
-    words = Words(", ".join(a), ", ".join(b), columns.y, sign, level)
+    words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
     winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Conclusion(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
@@ -146,8 +146,21 @@ def compare_designs(
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
     floor = Conclusion(winner, reasons, words.by_floor(joint, winner, reasons))
     return Verdict(
-        *(words.a, words.b, columns.y, level, len(pairs.a), pairs.seeds, measured, slope, lack, forms),
-        *(better, scales, floor, _warnings(pairs), bool(blind.better)),
+        a=words.a,
+        b=words.b,
+        y=columns.y,
+        level=level,
+        num_pairs=len(pairs.a),
+        seeds=pairs.seeds,
+        gaps=measured,
+        slope=slope,
+        lack_of_fit=lack,
+        predictions=forms,
+        better=better,
+        scales_better=scales,
+        ahead_by_floor=floor,
+        warnings=_warnings(pairs),
+        at_chance=bool(blind.better),
     )
 
 
@@ -195,7 +208,7 @@ def _scales(
 
 
 def _one_exponent(joint: Exponents | None, alpha: float) -> list[str]:
-    """The reason against different exponents: floors explain as much."""
+    """The reason against different exponents: floors explain the data as well."""
     if joint is None:
         return ["whether one exponent serves both designs beside floors could not be tested: too few seeds or no noise"]
     if joint.one < alpha:
@@ -219,21 +232,21 @@ def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) 
 
 
 def _warnings(pairs: Pairs) -> list[str]:
-    found = list(pairs.warnings)
+    warnings = list(pairs.warnings)
     scatter, common = uneven_scatter(pairs), seed_effect(pairs)
     if scatter is not None and scatter < UNEVEN:
         own = "its interval takes the spread of that size alone"
-        found.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
+        warnings.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
     if common is not None and common < COMMON:
         own = "intervals at a size take the spread of that size alone"
-        found.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
+        warnings.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
     if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
-        found.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
-    return found
+        warnings.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
+    return warnings
 
 
 def _outside(interval: Interval, neutral: float, sign: int) -> str:
-    """The design that an interval speaks for; none if it holds the neutral value or has no ends."""
+    """The design that an interval favours; undetermined if it holds the neutral value or has no ends."""
     if not (interval.high < neutral or interval.low > neutral):
         return UNDETERMINED
     return "A" if sign * (interval.mean - neutral) < 0 else "B"

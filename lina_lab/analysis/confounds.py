@@ -1,4 +1,4 @@
-"""What else than the design may have made the difference: each confound is a reason against a claim, by name."""
+"""Confounds: what besides the design may explain a difference. Each is a named reason against a claim."""
 
 from numbers import Real
 from typing import NamedTuple
@@ -24,9 +24,9 @@ class Reasons(NamedTuple):
 
 
 def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
-    """Every confound that the table tells of, and what it does not tell.
+    """Every confound visible in the table, and every one that the table cannot rule out.
 
-    lr_tuned: the user vouches for tuned learning rates where the table does not say; what it says still counts.
+    lr_tuned: the user asserts tuned learning rates where the table has no such columns; what it has still counts.
     """
     both = [f"cells diverged, and without them a design looks better than it is: {d}" for d in pairs.diverged]
     if pairs.seeds < 2:
@@ -38,9 +38,9 @@ def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
     if len(sizes) < 3:
         scales.append(f"{len(sizes)} size{'s' * (len(sizes) > 1)}: a trend needs 3")
     unequal = [_unequal(pairs.rows, n, sizes) for n in ("samples_seen", "batch_size", *ARITHMETIC) if n in pairs.rows]
-    for found in [*unequal, _other_code(pairs.rows, sizes)]:
-        both += found.better
-        scales += found.scales
+    for reasons in [*unequal, _other_code(pairs.rows, sizes)]:
+        both += reasons.better
+        scales += reasons.scales
     if "samples_seen" not in pairs.rows or pairs.rows["samples_seen"].isna().any():
         scales.append("the table does not say how many samples each cell has seen (samples_seen)")
     return Reasons(both, both + scales + untuned(pairs, lr_tuned=lr_tuned))
@@ -51,22 +51,22 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
     rows = pairs.rows
     if any(name not in rows or rows[name].isna().all() for name in TUNED):
         return [] if lr_tuned else ["the learning rate was not tuned for every size"]
-    found = []
+    reasons = []
     missing = rows[rows[list(TUNED)].isna().any(axis=1)]
     if len(missing) and not lr_tuned:
-        found.append(f"the learning rate was not tuned for every size: not for {_where(missing)}")
+        reasons.append(f"the learning rate was not tuned for every size: not for {_where(missing)}")
     budgets = rows["tune_trials"].dropna().unique().tolist()
     if len(budgets) > 1:
         of = [f"{count:g} for {_where(rows[rows['tune_trials'] == count])}" for count in sorted(budgets)]
-        found.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
+        reasons.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
     edge = rows[rows[TUNED[1]].map(str).str.lower() == "false"]
     if len(edge):
-        found.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
-    return found
+        reasons.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
+    return reasons
 
 
 def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:
-    """Unequal between the designs at the largest size, which concerns both claims, or anywhere else."""
+    """The reasons if a column differs between cells; at the largest size they concern both claims."""
     seen = {(at, design): set(group[name].dropna()) for (at, design), group in rows.groupby([AT, DESIGN], sort=False)}
     if len(set().union(*seen.values())) < 2:
         return Reasons([], [])

@@ -1,6 +1,6 @@
-"""What a whole study says: every value of every axis against the axis's first, with all else equal.
+"""The findings of a study: every axis value against the axis's first, all else equal.
 
-Each pair of designs is a comparison of its own; all intervals of a study hold together in 95 % (Bonferroni).
+Each pair of designs is compared by itself; all intervals of a study hold at once with 95 % (Bonferroni).
 """
 
 from collections.abc import Callable, Iterable
@@ -10,8 +10,9 @@ import pandas as pd
 
 from lina_lab.analysis.chance import NO_BETTER, with_losses
 from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
+from lina_lab.analysis.contrasts import DesignPair, design_pairs
 from lina_lab.analysis.match_cells import Columns, as_text
-from lina_lab.analysis.table import design_axes, design_label, human
+from lina_lab.analysis.table import design_label, human
 from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
@@ -19,22 +20,14 @@ from lina_lab.ledger.plan import Plan
 
 
 class Contrast(NamedTuple):
-    """A value of an axis against another, at one setting of the other axes: A has the value, B the baseline."""
+    """Two designs that differ on one axis alone, with their verdict."""
 
-    axis: str
-    value: Scalar
-    baseline: Scalar
-    others: dict[str, Scalar]
+    pair: DesignPair
     verdict: Verdict
-
-    @property
-    def design(self) -> dict[str, Scalar]:
-        """Of A."""
-        return {self.axis: self.value} | self.others
 
 
 class Finding(NamedTuple):
-    """What all contrasts of one value of an axis say together."""
+    """All contrasts of one axis value."""
 
     axis: str
     value: Scalar
@@ -53,57 +46,36 @@ def findings(
     progress: Callable[[float], None] = lambda share: None,
     curves: pd.DataFrame | None = None,
 ) -> tuple[list[Finding], list[str]]:
-    """A finding for each value of each axis that has contrasts, and why others could not be had.
+    """A finding for each axis value with contrasts, and a line for each contrast that failed, saying why.
 
-    curves: of held-out loss, see `Study`; they tell where there is no class accuracy whether anything was learnt.
+    curves: held-out losses, see `ReportData`; without class accuracy they show whether anything was learnt.
     """
     table = with_losses(table, curves)
-    wanted = list(_wanted(plan))
-    found: dict[tuple[str, Scalar], Finding] = {}
+    pairs = list(design_pairs(plan))
+    by_value: dict[tuple[str, Scalar], Finding] = {}
     missing = []
-    for done, (axis, value, baseline, others) in enumerate(wanted, start=1):
-        progress(done / len(wanted))
-        a, b = ({axis: v} | others for v in (value, baseline))
+    for done, pair in enumerate(pairs, start=1):
+        progress(done / len(pairs))
         try:
-            verdict = _compare(table, plan, metric, a, b, len(wanted))
+            verdict = _compare(table, metric, pair, len(pairs))
         except LabError as error:
-            missing.append(f"{axis} {value} against {baseline}, {design_label(others)}: {error}")
+            missing.append(f"{pair.axis} {pair.value} against {pair.baseline}, {design_label(pair.others)}: {error}")
             continue
-        finding = found.setdefault((axis, value), Finding(axis, value, baseline, []))
-        finding.contrasts.append(Contrast(axis, value, baseline, others, verdict))
-    return list(found.values()), missing
+        new = Finding(axis=pair.axis, value=pair.value, baseline=pair.baseline, contrasts=[])
+        by_value.setdefault((pair.axis, pair.value), new).contrasts.append(Contrast(pair, verdict))
+    return list(by_value.values()), missing
 
 
-def _wanted(plan: Plan) -> Iterable[tuple[str, Scalar, Scalar, dict[str, Scalar]]]:
-    axes = design_axes(plan)
-    points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))
-    for place, axis in enumerate(axes):
-        baseline = points[0][place] if points else None
-        for point in points:
-            twin = (*point[:place], baseline, *point[place + 1 :])
-            if point[place] != baseline and twin in points:
-                others = {name: value for name, value in zip(axes, point, strict=True) if name != axis}
-                yield axis, point[place], baseline, others
-
-
-def _compare(
-    table: pd.DataFrame,
-    plan: Plan,
-    metric: str,
-    a: dict[str, Scalar],
-    b: dict[str, Scalar],
-    comparisons: int,
-) -> Verdict:
-    axes = tuple(design_axes(plan))
-    columns = Columns("parameters", metric, axes, "seed")
-    of_a, of_b = ([as_text(design[axis]) for axis in axes] for design in (a, b))
-    return compare_designs(table, columns, of_a, of_b, CompareOptions(comparisons=comparisons))
+def _compare(table: pd.DataFrame, metric: str, pair: DesignPair, comparisons: int) -> Verdict:
+    columns = Columns(x="parameters", y=metric, by=tuple(pair.a), pair="seed")
+    a, b = ([as_text(value) for value in design.values()] for design in (pair.a, pair.b))
+    return compare_designs(table, columns, a, b, CompareOptions(comparisons=comparisons))
 
 
 def sentences(finding: Finding) -> Iterable[str]:
-    """What was seen at the largest size, at every size, and of scaling; each number from the verdicts.
+    """Sentences on the largest size, on every size and on scaling; each number is one of the verdicts'.
 
-    Designs that are no better than chance come first: nothing else is said of them.
+    Designs that are no better than chance come first, and nothing else is claimed of them.
     """
     blind = [c for c in finding.contrasts if c.verdict.at_chance]
     if blind:
@@ -171,23 +143,23 @@ def _reasons(contrasts: list[Contrast]) -> str:
 
 
 def _kind(reason: str) -> str:
-    """A reason without the numbers of one comparison."""
+    """A reason without the numbers of its comparison, so that equal ones can be counted."""
     return reason.partition(" (")[0].partition(": ratio")[0].partition(" by ")[0]
 
 
-def verdicts_table(found: list[Finding]) -> pd.DataFrame:
+def verdicts_table(study_findings: list[Finding]) -> pd.DataFrame:
     """A row a contrast: designs, gap at the largest size, slope, predictions, all claims; as `lab compare` gives."""
-    return pd.DataFrame([_row(contrast) for finding in found for contrast in finding.contrasts])
+    return pd.DataFrame([_row(contrast) for finding in study_findings for contrast in finding.contrasts])
 
 
 def _row(contrast: Contrast) -> dict[str, Any]:
-    verdict = contrast.verdict
+    pair, verdict = contrast
     largest = verdict.gaps[-1]
     row = {
-        "axis": contrast.axis,
-        "value": contrast.value,
-        "baseline": contrast.baseline,
-        **{f"at_{name}": value for name, value in contrast.others.items()},
+        "axis": pair.axis,
+        "value": pair.value,
+        "baseline": pair.baseline,
+        **{f"at_{name}": value for name, value in pair.others.items()},
         "level": verdict.level,
         "pairs": verdict.num_pairs,
         "seeds": verdict.seeds,

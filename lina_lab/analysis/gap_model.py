@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lina_lab.analysis.ablation_pairs import Interval, t_interval
+from lina_lab.analysis.interval import Interval, t_interval
 from lina_lab.analysis.match_cells import Array, Pairs
 from lina_lab.analysis.scaling_fit.exponents import one_exponent_ratio
 from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict, refit, refusal
@@ -29,11 +29,11 @@ from lina_lab.analysis.spread import (
 
 DRAWS = 400
 LARGEST = 700.0
-"""exp of more is infinite: three sizes of one seed can have such an interval."""
+"""Above this, exp overflows: intervals of three sizes of one seed can reach it."""
 ALONE = 0.4
-"""What the largest size says alone must be so much less likely by chance than what others say with it."""
+"""The largest size by itself is tested at this fraction of alpha."""
 SUPPORT = 0.1
-"""One-sided p below which the smaller sizes show the difference that the largest shows."""
+"""One-sided p below which the smaller sizes confirm the difference at the largest."""
 
 
 class Gap(NamedTuple):
@@ -93,7 +93,7 @@ def line(pairs: Pairs, level: float = 0.95) -> Line | None:
     rest = float(((z - height - slope * (x - centre)) ** 2).sum())
     deviation = math.sqrt(rest / freedom) if freedom else math.nan
     interval = t_interval(slope, deviation / math.sqrt(spread), freedom, level)
-    return Line(interval, height, centre, spread, deviation, freedom)
+    return Line(slope=interval, height=height, centre=centre, spread=spread, deviation=deviation, freedom=freedom)
 
 
 def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
@@ -105,16 +105,16 @@ def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
     sizes and 3 seeds, in 49 % of those of 5 and 5. NaN ends without a second seed.
     """
     common = _below(seed_effect(pairs), COMMON)
-    found = []
+    measured = []
     for size, at in sizes_of(pairs).items():
         own = common or _below(uneven_scatter(pairs, size), UNEVEN)
         ratio = _mean_ratio(pairs, size, {size} if own else None, level)
-        found.append(Gap(size, float(pairs.x[at[0]]), len(at), ratio))
-    return found
+        measured.append(Gap(size=size, x=float(pairs.x[at[0]]), num_pairs=len(at), ratio=ratio))
+    return measured
 
 
 def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
-    """Why a difference at the largest size may be that of seeds; None if nothing speaks for that.
+    """Why a difference at the largest size may be due to seeds; None if nothing suggests it.
 
     A few seeds at one size do not show that they scatter three times as much there. So what only the spread of other
     sizes makes certain needs the smaller sizes to show the same difference, and what they do not show an interval of
@@ -188,10 +188,13 @@ def predictions(pairs: Pairs, x: float, *, floor: bool = True, level: float = 0.
     fitted = line(pairs, level)
     if fitted is None:
         return []
-    found = [Prediction("power", x, fitted.at(x, level), _holdout_error(pairs, "power"))]
+    ratios = {"power": fitted.at(x, level)}
     if floor and len(sizes_of(pairs)) >= 4:
-        found.append(Prediction("offset", x, _offset(pairs, x, level), _holdout_error(pairs, "offset")))
-    return found
+        ratios["offset"] = _offset(pairs, x, level)
+    return [
+        Prediction(form=form, x=x, ratio=ratio, holdout_error=_holdout_error(pairs, form))
+        for form, ratio in ratios.items()
+    ]
 
 
 def _offset(pairs: Pairs, x: float, level: float) -> Interval:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from lina_lab.config.axes import AXES
 from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
+from lina_lab.design.gates import KV_GATE
 from lina_lab.errors import LabError
 
 GATE = re.compile(r"^(context|encoder|decoder)\.(\d+)\.attention\.gates\.(key|value|mass)$")
@@ -44,24 +44,24 @@ def read_gates(path: Path) -> dict[str, np.ndarray]:
 def gates_table(weights: Weights, model: ModelConfig, data: DataShape) -> pd.DataFrame:
     """One row a weight, `COLUMNS`: where it is in the model, and where its token lies on its grid.
 
-    Gates that all heads share have head 0 alone. Names that are no gates are passed over.
+    Gates shared by all heads are listed as head 0. Other tensors are ignored.
 
     Raises:
         LabError: if there are no gates, or one does not fit the model.
     """
-    matches = [(found, weights[name]) for name in weights if (found := GATE.match(name))]
+    matches = [(match, weights[name]) for name in weights if (match := GATE.match(name))]
     if not matches:
         raise LabError(no_gates(model))
-    parts = [
-        _gate_rows(found[1], int(found[2]), found[3], weight, model, data)
-        for found, weight in sorted(matches, key=lambda m: (m[0][1], int(m[0][2]), GATES.index(m[0][3])))
+    tables = [
+        _gate_rows(match[1], int(match[2]), match[3], weight, model, data)
+        for match, weight in sorted(matches, key=lambda m: (m[0][1], int(m[0][2]), GATES.index(m[0][3])))
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 def no_gates(model: ModelConfig) -> str:
     """Why a model has no gates, and which axis would give it some."""
-    values = ", ".join(str(v) for v in AXES["kv_gate"].values if v not in {"none", "key_value_data"})
+    values = ", ".join(word for word, value in KV_GATE.values.items() if value.needs_grid)
     return (
         f"there are no gates of positions: model.decoder.kv_gate is {model.decoder.kv_gate} and "
         f"model.context.kv_gate is {model.context.kv_gate}; the axis model.attention.kv_gate gives them to the "

@@ -1,6 +1,6 @@
-"""FID of one trained cell against how it is sampled: the points in `<cell>/guidance.csv`, and the search for the best.
+"""Guidance scans: the points in `<cell>/guidance.csv`, and the search for the scale with the lowest FID.
 
-Every design is given the same grid and the same number of refinements, so that none is tuned longer than another.
+Every design gets the same grid and as many refinements, so none is tuned longer than another.
 """
 
 import csv
@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
@@ -20,13 +18,13 @@ GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 REFINEMENTS = 4
 GOLDEN = (3 - math.sqrt(5)) / 2
 NEAREST = 0.15
-"""A refinement is no nearer to the best scale than this share of the wider gap beside it: there noise decides."""
+"""Least distance of a refinement from the best scale, in units of the wider gap beside it; closer, noise decides."""
 SDS = 2.0
-"""Two FIDs nearer than so many standard deviations of their difference are not told apart."""
+"""FIDs that differ by fewer standard deviations of their difference count as equal."""
 
 
 class GuidancePoint(NamedTuple):
-    """One row: how images were drawn, with what they were measured, and the result; what is missing is None."""
+    """One row: the sampling settings, what the FID was measured with, and the results; missing values are None."""
 
     guidance_scale: float
     autoregressive_steps: int
@@ -36,11 +34,11 @@ class GuidancePoint(NamedTuple):
     seed: int
     num_samples: int
     extractor: str
-    """The id of the extractor, with its weights."""
+    """Id of the extractor, which includes a digest of its weights."""
     reference: str
-    """The start of the SHA-256 of what was compared with."""
+    """`held-out`, or the first digits of the reference file's SHA-256."""
     weights: str
-    """The start of the SHA-256 of the model's weights."""
+    """First digits of the SHA-256 of the model's weights."""
     flops: float
     """To sample one image."""
     fid: float
@@ -56,11 +54,11 @@ class GuidancePoint(NamedTuple):
     @property
     def fid_sd(self) -> float | None:
         """Sampling noise of the FID, by a bootstrap, or by halves where there are many features."""
-        return _root_mean_square(self.fid_deviations) if self.fid_deviations else None
+        return root_mean_square(self.fid_deviations) if self.fid_deviations else None
 
     @property
     def setting(self) -> tuple[Any, ...]:
-        """What tells one point from another."""
+        """The fields that identify a point."""
         return self[: GuidancePoint._fields.index("flops")]
 
 
@@ -68,7 +66,7 @@ WORDS = ("sampling_precision", "extractor", "reference", "weights")
 COUNTS = ("autoregressive_steps", "flow_steps", "seed", "num_samples")
 OPTIONAL = ("fid_jackknife", "kid", "precision", "recall")
 OVER = ("guidance_scale", "autoregressive_steps", "flow_steps")
-"""What FID can be drawn against."""
+"""Fields that a scan can vary."""
 
 
 def read_points(path: Path) -> list[GuidancePoint]:
@@ -106,7 +104,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def add_point(path: Path, point: GuidancePoint) -> None:
-    """Write a point into the file, instead of the one of its setting if there is one; the file is whole at any time."""
+    """Add a point to the file, replacing one of the same setting; the file is written atomically."""
     points = [other for other in read_points(path) if other.setting != point.setting]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -121,13 +119,6 @@ def _text(value: Any) -> Any:
     return repr(value) if isinstance(value, float) else value
 
 
-def points_table(points: Sequence[GuidancePoint]) -> pd.DataFrame:
-    """The points as a table, with the standard deviation of the FID instead of deviations."""
-    table = pd.DataFrame(points, columns=GuidancePoint._fields).drop(columns="fid_deviations")
-    table.insert(list(table).index("fid") + 1, "fid_sd", [point.fid_sd for point in points])
-    return table
-
-
 def search(measure: Callable[[float], float], grid: Sequence[float], refinements: int) -> dict[float, float]:
     """FID at every scale of the grid, and then at `refinements` scales about the best so far: len(grid) + refinements.
 
@@ -136,27 +127,27 @@ def search(measure: Callable[[float], float], grid: Sequence[float], refinements
     """
     if not grid:
         raise ValueError("a search needs a grid of at least one scale")
-    found = {scale: measure(scale) for scale in dict.fromkeys(grid)}
-    for _ in range(refinements if len(found) > 1 else 0):
-        scale = next_scale(found)
-        found[scale] = measure(scale)
-    return found
+    fids = {scale: measure(scale) for scale in dict.fromkeys(grid)}
+    for _ in range(refinements if len(fids) > 1 else 0):
+        scale = next_scale(fids)
+        fids[scale] = measure(scale)
+    return fids
 
 
-def next_scale(found: Mapping[float, float]) -> float:
-    """Where to look next, given FIDs at two scales or more: within the two gaps beside the best, in log scale.
+def next_scale(fids: Mapping[float, float]) -> float:
+    """The next scale to try, given FIDs at two or more: inside the gaps beside the best, in log scale.
 
     The lowest point of the parabola through the best and its neighbours, unless that is too near to the best; then, as
     at an edge, the golden section of the wider gap.
     """
-    scales = sorted(found)
-    place = scales.index(best_scale(found))
+    scales = sorted(fids)
+    place = scales.index(best_scale(fids))
     x = [math.log(scale) for scale in scales[max(0, place - 1) : place + 2]]
     middle = math.log(scales[place])
     gaps = {side: abs(side - middle) for side in (x[0], x[-1]) if side != middle}
     side, width = max(gaps.items(), key=lambda item: item[1])
     if len(x) == 3:
-        vertex = _vertex(x, [found[scale] for scale in scales[place - 1 : place + 2]])
+        vertex = _vertex(x, [fids[scale] for scale in scales[place - 1 : place + 2]])
         if abs(vertex - middle) >= NEAREST * width and all(abs(vertex - end) >= NEAREST * width for end in gaps):
             return _rounded(vertex)
     return _rounded(middle + GOLDEN * (side - middle))
@@ -175,13 +166,13 @@ def _rounded(log_scale: float) -> float:
     return float(f"{math.exp(log_scale):.4g}")
 
 
-def best_scale(found: Mapping[float, float]) -> float:
-    """The scale with the lowest FID; of equal ones the lowest."""
-    return min(sorted(found), key=lambda scale: found[scale])
+def best_scale(fids: Mapping[float, float]) -> float:
+    """The scale with the lowest FID; the lowest of ties."""
+    return min(sorted(fids), key=lambda scale: fids[scale])
 
 
 def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scale") -> list[str]:
-    """Sentences on the best of the points: what it is, what is not told from it, and whether it is at an edge."""
+    """Sentences on the best point: its FID, which points are not told from it, and whether it lies at an edge."""
     ordered = sorted(points, key=lambda point: float(getattr(point, over)))
     best = min(ordered, key=lambda point: point.fid)
     at, values = getattr(best, over), [getattr(point, over) for point in ordered]
@@ -200,10 +191,11 @@ def guidance_summary(points: Sequence[GuidancePoint], over: str = "guidance_scal
 def is_worse(point: GuidancePoint, best: GuidancePoint) -> bool:
     """Whether a FID is above another by more than `SDS` standard deviations of their difference, of the same seeds."""
     pairs = zip(point.fid_deviations, best.fid_deviations, strict=True)
-    return point.fid - best.fid > SDS * _root_mean_square([mine - others for mine, others in pairs])
+    return point.fid - best.fid > SDS * root_mean_square([mine - others for mine, others in pairs])
 
 
-def _root_mean_square(values: Sequence[float]) -> float:
+def root_mean_square(values: Sequence[float]) -> float:
+    """Of deviations this is their standard deviation."""
     return math.sqrt(sum(value * value for value in values) / len(values))
 
 

@@ -22,7 +22,7 @@ SOFTMAX: dict[str, Scalar] = {"normalization": "softmax", "conv_kernel": 0}
 LINA: dict[str, Scalar] = {"normalization": "division", "conv_kernel": 5, "kv_gate": "key_value"}
 """The design that its authors call LINA (variant kvscale1)."""
 TAIL = 10
-"""Windows at the start of a run, where the loss falls steeply in every design, that `moving_together` passes over."""
+"""Windows at the start of a run that `moving_together` skips: there the loss falls steeply in every design."""
 NO_GUIDANCE = "none"
 NO_PARAMETERS = "its source states no number of parameters"
 NO_FID = "its source states no FID"
@@ -39,7 +39,7 @@ def published_losses() -> pd.DataFrame:
 
 
 def with_reasons(fid: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `left_out` filled in: why a row is on no curve, missing where it is on one."""
+    """The rows with `left_out` completed: why a row is on no curve; missing for rows that are."""
     reason = fid["left_out"].where(fid["params"].notna() | fid["left_out"].notna(), NO_PARAMETERS)
     return fid.assign(left_out=reason.where(fid["fid"].notna() | reason.notna(), NO_FID))
 

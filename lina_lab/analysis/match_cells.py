@@ -1,7 +1,7 @@
-"""Cells of two designs, matched: one pair for every size and seed that both have.
+"""Pairs of cells of two designs: one for every size and seed that both have.
 
 A pair shares its seed, hence data order, masks and noise, so that the ratio of its two values is far less noisy than
-either. Nothing that lacks a partner is used, and nothing is left out unsaid.
+either. Cells without a partner are left out, with a warning.
 """
 
 import re
@@ -17,14 +17,14 @@ from lina_lab.errors import LabError
 
 Array = NDArray[np.float64]
 DESIGN, AT, SHARE, MEAN = "_design", "_at", "_share", "_mean"
-"""Columns put beside a table's own: A or B, the size, what a pair shares, the mean x of its size."""
+"""Columns added to a table: the design (A or B), the size, what a pair shares, the mean x of its size."""
 MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
 )
-"""Columns that say what came out, not what a cell is."""
+"""Columns of results and records, which do not identify a design."""
 
 
 class Columns(NamedTuple):
@@ -76,11 +76,10 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
     kept, warnings, diverged = _finished(rows, columns)
     _positive(kept, columns)
     _unique(kept, columns)
-    partners = kept.groupby([AT, SHARE])[DESIGN].transform("size")
-    lonely = kept[partners == 1]
-    if len(lonely):
-        warnings.append(f"left out, the other design has no such cell: {_named(lonely)}")
-    kept = kept[partners == 2]
+    paired = has_partner(kept)
+    if not paired.all():
+        warnings.append(f"left out, the other design has no such cell: {_named(kept[~paired])}")
+    kept = kept[paired]
     if kept.empty:
         what = f"size and {columns.pair}" if columns.pair else "size"
         raise LabError(f"{','.join(a)} and {','.join(b)} share no {what}; {_listed(rows, columns)}")
@@ -90,10 +89,24 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
 
 
 def as_text(value: object) -> str:
-    """A cell of a table as it is typed: 5 for 5.0, nothing for what is missing."""
+    """A table's value as a user would type it: 5 for 5.0, nothing for a missing one."""
     if value is None or value != value:  # noqa: PLR0124, not a number
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def rows_of_design(table: pd.DataFrame, by: Sequence[str], values: Sequence[str]) -> pd.DataFrame:
+    """The rows that have these values, as text, in the columns `by`."""
+    return table[(_texts(table, by) == list(values)).all(axis=1)]
+
+
+def has_partner(cells: pd.DataFrame) -> "pd.Series[bool]":
+    """Which cells have a partner: one cell of the other design with the same size and share."""
+    return cells.groupby([AT, SHARE])[DESIGN].transform("size") == 2
+
+
+def _texts(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame({column: table[column].map(as_text) for column in by})
 
 
 def _columns_exist(table: pd.DataFrame, columns: Columns) -> None:
@@ -111,9 +124,9 @@ def _design(table: pd.DataFrame, columns: Columns, values: Sequence[str], name: 
     """The rows of one design."""
     if len(values) != len(columns.by):
         raise LabError(f"{','.join(values)} must have a value for each of {', '.join(columns.by)}, not {len(values)}")
-    texts = pd.DataFrame({column: table[column].map(as_text) for column in columns.by})
-    chosen = table[(texts == list(values)).all(axis=1)]
+    chosen = rows_of_design(table, columns.by, values)
     if chosen.empty:
+        texts = _texts(table, columns.by)
         there = "; ".join(dict.fromkeys(",".join(row) for row in texts.itertuples(index=False, name=None)))
         raise LabError(f"no row has {', '.join(columns.by)} = {','.join(values)}; there are {there}")
     numbers = {column: pd.to_numeric(chosen[column]).astype(float) for column in (columns.x, columns.y)}
@@ -155,7 +168,7 @@ def _positive(rows: pd.DataFrame, columns: Columns) -> None:
 
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:
-    """Refuse two cells of one design, size and seed: which of them belongs to the pair is not known."""
+    """Refuse two cells of one design, size and seed: which one belongs to the pair is ambiguous."""
     used = {*columns, *columns.by, DESIGN, AT, SHARE}
     for design, cells in rows.groupby(DESIGN, sort=False):
         place = [
@@ -225,7 +238,7 @@ def _pairs(kept: pd.DataFrame, columns: Columns, diverged: list[str], warnings: 
             raise LabError(f"{columns.x} must be nearly equal for both designs at size {at}, not {spread:.2f} to 1")
     x, of_a, of_b = (side.to_numpy(dtype=float) for side in (a[MEAN], a[columns.y], b[columns.y]))
     seeds = a[SHARE].nunique() if columns.pair else 1
-    return Pairs(x, of_a, of_b, a[AT].tolist(), seeds, kept, diverged, warnings)
+    return Pairs(x=x, a=of_a, b=of_b, size=a[AT].tolist(), seeds=seeds, rows=kept, diverged=diverged, warnings=warnings)
 
 
 def _named(rows: pd.DataFrame) -> str:

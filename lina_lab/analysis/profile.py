@@ -1,4 +1,4 @@
-"""Measured cost of one attention module: the table that profiling writes, and what it says of each part."""
+"""Measured cost of one attention module: the table that profiling writes, and the cost of each design choice."""
 
 from pathlib import Path
 
@@ -26,14 +26,14 @@ FURTHER = ("activation_bytes", "bound_ms", "roofline")
 """Numbers that a profile may have as well: bytes kept for the backward, the least milliseconds of forward and backward
 together, and that bound over what was measured."""
 BASE, SOFTMAX, NO_FLOAT32 = "LINA", "plain softmax", "float32 core off"
-"""Names of designs that are no single change of the base."""
+"""Names of designs that are not a single change of the base."""
 MAIN = (BASE, "kv_gate none", "conv_kernel 0", "normalization subtraction", SOFTMAX)
 """The designs that a figure has room for."""
 LINA = AttentionConfig(conv_kernel=5, kv_gate="key_value")
 
 
 def read_profile(path: Path) -> pd.DataFrame:
-    """A profile from a CSV with `PROFILE_COLUMNS`; other columns are passed on.
+    """A profile from a CSV with `PROFILE_COLUMNS`; other columns are kept.
 
     Raises:
         LabError: if a column is missing, or holds what is no positive number.

@@ -1,4 +1,4 @@
-"""How far a sweep is, in words, from its results table."""
+"""The progress of a sweep in words, from its results table."""
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ WITH_RESULT = ("done", "diverged")
 
 
 def has_result(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Which cells have a result; to have diverged is one."""
+    """Which cells have a result; divergence counts as one."""
     return table["state"].isin(WITH_RESULT)
 
 
@@ -27,13 +27,13 @@ def unfinished(table: pd.DataFrame, plan: Plan) -> str:
 
 
 def in_tuning(plan: Plan) -> int:
-    """Designs at a size whose trials have not all ended, so that their cells are not known."""
+    """Number of (design, size) points still in tuning, whose cells are not known yet."""
     settled = {cell_label(cell.values) for cell in plan.cells} | {cell_label(point.values) for point in plan.omitted}
     return len({cell_label(trial.values) for trial in plan.trials} - settled)
 
 
 def why_no_metric(table: pd.DataFrame) -> str:
-    """What became of the cells of a table in which none has a FID."""
+    """Why no cell of a table has a FID."""
     states = table["state"].value_counts(sort=False).to_dict() if "state" in table else {}
     said = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     if not states or states.keys() & set(OPEN):
@@ -44,7 +44,7 @@ def why_no_metric(table: pd.DataFrame) -> str:
 
 
 def all_alike(table: pd.DataFrame) -> str:
-    """'all 4 cells diverged, at steps 3 to 17', where all ended in one way that is no measurement; else ''."""
+    """'all 4 cells diverged, at steps 3 to 17' if all ended alike and without a measurement; otherwise ''."""
     states = set(table["state"])
     if len(states) != 1 or states & {"done", *OPEN}:
         return ""

@@ -1,18 +1,29 @@
-"""A study as its report keeps it: what every figure and verdict is made from, without the ledger.
+"""All that a report is made from, as its folder keeps it: no figure, verdict or page needs the ledger.
 
-reports/<sweep>/plan.json      the plan: question, axes, cells
-table.csv      a row a cell, every column; table.parquet, the same
-curves.csv     held-out loss of every cell: key, step, samples, loss
-trials.csv     what a tuning tried
-gates.parquet  weights of the learnt gates, of the first seed's cells
+reports/<sweep>/plan.json  the plan: question, axes, cells
+table.csv        a row a cell, every column; table.parquet, the same
+curves.csv       held-out loss of every cell: key, step, samples, loss
+trials.csv       what a tuning tried
+gates.parquet    weights of the learnt gates, of the first seed's cells
+evaluations.csv  every measurement of the cells, where there are more than their own results
+samples.npz      some images of the first seed's cells
+provenance.json  commands, code, versions and hardware, in words
+
+Reports of older versions lack the last three.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
+from lina_lab.analysis.evaluations import evaluations_of_study
 from lina_lab.analysis.gates import gates_table, read_gates
+from lina_lab.analysis.progress import has_result
+from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
+from lina_lab.analysis.samples import Samples, read_samples, samples_bytes, samples_of_ledger
 from lina_lab.analysis.table import results_table, write_table
 from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.tuning import trials_table
@@ -20,10 +31,12 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import read_metrics
-from lina_lab.ledger.plan import Plan, parse_plan, plan_text
+from lina_lab.ledger.plan import Plan, load_plan, parse_plan, plan_text
+from lina_lab.metric_names import LOSS
 
-LOSS = "val/loss"
 PLAN = "plan.json"
+TABLES = {"curves": ".csv", "trials": ".csv", "gates": ".parquet", "evaluations": ".csv"}
+"""Fields of `ReportData` that have a file where they have rows, and its ending."""
 
 
 class ReportData(NamedTuple):
@@ -36,30 +49,50 @@ class ReportData(NamedTuple):
     """A row a trial; empty without tuning."""
     gates: pd.DataFrame
     """A row a weight, with the key of its cell; see `gates_table`. Empty if no design has a gate."""
+    evaluations: pd.DataFrame
+    """A row a measurement; see `evaluations_table`. Empty if no cell was measured but by itself."""
+    samples: Mapping[str, Samples]
+    """By the key of their cell; none if nothing was drawn."""
+    provenance: Mapping[str, str]
+    """Where the results come from, in words; empty if there are none."""
 
 
 def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
     table = results_table(runs, plan)
-    trials = trials_table(runs, plan) if plan.tune else pd.DataFrame()
-    return ReportData(plan, table, curves_table(runs, table), trials, _gates(runs, table))
+    finished = table[has_result(table)]
+    return ReportData(
+        plan=plan,
+        table=table,
+        curves=curves_table(runs, table),
+        trials=trials_table(runs, plan) if plan.tune else pd.DataFrame(),
+        gates=_gates(runs, table),
+        evaluations=evaluations_of_study(runs, table),
+        samples=samples_of_ledger(runs, table),
+        provenance=facts_of_ledger(runs, finished) if len(finished) else {},
+    )
 
 
-def write_report_data(study: ReportData, out: Path) -> None:
-    """Write everything that `read_study` reads."""
+def write_report_data(data: ReportData, out: Path) -> None:
+    """Write everything that `read_report_data` reads."""
     # Of the plan all but where its file lies: a report is for others.
-    write_atomic(out / PLAN, plan_text(study.plan._replace(file="")))
-    write_table(study.table, out / "table.csv")
-    write_table(study.table, out / "table.parquet")
-    for name in ("curves.csv", "trials.csv", "gates.parquet"):
-        part = getattr(study, name.partition(".")[0])
-        if len(part):
-            write_table(part, out / name)
+    write_atomic(out / PLAN, plan_text(data.plan._replace(file="")))
+    write_table(data.table, out / "table.csv")
+    write_table(data.table, out / "table.parquet")
+    for name, ending in TABLES.items():
+        path, table = out / f"{name}{ending}", getattr(data, name)
+        if len(table):
+            write_table(table, path)
         else:
-            (out / name).unlink(missing_ok=True)  # of an earlier report
+            path.unlink(missing_ok=True)  # of an earlier report
+    if data.samples:
+        write_atomic(out / "samples.npz", samples_bytes(data.samples))
+    else:
+        (out / "samples.npz").unlink(missing_ok=True)
+    write_atomic(out / "provenance.json", json.dumps(data.provenance, indent=1, ensure_ascii=False) + "\n")
 
 
 def make_way(out: Path, plan: Plan) -> Path | None:
-    """Move a report aside that has cells which a plan has not: where it is then; None if there is no such report.
+    """Rename the folder of a report with cells that the plan lacks: its new path; None if there is nothing to rename.
 
     Raises:
         LabError: if the folder cannot be moved, because the command runs in it.
@@ -83,13 +116,13 @@ def make_way(out: Path, plan: Plan) -> Path | None:
 
 
 def find_report(name: str) -> Path:
-    """The folder of a report, named from the working folder or from one above it, as that of a checkout."""
+    """The folder of a report, given relative to the working folder or any folder above it."""
     places = [Path(name), *(folder / name for folder in Path.cwd().parents)]
     return next((place for place in places if (place / PLAN).exists()), Path(name))
 
 
 def read_report_data(folder: Path) -> ReportData:
-    """The study of a report's folder.
+    """What a report's folder holds.
 
     Raises:
         LabError: if the folder is no report, or a file of it is damaged.
@@ -98,12 +131,39 @@ def read_report_data(folder: Path) -> ReportData:
     if not path.exists():
         raise LabError(f"{folder}: is no report: it has no {PLAN}; lab report SWEEP writes one")
     plan = parse_plan(path.read_text(encoding="utf-8"), path)
-    table = read_table(folder / "table.csv").reset_index(drop=True)
+    table = _read(folder / "table.csv")
     table.attrs["axes"] = list(plan.axes)
-    others = [folder / name for name in ("curves.csv", "trials.csv", "gates.parquet")]
+    others = {name: folder / f"{name}{ending}" for name, ending in TABLES.items()}
     return ReportData(
-        plan, table, *(read_table(path).reset_index(drop=True) if path.exists() else pd.DataFrame() for path in others)
+        plan=plan,
+        table=table,
+        **{name: _read(path) if path.exists() else pd.DataFrame() for name, path in others.items()},
+        samples=read_samples(folder / "samples.npz"),
+        provenance=_provenance(folder / "provenance.json", table[has_result(table)]),
     )
+
+
+def find_report_data(runs: Path, name: str) -> ReportData:
+    """A study by the folder of its report, or by its name in the ledger.
+
+    Raises:
+        LabError: if there is neither.
+    """
+    folder = Path(name)
+    return read_report_data(folder) if folder.is_dir() else report_data_of_ledger(runs, load_plan(runs, name))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return read_table(path).reset_index(drop=True)
+
+
+def _provenance(path: Path, finished: pd.DataFrame) -> dict[str, str]:
+    if not path.exists():
+        return facts_of_table(finished) if len(finished) else {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise LabError(f"{path}: damaged: {error}; lab report writes it again") from error
 
 
 def curves_table(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
@@ -118,12 +178,12 @@ def curves_table(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _gates(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Of the cells of the first seed that have gates, and weights still."""
-    parts = []
+    """The gates of the first seed's cells whose weights are still there."""
+    tables = []
     for key in table.loc[(table["seed"] == table["seed"].min()) & (table["state"] == "done"), "key"]:
         path = runs / key / "ema.safetensors"
         weights = read_gates(path) if path.exists() else {}
         if weights:
             experiment = read_experiment(runs / key)
-            parts.append(gates_table(weights, experiment.model, experiment.data.shape).assign(key=key))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+            tables.append(gates_table(weights, experiment.model, experiment.data.shape).assign(key=key))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

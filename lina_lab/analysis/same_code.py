@@ -1,4 +1,4 @@
-"""Whether the cells of a table ran the same code, as far as it decides their results."""
+"""Whether the cells of a table ran the same code, counting only files that affect results."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from lina_lab.provenance import ROOMS, rooms_of_commit
 
 Record = Mapping[Any, Any]
 LABEL = "_code"
-"""A column with one value for all cells of the same code; missing where nothing is known of any cell's code."""
+"""Column that identifies the code of a cell; empty if no cell's code is known."""
 
 
 def with_code(rows: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def with_code(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def code_difference(rows: pd.DataFrame) -> str | None:
-    """How the code of rows `with_code` differs; None if it is the same, or nothing is known."""
+    """How the code differs between rows `with_code`; None if it is the same or unknown."""
     labels = list(dict.fromkeys(rows[LABEL].dropna()))
     if len(labels) < 2:
         return None
@@ -39,7 +39,7 @@ def code_difference(rows: pd.DataFrame) -> str | None:
 
 
 def changed_meanwhile(rows: pd.DataFrame) -> str | None:
-    """Which files that decide results changed on the disk while cells ran; None if none did."""
+    """Files affecting results that changed on disk while cells ran; None if none did."""
     texts = list(rows["code_changed"].dropna()) if "code_changed" in rows else []
     files = dict.fromkeys(name for text in texts for name in str(text).split() if name.partition("/")[0] in ROOMS)
     return f"the code changed on the disk while cells ran: {', '.join(files)}" if files else None
@@ -48,9 +48,9 @@ def changed_meanwhile(rows: pd.DataFrame) -> str | None:
 def _label(row: Record, known: Mapping[str, str]) -> str:
     """Empty if nothing is known."""
     commit, sha = _commit(row), _text(row, "commit")
-    found = _text(row, "code") or known.get(commit, "")
-    if found or _text(row, "diff_sha256") or not re.fullmatch("[0-9a-f]{40}", sha):
-        return found or commit
+    rooms_recorded = _text(row, "code") or known.get(commit, "")
+    if rooms_recorded or _text(row, "diff_sha256") or not re.fullmatch("[0-9a-f]{40}", sha):
+        return rooms_recorded or commit
     rooms = rooms_of_commit(sha) or {}
     return " ".join(f"{room} {digest}" for room, digest in rooms.items()) or commit
 
@@ -63,7 +63,7 @@ def _commit(row: Record) -> str:
 
 def _rooms(label: str) -> dict[str, str]:
     words = label.split()
-    return dict(zip(words[::2], words[1::2], strict=False)) if words[:1] == [ROOMS[0]] else {}
+    return dict(zip(words[::2], words[1::2], strict=False)) if words and words[0] in ROOMS else {}
 
 
 def _text(row: Record, name: str) -> str:

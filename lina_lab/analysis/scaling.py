@@ -1,4 +1,4 @@
-"""Both scaling curves of every design of a study, with their intervals and their error at the largest size held out."""
+"""Scaling curves of every design, with intervals and the error of predicting the largest size from the others."""
 
 import math
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.scaling_fit.fits import fit, predict, refusal
-from lina_lab.analysis.scaling_fit.intervals import Interval, intervals
+from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import in_words, remarks
 from lina_lab.analysis.table import design_axes, designs
 from lina_lab.ledger.plan import Plan
@@ -30,18 +31,18 @@ def design_fits(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
 
 
 def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    found = fit(form, x, y)
-    row: dict[str, Any] = {"form": form, "n": found.n, **found.params}
-    ranges = intervals(found, x, y)
+    fitted = fit(form, x, y)
+    row: dict[str, Any] = {"form": form, "n": fitted.n, **fitted.params}
+    ranges = intervals(fitted, x, y)
     for name, interval in ranges.items():
-        row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
-    if "E" in found.params:
+        row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and finite_or_none(interval.high)}
+    if "E" in fitted.params:
         row["E_identified"] = bool(row["E_low"])
     rest = x < x.max()
     if not refusal(form, x[rest]):
         predicted = predict(form, fit(form, x[rest], y[rest]).params, x[~rest])
         row["holdout_error"] = math.expm1(float(np.mean(np.log(predicted) - np.log(y[~rest]))))
-    return row | {"objective": found.objective, "notes": "; ".join(remarks(found, ranges, x, y))}
+    return row | {"objective": fitted.objective, "notes": "; ".join(remarks(fitted, ranges, x, y))}
 
 
 def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
@@ -63,13 +64,23 @@ def _with_interval(row: dict[Any, Any], name: str) -> str:
 
 
 def _floor(row: dict[Any, Any]) -> str:
-    """No value where the interval holds 0: it would be read as knowledge."""
-    high = _interval(row, "E").high
+    """The floor; without a value where the interval holds 0, since it would be read as a measurement."""
+    interval = _interval(row, "E")
     if row["E_identified"]:
         return _with_interval(row, "E")
-    return "not identified" if high is None else f"not identified, at most {high:.3g}"
+    if interval is None or math.isinf(interval.high):
+        return "not identified"
+    return f"not identified, at most {interval.high:.3g}"
 
 
-def _interval(row: dict[Any, Any], name: str) -> Interval:
-    ends = (row[f"{name}_low"], row[f"{name}_high"])
-    return Interval(*(float(end) if end is not None and math.isfinite(end) else None for end in ends))
+def _interval(row: dict[Any, Any], name: str) -> Interval | None:
+    """As `intervals` gave it; an end that is missing beside the other is one that the data did not set."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    if pd.isna(low):
+        return None
+    return Interval(float(row[name]), float(low), math.inf if pd.isna(high) else float(high))
+
+
+def finite_or_none(end: float) -> float | None:
+    """An end of an interval as files have it: none where the data set no limit."""
+    return end if math.isfinite(end) else None

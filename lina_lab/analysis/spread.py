@@ -1,4 +1,4 @@
-"""How pairs scatter: within sizes, more at one size than elsewhere, and by seeds that move all sizes alike."""
+"""The scatter of pairs: within sizes, larger at one size, or common to all sizes of a seed."""
 
 import math
 
@@ -11,9 +11,9 @@ EXACT = 1e-20
 """A sum of squares of logarithms below this is rounding, not noise."""
 TINY = 1e-300
 UNEVEN, COMMON, TWO_SEEDS = 0.02, 0.1, 0.4
-"""p below which scatter is uneven, below which seeds move all sizes alike, and the latter with two seeds alone.
+"""p values below which scatter counts as uneven, seeds as moving all sizes alike, and the same with two seeds.
 
-Two seeds have one degree of freedom for what a seed does everywhere, so that little is seen of it."""
+With two seeds the common effect has one degree of freedom, so it is hard to see."""
 
 
 def log_ratios(pairs: Pairs) -> Array:
@@ -22,11 +22,11 @@ def log_ratios(pairs: Pairs) -> Array:
 
 
 def sizes_of(pairs: Pairs) -> dict[str, list[int]]:
-    """The pairs of every size, by their places."""
-    found: dict[str, list[int]] = {}
+    """Indices of the pairs of every size."""
+    places: dict[str, list[int]] = {}
     for index, size in enumerate(pairs.size):
-        found.setdefault(size, []).append(index)
-    return found
+        places.setdefault(size, []).append(index)
+    return places
 
 
 def within(pairs: Pairs, values: Array, keep: set[str] | None = None) -> tuple[Array, int]:
@@ -78,6 +78,6 @@ def seed_effect(pairs: Pairs) -> float | None:
 
 
 def _left(design: Array, z: Array) -> tuple[float, int]:
-    """The sum of squares that a linear model leaves, and its rank."""
-    found, _, rank, _ = np.linalg.lstsq(design, z)
-    return float(((z - design @ found) ** 2).sum()), int(rank)
+    """Residual sum of squares of a linear model, and its rank."""
+    coefficients, _, rank, _ = np.linalg.lstsq(design, z)
+    return float(((z - design @ coefficients) ** 2).sum()), int(rank)

@@ -88,7 +88,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
         **({"imported": result.imported.sha256} if result.imported else {}),
         **result.metrics,
-        **_measured(evaluation),
+        **measured_with(evaluation),
         **noted(evaluation),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
@@ -103,8 +103,8 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
     }
 
 
-def _measured(evaluation: Evaluation) -> dict[str, object]:
-    """What values were measured with; Euler steps that do not change end as they begin."""
+def measured_with(evaluation: Evaluation) -> dict[str, object]:
+    """`COMPARABLE` of a measurement; Euler steps that do not change end as they begin."""
     last = evaluation.flow_steps_last or evaluation.flow_steps
     precision = evaluation.sampling_precision or OLDER_PRECISION
     known = replace(evaluation, flow_steps_last=last, sampling_precision=precision)

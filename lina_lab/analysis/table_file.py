@@ -133,20 +133,20 @@ def _split(path: Path, body: Sequence[str], first: int) -> list[Line]:
     Raises:
         LabError: if two delimiters fit, or by none all rows have the fields of the heading.
     """
-    found: dict[str, list[Line]] = {}
+    readings: dict[str, list[Line]] = {}
     problems: dict[str, LabError] = {}
     for delimiter in DELIMITERS:
         try:
             lines = list(_lines(path, body, first, delimiter))
             if len(lines[0].fields) > 1:
-                found[delimiter] = _of_one_length(path, lines)
+                readings[delimiter] = _of_one_length(path, lines)
         except LabError as error:
             problems[delimiter] = error
-    if len(found) > 1:
-        ways = " and ".join(f"with {DELIMITERS[d]} ({', '.join(lines[0].fields)})" for d, lines in found.items())
+    if len(readings) > 1:
+        ways = " and ".join(f"with {DELIMITERS[d]} ({', '.join(lines[0].fields)})" for d, lines in readings.items())
         raise LabError(f"{path}:{first + 1}: can be read in two ways: {ways}; put headings with such a mark in quotes")
-    if found:
-        return next(iter(found.values()))
+    if readings:
+        return next(iter(readings.values()))
     if problems:
         # Of several the one that most of the heading speaks for.
         raise problems[max(problems, key=body[first].count)]
@@ -159,7 +159,7 @@ def _lines(path: Path, body: Sequence[str], first: int, delimiter: str) -> Itera
     try:
         for fields in reader:
             if any(field.strip() for field in fields):
-                yield Line(begin + 1, fields, body[begin].lstrip().startswith('"'))
+                yield Line(number=begin + 1, fields=fields, quoted=body[begin].lstrip().startswith('"'))
             begin = first + reader.line_num
     except csv.Error as error:
         raise LabError(f"{path}:{begin + 1}: is no row of a table: {error}") from error
@@ -173,7 +173,7 @@ def _of_one_length(path: Path, lines: Sequence[Line]) -> list[Line]:
     names = _stripped(names, filled)
     size = len(names)
     if rows and all(len(row.fields) == size + 1 for row in rows) and _are_named(rows):
-        return [Line(lines[0].number, ["", *names], quoted=False), *rows]
+        return [Line(number=lines[0].number, fields=["", *names], quoted=False), *rows]
     rows = [row._replace(fields=_stripped(row.fields, size)) for row in rows]
     for row in rows:
         if len(row.fields) != size:
@@ -181,7 +181,7 @@ def _of_one_length(path: Path, lines: Sequence[Line]) -> list[Line]:
                 f"{path}:{row.number}: must have the {size} fields of the heading, not {len(row.fields)}: "
                 f"{_shown(row.fields)}; a value that holds the mark between fields must stand in quotes"
             )
-    return [Line(lines[0].number, names, quoted=False), *rows]
+    return [Line(number=lines[0].number, fields=names, quoted=False), *rows]
 
 
 def _stripped(fields: Sequence[str], size: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a tuning tried, and how the chosen value changes with the size of the model."""
+"""The trials of a tuning, and how the chosen value scales with model size."""
 
 import math
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from scipy import stats
 from lina_lab.analysis.table import results_table
 from lina_lab.config.sweep import axis_names
 from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import LOSS
 
 
 class PowerLaw(NamedTuple):
@@ -32,9 +33,9 @@ def tuned_names(plan: Plan) -> dict[str, str]:
 
 
 def trials_table(runs: Path, plan: Plan) -> pd.DataFrame:
-    """A row a trial: `results_table`'s columns, the values tried by their names, and `loss`, what was made small."""
+    """A row a trial: the columns of `results_table`, the values tried, and `loss`, the metric that was minimised."""
     table = results_table(runs, plan._replace(cells=plan.trials))
-    metric = plan.tune["metric"] if plan.tune else "val/loss"
+    metric = plan.tune["metric"] if plan.tune else LOSS
     return table.assign(loss=table.get(metric, math.nan))
 
 
@@ -44,5 +45,5 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
         return None
     fit = stats.linregress([math.log(v) for v in x], [math.log(v) for v in y])
     half = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr) if len(x) > 2 else math.nan
-    interval = (None, None) if math.isnan(half) else (float(fit.slope) - half, float(fit.slope) + half)
-    return PowerLaw(math.exp(fit.intercept), float(fit.slope), *interval)
+    low, high = (None, None) if math.isnan(half) else (float(fit.slope) - half, float(fit.slope) + half)
+    return PowerLaw(factor=math.exp(fit.intercept), exponent=float(fit.slope), low=low, high=high)

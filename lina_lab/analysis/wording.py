@@ -1,4 +1,4 @@
-"""The sentences of a verdict: each number in them is one of the verdict's."""
+"""The sentences of a verdict; each number in them is one of the verdict's."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Words(NamedTuple):
     ) -> str:
         """How the advantage grew, and what both forms predict.
 
-        grows: whose advantage is known to grow where only its cause is not.
+        grows: the design whose advantage is known to grow although the cause is not.
         """
         if winner != UNDETERMINED:
             return f"{self.name(winner)} scales better: its {self._growth(measured, forms, winner)}."
@@ -46,14 +46,14 @@ class Words(NamedTuple):
             return f"U{open_}"
         return f"{self.name(grows)}'s {self._growth(measured, forms, grows)}; but u{open_}"
 
-    def by_floor(self, found: Exponents | None, winner: str, reasons: list[str]) -> str:
-        if winner == UNDETERMINED or found is None:
+    def by_floor(self, joint: Exponents | None, winner: str, reasons: list[str]) -> str:
+        if winner == UNDETERMINED or joint is None:
             return f"Undetermined whether {self.a} or {self.b} is ahead by a floor: {'; '.join(reasons)}."
-        floors = found.floors if winner == "A" else found.floors[::-1]
+        floors = joint.floors if winner == "A" else joint.floors[::-1]
         return (
-            f"{self.name(winner)} is ahead by a floor: one exponent ({found.alpha:.3g}) serves both designs "
-            f"(p = {found.one:.2g}), with floors of {floors[0]:.4g} and {floors[1]:.4g} (equal floors: "
-            f"p = {found.one_floor:.2g})."
+            f"{self.name(winner)} is ahead by a floor: one exponent ({joint.alpha:.3g}) serves both designs "
+            f"(p = {joint.one:.2g}), with floors of {floors[0]:.4g} and {floors[1]:.4g} (equal floors: "
+            f"p = {joint.one_floor:.2g})."
         )
 
     def _growth(self, measured: list[Gap], forms: list[Prediction], winner: str) -> str:

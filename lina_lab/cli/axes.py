@@ -9,8 +9,8 @@ def axes() -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from lina_lab.config.axes import AXES, OTHER_AXES
     from lina_lab.config.variants import VARIANTS
+    from lina_lab.design.axes import AXES, OTHER_AXES
 
     console = Console(soft_wrap=True)
     for path, axis in ({f"model.attention.{name}": axis for name, axis in AXES.items()} | OTHER_AXES).items():

@@ -12,8 +12,8 @@ from lina_lab.escape import shortened, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lina_lab.analysis.ablation_pairs import Interval
     from lina_lab.analysis.comparison import Verdict
+    from lina_lab.analysis.interval import Interval
     from lina_lab.analysis.match_cells import Columns
 
 

@@ -80,7 +80,9 @@ def profile(
 
 @figures_app.command()
 def sampling(
-    cells: Annotated[list[str], typer.Argument(metavar="CELL...", help="Cells that lab guidance has measured.")],
+    cells: Annotated[
+        list[str], typer.Argument(metavar="CELL...", help="Cells that lab guidance or evaluate has measured.")
+    ],
     out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/guidance"),
     only: Annotated[
         list[str], typer.Option(metavar="FIELD=VALUE", help="Only such points, as num_samples=50000.")
@@ -93,6 +95,7 @@ def sampling(
 
     Example: lab figures sampling 3f2a90 81c4d2 --only num_samples=1000
     """
+    from lina_lab.analysis.fid_points import scans_table
     from lina_lab.errors import LabError
     from lina_lab.figures.sampling import write_sampling
     from lina_lab.ledger.cells import find_cell
@@ -101,5 +104,6 @@ def sampling(
     wrong = [word for word, (name, sign, value) in zip(only, pairs, strict=True) if not (name and sign and value)]
     if wrong:
         raise LabError(f"--only {wrong[0]}: must be FIELD=VALUE")
-    paths = write_sampling([find_cell(runs, cell) for cell in cells], out, {name: value for name, _, value in pairs})
+    evaluations = scans_table([find_cell(runs, cell) for cell in cells])
+    paths = write_sampling(evaluations, out, {name: value for name, _, value in pairs})
     print(f"wrote {', '.join(path.name for path in paths)} to {out}")

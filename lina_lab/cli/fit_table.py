@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import as_text, refuse_pooled
+from lina_lab.analysis.scaling import finite_or_none
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
-from lina_lab.analysis.scaling_fit.intervals import Interval, intervals
+from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import COMPARABLE
 from lina_lab.analysis.table_file import read_table
@@ -243,7 +245,7 @@ def as_record(outcome: FitOutcome) -> dict[str, Any]:
         "by": outcome.by,
         "form": outcome.fit.form,
         "params": outcome.fit.params,
-        "intervals": {name: None if i is None else list(i) for name, i in outcome.intervals.items()},
+        "intervals": {name: i and [i.low, finite_or_none(i.high)] for name, i in outcome.intervals.items()},
         "objective": outcome.fit.objective,
         "n": outcome.fit.n,
         "holdout": outcome.holdout,

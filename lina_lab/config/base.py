@@ -1,14 +1,26 @@
 """What every part of a config is made of."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import CoreSchema, core_schema
+
+from lina_lab.design.value import Axis, Value
 
 Count = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class OneOf(NamedTuple):
+    """Annotates a field that holds a value of a design axis, by its word."""
+
+    axis: Axis[Value]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.literal_schema(list(self.axis.values))
 
 
 class KeyProblem(ValueError):

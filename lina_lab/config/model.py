@@ -8,40 +8,36 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from lina_lab.config.axes import (
-    ConvKernel,
-    ConvWeights,
-    FeatureMap,
-    KVGate,
-    KVGateHeads,
-    MemoryGroups,
-    Normalization,
-    OutputGate,
-    Position,
-    SequenceConv,
-)
-from lina_lab.config.base import Config, Count, KeyProblem, MeaninglessCombination
+from lina_lab.config.base import Config, Count, KeyProblem, MeaninglessCombination, OneOf
 from lina_lab.config.sizes import SIZES
+from lina_lab.design.axes import AXES
+from lina_lab.design.convolutions import CONV_KERNEL, CONV_WEIGHTS, SEQUENCE_CONV
+from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS, MEMORY_GROUPS, OUTPUT_GATE
+from lina_lab.design.normalization import BY_SOFTMAX, FEATURE_MAP, NORMALIZATION
+from lina_lab.design.position import POSITION
+from lina_lab.design.value import Value
 
 SEGMENTS = ("context", "encoder", "decoder")
-GRID_PARTS = ("conv_kernel", "conv_weights", "kv_gate", "kv_gate_heads", "memory_groups")
+GRID_PARTS = tuple(name for name, axis in AXES.items() if axis.decoder_only)
 """Parts of `model.attention` that act in the decoder alone, where the full grid is, unless a segment asks for them."""
-MEMORYLESS = ("softmax", "mediator")
-"""Normalizations that compare queries with keys by softmax: they have no φ, no memory M and no key mean k̄."""
 
 
 class AttentionConfig(Config):
     """The attention of one segment: a value on each design axis (`lab axes` explains them)."""
 
-    normalization: Normalization = "division"
-    feature_map: FeatureMap = "relu"
-    conv_kernel: ConvKernel = 0
-    kv_gate: KVGate = "none"
-    kv_gate_heads: KVGateHeads = "per_head"
-    conv_weights: ConvWeights = "fixed"
-    sequence_conv: SequenceConv = "none"
-    memory_groups: MemoryGroups = 1
-    output_gate: OutputGate = "none"
+    normalization: Annotated[str, OneOf(NORMALIZATION)] = "division"
+    feature_map: Annotated[str, OneOf(FEATURE_MAP)] = "relu"
+    conv_kernel: Annotated[int, OneOf(CONV_KERNEL)] = 0
+    kv_gate: Annotated[str, OneOf(KV_GATE)] = "none"
+    kv_gate_heads: Annotated[str, OneOf(KV_GATE_HEADS)] = "per_head"
+    conv_weights: Annotated[str, OneOf(CONV_WEIGHTS)] = "fixed"
+    sequence_conv: Annotated[str, OneOf(SEQUENCE_CONV)] = "none"
+    memory_groups: Annotated[int, OneOf(MEMORY_GROUPS)] = 1
+    output_gate: Annotated[str, OneOf(OUTPUT_GATE)] = "none"
+
+    def values(self) -> list[Value]:
+        """Its value on every axis, with all that is known of it, in the order of the axes."""
+        return [axis[getattr(self, name)] for name, axis in AXES.items()]
 
     @model_validator(mode="before")
     @classmethod
@@ -49,7 +45,7 @@ class AttentionConfig(Config):
         """What a value makes meaningless takes its one canonical form, so that equal designs have equal keys."""
         if not isinstance(values, dict):
             return values
-        if values.get("normalization") in MEMORYLESS and values.get("feature_map") in (None, "relu", "elu1"):
+        if values.get("normalization") in BY_SOFTMAX and values.get("feature_map") in (None, *FEATURE_MAP.values):
             values = values | {"feature_map": "identity"}
         if values.get("kv_gate", "none") == "none" and values.get("kv_gate_heads") == "shared":
             values = values | {"kv_gate_heads": "per_head"}
@@ -59,20 +55,24 @@ class AttentionConfig(Config):
 
     @model_validator(mode="after")
     def _combination(self) -> Self:
-        if self.normalization == "division" and self.feature_map == "identity":
+        normalization = NORMALIZATION[self.normalization]
+        if normalization.divides and not FEATURE_MAP[self.feature_map].positive:
+            positive = " or ".join(word for word, value in FEATURE_MAP.values.items() if value.positive)
             raise MeaninglessCombination(
                 "feature_map",
-                "division needs a positive feature map (relu or elu1), not identity: its denominator could vanish",
+                f"{self.normalization} needs a positive feature map ({positive}), not {self.feature_map}: its "
+                "denominator could vanish",
                 "normalization",
             )
-        if self.normalization in MEMORYLESS and self.kv_gate == "key_value_split":
+        if normalization.by_softmax and "mass" in KV_GATE[self.kv_gate].weights:
+            *others, last = (word for word, value in KV_GATE.values.items() if "mass" not in value.weights)
             raise MeaninglessCombination(
                 "kv_gate",
-                f"{self.normalization} has no key mean of its own to gate: kv_gate must be none, key, value, key_value "
-                "or key_value_data, not key_value_split",
+                f"{self.normalization} has no key mean of its own to gate: kv_gate must be {', '.join(others)} or "
+                f"{last}, not {self.kv_gate}",
                 "normalization",
             )
-        if self.normalization in MEMORYLESS and self.memory_groups > 1:
+        if normalization.by_softmax and self.memory_groups > 1:
             raise MeaninglessCombination(
                 "memory_groups",
                 f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
@@ -107,7 +107,7 @@ class ModelConfig(Config):
     """Side of the square of latent pixels that makes one token."""
     context_tokens: Count
     """Tokens between the label and the image; by default a quarter of the image tokens, as published."""
-    position: Position = "table"
+    position: Annotated[str, OneOf(POSITION)] = "table"
     """How attention knows where a token is."""
     softmax_every: Annotated[int, Field(ge=2)] | None = None
     """Every so many blocks, counted in the context stack, and in encoder and decoder together, one is plain softmax."""
@@ -159,11 +159,12 @@ class ModelConfig(Config):
         return [SOFTMAX if every and (before + i + 1) % every == 0 else own for i in range(depth)]
 
     def _fits_encoder(self) -> None:
-        for part, allowed in (("conv_kernel", (0,)), ("kv_gate", ("none", "key_value_data")), ("memory_groups", (1,))):
-            if getattr(self.encoder, part) not in allowed:
+        for part, value in zip(AXES, self.encoder.values(), strict=True):
+            if value.needs_grid:
+                allowed = (str(word) for word, other in AXES[part].values.items() if not other.needs_grid)
                 raise KeyProblem(
                     f"encoder.{part}",
-                    f"encoder.{part} must be {' or '.join(map(str, allowed))}, not {getattr(self.encoder, part)}: the "
+                    f"encoder.{part} must be {' or '.join(allowed)}, not {getattr(self.encoder, part)}: the "
                     "encoder sees only the visible tokens, in random order, where a position means nothing; use "
                     "decoder or context",
                 )
@@ -176,10 +177,11 @@ class ModelConfig(Config):
             message = f"rotary needs heads of 4, 6, 8 ... channels, not {head_size}"
             raise KeyProblem("position", message, "width", "num_heads", "size")
         for segment in SEGMENTS:
-            if getattr(self, segment).normalization == "mediator":
+            word = getattr(self, segment).normalization
+            if NORMALIZATION[word].all_queries:
                 raise MeaninglessCombination(
                     "position",
-                    "rotary cannot stand with mediator, whose mediators are means of queries over many positions: "
+                    f"rotary cannot stand with {word}, whose mediators are means of queries over many positions: "
                     f"position must be table, or {segment}.normalization another",
                     f"{segment}.normalization",
                 )

@@ -1,19 +1,19 @@
-"""How well pictures follow their prompts: composition scores by category, of what training shows and never shows."""
+"""Composition scores by category, for combinations seen in training and for held-out ones."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
-from lina_lab.ledger.plan import Plan
 
 PREFIX = "eval/composition/"
 CATEGORIES = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "overall")
 PARTS = {"": "asked for in training too", "_heldout": "never shown in training"}
 SPREAD = 0.7
-"""Of the distance between two categories, what the designs of one take together."""
+"""Width that the designs of a category take, as a fraction of the distance between categories."""
 
 
 def composition_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
@@ -27,8 +27,8 @@ def composition_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     table = table.dropna(subset=[f"{PREFIX}overall"])
     if SIZE_AXIS in table:
         table = table[table[SIZE_AXIS] == table.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
-    found = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    of_designs = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
     with style():
         figure = new_figure(7.0, 3.4 * len(groups))
         grid = figure.subplots(len(groups), 2, sharey=True, width_ratios=[7, 5], squeeze=False)

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
-from lina_lab.ledger.plan import Plan
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
@@ -19,8 +19,8 @@ def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Fi
     if curves.empty:
         return None
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
-    found = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    of_designs = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
     with style():
         figure = new_figure(2.2 + 2.6 * len(sizes), 3.4 * len(groups))
         grid = figure.subplots(len(groups), len(sizes), sharex="col", sharey=True, squeeze=False)

@@ -1,4 +1,4 @@
-"""What quality costs: against training FLOPs and seconds, sampling time against size; cost against sequence length."""
+"""FID against training cost, sampling time against size, and attention cost against sequence length."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
@@ -17,13 +18,12 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import axis_label
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""
 LABELS = {"parameters": human, "tokens": human, "flops_training": si, "flops": si}
-"""How numbers are written at an axis, where not plainly."""
+"""Formats of tick labels that are not plain numbers."""
 PANEL_INCHES = (2.6, 2.9)
 
 
@@ -50,16 +50,16 @@ def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
         table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
     fid, where = axis_label(metric), _where(table)
     panels = [
-        Panel("flops_training", metric, "training FLOPs", fid),
-        Panel("training_seconds", metric, f"training seconds\n{where}", fid),
-        Panel("parameters", "image_seconds", "parameters", f"sampling seconds an image\n{where}"),
+        Panel(x="flops_training", y=metric, x_label="training FLOPs", y_label=fid),
+        Panel(x="training_seconds", y=metric, x_label=f"training seconds\n{where}", y_label=fid),
+        Panel(x="parameters", y="image_seconds", x_label="parameters", y_label=f"sampling seconds an image\n{where}"),
     ]
     shown = [panel for panel in panels if {panel.x, panel.y} <= set(table) and len(_known(table, panel))]
     if not shown:
         return None
-    found = list(designs(table, design_axes(plan)))
-    looks = design_looks(values for values, _ in found)
-    return _drawn([(group, shown) for group in grouped(found, design_axes(plan))], looks, by="parameters")
+    of_designs = list(designs(table, design_axes(plan)))
+    looks = design_looks(values for values, _ in of_designs)
+    return _drawn([(group, shown) for group in grouped(of_designs, design_axes(plan))], looks, by="parameters")
 
 
 def _drawn(rows: Sequence[tuple[Group, Sequence[Panel]]], looks: Looks, by: str) -> Figure:
@@ -78,7 +78,7 @@ def _drawn(rows: Sequence[tuple[Group, Sequence[Panel]]], looks: Looks, by: str)
 
 
 def _where(table: pd.DataFrame) -> str:
-    """On what the seconds were measured: seconds of different processors are not comparable."""
+    """The processor that seconds were measured on: those of different ones are not comparable."""
     kinds = sorted(table["cpu"].dropna().unique()) if "cpu" in table else []
     if len(kinds) == 1:
         return f"({kinds[0]})"
@@ -100,12 +100,12 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
         milliseconds=profile["forward_ms"] + profile["backward_ms"],
     )
     panels = [
-        Panel("tokens", "flops", "tokens", "FLOPs, forward"),
-        Panel("tokens", "mebibytes", "tokens", "peak memory, MiB"),
-        Panel("tokens", "milliseconds", "tokens", "forward and backward, ms"),
+        Panel(x="tokens", y="flops", x_label="tokens", y_label="FLOPs, forward"),
+        Panel(x="tokens", y="mebibytes", x_label="tokens", y_label="peak memory, MiB"),
+        Panel(x="tokens", y="milliseconds", x_label="tokens", y_label="forward and backward, ms"),
     ]
     if "roofline" in profile:
-        panels.append(Panel("tokens", "roofline", "tokens", "share of the roofline"))
+        panels.append(Panel(x="tokens", y="roofline", x_label="tokens", y_label="share of the roofline"))
     panels = [panel for panel in panels if len(_known(profile, panel))]
     looks = design_looks(values for values, _ in designs(profile, DESIGN))
     rows = [
@@ -117,7 +117,7 @@ def profile_figure(profile: pd.DataFrame) -> Figure | None:
 
 
 LEGEND_INCHES = 0.18
-"""A row of the legend; what it takes is added to the figure, not taken from the panels."""
+"""Height of a legend row; the figure grows by it, the panels keep their size."""
 
 
 def _figure(rows: int, columns: int) -> Figure:

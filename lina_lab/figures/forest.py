@@ -40,7 +40,7 @@ def forest_figure(effects: pd.DataFrame, metric: str) -> Figure | None:
 
 
 def _heights(effects: pd.DataFrame) -> list[float]:
-    """Where each row stands: a value's sizes close below it."""
+    """Height of each row: a value's sizes follow closely below it."""
     starts = (effects["size"] == ALL_SIZES).cumsum() - 1
     return [number + SPACE * start for number, start in enumerate(starts)]
 

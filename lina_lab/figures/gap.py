@@ -7,32 +7,32 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.ablation_pairs import Interval
 from lina_lab.analysis.findings import Contrast, Finding
+from lina_lab.analysis.interval import Interval
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
 BEYOND = 4.0
-"""A panel shows so many times more than its highest and less than its lowest ratio, and no more."""
+"""A panel's y range ends at this factor beyond its highest and lowest ratio."""
 
 
-def gap_figure(found: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
+def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
     """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow. None if none.
 
     Below 1 the value that the panel names is better than the first value of its axis. `looks` are the study's.
     """
-    if not found:
+    if not findings:
         return None
-    looks = looks or design_looks(contrast.design for finding in found for contrast in finding.contrasts)
-    across = math.ceil(math.sqrt(len(found)))
-    down = math.ceil(len(found) / across)
+    looks = looks or design_looks(contrast.pair.a for finding in findings for contrast in finding.contrasts)
+    across = math.ceil(math.sqrt(len(findings)))
+    down = math.ceil(len(findings) / across)
     with style():
         figure = new_figure(0.6 + 3.3 * across, 0.4 + 3.2 * down)
         panels = figure.subplots(down, across, squeeze=False).ravel()
-        for panel, finding in zip(panels, found, strict=False):
+        for panel, finding in zip(panels, findings, strict=False):
             _draw(panel, finding, looks)
-        for panel in panels[len(found) :]:
+        for panel in panels[len(findings) :]:
             panel.set_visible(False)
     return figure
 
@@ -55,7 +55,7 @@ def _draw(panel: Axes, finding: Finding, looks: Looks) -> None:
 
 
 def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) -> None:
-    look = looks(contrast.design)
+    look = looks(contrast.pair.a)
     verdict = contrast.verdict
     x = [gap.x * shift for gap in verdict.gaps]
     ratios = [gap.ratio for gap in verdict.gaps]
@@ -63,7 +63,7 @@ def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) 
         x,
         [ratio.mean for ratio in ratios],
         yerr=_bars(ratios),
-        label=named(contrast.others),
+        label=named(contrast.pair.others),
         capsize=2,
         elinewidth=0.9,
         **look,

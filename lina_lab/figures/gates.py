@@ -18,20 +18,20 @@ from lina_lab.figures.style import new_figure, save, style
 from lina_lab.files import write_atomic
 
 START = 1.0
-"""What every gate is before training: the middle of the colours."""
+"""Initial value of every gate: the middle of the colour map."""
 GAP = 1
 """Blank tokens between grids."""
 MANY, ABREAST = 36, 8
 """Up to so many (layer, head) pairs, and so many heads, have a panel each; beyond, a layer has mean and SD of them."""
 WITHIN = 0.99
-"""Share of weights inside the ends of the colours, so that a few outliers do not bleach the rest."""
+"""Fraction of weights inside the colour range, so that a few outliers do not bleach the rest."""
 WIDTH = 5.0
 """Inches that the panels of a row fill, as far as a token stays within `TOKEN_INCHES`."""
 TOKEN_INCHES = (0.04, 0.1)
 
 
 class Place(NamedTuple):
-    """Where a grid lies on a sheet, in tokens: its top left corner, its size, and whose it is."""
+    """Position of a grid on a sheet, in tokens: its top left corner and size, and its gate and region."""
 
     gate: str
     region: str
@@ -45,26 +45,29 @@ def places(part: pd.DataFrame) -> list[Place]:
     """The grids of one layer and head: gates down, regions across, in a raster of tokens with blanks between."""
     gates = [gate for gate in GATES if gate in set(part["gate"])]
     sizes = part.groupby("region", sort=False)[["row", "column"]].max() + 1
-    band, left, found = int(sizes["row"].max()) + GAP, 0, []
+    band, left, grids = int(sizes["row"].max()) + GAP, 0, []
     for region, (height, width) in zip(sizes.index, sizes.to_numpy().tolist(), strict=True):
-        found += [Place(gate, str(region), band * n, left, height, width) for n, gate in enumerate(gates)]
+        grids += [
+            Place(gate=gate, region=str(region), top=band * n, left=left, height=height, width=width)
+            for n, gate in enumerate(gates)
+        ]
         left += width + GAP
-    return found
+    return grids
 
 
 def sheet(part: pd.DataFrame, value: str = "weight") -> np.ndarray:
     """The grids of one layer and head as one array: a token a pixel, NaN where there is no token."""
-    found = {(place.gate, place.region): place for place in places(part)}
+    place_of = {(place.gate, place.region): place for place in places(part)}
     array = np.full(_extent(part), np.nan)
     for (gate, region), rows in part.groupby(["gate", "region"]):
-        place = found[str(gate), str(region)]
+        place = place_of[str(gate), str(region)]
         array[place.top + rows["row"], place.left + rows["column"]] = rows[value]
     return array
 
 
 def _extent(part: pd.DataFrame) -> tuple[int, int]:
-    found = places(part)
-    return max(p.top + p.height for p in found), max(p.left + p.width for p in found)
+    grids = places(part)
+    return max(p.top + p.height for p in grids), max(p.left + p.width for p in grids)
 
 
 def gate_maps(table: pd.DataFrame) -> Figure:
@@ -97,8 +100,8 @@ def gate_overview(table: pd.DataFrame) -> Figure:
         for across, (value, gate) in enumerate((value, gate) for value in ("mean", "SD") for gate in gates):
             _fill(panels[:, across], heads[heads["gate"] == gate], value, colours[value])
             panels[0, across].set_title(f"{gate}: {value}")
-        for value, found in colours.items():
-            _bar(figure, panels, found, f"{value} over heads")
+        for value, scale in colours.items():
+            _bar(figure, panels, scale, f"{value} over heads")
         _name_rows(panels, heads[heads["gate"] == gates[0]])
         for panel in panels[:, 0]:
             panel.set_yticks([])  # the titles name the gates

@@ -9,14 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.literature import published_fid, published_losses, with_reasons
-from lina_lab.analysis.report_data import read_report_data, report_data_of_ledger
+from lina_lab.analysis.report_data import find_report_data
 from lina_lab.analysis.table import design_axes, main_metric, refuse_mixtures, to_latex, to_markdown
 from lina_lab.figures import paper_captions as captions
 from lina_lab.figures.paper_context import context_figure
 from lina_lab.figures.paper_lina import Own, beside_figure, loss_figure, scaling_figure
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
-from lina_lab.ledger.plan import load_plan
 
 WIDTHS = {2: "", 1: "-one-column"}
 """Columns of a page that a figure fills, and what its file name then ends with."""
@@ -75,8 +74,7 @@ def own_results(runs: Path, name: str) -> Own:
     Raises:
         LabError: if there is neither, or no cell has a FID.
     """
-    folder = Path(name)
-    study = read_report_data(folder) if folder.is_dir() else report_data_of_ledger(runs, load_plan(runs, name))
+    study = find_report_data(runs, name)
     metric = main_metric(study.table)
     refuse_mixtures(study.table, metric)
-    return Own(study.plan.name, study.table, design_axes(study.plan), metric)
+    return Own(name=study.plan.name, table=study.table, axes=design_axes(study.plan), metric=metric)

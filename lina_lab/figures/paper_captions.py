@@ -75,9 +75,9 @@ def beside(own: Own, losses: pd.DataFrame) -> str:
 
 def confounds(losses: pd.DataFrame) -> str:
     """What differs between LINA's published runs beside the design."""
-    found = batches(losses)
-    sizes = ", ".join(f"{batch} at width {width}" for width, batch in found.items())
-    samples = ", ".join(human(200_000 * batch) for batch in found.values())
+    batch_of = batches(losses)
+    sizes = ", ".join(f"{batch} at width {width}" for width, batch in batch_of.items())
+    samples = ", ".join(human(200_000 * batch) for batch in batch_of.values())
     return (
         f"Confounds of LINA's runs: the batch was {sizes}, so that 200k steps are {samples} samples; the learning rate "
         "(8e-4) was the same at every width, not tuned by size; one seed a run."

@@ -147,8 +147,8 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     """LINA's published FID without guidance, and one's own results: never on one axis, the metrics are not the same."""
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
-    found = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, own.axes)
+    of_designs = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes)
     down, across = rows_of(1 + len(groups), columns)
     with style():
         figure = new_figure(PAGE_INCHES[columns], 2.7 * down + 2 * LEGEND_INCHES)

@@ -21,10 +21,10 @@ def panels(columns: int, count: int, height: float, legend_rows: int = 2) -> tup
 
 def legend_below(figure: Figure, across: int) -> None:
     """One legend for all panels, each label once."""
-    found: dict[str, Artist] = {}
+    handles: dict[str, Artist] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
+            handles.setdefault(label, handle)
     figure.legend(
-        list(found.values()), list(found), loc="outside lower center", ncols=across, fontsize=7, columnspacing=1.2
+        list(handles.values()), list(handles), loc="outside lower center", ncols=across, fontsize=7, columnspacing=1.2
     )

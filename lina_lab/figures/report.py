@@ -1,17 +1,27 @@
 """The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
+from lina_lab.analysis.evaluations import readable_evaluations
 from lina_lab.analysis.findings import Finding, findings, verdicts_table
+from lina_lab.analysis.guidance import OVER
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.progress import has_result, unfinished
-from lina_lab.analysis.report_data import ReportData, make_way, report_data_of_ledger, write_report_data
+from lina_lab.analysis.report_data import (
+    ReportData,
+    make_way,
+    read_report_data,
+    report_data_of_ledger,
+    write_report_data,
+)
 from lina_lab.analysis.scaling import design_fits, readable_fits
 from lina_lab.analysis.table import (
     SIZE_AXIS,
@@ -34,13 +44,24 @@ from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.samples import samples_figure
+from lina_lab.figures.sampling import NAMES, comparable_figures
 from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
-from lina_lab.ledger.plan import Plan
 
 FORMATS = ("png", "pdf", "svg")
+
+
+class StudyFindings(NamedTuple):
+    """What the comparisons of a study say, before anything is written."""
+
+    metric: str
+    findings: list[Finding]
+    missing: list[str]
+    """Comparisons that could not be had, and why."""
+    note: str
+    """That cells are missing; empty if none are."""
 
 
 def write_report(
@@ -59,76 +80,109 @@ def write_report(
         LabError: if no cell has a FID yet, or the cells cannot be compared.
     """
     study = report_data_of_ledger(runs, plan)
-    table, metric = study.table, main_metric(study.table)
-    refuse_mixtures(table, metric)
-    note = unfinished(table, plan)
-    if note:
-        tell(note)
-    found, missing = findings(table, plan, metric, progress, study.curves)
+    results = _compare_designs(study, progress, tell)
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")
     write_report_data(study, out)
+    return _draw(study, results, out)
+
+
+def redraw_report(
+    folder: Path,
+    progress: Callable[[float], None] = lambda share: None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Make tables, figures and page of a report anew from the data in its folder: the path of the page.
+
+    Samples of an older report, whose data lack them, stay as they were drawn.
+
+    Raises:
+        LabError: if the folder is no report, or a file of it is damaged.
+    """
+    study = read_report_data(folder)
+    kept = ["samples"] if not study.samples and (folder / "samples.png").exists() else []
+    return _draw(study, _compare_designs(study, progress, tell), folder, kept)
+
+
+def _compare_designs(
+    study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
+) -> StudyFindings:
+    metric, note = main_metric(study.table), unfinished(study.table, study.plan)
+    refuse_mixtures(study.table, metric)
+    if note:
+        tell(note)
+    compared, missing = findings(study.table, study.plan, metric, progress, study.curves)
+    return StudyFindings(metric=metric, findings=compared, missing=missing, note=note)
+
+
+def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
+    """Write tables, figures and page; `kept` figures are shown as they are in the folder."""
+    plan, table, metric = study.plan, study.table, results.metric
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
-    shown = _write_tables(study, found, effects, metric, out, note)
-    figures = _study_figures(study, found, effects, gates) | {"samples": samples_figure(runs, table, plan)}
+    shown = _write_tables(study, results, effects, out)
+    figures = {name: figure for name, figure in _study_figures(study, results, effects, gates).items() if figure}
     for name, figure in figures.items():
-        if figure is not None:
-            save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
+        save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
     page = _template().render(
         plan=plan,
-        unfinished=note,
-        verdict=list(report_text.verdict_sentences(found, effects)),
-        missing=missing,
+        unfinished=results.note,
+        verdict=list(report_text.verdict_sentences(results.findings, effects)),
+        missing=results.missing,
         bars=bars(table).replace("\n", " "),
         seen=list(report_text.what_is_seen(table, plan, metric)),
         unknown=list(report_text.what_is_not_known(table[has_result(table)], plan)),
-        images={name: _embedded(out / f"{name}.png") for name, figure in figures.items() if figure is not None},
+        images={name: _embedded(out / f"{name}.png") for name in (*figures, *kept)},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
-        tables={name: _rows(part) for name, part in shown.items()},
+        tables={name: _rows(shown_table) for name, shown_table in shown.items()},
         trouble=list(report_text.trouble(table, plan)),
         measured=report_text.measured(table),
-        provenance=report_text.provenance(runs, table[has_result(table)]),
+        scanned={over: NAMES[over] for over in OVER},
+        provenance=study.provenance,
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
 
 
 def _study_figures(
-    study: ReportData, found: list[Finding], effects: pd.DataFrame, gates: pd.DataFrame
+    study: ReportData, results: StudyFindings, effects: pd.DataFrame, gates: pd.DataFrame
 ) -> dict[str, Figure | None]:
-    """Every figure that a study's data alone can give, by name; None where there is nothing to draw."""
+    """Every figure of a report by its name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
     tuned = tuned_names(plan)
     return {
         "scaling": scaling_figure(table, plan),
-        "gap": gap_figure(found, design_looks(values for values, _ in designs(table, design_axes(plan)))),
+        "gap": gap_figure(results.findings, design_looks(values for values, _ in designs(table, design_axes(plan)))),
         "forest": forest_figure(effects, "FID"),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
         "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),
+        "samples": samples_figure(study.samples, table, plan),
+        **{f"sampling-{over}": figure for over, figure in comparable_figures(study.evaluations).items()},
         **{f"tuning-{name}": tuning_figure(study.trials, table, plan, name, path) for name, path in tuned.items()},
     }
 
 
 def _write_tables(
-    study: ReportData, found: list[Finding], effects: pd.DataFrame, metric: str, out: Path, note: str
+    study: ReportData, results: StudyFindings, effects: pd.DataFrame, out: Path
 ) -> dict[str, pd.DataFrame]:
     """Write each table for people as Markdown and LaTeX, under a note, and its numbers as CSV: those for people."""
-    plan, table = study.plan, study.table
-    fits = design_fits(table, plan, metric)
-    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(found)}
+    plan, table, note = study.plan, study.table, results.note
+    fits = design_fits(table, plan, results.metric)
+    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
     shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
     if len(fits):
         shown["fits"] = readable_fits(fits, design_axes(plan))
-    for name, part in numbers.items():
-        if len(part):
-            write_table(part, out / f"{name}.csv")
-    for name, part in shown.items():
-        write_atomic(out / f"{name}.md", (note and f"**{note}**\n\n") + to_markdown(part))
-        write_atomic(out / f"{name}.tex", (note and f"% {note}\n") + to_latex(part))
+    if len(study.evaluations):
+        shown["evaluations"] = readable_evaluations(study.evaluations, {cell.key: cell for cell in plan.cells})
+    for name, rows in numbers.items():
+        if len(rows):
+            write_table(rows, out / f"{name}.csv")
+    for name, rows in shown.items():
+        write_atomic(out / f"{name}.md", (note and f"**{note}**\n\n") + to_markdown(rows))
+        write_atomic(out / f"{name}.tex", (note and f"% {note}\n") + to_latex(rows))
     return shown
 
 

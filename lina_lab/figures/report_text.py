@@ -1,7 +1,6 @@
-"""What a report says in sentences: what is seen, what is not known, what has no result, where it comes from."""
+"""The sentences of a report: what is seen, what is not known, and what has no result."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,24 +8,22 @@ import pandas as pd
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
-from lina_lab.errors import LabError
-from lina_lab.ledger.plan import Plan
-from lina_lab.ledger.result import read_result
 
 
-def verdict_sentences(found: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
-    """What each value of each axis does, with its `ablation_table` row over all sizes, and how sure that is."""
-    if not found:
+def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
+    """Sentences on the effect of each axis value, with its `ablation_table` row over all sizes."""
+    if not findings:
         return
-    count = sum(len(finding.contrasts) for finding in found)
-    level = found[0].contrasts[0].verdict.level
+    count = sum(len(finding.contrasts) for finding in findings)
+    level = findings[0].contrasts[0].verdict.level
     together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
-    for finding in found:
+    for finding in findings:
         known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
         yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
     yield (
@@ -77,7 +74,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
 
 
 def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
-    """What the study cannot say, as far as the table tells."""
+    """Sentences on what the study cannot show."""
     if table["seed"].nunique() < 2:
         yield (
             "With one seed no difference here is evidence of a general one: the spread over training seeds was not "
@@ -103,11 +100,11 @@ def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
 
 
 def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
-    """Where the cells were not trained and measured by the same code on the same arithmetic, or the average is long."""
+    """Sentences on cells that differ in code or arithmetic, and on weight averages that reach far back."""
     done = table[table["state"] == "done"]
-    for found in (code_difference(with_code(done)), changed_meanwhile(done)):
-        if found:
-            yield f"{found[0].upper()}{found[1:]}; a difference between such cells may be one of the code."
+    for difference in (code_difference(with_code(done)), changed_meanwhile(done)):
+        if difference:
+            yield f"{difference[0].upper()}{difference[1:]}; a difference between such cells may be one of the code."
     for name in [name for name in ARITHMETIC if name in done]:
         values = list(map(str, done[name].dropna().unique()))
         if len(values) > 1:
@@ -154,36 +151,9 @@ def trouble(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
 
 def measured(table: pd.DataFrame) -> dict[str, Any]:
     names = ("extractor", "num_generated", "num_reference", "autoregressive_steps", "flow_steps", "guidance_scale")
-    found = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
-    return {name: ", ".join(_plain(v) for v in values) for name, values in found.items()}
+    values_of = {name: sorted(table[name].dropna().unique().tolist(), key=str) for name in names if name in table}
+    return {name: ", ".join(_plain(v) for v in values) for name, values in values_of.items()}
 
 
 def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def provenance(runs: Path, table: pd.DataFrame) -> dict[str, str]:
-    """Where the results come from: of the cells of a table that have one."""
-    results = []
-    for key in table["key"]:
-        try:
-            results.append(read_result(runs / key))
-        except LabError:
-            continue
-    facts = [result.provenance for result in results]
-    seconds = sum(sum(result.seconds.values()) for result in results)
-
-    def every(values: Iterable[object]) -> str:
-        return ", ".join(dict.fromkeys(str(v) for v in values if v is not None))
-
-    return {
-        "command": every(f.command for f in facts),
-        "commit": every(f.commit for f in facts) or "not in a git checkout",
-        "uncommitted changes (SHA-256)": every(f.diff_sha256 for f in facts) or "none",
-        "versions": every(" ".join(f"{k} {v}" for k, v in f.versions.items()) for f in facts),
-        "Python": every(f.python for f in facts),
-        "hardware": every(f"{f.hardware.cpu}, {f.hardware.cores} cores" for f in facts if f.hardware),
-        "seeds": every(sorted({result.seed for result in results})),
-        "time": f"{seconds / 60:.1f} minutes of one core for {len(results)} cells",
-        "started": min(f.started for f in facts),
-    }

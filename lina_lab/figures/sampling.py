@@ -1,5 +1,6 @@
-"""FID of trained cells against how they are sampled: guidance scale, autoregressive steps, flow steps; and its cost."""
+"""FID of trained cells against sampling settings (guidance scale, autoregressive steps, flow steps) and cost."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,17 +9,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.guidance import FILE, OVER, GuidancePoint, points_table, read_points
+from lina_lab.analysis.evaluations import DESIGN
+from lina_lab.analysis.fid_points import FidPoint, fid_points
+from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_looks, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
-from lina_lab.ledger.cells import read_experiment
 
 SAME = ("extractor", "reference", "num_samples", "seed")
-"""Points of one figure agree in these: other FIDs are not comparable, and other seeds not paired."""
+"""Fields that are equal for all points of a figure: otherwise FIDs are not comparable, or seeds not paired."""
 SAMPLED = ("guidance_scale", "guidance_min", "autoregressive_steps", "flow_steps", "sampling_precision")
+CHOICES = (
+    *("guidance_scale", "autoregressive_steps", "flow_steps", "guidance_min", "sampling_precision"),
+    *("seed", "num_samples", "extractor", "reference", "weights"),
+)
+"""What tells one point of a cell from another, besides its last step."""
+RESULTS = ("flops", "fid", "fid_sd", "fid_jackknife", "kid", "precision", "recall", "seconds")
 NAMES = {
     "guidance_scale": "guidance scale",
     "autoregressive_steps": "autoregressive steps",
@@ -35,8 +43,8 @@ class Scanned(NamedTuple):
     """Axis values of its decoder, where the whole grid is."""
     size: str
     seed: int
-    flow_steps_last: int | None
-    points: Sequence[GuidancePoint]
+    """Of its training."""
+    points: Sequence[FidPoint]
 
 
 class Curve(NamedTuple):
@@ -44,22 +52,20 @@ class Curve(NamedTuple):
 
     label: str
     look: Mapping[str, Any]
-    points: Sequence[GuidancePoint]
+    points: Sequence[FidPoint]
 
 
-def read_scanned(folder: Path) -> Scanned:
-    """A cell and the points of its guidance.csv.
-
-    Raises:
-        LabError: if it is no cell, or has no points yet.
-    """
-    experiment, points = read_experiment(folder), read_points(folder / FILE)
-    if not points:
-        raise LabError(f"{folder / FILE}: no points yet; lab guidance {folder.name} measures some")
-    segment = experiment.model.decoder
-    design: dict[str, Scalar] = {name: getattr(segment, name) for name in ("normalization", "conv_kernel", "kv_gate")}
-    last = experiment.sampling.flow_steps_last
-    return Scanned(folder.resolve().name, design, str(experiment.model.size), experiment.seed, last, points)
+def scanned_cells(evaluations: pd.DataFrame) -> list[Scanned]:
+    """The cells of an evaluations table that were sampled in several ways."""
+    cells = []
+    for key, rows in evaluations.groupby("key", sort=False):
+        first = rows.to_dict("records")[0]
+        points = fid_points(rows)
+        if points:
+            design = {name: first[name] for name in DESIGN}
+            size, seed = str(first["size"]), int(first["training_seed"])
+            cells.append(Scanned(key=str(key), design=design, size=size, seed=seed, points=points))
+    return cells
 
 
 def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
@@ -69,12 +75,10 @@ def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:
         LabError: if a field is unknown.
     """
     for name in only:
-        if name not in GuidancePoint._fields:
-            raise LabError(
-                f"--only {name}: points have {', '.join(GuidancePoint._fields[: len(SAMPLED) + len(SAME) + 1])}"
-            )
+        if name not in FidPoint._fields:
+            raise LabError(f"--only {name}: points have {', '.join((*CHOICES, 'source'))}")
 
-    def fits(point: GuidancePoint) -> bool:
+    def fits(point: FidPoint) -> bool:
         return all(_plain(getattr(point, name)) == value for name, value in only.items())
 
     return [cell._replace(points=[point for point in cell.points if fits(point)]) for cell in cells]
@@ -90,40 +94,40 @@ def curves(cells: Sequence[Scanned], over: str) -> list[Curve]:
     Raises:
         LabError: if their points were not measured in one way.
     """
-    place = GuidancePoint._fields.index(over)
-    found: list[tuple[Scanned, list[GuidancePoint]]] = []
+    fixed = [name for name in (*CHOICES, "flow_steps_last") if name != over]
+    lines: list[tuple[Scanned, list[FidPoint]]] = []
     for cell in cells:
-        groups: dict[tuple[Any, ...], list[GuidancePoint]] = {}
+        groups: dict[tuple[Any, ...], list[FidPoint]] = {}
         for point in cell.points:
-            groups.setdefault(point.setting[:place] + point.setting[place + 1 :], []).append(point)
-        found += [
+            groups.setdefault(tuple(getattr(point, name) for name in fixed), []).append(point)
+        lines += [
             (cell, sorted(group, key=lambda point: float(getattr(point, over))))
             for group in groups.values()
             if len(group) > 1
         ]
     for name in SAME:
-        values = [_plain(value) for value in sorted({getattr(points[0], name) for _, points in found})]
+        values = [_plain(value) for value in sorted({getattr(points[0], name) for _, points in lines})]
         if len(values) > 1:
             raise LabError(
                 f"FIDs over {over} with different {name} cannot be compared: {', '.join(values)}; choose one by "
                 f"--only {name}={values[0]}"
             )
-    facts = [_facts(cell, points[0], over) for cell, points in found]
+    facts = [_facts(cell, points[0], over) for cell, points in lines]
     telling = [name for name in dict.fromkeys(name for fact in facts for name in fact) if _differs(facts, name)]
     # A second curve of one design is to the eye another design.
-    before = [sum(other.design == cell.design for other, _ in found[:place]) for place, (cell, _) in enumerate(found)]
-    drawn = [{**cell.design, **({"curve": n} if n else {})} for (cell, _), n in zip(found, before, strict=True)]
+    before = [sum(other.design == cell.design for other, _ in lines[:place]) for place, (cell, _) in enumerate(lines)]
+    drawn = [{**cell.design, **({"curve": n} if n else {})} for (cell, _), n in zip(lines, before, strict=True)]
     looks = design_looks(drawn)
     return [
         Curve(", ".join([design_label(cell.design), *(f"{name} {fact[name]}" for name in telling)]), looks(own), points)
-        for (cell, points), fact, own in zip(found, facts, drawn, strict=True)
+        for (cell, points), fact, own in zip(lines, facts, drawn, strict=True)
     ]
 
 
-def _facts(cell: Scanned, point: GuidancePoint, over: str) -> dict[str, str]:
-    """What may tell two curves of one design apart."""
+def _facts(cell: Scanned, point: FidPoint, over: str) -> dict[str, str]:
+    """Settings that can distinguish two curves of one design, as text."""
     sampled = {NAMES.get(name, name): _plain(getattr(point, name)) for name in SAMPLED if name != over}
-    last = "as the first" if cell.flow_steps_last is None else str(cell.flow_steps_last)
+    last = "as the first" if point.flow_steps_last is None else str(point.flow_steps_last)
     return {"size": cell.size, "training seed": str(cell.seed), "flow steps at last": last, **sampled}
 
 
@@ -136,35 +140,35 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
 
     Beside guidance stand precision and recall, beside numbers of steps FID against the FLOPs of an image.
     """
-    found = curves(cells, over)
-    if not found:
+    drawn = curves(cells, over)
+    if not drawn:
         return None
     guidance = over == "guidance_scale"
     with style():
-        figure = new_figure(7.0, 3.7 + 0.18 * len(found))
+        figure = new_figure(7.0, 3.7 + 0.18 * len(drawn))
         left, right = figure.subplots(1, 2)
-        for curve in found:
+        for curve in drawn:
             _draw_fid(left, curve, over)
             if guidance:
                 _draw_shares(right, curve)
             else:
                 _draw_fid(right, curve, "flops")
-        _name_fid(left, NAMES[over], found[0].points[0])
+        _name_fid(left, NAMES[over], drawn[0].points[0])
         log_axis(left.xaxis, most=5)
         if guidance:
             right.set(xlabel="recall", ylabel="precision")
         else:
-            _name_fid(right, "FLOPs an image", found[0].points[0])
+            _name_fid(right, "FLOPs an image", drawn[0].points[0])
             right.set_ylabel("")
             log_axis(right.xaxis, si, most=4)
-        title = f"{_common(found, over)}\n{NOTE}"
+        title = f"{_common(drawn, over)}\n{NOTE}"
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=title, title_fontsize=8)
     return figure
 
 
-def _common(found: Sequence[Curve], over: str) -> str:
-    """How all points of all curves were drawn, besides what is at the axis."""
-    drawn = {name: {getattr(curve.points[0], name) for curve in found} for name in NAMES if name != over}
+def _common(shown: Sequence[Curve], over: str) -> str:
+    """Settings common to all curves, besides the field on the axis."""
+    drawn = {name: {getattr(curve.points[0], name) for curve in shown} for name in NAMES if name != over}
     return ", ".join(f"{NAMES[name]} {_plain(*values)}" for name, values in drawn.items() if len(values) == 1)
 
 
@@ -188,27 +192,50 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
             axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
 
-def _name_fid(axes: Axes, x_label: str, point: GuidancePoint) -> None:
+def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
     axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
     log_axis(axes.yaxis)
 
 
-def write_sampling(folders: Sequence[Path], out: Path, only: Mapping[str, str]) -> list[Path]:
+def comparable_figures(evaluations: pd.DataFrame) -> dict[str, Figure]:
+    """A figure for every field that was scanned, of the points that most others can be compared with, by the field."""
+    cells = scanned_cells(evaluations) if len(evaluations) else []
+    ways = Counter(tuple(getattr(point, name) for name in SAME) for cell in cells for point in cell.points)
+    if not ways:
+        return {}
+    commonest = dict(zip(SAME, map(_plain, ways.most_common(1)[0][0]), strict=True))
+    return _figures(chosen(cells, commonest))
+
+
+def _figures(cells: Sequence[Scanned]) -> dict[str, Figure]:
+    return {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
+
+
+def write_sampling(evaluations: pd.DataFrame, out: Path, only: Mapping[str, str]) -> list[Path]:
     """Write a figure for every field that was scanned (PNG, PDF, SVG) and sampling.csv, all points: their paths.
 
     Raises:
         LabError: if no cell was scanned, or their points cannot be compared.
     """
-    cells = chosen([read_scanned(folder) for folder in folders], only)
-    figures = {over: figure for over in OVER if (figure := sampling_figure(cells, over)) is not None}
+    cells = chosen(scanned_cells(evaluations), only)
+    figures = _figures(cells)
     if not figures:
         told = f" with {', '.join(f'{name} {value}' for name, value in only.items())}" if only else ""
         raise LabError(f"no cell has two points{told} that differ in {', '.join(OVER[:-1])} or {OVER[-1]} alone")
     for over, figure in figures.items():
         save(figure, out / f"{over}.png", ("png", "pdf", "svg"))
+    write_table(_points_table(cells), out / "sampling.csv")
+    return [out / f"{over}.png" for over in figures] + [out / "sampling.csv"]
+
+
+def _points_table(cells: Sequence[Scanned]) -> pd.DataFrame:
+    """A row a point; their source only where not all are of one scan."""
+    points = [point for cell in cells for point in cell.points]
+    source = [] if {point.source for point in points} == {"guidance"} else ["source"]
     tables = [
-        points_table(cell.points).assign(key=cell.key, size=cell.size, training_seed=cell.seed, **cell.design)
+        pd.DataFrame(cell.points, columns=FidPoint._fields)[[*CHOICES, *RESULTS, *source]].assign(
+            key=cell.key, size=cell.size, training_seed=cell.seed, **cell.design
+        )
         for cell in cells
     ]
-    write_table(pd.concat(tables, ignore_index=True), out / "sampling.csv")
-    return [out / f"{over}.png" for over in figures] + [out / "sampling.csv"]
+    return pd.concat(tables, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Quality against size: one line a design, with the uncertainty that was measured."""
+"""FID against size: one line a design, with its measured uncertainty."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.ablation_pairs import log_interval
+from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
-from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID, FID_SD, axis_label
 
 
@@ -30,8 +30,8 @@ def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     """
     metric = main_metric(table)
     refuse_mixtures(table, metric)
-    found = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in found), grouped(found, design_axes(plan))
+    of_designs = list(designs(table, design_axes(plan)))
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
     down, across = rows_of(len(groups))
     with style():
         figure = new_figure(0.9 + 4.7 * across, 5.0 * down)
@@ -72,7 +72,7 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
 
 
 TWO_COLUMNS = 30
-"""Characters of a legend's line, of which two stand side by side above a panel."""
+"""Longest legend line, in characters, for which the legend has two columns."""
 
 
 def _label(axes: Axes, title: str) -> None:

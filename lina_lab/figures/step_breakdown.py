@@ -9,12 +9,12 @@ FORWARD, BACKWARD = "#0072B2", "#D55E00"
 BAR_INCHES = 0.24
 
 
-def parts_figure(parts: pd.DataFrame) -> Figure | None:
+def parts_figure(components: pd.DataFrame) -> Figure | None:
     """Milliseconds of forward and backward, stacked, part by part; None where nothing was measured.
 
     A part within a stack (`decoder: mlp`) is also in the bar of the stack, and its own bar is thin.
     """
-    rows = parts.dropna(subset=["forward_ms", "backward_ms"])
+    rows = components.dropna(subset=["forward_ms", "backward_ms"])
     if rows.empty:
         return None
     labels = [

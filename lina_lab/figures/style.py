@@ -18,29 +18,27 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.table import design_label
-from lina_lab.config.experiment import LATER_OF_ATTENTION
+from lina_lab.config.model import AttentionConfig
 from lina_lab.config.sweep import Scalar
+from lina_lab.design.convolutions import CONV_KERNEL
+from lina_lab.design.gates import KV_GATE
+from lina_lab.design.normalization import NORMALIZATION, Normalization
+from lina_lab.design.value import Axis, V_co
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
-COLOURS = {"division": "#0072B2", "subtraction": "#D55E00", "softmax": "#555555", "mediator": "#882255"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-FILLS = {"division": "full", "subtraction": "none", "softmax": "left", "mediator": "bottom"}
 ALL_FILLS = ("full", "none", "left", "right", "bottom", "top")
-LINES = {0: (0, (4, 2)), 3: (0, (1, 1)), 5: "solid", 7: (0, (5, 1, 1, 1))}
-PLAIN_MARKERS = {0: "o", 3: "p", 5: "s", 7: "D"}
-"""Of designs without a gate, by the side of their convolution."""
-MARKERS = {"key": "<", "value": ">", "key_value": "P", "key_value_split": "X", "key_value_data": "*"}
-ALL_MARKERS = (*PLAIN_MARKERS.values(), "<", ">", "P", "X", "*", "h", "d", "8", "H")
+ALL_LINES = tuple(value.line for value in CONV_KERNEL.values.values())
+OWN_MARKERS = [value.marker for axis in (CONV_KERNEL, KV_GATE) for value in axis.values.values() if value.marker]
+ALL_MARKERS = tuple(dict.fromkeys([*OWN_MARKERS, "h", "d", "8", "H"]))
 """Not ^ and v, which are predictions: see gap.py."""
-USUAL = LATER_OF_ATTENTION | {
+DEFAULTS = {name: field.default for name, field in AttentionConfig.model_fields.items()} | {
     "position": "table",
     "softmax_every": None,
     "flow_steps_last": None,
-    "feature_map": "relu",
-    "kv_gate_heads": "per_head",
 }
-"""Values that a design has where nothing else is said: they change no look, so that a change of them always does."""
+"""Default values change no look, so that every other value does."""
 LINE = 48
 """Characters of a line in a legend."""
 KNOWN = ("normalization", "conv_kernel", "kv_gate")
@@ -82,8 +80,10 @@ def design_looks(designs: Iterable[Mapping[str, Scalar]]) -> Looks:
             continue
         marker, fill, line = min(_shapes(values), key=lambda shape: (used[shape[:2]], used[shape]))
         used.update([(marker, fill), (marker, fill, line)])
-        colour = _own(COLOURS, "normalization", values, "division")
-        if strange := {name: v for name, v in values.items() if name not in KNOWN and USUAL.get(name, UNUSUAL) != v}:
+        colour = _normalization(values).colour
+        if strange := {
+            name: v for name, v in values.items() if name not in KNOWN and DEFAULTS.get(name, NO_VALUE) != v
+        }:
             named = repr([values.get("normalization"), *sorted(strange.items())])
             colour = others.setdefault(named, OTHER_COLOURS[len(others) % len(OTHER_COLOURS)])
         looks[_key(values)] = _look(marker, fill, line, colour)
@@ -95,8 +95,8 @@ def _key(values: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:
     return frozenset((name, None if value != value else value) for name, value in values.items())  # noqa: PLR0124
 
 
-UNUSUAL = object()
-"""No value: of an axis without a usual one every value changes the look."""
+NO_VALUE = object()
+"""Of an axis without a default every value changes the look."""
 
 
 def design_style(values: Mapping[str, Scalar]) -> Look:
@@ -106,11 +106,10 @@ def design_style(values: Mapping[str, Scalar]) -> Look:
 
 def _shapes(values: Mapping[str, Scalar]) -> list[tuple[str, str, Any]]:
     """Marker, filling and line of a design: its own first, then all others, the nearest first."""
-    gated = values.get("kv_gate", "none") != "none"
-    marker = _own(MARKERS, "kv_gate", values, "") if gated else _own(PLAIN_MARKERS, "conv_kernel", values, 5)
-    lines = _first(_own(LINES, "conv_kernel", values, 5), LINES.values())
-    fills = _first(_own(FILLS, "normalization", values, "division"), ALL_FILLS)
-    markers = _first(marker, ALL_MARKERS)
+    kernel = _own(CONV_KERNEL, "conv_kernel", values, 5)
+    lines = _first(kernel.line, ALL_LINES)
+    fills = _first(_normalization(values).fill, ALL_FILLS)
+    markers = _first(_own(KV_GATE, "kv_gate", values, "none").marker or kernel.marker, ALL_MARKERS)
     return [(marker, fill, line) for line in lines for fill in fills for marker in markers]
 
 
@@ -118,11 +117,16 @@ def _first(own: Any, every: Iterable[Any]) -> list[Any]:
     return [own, *(other for other in every if other != own)]
 
 
-def _own(table: Mapping[Any, Any], axis: str, values: Mapping[str, Scalar], usual: Scalar) -> Any:
-    value = values.get(axis, usual)
-    if value not in table:
-        raise LabError(f"{axis} {value} has no look in figures; known are {', '.join(map(str, table))}")
-    return table[value]
+def _normalization(values: Mapping[str, Scalar]) -> Normalization:
+    return _own(NORMALIZATION, "normalization", values, "division")
+
+
+def _own(axis: Axis[V_co], name: str, values: Mapping[str, Scalar], default: Scalar) -> V_co:
+    """The value of a design on an axis with a look of its own, or what is drawn where the study has no such axis."""
+    word = values.get(name, default)
+    if word not in axis.values:
+        raise LabError(f"{name} {word} has no look in figures; known are {', '.join(map(str, axis.values))}")
+    return axis.values[word]
 
 
 def _look(marker: str, fill: str, line: Any, colour: str) -> Look:

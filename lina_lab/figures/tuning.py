@@ -1,4 +1,4 @@
-"""What a tuning saw: loss against the value tried, a line a size; and the chosen value against parameters."""
+"""Loss of every trial against the value tried, a line a size; and the chosen value against parameters."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import rows_of
 from lina_lab.figures.style import design_looks, named, new_figure, style
-from lina_lab.ledger.plan import Plan
 
 ACROSS = 5
 """Panels side by side at most."""
@@ -68,9 +68,9 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
 
 
 def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log: bool) -> None:
-    found = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
+    of_designs = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
-    for values, rows in found:
+    for values, rows in of_designs:
         chosen = rows.drop_duplicates(subset=["parameters", name])
         law = power_law(chosen["parameters"].tolist(), chosen[name].tolist()) if log else None
         look = looks(values)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
 from lina_lab.kernels.availability import require
 
 SPLIT = 512
@@ -23,8 +24,8 @@ BLOCK = 64
 """Tokens of a program that reads a memory. With fewer, the memories would be read more often than the tokens; with 128,
 the gradients spill registers at d = 128."""
 
-NORMALIZATIONS = ("division", "subtraction")
-FEATURE_MAPS = ("relu", "elu1", "identity")
+NORMALIZATIONS = tuple(word for word, value in NORMALIZATION.values.items() if value.kernels)
+FEATURE_MAPS = tuple(word for word, value in FEATURE_MAP.values.items() if value.kernels)
 
 
 def linear_core(

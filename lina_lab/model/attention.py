@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import Backend
+from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS
+from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION, NUM_MEDIATORS
 from lina_lab.kernels import linear
 from lina_lab.kernels.availability import usable
-from lina_lab.model.gates import KV_GATES, OUTPUT_GATES, GroupMemory, PositionGates
+from lina_lab.model.gates import KV_GATES, OUTPUT_GATES, GroupMemory
 from lina_lab.model.local_convolutions import CONV_WEIGHTS, SEQUENCE_CONVS, Local
 from lina_lab.model.rotary import rotated
-
-NUM_MEDIATORS = 64
-"""As published, where the shortest sequence has 64 tokens; of a shorter sequence all tokens are mediators."""
 
 
 class Layout(NamedTuple):
@@ -36,7 +35,7 @@ class Layout(NamedTuple):
         return self.prefix + self.height * self.width
 
 
-class Normalization(NamedTuple):
+class Reading(NamedTuple):
     """How queries read keys and values.
 
     `read(q, k, v, k_mass)` takes (B, H, N, d) and gives (B, H, N, d); `k_mass` are the keys that the normaliser sees.
@@ -47,8 +46,6 @@ class Normalization(NamedTuple):
     read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     feature_eps: float = 0.0
     float32: bool = True
-    all_queries: bool = False
-    """Whether what one query reads depends on the other queries."""
 
 
 def division(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
@@ -78,11 +75,11 @@ def mediator(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa
     return F.scaled_dot_product_attention(q, means, F.scaled_dot_product_attention(means, k, v))
 
 
-NORMALIZATIONS: dict[str, Normalization] = {
-    "division": Normalization(division, feature_eps=1e-6),
-    "subtraction": Normalization(subtraction),
-    "softmax": Normalization(softmax, float32=False),
-    "mediator": Normalization(mediator, float32=False, all_queries=True),
+NORMALIZATIONS: dict[str, Reading] = {
+    "division": Reading(division, feature_eps=1e-6),
+    "subtraction": Reading(subtraction),
+    "softmax": Reading(softmax, float32=False),
+    "mediator": Reading(mediator, float32=False),
 }
 
 FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -131,9 +128,7 @@ class Attention(nn.Module):
             ValueError: if the config needs a layout and there is none.
         """
         super().__init__()
-        gate = KV_GATES[config.kv_gate]
-        placed = config.conv_kernel or (gate.names and gate.build is PositionGates) or config.memory_groups > 1
-        if layout is None and placed:
+        if layout is None and any(value.needs_grid for value in config.values()):
             raise ValueError("a convolution or a gate needs a layout, and this segment has none")
         self.config, self.layout = config, layout
         self.num_heads, self.head_size = num_heads, width // num_heads
@@ -141,11 +136,14 @@ class Attention(nn.Module):
         """What computes the linear core and the convolution; see `lina_lab.model.execution`."""
         self.normalization = NORMALIZATIONS[config.normalization]
         self.feature_map = FEATURE_MAPS[config.feature_map]
+        normalization, gate = NORMALIZATION[config.normalization], KV_GATE[config.kv_gate]
+        self.all_queries = normalization.all_queries
+        self.has_kernels = normalization.kernels and FEATURE_MAP[config.feature_map].kernels and gate.kernels
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         layout = layout or Layout(0, 0, 0)
-        gate_heads = num_heads if config.kv_gate_heads == "per_head" else 1
-        self.gates = gate.build(gate.names, width, gate_heads, layout.tokens)
+        gate_heads = KV_GATE_HEADS[config.kv_gate_heads].heads(num_heads)
+        self.gates = KV_GATES[config.kv_gate](gate.weights, width, gate_heads, layout.tokens)
         self.groups = GroupMemory(num_heads, config.memory_groups) if config.memory_groups > 1 else None
         gated = OUTPUT_GATES[config.output_gate]
         self.output_gate = gated(width) if gated else None
@@ -165,7 +163,7 @@ class Attention(nn.Module):
         if rows is None and kernels and turns is None and self.output_gate is None:
             qkv = self.qkv(x)
             return self.proj(self._read_by_kernels(qkv, gates, self._local(x, qkv.chunk(3, -1)[2], kernels=True)))
-        queried = None if self.normalization.all_queries else rows
+        queried = None if self.all_queries else rows
         q, k, v = self._projected(x, queried)  # (B, n, D), (B, N, D), (B, N, D)
         local = self._local(x, v, kernels=kernels)
         merged = self._read(*self._heads(q, k, v, queried, turns), gates)
@@ -178,14 +176,12 @@ class Attention(nn.Module):
         return self.proj(merged if local is None else added(merged, local))
 
     def _uses_kernels(self, x: Tensor) -> bool:
-        """Softmax has none: torch's own is taken. Gates that differ between images they do not know."""
-        known = self.config.normalization in linear.NORMALIZATIONS and self.config.kv_gate != "key_value_data"
-        if not known or self.backend == "torch":
+        """Where they do not know a value of the design, and for softmax, torch's own are taken."""
+        if not self.has_kernels or self.backend == "torch":
             return False
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        fits = self.config.feature_map in linear.FEATURE_MAPS and usable(x.device, dtype, self.head_size)
-        return self.backend == "triton" or fits
+        return self.backend == "triton" or usable(x.device, dtype, self.head_size)
 
     def _gates(self, x: Tensor) -> dict[str, Tensor]:
         """The weights of keys and values by name, (H or 1, N), or (B, H or 1, N) if they depend on the input."""

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import ExecutionConfig
+from lina_lab.design.normalization import BY_SOFTMAX
 from lina_lab.errors import LabError
 from lina_lab.kernels.availability import missing
 from lina_lab.model.attention import Attention
@@ -20,7 +21,6 @@ from lina_lab.provenance import Arithmetic
 
 COMPILED = (Block, HeadBlock)
 """Compiled one by one: they repeat, so one compilation serves a stack, and a change of length few of them."""
-SOFTMAX = ("softmax", "mediator")
 PROBED_TOKENS = 64
 """Of an attention without a layout: torch does not choose by the number of tokens, as long as there are some."""
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {"none": (), "mlp": (Mlp,), "block": (Block, HeadBlock)}
@@ -70,7 +70,7 @@ def arithmetic(model: nn.Module, experiment: Experiment) -> Arithmetic:
 def sdpa_backends(model: nn.Module, precision: str, *, grad: bool) -> str:
     """What `scaled_dot_product_attention` takes for a model's softmax attentions where the model is; '' for none."""
     where, dtype = next(model.parameters()).device, torch.bfloat16 if precision == "bf16" else torch.float32
-    attentions = [m for m in model.modules() if isinstance(m, Attention) and m.config.normalization in SOFTMAX]
+    attentions = [m for m in model.modules() if isinstance(m, Attention) and m.config.normalization in BY_SOFTMAX]
     shapes = {(m.num_heads, m.layout.tokens if m.layout else PROBED_TOKENS, m.head_size) for m in attentions}
     found = set()
     for heads, tokens, size in shapes:

@@ -5,7 +5,6 @@ the keys after φ and into the values, in the precision of the linear core.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,21 +37,15 @@ class DataGates(nn.ModuleDict):
         return {name: (F.logsigmoid(_at_least_float32(z)) / 16).exp() for name, z in logits.items()}
 
 
-class KVGate(NamedTuple):
-    """The gates of a value: `key` scales the keys, in the normaliser too unless `mass` gates those."""
-
-    names: tuple[str, ...]
-    build: type[PositionGates | DataGates] = PositionGates
-
-
-KV_GATES: dict[str, KVGate] = {
-    "none": KVGate(()),
-    "key": KVGate(("key",)),
-    "value": KVGate(("value",)),
-    "key_value": KVGate(("key", "value")),
-    "key_value_split": KVGate(("key", "mass", "value")),
-    "key_value_data": KVGate(("key", "value"), DataGates),
+KV_GATES: dict[str, type[PositionGates | DataGates]] = {
+    "none": PositionGates,
+    "key": PositionGates,
+    "value": PositionGates,
+    "key_value": PositionGates,
+    "key_value_split": PositionGates,
+    "key_value_data": DataGates,
 }
+"""How the gates of each value are made; which of `key`, `mass` and `value` there are stands in the value's entry."""
 
 
 class GroupMemory(nn.Module):

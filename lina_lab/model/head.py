@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-TIME_FEATURES = 256
+from lina_lab.design.position import TIME_FEATURES
 
 
 def time_features(time: Tensor) -> Tensor:

@@ -20,9 +20,10 @@ from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.settings import TrainingConfig
+from lina_lab.design.position import TIME_FEATURES
 from lina_lab.model.attention import Layout, rows_at, take
 from lina_lab.model.blocks import Block, Stack, sincos_table
-from lina_lab.model.head import TIME_FEATURES, FlowHead
+from lina_lab.model.head import FlowHead
 from lina_lab.model.prompts import LabelEmbedding, TextEmbedding
 from lina_lab.model.random_streams import WHOLE, BatchShard, Streams, TrainingDraws, stream, training_draws
 from lina_lab.model.rotary import rotation

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lina_lab.analysis.profile import BASE, LINA, NO_FLOAT32, SOFTMAX
-from lina_lab.config.axes import AXES
 from lina_lab.config.layout import near_square
 from lina_lab.config.load import Document, validate
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.problems import ConfigError
+from lina_lab.design.axes import AXES
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Layout
 

@@ -9,13 +9,20 @@ from torch import Tensor
 from lina_lab.config.data import DataShape
 from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
+from lina_lab.design.gates import KV_GATE
+from lina_lab.design.normalization import NORMALIZATION
 from lina_lab.model.blocks import sincos_table
 from lina_lab.published.names import TEXT_ROWS, TOKENS, published_like, some, unpublished
 
 Tensors = Mapping[str, Tensor]
-MAPS = {True: "subtraction (attn.q and attn.kv)", False: "division or softmax (attn.qkv)"}
-GATES = {"key_scale": "key", "key_scale_gamma": "key", "key_scale_tau": "mass", "value_scale": "value"}
-SPLIT = ["key", "mass", "value"]
+PUBLISHED_GATES = {word: value for word, value in KV_GATE.values.items() if value.published}
+GATES = {
+    theirs: ours
+    for value in PUBLISHED_GATES.values()
+    for ours, theirs in zip(value.weights, value.published_names, strict=True)
+}
+KV_GATES = {tuple(sorted(value.weights)): word for word, value in PUBLISHED_GATES.items()}
+"""Values of kv_gate by the gates that they have."""
 
 
 def misfits(tensors: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
@@ -105,15 +112,22 @@ def _attention(blocks: Iterable[Mapping[str, Tensor]]) -> dict[str, str]:
     told: dict[str, set[str]] = {}
     for block in blocks:
         gates = {name: block[f"attn.{name}"].shape for name in GATES if f"attn.{name}" in block}
-        kinds = [GATES[name] for name in gates]
+        kinds = tuple(sorted(GATES[name] for name in gates))
         conv = block.get("attn.dw_conv.weight")
         values = {
-            "normalization": MAPS["attn.kv.weight" in block],
+            "normalization": _normalization(block),
             "conv_kernel": "0" if conv is None else f"{conv.shape[-1] if conv.dim() == 4 else tuple(conv.shape)}",
-            "kv_gate": "key_value_split" if kinds == SPLIT else "_".join(kinds) or "none",
+            "kv_gate": KV_GATES.get(kinds, "_".join(kinds)),
         }
         if gates:
             values["kv_gate over (1, heads, tokens, 1)"] = " and ".join(sorted({f"{tuple(s)}" for s in gates.values()}))
         for key, value in values.items():
             told.setdefault(key, set()).add(value)
     return {key: " and ".join(sorted(values)) for key, values in told.items()}
+
+
+def _normalization(block: Mapping[str, Tensor]) -> str:
+    """The normalizations whose maps a block has, as 'division or softmax (attn.qkv)'."""
+    maps = ("q", "kv") if "attn.kv.weight" in block else ("qkv",)
+    words = (word for word, value in NORMALIZATION.values.items() if value.published and value.published_maps == maps)
+    return f"{' or '.join(words)} ({' and '.join(f'attn.{name}' for name in maps)})"

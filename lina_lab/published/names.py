@@ -7,13 +7,16 @@ tokens are (1, D), gates (1, H, N, 1), and the table of fixed text rows is longe
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from lina_lab.config.data import DataShape
 from lina_lab.config.model import SEGMENTS, AttentionConfig, ModelConfig
+from lina_lab.design.axes import AXES
+from lina_lab.design.gates import KV_GATE
+from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
+from lina_lab.design.position import POSITION
 from lina_lab.errors import LabError
 from lina_lab.model.lina import Lina
 
@@ -55,19 +58,15 @@ BLOCK = {
     "attention.qkv": "attn.qkv",
     "attention.proj": "attn.proj",
     "attention.conv": "attn.dw_conv",
-    "attention.gates.key": "attn.key_scale",
-    "attention.gates.value": "attn.value_scale",
 }
-SPLIT_GATES = {"attention.gates.key": "attn.key_scale_gamma", "attention.gates.mass": "attn.key_scale_tau"}
-"""Of kvscale5, whose keys have one gate in the memory (γ) and another in their mean (τ)."""
 HEAD_BLOCK = {"modulation": "norm1.proj", "projector.fc1": "proj.fc1", "projector.fc2": "proj.fc2", "norm": "norm2"}
 PATCH_SIDES = {"patch.weight": 1, "context_patch.weight": 2, "head.patch.weight": 1}
 """Sides of the patch convolutions, in patches."""
 TOKENS = {name: MODULES[name] for name in ("queries.bos", "mask_token")}
 TEXT_ROWS = MODULES["text.null"]
 BLOCK_OF = re.compile(rf"({'|'.join(re.escape(stack) for stack in STACKS)})\.(\d+)\.(.+)")
-KNOWN_FIELDS = {"size", "mlp_ratio", "patch", "position"}
-"""Fields of a model that have a default, and any value of which has its published names."""
+ANY_VALUE = ("size", "mlp_ratio", "patch", "position")
+"""Fields of a model that have a default, and whose values the published code has, or the entry of a value says it."""
 
 
 def published_names(name: str, model: ModelConfig) -> tuple[str, ...]:
@@ -77,14 +76,17 @@ def published_names(name: str, model: ModelConfig) -> tuple[str, ...]:
         return _renamed(name, MODULES)
     stack, index, inner = found[1], int(found[2]), found[3]
     theirs = _renamed(inner, HEAD_BLOCK if stack == "head.blocks" else _block(getattr(model, stack)))
-    if inner.startswith("attention.qkv.") and getattr(model, stack).normalization == "subtraction":
-        theirs = tuple(theirs[0].replace("attn.qkv", f"attn.{part}") for part in ("q", "kv"))
+    if inner.startswith("attention.qkv."):
+        maps = NORMALIZATION[getattr(model, stack).normalization].published_maps
+        theirs = tuple(theirs[0].replace("attn.qkv", f"attn.{part}") for part in maps)
     index += model.encoder_depth if stack == "decoder" else 0
     return tuple(f"{STACKS[stack]}.{index}.{part}" for part in theirs)
 
 
 def _block(attention: AttentionConfig) -> Mapping[str, str]:
-    return BLOCK | (SPLIT_GATES if attention.kv_gate == "key_value_split" else {})
+    gate = KV_GATE[attention.kv_gate]
+    gates = zip(gate.weights, gate.published_names, strict=gate.published)
+    return BLOCK | {f"attention.gates.{ours}": f"attn.{theirs}" for ours, theirs in gates}
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> tuple[str, ...]:
@@ -140,29 +142,27 @@ def unpublished(model: ModelConfig, data: DataShape) -> list[str]:
 
     As 'model.decoder.feature_map elu1'.
     """
-    lacks: list[str] = []
-    for segment in SEGMENTS:
-        attention: AttentionConfig = getattr(model, segment)
-        known: dict[str, set[Any]] = {
-            "normalization": {"division", "subtraction", "softmax"},
-            "feature_map": {"identity"} if attention.normalization == "softmax" else {"relu"},
-            "kv_gate": {"none", "key", "value", "key_value", "key_value_split"},
-            "conv_kernel": {0, 3, 5, 7},
-            "kv_gate_heads": {"per_head", "shared"},
-        }
-        lacks += _others(f"model.{segment}", attention, known)
-    lacks += _others("model", model, {name: {getattr(model, name)} for name in KNOWN_FIELDS})
+    lacks = [
+        f"model.{segment}.{name} {getattr(attention, name)}"
+        for segment, attention in ((segment, getattr(model, segment)) for segment in SEGMENTS)
+        for name in AttentionConfig.model_fields
+        if not _is_published(attention, name)
+    ]
+    if not POSITION[model.position].published:
+        lacks.append(f"model.position {model.position}")
+    for name, field in ModelConfig.model_fields.items():
+        value = getattr(model, name)
+        if not field.is_required() and name not in ANY_VALUE and value != field.default:
+            lacks.append(f"model.{name} {value}")
     if data.text is not None and data.text.vocabulary:
         lacks.append("data.text.encoder words")
     return lacks
 
 
-def _others(prefix: str, config: AttentionConfig | ModelConfig, known: Mapping[str, set[Any]]) -> Iterable[str]:
-    """Fields whose value is neither known nor, where nothing is known, the default."""
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if not field.is_required() and value not in known.get(name, {field.default}):
-            yield f"{prefix}.{name} {value}"
+def _is_published(attention: AttentionConfig, name: str) -> bool:
+    if name == "feature_map":
+        return attention.normalization in FEATURE_MAP[attention.feature_map].published_with
+    return AXES[name][getattr(attention, name)].published
 
 
 def some(names: Iterable[str], most: int = 20) -> str:

@@ -52,9 +52,10 @@ class PlannedSweep(NamedTuple):
 
 def single(experiment: Experiment, file: Path | None = None) -> PlannedSweep:
     """An experiment, and the file that it came from, as a sweep of one cell."""
-    cell = PlannedCell(key=cell_key(experiment), values={}, seed=experiment.seed, flops=training_flops(experiment))
+    flops = training_flops(experiment)
+    cell = PlannedCell(key=cell_key(experiment), values={}, seed=experiment.seed, flops=flops)
     plan = Plan(name=experiment.name, question="", axes={}, cells=[cell], omitted=[])
-    return PlannedSweep(plan, {cell.key: experiment}, file=file)
+    return PlannedSweep(plan=plan, experiments={cell.key: experiment}, file=file)
 
 
 def planned_again(runs: Path, plan: Plan) -> PlannedSweep:
@@ -66,7 +67,8 @@ def planned_again(runs: Path, plan: Plan) -> PlannedSweep:
 
     again = plan._replace(cells=costed(plan.cells), trials=costed(plan.trials))
     tune = Tune.model_validate(plan.tune) if plan.tune else None
-    return PlannedSweep(again, experiments, tune=tune, file=runs / plan.file if plan.file else None)
+    file = runs / plan.file if plan.file else None
+    return PlannedSweep(plan=again, experiments=experiments, tune=tune, file=file)
 
 
 def load_sweep(
@@ -185,7 +187,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     plan = Plan(
         name=sweep.name, question=sweep.question, axes=names, cells=list(cells.values()), omitted=omitted, tune=tune
     )
-    return PlannedSweep(plan, experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
+    return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 
 
 def _built(

@@ -1,14 +1,18 @@
 """The ablation table: known ratios come out, with the interval over seeds and nothing else."""
 
+import json
 import math
 
 import pandas as pd
 import pytest
 
 from lina_lab.analysis.ablation import COLUMNS, ablation_table, readable_ablation
-from lina_lab.analysis.ablation_pairs import log_interval
+from lina_lab.analysis.ablation import effects as effects_of
+from lina_lab.analysis.findings import findings
+from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.table import results_table, to_latex
 from lina_lab.errors import LabError
+from tests.analysis.ablation_cases import GOLDEN, cases, rows_of
 
 FID = "eval/fid/digits-cnn"
 
@@ -71,6 +75,51 @@ def test_seeds_with_different_pairs_are_marked(effects):
     assert row(found, "5", "all")["note"] == "seeds differ in their pairs"
     assert row(found, "5", "nano")["note"] == ""
     assert row(found, "5", "all")["pairs"] == 7
+
+
+def test_pairs_differ_on_one_axis_alone(study):
+    made = study(seeds=[0, 1])
+    normalization, convolution = effects_of(results_table(made.runs, made.stored), made.stored, FID)
+    assert (normalization.value, normalization.baseline, len(normalization.pairs)) == ("subtraction", "division", 8)
+    assert normalization.pairs["ratio"].tolist() == pytest.approx([1.1] * 8)
+    assert (convolution.axis, convolution.pairs["seed"].nunique()) == ("conv_kernel", 2)
+    assert convolution.pairs["ratio"].tolist() == pytest.approx([0.5] * 8)
+
+
+def test_an_unfinished_cell_makes_no_pair(study):
+    made = study()
+    made.unfinish(0, "waiting")
+    normalization, _ = effects_of(results_table(made.runs, made.stored), made.stored, FID)
+    assert len(normalization.pairs) == 3
+
+
+def test_only_seeds_are_replicates(effects):
+    """Eight pairs of two seeds have two replicates: the mean log-ratio of each seed."""
+
+    def change(table):
+        table.loc[(table["seed"] == 1) & (table["conv_kernel"] == 5), FID] *= 1.2
+
+    whole = row(effects([0, 1], change), "5", "all")
+    assert tuple(whole[["ratio", "low", "high"]]) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
+
+
+def test_no_number_has_moved():
+    """To the last digit, of committed reports and of simulated studies with cells missing: see `ablation_cases`."""
+    golden = json.loads(GOLDEN.read_text())
+    made = {name: rows_of(table, plan, metric) for name, table, plan, metric in cases()}
+    against_null = {name: [row for row in rows if row[0] == "limit"] for name, rows in made.items()}
+    assert all(len(rows) == 3 * ("null" in name) for name, rows in against_null.items())  # golden has none of these
+    assert {name: [row for row in rows if row not in against_null[name]] for name, rows in made.items()} == golden
+
+
+def test_every_contrast_of_the_findings_is_in_the_ablation(study):
+    made = study(seeds=[0, 1])
+    table = results_table(made.runs, made.stored)
+    found, _ = findings(table, made.stored, FID)
+    ablation = ablation_table(table, made.stored, FID)
+    for finding in found:
+        pairs = sum(contrast.verdict.num_pairs for contrast in finding.contrasts)
+        assert row(ablation, str(finding.value), "all")["pairs"] == pairs
 
 
 def test_values_measured_differently_and_values_without_a_logarithm_are_refused(effects):

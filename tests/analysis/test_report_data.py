@@ -1,5 +1,6 @@
 """A study comes back from its report as it was in the ledger, and says the same."""
 
+import html
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from lina_lab.ledger.plan import store_plan
 from tests.conftest import AXES, PROVENANCE
 
 FID = "eval/fid/digits-cnn"
+REPORTS = Path(__file__).parents[2] / "reports"
 FOUR = AXES | {"model.size": ["nano", "micro", "tiny", "small"]}
 
 
@@ -43,6 +45,16 @@ def test_a_report_holds_the_whole_study(study, tmp_path):
     assert set(before.gates["key"]) == {gated.name}
     assert after.trials.empty
     assert after.table.attrs["axes"] == list(made.stored.axes)
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in REPORTS.glob("*/plan.json")))
+def test_committed_reports_are_read_with_where_their_results_come_from(folder):
+    data = read_report_data(REPORTS / folder)
+    assert {cell.key for cell in data.plan.cells} == set(data.table["key"])
+    page = html.unescape((REPORTS / folder / "index.html").read_text())
+    told = {name: words for name, words in data.provenance.items() if name not in {"hardware", "Python"}}
+    assert len(told) == 7
+    assert all(words in page for words in told.values())
 
 
 def test_a_folder_that_is_no_report_is_named_with_what_makes_one(tmp_path):
@@ -102,7 +114,7 @@ def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(s
         "normalization subtraction against division",
         "conv_kernel 5 against 0",
     ]
-    others = [[contrast.others for contrast in finding.contrasts] for finding in found]
+    others = [[contrast.pair.others for contrast in finding.contrasts] for finding in found]
     assert others == [
         [{"conv_kernel": 0}, {"conv_kernel": 5}],
         [{"normalization": "division"}, {"normalization": "subtraction"}],

@@ -1,13 +1,10 @@
 """The results table and the comparisons made from it."""
 
-import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
-from scipy import stats
 
-from lina_lab.analysis.ablation_pairs import comparisons, log_interval, ratio_interval
 from lina_lab.analysis.table import (
     design_label,
     main_metric,
@@ -121,40 +118,6 @@ def test_unequal_numbers_of_samples_seen_are_warned_of(study):
     assert unequal_exposure(results_table(made.runs, made.stored)) is None
     made.change(0, samples_seen=1600)
     assert "800, 1,600" in unequal_exposure(results_table(made.runs, made.stored))
-
-
-def test_pairs_differ_on_one_axis_alone(study):
-    made = study(seeds=[0, 1])
-    normalization, convolution = comparisons(results_table(made.runs, made.stored), made.stored, FID)
-    assert (normalization.value, normalization.baseline, len(normalization.pairs)) == ("subtraction", "division", 8)
-    assert normalization.pairs["ratio"].tolist() == pytest.approx([1.1] * 8)
-    assert (convolution.axis, convolution.lower, convolution.seeds) == ("conv_kernel", 8, 2)
-    assert convolution.pairs["ratio"].tolist() == pytest.approx([0.5] * 8)
-
-
-def test_an_unfinished_cell_makes_no_pair(study):
-    made = study()
-    made.unfinish(0, "waiting")
-    normalization, _ = comparisons(results_table(made.runs, made.stored), made.stored, FID)
-    assert len(normalization.pairs) == 3
-
-
-def test_the_interval_is_the_t_interval_of_the_logs():
-    logs = [0.1, 0.3, 0.25, -0.05]
-    low, high = stats.t.interval(0.95, 3, loc=sum(logs) / 4, scale=stats.sem(logs))
-    interval = log_interval(logs)
-    assert interval == pytest.approx((math.exp(0.15), math.exp(low), math.exp(high)))
-    assert log_interval([0.1]) is None
-
-
-def test_only_seeds_are_replicates(study):
-    """Eight pairs of two seeds have two replicates: the mean log-ratio of each seed."""
-    made = study(seeds=[0, 1])
-    table = results_table(made.runs, made.stored)
-    table.loc[(table["seed"] == 1) & (table["conv_kernel"] == 5), FID] *= 1.2
-    convolution = comparisons(table, made.stored, FID)[1]
-    assert ratio_interval(convolution) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
-    assert ratio_interval(comparisons(table[table["seed"] == 0], made.stored, FID)[1]) is None
 
 
 def test_a_design_label_reads_like_the_axes():

@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lina_lab.cli.main import app
-from lina_lab.config.axes import AXES, OTHER_AXES
 from lina_lab.config.experiment import cell_key
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
 from lina_lab.config.variants import VARIANTS
+from lina_lab.design.axes import AXES, OTHER_AXES
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "digits.yaml"
 

@@ -6,8 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from lina_lab.analysis.ablation_pairs import log_interval
+from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.report_data import curves_table
+from lina_lab.analysis.samples import samples_of_ledger
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import mosaic, samples_figure
@@ -97,11 +98,11 @@ def test_samples_are_laid_out_a_class_a_column():
 def test_a_cell_without_samples_says_its_state(study):
     made = study()
     table = results_table(made.runs, made.stored)
-    assert samples_figure(made.runs, table, made.stored) is None
+    assert samples_figure(samples_of_ledger(made.runs, table), table, made.stored) is None
     path = made.folder(0) / "samples" / "generated.npz"
     path.parent.mkdir()
     np.savez(path, arr_0=np.zeros((20, 8, 8, 3), np.uint8), labels=np.repeat(np.arange(10), 2))
-    figure = samples_figure(made.runs, table, made.stored)
+    figure = samples_figure(samples_of_ledger(made.runs, table), table, made.stored)
     assert sum(bool(panel.images) for panel in figure.axes) == 1
     assert [text.get_text() for panel in figure.axes for text in panel.texts] == ["done"] * 7
     assert [panel.get_title() for panel in figure.axes] == ["nano", "micro"] + [""] * 6

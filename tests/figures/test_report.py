@@ -2,17 +2,22 @@
 
 import csv
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
-from lina_lab.figures.report import write_report
+from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
+from tests.analysis.test_guidance import point
 from tests.conftest import AXES, PROVENANCE
 
 
@@ -191,6 +196,63 @@ def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
     first, second = (sorted((tmp_path / name).iterdir()) for name in ("a", "b"))
     assert [p.name for p in first] == [p.name for p in second]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
+
+
+def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, tmp_path):
+    made = study(seeds=[0, 1])
+    gate = np.arange(40, dtype="float32").reshape(2, 20)
+    save_file({"decoder.0.attention.gates.key": gate}, made.folder(0) / "ema.safetensors")
+    for index in (0, 2, 6):
+        path = made.folder(index) / "samples" / "generated.npz"
+        path.parent.mkdir()
+        images = np.random.default_rng(index).integers(0, 256, (90, 8, 8, 3)).astype(np.uint8)
+        np.savez(path, arr_0=images, labels=np.arange(90) % 12)
+    made.unfinish(1, "failed", "no memory")
+    made.change(3, state="diverged", diverged_at=17, metrics={})
+    out = tmp_path / "out"
+    write_report(made.runs, made.stored, out)
+    shutil.rmtree(made.runs)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    data = {"plan.json", "table.csv", "table.parquet", "curves.csv", "gates.parquet", "samples.npz", "provenance.json"}
+    drawn = before.keys() - data
+    assert {"index.html", "samples.png", "gates.svg", "ablation.csv", "table.md"} <= drawn
+    for name in drawn:
+        (out / name).unlink()
+    redraw_report(out)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_what_was_measured_in_other_ways_stands_on_the_page(study, tmp_path):
+    made = study(axes=TWO)
+    assert "Measured in other ways" not in text_of(write_report(made.runs, made.stored, tmp_path / "before"))
+    for scale, fid in ((1.5, 3.25), (2.0, 3.75)):
+        add_point(made.folder(0) / "guidance.csv", point(scale, fid=fid))
+    add_point(made.folder(0) / "guidance.csv", point(2.0, fid=4.5, num_samples=100))
+    path = write_report(made.runs, made.stored, tmp_path / "out")
+    assert "FID against guidance scale" in path.read_text()
+    page = text_of(path)
+    assert "division conv_kernel=0 nano, seed 0 lab guidance 1.5 16 25 500 0 3.25 ± 0.1" in page
+    assert "division conv_kernel=0 nano, seed 0 lab guidance 2 16 25 100 0 4.5 ± 0.1" in page
+    shutil.rmtree(made.runs)
+    before = path.read_bytes()
+    assert redraw_report(tmp_path / "out").read_bytes() == before
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_a_report_of_an_older_version_is_drawn_again_with_what_it_has(study, tmp_path):
+    made = study(axes=TWO)
+    out = tmp_path / "out"
+    page = text_of(write_report(made.runs, made.stored, out))
+    (out / "provenance.json").unlink()
+    (out / "samples.png").write_bytes(b"drawn before")
+    again = redraw_report(out)
+    assert "ZHJhd24gYmVmb3Jl" in again.read_text()
+    for told in ("c0ffee", "a processor", "lab sweep fake.yaml", "2026-01-01", "0.4 minutes of one core for 2 cells"):
+        assert told in page
+        assert told in text_of(again)
+    assert "2 cores" in page
+    assert "2 cores" not in text_of(again)
 
 
 def test_the_page_needs_no_network_and_escapes_what_it_shows(study, tmp_path):

@@ -3,20 +3,28 @@
 import pandas as pd
 import pytest
 
+from lina_lab.analysis.fid_points import FidPoint, scans_table
 from lina_lab.analysis.guidance import add_point
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
-from lina_lab.figures.sampling import Scanned, chosen, curves, read_scanned, sampling_figure, write_sampling
+from lina_lab.figures.sampling import Scanned, chosen, curves, sampling_figure, scanned_cells, write_sampling
 from lina_lab.figures.style import design_style
 from lina_lab.ledger.cells import create_cell
-from tests.analysis.test_guidance import point
+from tests.analysis import test_guidance
 
 DIVISION = {"normalization": "division", "conv_kernel": 5, "kv_gate": "none"}
 SOFTMAX = {"normalization": "softmax", "conv_kernel": 0, "kv_gate": "none"}
 
 
+def point(guidance_scale=1.0, *, source="guidance", flow_steps_last=None, **changes):
+    """A guidance point as a row of the evaluations table."""
+    kept = test_guidance.point(guidance_scale, **changes)
+    values = {name: getattr(kept, name) for name in FidPoint._fields if hasattr(kept, name)}
+    return FidPoint(source=source, flow_steps_last=flow_steps_last, **values)
+
+
 def scanned(design=DIVISION, points=(), **changes):
-    values = {"key": "a" * 12, "size": "nano", "seed": 0, "flow_steps_last": None}
+    values = {"key": "a" * 12, "size": "nano", "seed": 0}
     return Scanned(design=design, points=points, **values | changes)
 
 
@@ -63,7 +71,7 @@ def test_two_curves_of_one_design_are_told_apart_by_what_differs():
         "size tiny, flow steps 25",
     ]
     assert len({curve.look["color"] for curve in found}) == 3
-    falling = scanned(points=by_guidance(5, 3), flow_steps_last=5)
+    falling = scanned(points=by_guidance(5, 3, flow_steps_last=5))
     found = curves([scanned(points=by_guidance(4, 2)), falling], "guidance_scale")
     ends = [curve.label.rpartition(", ")[2] for curve in found]
     assert ends == ["flow steps at last as the first", "flow steps at last 5"]
@@ -112,15 +120,16 @@ def test_a_folder_is_written_from_cells_of_the_ledger(tmp_path):
         "training": {"steps": 4, "batch_size": 8, "learning_rate": 2e-3},
     }
     folder = create_cell(tmp_path / "runs", Experiment.model_validate(experiment))
-    for one in by_guidance(4.0, 2.0):
-        add_point(folder / "guidance.csv", one)
+    for scale, fid in ((1.0, 4.0), (2.0, 2.0)):
+        add_point(folder / "guidance.csv", test_guidance.point(scale, fid=fid))
     design = {"normalization": "subtraction", "conv_kernel": 3, "kv_gate": "none"}
-    assert read_scanned(folder).design == design
-    paths = write_sampling([folder], tmp_path / "out", {})
+    table = scans_table([folder])
+    assert [cell.design for cell in scanned_cells(table)] == [design]
+    paths = write_sampling(table, tmp_path / "out", {})
     assert [path.name for path in paths] == ["guidance_scale.png", "sampling.csv"]
     table = pd.read_csv(paths[1])
     assert table["fid"].tolist() == [4, 2]
     assert set(table["key"]) == {folder.name}
     assert table[list(design)].iloc[0].tolist() == ["subtraction", 3, "none"]
-    again = write_sampling([folder], tmp_path / "again", {})
+    again = write_sampling(scans_table([folder]), tmp_path / "again", {})
     assert again[0].read_bytes() == paths[0].read_bytes()

@@ -1,6 +1,8 @@
 """Looks of designs, as a printer without colour sees them."""
 
 import itertools
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lina_lab.config.axes import AXES
+from lina_lab.design.axes import AXES
+from lina_lab.design.gates import KVGate
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_looks, design_style
 
@@ -18,6 +21,8 @@ SHIPPED = [
     for k in AXES["conv_kernel"].values
     for g in AXES["kv_gate"].values
 ]
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "looks.json"
 
 
 def ink(look: dict[str, Any], *, line: bool = True) -> bytes:
@@ -78,6 +83,26 @@ def test_a_value_without_a_look_raises_and_gets_that_of_no_other(design):
     (axis,) = design
     with pytest.raises(LabError, match=rf"{axis} {design[axis]} has no look in figures; known are"):
         design_style(design)
+
+
+def test_designs_look_as_in_earlier_figures_alone_and_together():
+    """Marker, filling, face, colour and line."""
+    parts = ("marker", "fillstyle", "markerfacecolor", "color", "linestyle")
+    golden = json.loads(GOLDEN.read_text())
+    together = design_looks(design for design, *_ in golden)
+    for design, alone, among_all in golden:
+        for look, expected in ((design_style(design), alone), (together(design), among_all)):
+            assert json.loads(json.dumps([look[part] for part in parts])) == expected, design
+
+
+def test_a_new_gate_is_drawn_as_its_entry_says_and_as_no_other(monkeypatch):
+    new = KVGate("formula", "source", weights=("key",), marker="h")
+    monkeypatch.setitem(AXES["kv_gate"].values, "new", new)
+    designs = [*SHIPPED, *(design | {"kv_gate": "new"} for design in SHIPPED if design["kv_gate"] == "none")]
+    look = design_looks(designs)
+    looks = {ink(look(design)) for design in designs}
+    assert len(looks) == len(designs)
+    assert design_style({"kv_gate": "new"})["marker"] == "h"
 
 
 def test_every_shipped_value_has_a_look():

@@ -4,8 +4,8 @@ import itertools
 
 from pydantic import ValidationError
 
-from lina_lab.config.axes import AXES
 from lina_lab.config.model import AttentionConfig
+from lina_lab.design.axes import AXES
 
 BASE = {"conv_kernel": 3, "kv_gate": "key_value"}
 """With a gate and a convolution, so that no axis is without meaning."""

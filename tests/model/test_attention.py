@@ -1,12 +1,15 @@
 """Attention against its definitions: the N x N matrix it never builds, float64, and identities."""
 
-from typing import get_args
-
 import pytest
 import torch
+from pydantic import ValidationError
 
-from lina_lab.config import axes
+from lina_lab import cost
 from lina_lab.config.model import AttentionConfig
+from lina_lab.design.axes import AXES, OTHER_AXES
+from lina_lab.design.gates import KV_GATE
+from lina_lab.design.normalization import FEATURE_MAP
+from lina_lab.errors import LabError
 from lina_lab.model.attention import FEATURE_MAPS, NORMALIZATIONS, Attention, Layout
 from lina_lab.model.gates import KV_GATES, OUTPUT_GATES
 from lina_lab.model.lina import QUERIES
@@ -42,6 +45,13 @@ def test_a_normalization_equals_its_explicit_weights(name):
     torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, k_mass), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("word", FEATURE_MAP.values)
+def test_a_feature_map_is_below_0_nowhere_if_it_says_so(word, dtype):
+    u = torch.linspace(-20, 20, 400_001, dtype=torch.float64).to(dtype)
+    assert bool((FEATURE_MAPS[word](u) >= 0).all()) == FEATURE_MAP[word].positive
+
+
 def test_weights_of_subtraction_sum_to_one():
     q, k = heads(1), heads(2)
     ones = torch.ones(B, H, N, d, dtype=torch.float64)
@@ -49,26 +59,48 @@ def test_weights_of_subtraction_sum_to_one():
 
 
 @pytest.mark.parametrize(
-    ("axis", "words", "table"),
+    ("axis", "table"),
     [
-        ("normalization", axes.Normalization, NORMALIZATIONS),
-        ("feature_map", axes.FeatureMap, FEATURE_MAPS),
-        ("kv_gate", axes.KVGate, KV_GATES),
-        ("conv_weights", axes.ConvWeights, CONV_WEIGHTS),
-        ("sequence_conv", axes.SequenceConv, SEQUENCE_CONVS),
-        ("output_gate", axes.OutputGate, OUTPUT_GATES),
-        ("model.position", axes.Position, QUERIES),
+        ("normalization", NORMALIZATIONS),
+        ("feature_map", FEATURE_MAPS),
+        ("kv_gate", KV_GATES),
+        ("conv_weights", CONV_WEIGHTS),
+        ("sequence_conv", SEQUENCE_CONVS),
+        ("output_gate", OUTPUT_GATES),
+        ("model.position", QUERIES),
     ],
 )
-def test_every_value_of_an_axis_is_documented_and_built(axis, words, table):
-    assert set(get_args(words)) == set((axes.AXES | axes.OTHER_AXES)[axis].values) == set(table)
+def test_every_value_of_an_axis_is_documented_and_built(axis, table):
+    assert set((AXES | OTHER_AXES)[axis].values) == set(table)
 
 
-def test_every_field_of_an_attention_is_an_axis():
-    fields = AttentionConfig.model_fields
-    assert set(fields) == set(axes.AXES)
-    for name, field in fields.items():
-        assert set(get_args(field.annotation)) == set(axes.AXES[name].values)
+def test_a_gate_has_the_weights_that_its_entry_names():
+    for word, value in KV_GATE.values.items():
+        gates = Attention(AttentionConfig(kv_gate=word), 12, 3, LAYOUT).gates
+        assert tuple(gates) == value.weights
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_a_config_takes_the_words_of_an_axis_and_no_other(name):
+    with pytest.raises(ValidationError) as refused:
+        AttentionConfig.model_validate({name: "new"})
+    (error,) = refused.value.errors()
+    *words, last = map(repr, AXES[name].values)
+    assert error["loc"] == (name,)
+    assert error["ctx"]["expected"] == f"{', '.join(words)} or {last}"
+
+
+def test_what_no_axis_knows_raises_and_is_taken_for_no_other():
+    for name in AXES:
+        unknown = AttentionConfig.model_construct(**AttentionConfig().model_dump() | {name: "new"})
+        for use in (
+            lambda unknown=unknown: Attention(unknown, 12, 3, LAYOUT),
+            lambda unknown=unknown: cost.attention_parameters(unknown, 12, 3, 17),
+            lambda unknown=unknown: cost.attention_macs(unknown, 12, 3, 17, 15),
+            lambda unknown=unknown: cost.attention_bytes(unknown, 12, 3, 17, 15, 1, 4),
+        ):
+            with pytest.raises((LabError, KeyError), match="new"):
+                use()
 
 
 def attention(seed: int = 0, layout: Layout | None = LAYOUT, **values: object) -> Attention:

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lina_lab.config.axes import AXES
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import ExecutionConfig
+from lina_lab.design.axes import AXES
 from lina_lab.kernels import linear
 from lina_lab.model import attention
 from lina_lab.model.attention import NORMALIZATIONS, Attention, Layout
@@ -244,12 +244,10 @@ def test_the_output_gate_normalises_what_was_read_and_is_finite_at_nothing():
 def test_kernels_are_not_taken_where_they_do_not_know_the_design(monkeypatch):
     monkeypatch.setattr(linear, "linear_core", None)
     turns = rotation(*LAYOUT, D // H)
-    for values, given in (
-        ({"output_gate": "sigmoid"}, None),
-        ({"kv_gate": "key_value_data"}, None),
-        ({"normalization": "mediator"}, None),
-        ({}, turns),
-    ):
+    core = ("normalization", "feature_map", "kv_gate")
+    without = [{axis: word} for axis in core for word, value in AXES[axis].values.items() if not value.kernels]
+    assert {"kv_gate": "key_value_data"} in without
+    for values, given in [*((values, None) for values in (*without, {"output_gate": "sigmoid"})), ({}, turns)]:
         module = made(AttentionConfig(**values)).float()
         plain = module(tokens().float(), turns=given)
         accelerate(module, ExecutionConfig(attention_backend="triton"))

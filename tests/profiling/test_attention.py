@@ -1,15 +1,16 @@
 """The table of one attention module: designs, lengths, exact counts; times are nowhere asserted."""
 
 import math
-from typing import get_args
 
 import pytest
 import torch
 
 from lina_lab import cost
 from lina_lab.analysis.profile import MAIN, macs_against_softmax
-from lina_lab.config.model import MEMORYLESS, AttentionConfig
+from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import ExecutionConfig
+from lina_lab.design.axes import AXES
+from lina_lab.design.normalization import BY_SOFTMAX
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Attention, Layout
 from lina_lab.profiling import attention, measure
@@ -33,15 +34,15 @@ def machine(monkeypatch):
 def test_every_value_of_every_axis_is_in_a_design_and_no_design_is_there_twice():
     found, omitted = designs("fp32")
     shown = [design.config.model_dump() for design in found]
-    for axis, field in AttentionConfig.model_fields.items():
-        missing = set(get_args(field.annotation)) - {config[axis] for config in shown}
+    for axis, values in AXES.items():
+        missing = set(values.values) - {config[axis] for config in shown}
         assert all(any(line.startswith(f"{axis} {value}:") for line in omitted) for value in missing)
     assert len({design.config for design in found}) == len({design.name for design in found}) == len(found)
     lina = found[0].config.model_dump()
     for design in found[1:-1]:
         differ = [axis for axis, value in design.config.model_dump().items() if value != lina[axis]]
         assert differ[0] in design.name
-        assert len(differ) == (2 if design.config.normalization in MEMORYLESS else 1)
+        assert len(differ) == (2 if design.config.normalization in BY_SOFTMAX else 1)
     assert omitted == [line for line in omitted if "division needs a positive feature map" in line]
 
 

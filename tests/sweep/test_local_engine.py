@@ -142,7 +142,7 @@ def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
     launchers = [subprocess.Popen(command) for _ in range(2)]
     assert [launcher.wait(200) for launcher in launchers] == [0, 0]
-    worked = [attempts(tmp_path / cell.key) for cell in three.cells]
+    worked = [attempts(tmp_path / cell.key) for cell in three.plan.cells]
     assert [[a.ended for a in of_cell] for of_cell in worked] == [["done"]] * 3
     assert len({of_cell[0].pid for of_cell in worked}) == 2
 
@@ -187,7 +187,7 @@ def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_l
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
     first, *lines = (folder / "log.txt").read_text().splitlines()
     assert first.endswith(
-        f"INFO lina_lab.sweep.local_engine: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
+        f"INFO lina_lab.sweep.local_worker: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
     )
     said = "WARNING lina_lab.training.train: step 6: no sheet of samples: samples not finite"
     assert len([line for line in lines if said in line]) == 1
@@ -222,7 +222,7 @@ def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         sweep(tmp_path, longer, show=interrupt)
-    folders = [tmp_path / cell.key for cell in longer.cells]
+    folders = [tmp_path / cell.key for cell in longer.plan.cells]
     assert not any(is_done(folder) for folder in folders)
     assert all(Watch().is_over(last_attempt(folder)) for folder in folders)
     assert any(last_attempt(folder).ended == "stopped" for folder in folders)

@@ -7,8 +7,15 @@ import pytest
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.load import ConfigError
 from lina_lab.config.sweep import left_out, parse_settings
+from lina_lab.design.axes import AXES
 from lina_lab.errors import LabError
 from lina_lab.sweep.planning import load_sweep
+
+
+def one_of(axis: str) -> str:
+    *words, last = map(repr, AXES[axis].values)
+    return f"{', '.join(words)} or {last}"
+
 
 BASE = """\
 name: base
@@ -72,7 +79,10 @@ def test_an_excluded_combination_is_listed_with_its_reason(sweep):
     [
         (("question: Which?\n", ""), "s.yaml:1: question: is missing"),
         (("axes:", "axis:"), "s.yaml:4: axis: unknown key; did you mean axes?"),
-        (("relu, elu1", "relu, elu2"), "s.yaml:6: model.attention.feature_map: must be 'relu', 'elu1' or 'identity'"),
+        (
+            ("relu, elu1", "relu, elu2"),
+            f"s.yaml:6: model.attention.feature_map: must be {one_of('feature_map')}, not 'elu2'",
+        ),
         (("feature_map:", "feature_mapp:"), "s.yaml:6: model.attention.feature_mapp: unknown key; did you mean"),
         (("[relu, elu1, identity]", "[]"), "s.yaml:6: axes.model.attention.feature_map: "),
         (("[relu, elu1, identity]", "relu"), "s.yaml:6: axes.model.attention.feature_map: "),

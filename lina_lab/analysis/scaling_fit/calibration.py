@@ -18,10 +18,10 @@ LEVEL = 0.97
 """Quantile of the simulated ratio for 95 %: a fit is nearer to its points than the truth is, and its spread is itself
 estimated. With 0.95, E is held in 91 % of datasets, the others in 94 %."""
 FEW = 20
-"""Residuals, less one for each parameter, below which they do not show a shape and the normal one is taken."""
+"""Degrees of freedom below which residuals do not show their distribution, and a normal one is assumed."""
 TINY = 1e-30
 CAP = 5.0
-"""Medians at which a residual ends when spreads are estimated, so that outliers do not make a region look noisy."""
+"""Residuals are capped at this many medians when spreads are estimated, against outliers."""
 
 
 def f_rise(profile: Profile) -> float:
@@ -55,13 +55,13 @@ def _slopes(profile: Profile, u: Array) -> Array:
     """d log curve / d parameter at every u; parameters at a bound have none.  # (n, p)"""
     problem = profile.problem._replace(u=u)
     shares, _ = log_curve(problem, profile.at)
-    found = np.zeros((len(u), profile.at.shape[1]))
+    slopes = np.zeros((len(u), profile.at.shape[1]))
     for share, (place, column) in zip(shares, places(problem.terms), strict=True):
-        found[:, place] = share[0]
+        slopes[:, place] = share[0]
         if column is not None:
-            found[:, place + 1] = -share[0] * u[:, column]
-    found[:, ((profile.at <= profile.bounds.low) | (profile.at >= profile.bounds.high))[0]] = 0
-    return found
+            slopes[:, place + 1] = -share[0] * u[:, column]
+    slopes[:, ((profile.at <= profile.bounds.low) | (profile.at >= profile.bounds.high))[0]] = 0
+    return slopes
 
 
 def local_spread(x: ArrayLike, residuals: Array) -> Array:
@@ -130,5 +130,5 @@ def _drawn(profile: Profile, drawn: Array) -> tuple[FitProblem, Array]:
 
 
 def _lowest(profile: Profile, problem: FitProblem, near: Array, bounds: Bounds) -> Array:
-    found = lowest_from(profile, problem, with_raised(profile, np.clip(near, *bounds)), bounds)
-    return objective(problem, found, profile.delta)
+    lowest = lowest_from(profile, problem, with_raised(profile, np.clip(near, *bounds)), bounds)
+    return objective(problem, lowest, profile.delta)

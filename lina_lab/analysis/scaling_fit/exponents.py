@@ -22,7 +22,7 @@ FREE, SHARED, NONE = "free", "shared", "none"
 
 
 class Exponents(NamedTuple):
-    """What two designs need beside a factor each. Every p is that of the simpler model against the richer."""
+    """Tests of what two designs need beside a factor each; every p is of the simpler model against the richer."""
 
     one: float
     """p that one exponent serves both, each with its floor >= 0, against an exponent each."""
@@ -68,7 +68,13 @@ def exponents(pairs: Pairs) -> Exponents | None:
         return float(stats.f.sf(max(simple.squares - rich.squares, 0) / more, more, freedom - 1))
 
     floors = (means.scale * one.coefficients[2:]).tolist()
-    return Exponents(p(one, each, 1), p(straight, each, 2), p(level, one, 1), one.alphas[0], (floors[0], floors[1]))
+    return Exponents(
+        one=p(one, each, 1),
+        no_floor=p(straight, each, 2),
+        one_floor=p(level, one, 1),
+        alpha=one.alphas[0],
+        floors=(floors[0], floors[1]),
+    )
 
 
 def one_exponent_ratio(pairs: Pairs, x: float) -> float:
@@ -76,10 +82,10 @@ def one_exponent_ratio(pairs: Pairs, x: float) -> float:
     products, freedom = within(pairs, np.log(np.stack([pairs.a, pairs.b], axis=1)))
     spread = freedom > 0 and np.linalg.eigvalsh(products)[0] > EXACT
     means = _means(pairs, products / freedom if spread else np.eye(2))
-    found = _joint(means, FREE, 1)
+    joint = _joint(means, FREE, 1)
     middle = float(np.log(list(dict.fromkeys(pairs.x))).mean())
-    power = math.exp(-found.alphas[0] * (math.log(x) - middle))
-    a, b = found.coefficients[:2] * power + found.coefficients[2:]
+    power = math.exp(-joint.alphas[0] * (math.log(x) - middle))
+    a, b = joint.coefficients[:2] * power + joint.coefficients[2:]
     return math.log(a / b)
 
 
@@ -90,7 +96,7 @@ def _means(pairs: Pairs, covariance: Array) -> _Means:
     mean = np.concatenate([[side[at].mean() for at in places] for side in logs])
     root = np.linalg.inv(np.linalg.cholesky(covariance))
     white = np.kron(root, np.diag(np.sqrt([len(at) for at in places])))
-    return _Means(x - x.mean(), mean - mean.mean(), white, math.exp(float(mean.mean())))
+    return _Means(u=x - x.mean(), logs=mean - mean.mean(), white=white, scale=math.exp(float(mean.mean())))
 
 
 def _joint(means: _Means, floors: str, count: int) -> _Joint:
@@ -102,8 +108,10 @@ def _joint(means: _Means, floors: str, count: int) -> _Joint:
     grid = np.array(list(itertools.product(GRID, repeat=count))).repeat(3 - count, axis=1)
     best = int(_profile(means, grid, floors)[0].argmin())
     options = {"xatol": 1e-4, "fatol": 1e-5, "initial_simplex": _simplex(np.log(grid[best, :count]))}
-    found = np.exp(optimize.minimize(squares, np.log(grid[best, :count]), method="Nelder-Mead", options=options).x)
-    alphas = np.array([found[0], found[-1]])
+    fitted_exponents = np.exp(
+        optimize.minimize(squares, np.log(grid[best, :count]), method="Nelder-Mead", options=options).x
+    )
+    alphas = np.array([fitted_exponents[0], fitted_exponents[-1]])
     value, coefficients = _profile(means, alphas[None], floors)
     return _Joint(float(value[0]), (float(alphas[0]), float(alphas[1])), coefficients[0])
 
@@ -118,7 +126,7 @@ def _profile(means: _Means, alphas: Array, floors: str) -> tuple[Array, Array]:
     count = terms.shape[-1]
     best, coefficients = np.full(len(alphas), np.inf), np.zeros((len(alphas), count))
     for kept in _supports(floors):
-        part, found = terms[..., kept], np.zeros((len(alphas), count))
+        part, solution = terms[..., kept], np.zeros((len(alphas), count))
         curve = np.broadcast_to(np.exp(means.logs), part.shape[:2])
         for _ in range(STEPS):
             basis = means.white @ (part / curve[..., None])
@@ -127,10 +135,10 @@ def _profile(means: _Means, alphas: Array, floors: str) -> tuple[Array, Array]:
             ridge = 1e-12 * np.trace(gram, axis1=1, axis2=2)[:, None, None] * np.eye(len(kept))
             solved = np.linalg.solve(gram + ridge, np.swapaxes(basis, 1, 2) @ target[..., None])
             curve = np.maximum((part @ solved)[..., 0], 1e-6)
-        found[:, kept] = solved[..., 0]
+        solution[:, kept] = solved[..., 0]
         rest = (means.logs - np.log(curve)) @ means.white.T
-        value = np.where((found >= 0).all(axis=1), (rest**2).sum(axis=1), np.inf)
-        coefficients = np.where((value < best)[:, None], found, coefficients)
+        value = np.where((solution >= 0).all(axis=1), (rest**2).sum(axis=1), np.inf)
+        coefficients = np.where((value < best)[:, None], solution, coefficients)
         best = np.minimum(best, value)
     return best, coefficients
 

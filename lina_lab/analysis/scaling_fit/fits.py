@@ -29,9 +29,9 @@ from lina_lab.analysis.scaling_fit.solver import (
 from lina_lab.analysis.scaling_fit.starts import first_lowest, lowest, starts
 
 SMALL = -20.0
-"""log of a coefficient, in units of the geometric mean of y, below which it is given as 0."""
+"""Coefficients whose log, in units of the geometric mean of y, is below this are reported as 0."""
 VANISHING = -8.0
-"""log of a coefficient from which on 0 is tried in its place: in logarithms 0 is approached, never reached."""
+"""Coefficients whose log is below this are also tried as 0, which a search in logarithms never reaches."""
 
 
 class Form(NamedTuple):
@@ -92,10 +92,10 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None)
         ValueError: if x has too few distinct sizes, or something is not positive.
     """
     problem, scale = prepare(form, x, y, weights)
-    found = optimum(form, problem)
-    value = float(objective(problem, found)[0])
-    params = dict(zip(FORMS[form].names, _raw(form, found, scale)[0].tolist(), strict=True))
-    return Fit(form, params, value, len(problem.u))
+    best = optimum(form, problem)
+    value = float(objective(problem, best)[0])
+    params = dict(zip(FORMS[form].names, _raw(form, best, scale)[0].tolist(), strict=True))
+    return Fit(form=form, params=params, objective=value, n=len(problem.u))
 
 
 def optimum(form: str, problem: FitProblem) -> Array:
@@ -108,22 +108,22 @@ def optimum(form: str, problem: FitProblem) -> Array:
         # A line in the logarithms: convex, so that one start arrives.
         return lowest(problem, starts(problem, 1, rising=True), bounds)
     count = min(max(4000 // len(problem.u), 16), 128)
-    found = lowest(problem, starts(problem, count, rising=False), bounds)
-    away = np.random.default_rng(0).normal(0, 1, (count, found.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
-    vanished = np.where([name.isupper() for name in FORMS[form].names] & (found < VANISHING), NEVER, found)
-    around = descend(problem, found + away, bounds, DELTA)
-    best = first_lowest(problem, np.concatenate([vanished, found, around])[None], DELTA)
+    coarse = lowest(problem, starts(problem, count, rising=False), bounds)
+    away = np.random.default_rng(0).normal(0, 1, (count, coarse.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
+    vanished = np.where([name.isupper() for name in FORMS[form].names] & (coarse < VANISHING), NEVER, coarse)
+    around = descend(problem, coarse + away, bounds, DELTA)
+    best = first_lowest(problem, np.concatenate([vanished, coarse, around])[None], DELTA)
     return _or_without_floor(form, problem, best)
 
 
-def _or_without_floor(form: str, problem: FitProblem, found: Array) -> Array:
+def _or_without_floor(form: str, problem: FitProblem, with_floor: Array) -> Array:
     """The power law instead of a curve with a floor where it is as low: a curve that rises has no floor.  # (R, p)"""
     if form != "offset":
-        return found
+        return with_floor
     part = problem._replace(terms=FORMS["power"].terms)
     line = lowest(part, starts(part, 1, rising=True), FORMS["power"].bounds)
     plain = np.concatenate([np.full((len(line), 1), NEVER), line], axis=1)
-    return first_lowest(problem, np.stack([plain, found], axis=1), DELTA)
+    return first_lowest(problem, np.stack([plain, with_floor], axis=1), DELTA)
 
 
 def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) -> Array:
@@ -147,15 +147,15 @@ def refit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None, star
     begin = inner(start, scale)[None]
     rows = max(len(problem.target), len(problem.weights))
     others = max(min(240 // len(problem.u), 16) - 1, int(begin.min() <= NEVER))
-    found = np.empty((rows, len(FORMS[form].names)))
+    refitted = np.empty((rows, len(FORMS[form].names)))
     for first in range(0, rows, CHUNK):
         index = np.arange(first, min(first + CHUNK, rows))
         part = problem.rows(index)
         near = np.repeat(begin[None], len(index), axis=0)
         if others:
             near = np.concatenate([near, starts(part, others, rising=None not in part.terms)], axis=1)
-        found[index] = _or_without_floor(form, part, lowest(part, near, FORMS[form].bounds))
-    return _raw(form, found, scale)
+        refitted[index] = _or_without_floor(form, part, lowest(part, near, FORMS[form].bounds))
+    return _raw(form, refitted, scale)
 
 
 def refusal(form: str, x: ArrayLike) -> str | None:
@@ -192,7 +192,8 @@ def prepare(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) ->
     if reason:
         raise ValueError(reason)
     scale = Scale(np.log(points).mean(axis=0), float(np.log(values).mean()))
-    return FitProblem(FORMS[form].terms, np.log(points) - scale.x, np.log(values) - scale.y, weight), scale
+    u, target = np.log(points) - scale.x, np.log(values) - scale.y
+    return FitProblem(terms=FORMS[form].terms, u=u, target=target, weights=weight), scale
 
 
 def _columns(form: str, x: ArrayLike) -> Array:
@@ -214,10 +215,10 @@ def _raw(form: str, inner: Array, scale: Scale) -> Array:
     return raw
 
 
-def inner(found: Fit, scale: Scale) -> Array:
+def inner(fitted: Fit, scale: Scale) -> Array:
     """The parameters of a fit as its problem has them.  # (p,)"""
-    raw = found.row
-    for place, column in places(FORMS[found.form].terms):
+    raw = fitted.row
+    for place, column in places(FORMS[fitted.form].terms):
         shift = scale.y if column is None else scale.y + raw[place + 1] * scale.x[column]
         raw[place] = math.log(raw[place]) - shift if raw[place] > 0 else NEVER
     return raw

@@ -31,14 +31,14 @@ RAW = 400.0
 RAISED = -4.0
 """log of a term that has vanished when it is tried again, in units of the geometric mean of y."""
 CLOSE = 1e-4
-"""Part of the way to the limit within which a profile has met it."""
+"""A profile has met its limit within this fraction of the way to it."""
 PATH = (10 * DELTA, DELTA)
 """Down to the robust objective, which has kinks; further steps before, and other starts, change no end seen."""
 TOLERANCE = 1e-5
 """Of parameters: profiles need the objective alone, which is flat there."""
 FIRST, DOUBLINGS, SECANTS = 0.01, 24, 18
 Trace = Callable[[Array], tuple[Array, Array]]
-"""ExtractorNeeds values (R,) -> the values reached and the lowest objective with them."""
+"""Wanted values (R,) -> the values reached and the lowest objective with them."""
 
 
 class Profile(NamedTuple):
@@ -61,13 +61,14 @@ def of_squares(form: str, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
     problem, scale = prepare(form, x, y, None)
     bounds = FORMS[form].bounds
     at = least_squares(problem, starts(problem, 16, rising=None not in problem.terms), bounds)
-    return Profile(problem, bounds, at, math.inf), scale
+    return Profile(problem=problem, bounds=bounds, at=at, delta=math.inf), scale
 
 
-def of_huber(found: Fit, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
-    """The optimum that was found already."""
-    problem, scale = prepare(found.form, x, y, None)
-    return Profile(problem, FORMS[found.form].bounds, inner(found, scale)[None], DELTA), scale
+def of_huber(fitted: Fit, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
+    """The optimum of the Huber sum, from a fit that has it already."""
+    problem, scale = prepare(fitted.form, x, y, None)
+    bounds, at = FORMS[fitted.form].bounds, inner(fitted, scale)[None]
+    return Profile(problem=problem, bounds=bounds, at=at, delta=DELTA), scale
 
 
 def in_own_units(profile: Profile, scale: Scale) -> Profile:
@@ -162,8 +163,8 @@ def lowest_from(profile: Profile, problem: FitProblem, begin: list[Array], bound
     every = np.tile(np.arange(len(begin[0])), len(begin))
     each, limits = problem.rows(every), bounds.rows(every)
     path = PATH if math.isfinite(profile.delta) else (math.inf,)
-    found = settle(each, flat, limits, path, TOLERANCE)
-    return first_lowest(problem, found.reshape(-1, *begin[0].shape).swapaxes(0, 1), profile.delta)
+    settled = settle(each, flat, limits, path, TOLERANCE)
+    return first_lowest(problem, settled.reshape(-1, *begin[0].shape).swapaxes(0, 1), profile.delta)
 
 
 def ends(trace: Trace, start: Array, sides: Array, edge: Array, least: float, limit: Array) -> list[float | None]:

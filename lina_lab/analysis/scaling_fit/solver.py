@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 DELTA = 1e-3
 """Residuals of log y below this count squared, those above linearly: a robust fit, close to least absolute errors."""
 LEVELS = (0.1, 0.03, 0.01, 0.003, DELTA)
-"""On the way from least squares: the last objective has kinks, between which Newton's step means little."""
+"""Deltas on the way from least squares to `DELTA`, whose objective has kinks that mislead a Newton step."""
 NEVER = -40.0
 """log of a coefficient that counts as 0, in units of the geometric mean of y."""
 STEEPEST = 10.0
@@ -26,7 +26,7 @@ CHUNK = 250
 
 
 class FitProblem(NamedTuple):
-    """What is fitted: terms over points, with one row of targets and weights, or one for every row."""
+    """A batch of fits: common terms and points; targets and weights are common or one row a fit."""
 
     terms: tuple[int | None, ...]
     """The column of `u` that a term falls with; None for the constant."""
@@ -141,7 +141,12 @@ def local(problem: FitProblem, parameters: Array, delta: float) -> Local:
         curvature[:, place + 1, place + 1] = moments[:, 2]
     across = slopes.transpose(0, 2, 1)
     gradient = -(slopes @ pull[:, :, None])[:, :, 0]
-    return Local(value, gradient, (slopes * bend[:, None]) @ across - curvature, (slopes * touching[:, None]) @ across)
+    return Local(
+        value=value,
+        gradient=gradient,
+        hessian=(slopes * bend[:, None]) @ across - curvature,
+        majorizer=(slopes * touching[:, None]) @ across,
+    )
 
 
 def descend(
@@ -151,19 +156,19 @@ def descend(
 
     A parameter at a bound that wants to leave is held there for the step.
     """
-    found = np.clip(start, bounds.low, bounds.high)
-    about = local(problem, found, delta)
-    damping = np.full(len(found), 1e-2)
-    going = np.arange(len(found))
+    lowest = np.clip(start, bounds.low, bounds.high)
+    about = local(problem, lowest, delta)
+    damping = np.full(len(lowest), 1e-2)
+    going = np.arange(len(lowest))
     for _ in range(steps):
-        limits, at = bounds.rows(going), found[going]
+        limits, at = bounds.rows(going), lowest[going]
         trial = np.clip(
             at + _step(Local(*(a[going] for a in about)), at, limits, damping[going]), limits.low, limits.high
         )
         reached = local(problem.rows(going), trial, delta)
         before = about.value[going]
         better = reached.value < before
-        found[going[better]] = trial[better]
+        lowest[going[better]] = trial[better]
         about.keep(going, reached, better)
         small = (np.abs(trial - at).max(axis=1) < tolerance) | (
             better & (before - reached.value <= 1e-3 * tolerance * before)
@@ -173,7 +178,7 @@ def descend(
         going = going[~done]
         if not len(going):
             break
-    return found
+    return lowest
 
 
 def _step(about: Local, at: Array, bounds: Bounds, damping: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Where to start, and which optimum to keep: a grid of exponents, then many descents at once.
+"""Starting points and the choice among optima: a grid of exponents, then many descents at once.
 
 Robust objectives of few points have many local optima, so that the number of starts grows as the points become fewer;
 they then cost the same. Shapes: R rows, S starts, n points, G points of the grid, T terms, p parameters.
@@ -36,18 +36,18 @@ def starts(problem: FitProblem, count: int, *, rising: bool) -> Array:
     weights = problem.weights * np.ones_like(problem.target)
     moment = np.stack([(weights * inverse) @ b.T for b in basis], axis=-1)  # (R, G, T)
     gram = np.stack([np.stack([(weights * inverse**2) @ (a * b).T for a in basis], axis=-1) for b in basis], axis=-1)
-    found, values = [], []
+    parameters, values = [], []
     for support in _supports(len(problem.terms)):
         kept = np.array(support)
         part, right = gram[..., kept[:, None], kept], moment[..., kept]
         ridge = 1e-12 * np.trace(part, axis1=-2, axis2=-1)[..., None, None] * np.eye(len(kept))
         coefficients = np.linalg.solve(part + ridge, right[..., None])[..., 0]
-        found.append(
+        parameters.append(
             _parameters(problem.terms, grid, dict(zip(support, np.moveaxis(coefficients, -1, 0), strict=True)))
         )
         values.append(np.where((coefficients > 0).all(axis=-1), -(coefficients * right).sum(axis=-1), np.inf))
     order = np.argsort(np.concatenate(values, axis=1), axis=1, kind="stable")[:, :count]
-    return np.take_along_axis(np.concatenate(found, axis=1), order[..., None], axis=1)
+    return np.take_along_axis(np.concatenate(parameters, axis=1), order[..., None], axis=1)
 
 
 def _grid(problem: FitProblem, *, rising: bool) -> Array:
@@ -80,11 +80,11 @@ def lowest(problem: FitProblem, begin: Array, bounds: Bounds) -> Array:
     """The lowest optimum of the Huber objective that any start of a row leads to.  # (R, p)"""
     rows, count, _ = begin.shape
     each = problem.rows(np.repeat(np.arange(rows), count))
-    found = settle(each, begin.reshape(rows * count, -1), bounds, (10 * LEVELS[-1], LEVELS[-1])).reshape(begin.shape)
+    settled = settle(each, begin.reshape(rows * count, -1), bounds, (10 * LEVELS[-1], LEVELS[-1])).reshape(begin.shape)
     if len(problem.u) <= FEW:
         path = settle(problem, least_squares(problem, begin[:, :STARTS], bounds), bounds)
-        found = np.concatenate([path[:, None], found], axis=1)
-    return first_lowest(problem, found, LEVELS[-1])
+        settled = np.concatenate([path[:, None], settled], axis=1)
+    return first_lowest(problem, settled, LEVELS[-1])
 
 
 def least_squares(problem: FitProblem, begin: Array, bounds: Bounds, tolerance: float = 1e-10) -> Array:
@@ -92,12 +92,12 @@ def least_squares(problem: FitProblem, begin: Array, bounds: Bounds, tolerance: 
     rows, count, _ = begin.shape
     every = np.repeat(np.arange(rows), count)
     flat = begin.reshape(rows * count, -1)
-    found = descend(problem.rows(every), flat, bounds.rows(every), math.inf, tolerance=tolerance).reshape(begin.shape)
-    return first_lowest(problem, found, math.inf)
+    settled = descend(problem.rows(every), flat, bounds.rows(every), math.inf, tolerance=tolerance).reshape(begin.shape)
+    return first_lowest(problem, settled, math.inf)
 
 
-def first_lowest(problem: FitProblem, found: Array, delta: float) -> Array:
-    """Of every row the lowest; of those that are equal but for rounding, the first."""
-    values = np.stack([objective(problem, found[:, i], delta) for i in range(found.shape[1])], axis=1)
+def first_lowest(problem: FitProblem, optima: Array, delta: float) -> Array:
+    """The lowest optimum of every row; the first of those that differ by rounding alone."""
+    values = np.stack([objective(problem, optima[:, i], delta) for i in range(optima.shape[1])], axis=1)
     equal = values <= values.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-28
-    return found[np.arange(len(found)), equal.argmax(axis=1)]
+    return optima[np.arange(len(optima)), equal.argmax(axis=1)]

@@ -1,0 +1,69 @@
+"""The pairs of designs that a study compares, and their paired cells.
+
+`findings` gives a verdict for each pair of designs, `ablation` averages over them.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, as_text, has_partner, rows_of_design
+from lina_lab.analysis.table import SIZE_AXIS, design_axes
+from lina_lab.config.sweep import Scalar
+from lina_lab.ledger.plan import Plan
+
+
+class DesignPair(NamedTuple):
+    """Two designs that differ on one axis alone: A has a value of it, B the axis's first."""
+
+    axis: str
+    a: dict[str, Scalar]
+    """The values of all axes but the size, in the order of the plan."""
+    b: dict[str, Scalar]
+
+    @property
+    def value(self) -> Scalar:
+        return self.a[self.axis]
+
+    @property
+    def baseline(self) -> Scalar:
+        return self.b[self.axis]
+
+    @property
+    def others(self) -> dict[str, Scalar]:
+        """The values that both have."""
+        return {name: value for name, value in self.a.items() if name != self.axis}
+
+
+def design_pairs(plan: Plan) -> Iterable[DesignPair]:
+    """Every value of every axis but the size against the axis's first, at every setting of the others that has both."""
+    axes = design_axes(plan)
+    points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))
+    for place, axis in enumerate(axes):
+        baseline = points[0][place] if points else None
+        for point in points:
+            twin = (*point[:place], baseline, *point[place + 1 :])
+            if point[place] != baseline and twin in points:
+                a, b = (dict(zip(axes, values, strict=True)) for values in (point, twin))
+                yield DesignPair(axis, a, b)
+
+
+def paired_values(table: pd.DataFrame, metric: str, pair: DesignPair) -> pd.DataFrame:
+    """One row a size and seed that both designs have: the other axes, size, seed, `baseline`, `value` and `ratio`.
+
+    `baseline` and `value` are the metric of B and of A, `ratio` is value / baseline. The index is that of B's rows.
+    """
+    by = list(pair.a)
+    measured = table.dropna(subset=[metric])
+    cells = pd.concat([
+        rows_of_design(measured, by, [as_text(value) for value in design.values()]).assign(**{DESIGN: name})
+        for name, design in (("A", pair.a), ("B", pair.b))
+    ])  # fmt: skip
+    cells[AT] = cells[SIZE_AXIS].map(as_text) if SIZE_AXIS in cells else ""
+    cells[SHARE] = cells["seed"].map(as_text)
+    matched = cells[has_partner(cells)].sort_values([AT, SHARE])
+    a, b = (matched[matched[DESIGN] == design] for design in "AB")
+    shared = [name for name in (*pair.others, SIZE_AXIS, "seed") if name in b]
+    values = b[shared].assign(baseline=b[metric], value=a[metric].to_numpy())
+    return values.assign(ratio=values["value"] / values["baseline"]).sort_index()
