@@ -72,7 +72,7 @@ def main(
         first = table.iloc[0]
         facts = {name: first[name] for name in ("device", "precision", "width", "num_heads")}
         facts |= {name: max(table[name]) for name in ("flops_per_second", "bytes_per_second")}
-        result = {**facts, "rows": as_json(table[list(KEPT)]), "provenance": provenance()}
+        result = {**facts, "rows": as_json(table[list(KEPT)]), "provenance": provenance().as_json()}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=1, default=lambda number: number.item()) + "\n")
 

@@ -109,7 +109,7 @@ def main(datasets: int = 200, out: Annotated[Path | None, typer.Option()] = None
         print(json.dumps(results), flush=True)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps({"results": results, "provenance": provenance()}, indent=1) + "\n")
+            out.write_text(json.dumps({"results": results, "provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,9 @@ def main(rounds: int = 5, out: Annotated[Path | None, typer.Option()] = None) ->
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({"block": BLOCK, "rows": rows, "provenance": provenance()}, indent=1) + "\n")
+        out.write_text(
+            json.dumps({"block": BLOCK, "rows": rows, "provenance": provenance().as_json()}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

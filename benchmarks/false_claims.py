@@ -145,7 +145,7 @@ def main(
     for name, rows in found.items():
         print(f"\n{name}\n{pd.DataFrame(rows).to_string(index=False)}")
     if out:
-        out.write_text(json.dumps({"provenance": provenance(), **found}, indent=1) + "\n")
+        out.write_text(json.dumps({"provenance": provenance().as_json(), **found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def main(starts: int = 60, seed: int = 0, out: Annotated[Path | None, typer.Opti
         print(f"{name:46} {number:.4g}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result | {"provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps(result | {"provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ def main(
     if out is not None:
         facts = {"images": images, "bytes": images * IMAGE_BYTES, "batch": batch, "of": batch * GPUS, "rounds": rounds}
         facts |= {"device": f"{hardware()['cpu']}, 1 thread", "tflops": TFLOPS / 1e12}
-        found = {"formats": rows_of, "loader": steps, "provenance": provenance()}
+        found = {"formats": rows_of, "loader": steps, "provenance": provenance().as_json()}
         out.write_text(json.dumps(facts | found, indent=1) + "\n")
 
 

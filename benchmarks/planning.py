@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
     found = {"20,000 points": measure(500, 1), "1,000 points of 20 seeds": measure(25, 20)}
-    text = json.dumps(found | {"provenance": provenance()}, indent=1)
+    text = json.dumps(found | {"provenance": provenance().as_json()}, indent=1)
     print(text)
     if out:
         out.write_text(text + "\n")

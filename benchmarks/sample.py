@@ -98,7 +98,7 @@ def main(
         facts = {"shape": shape, "images": images, "autoregressive_steps": steps, "flow_steps": flow_steps}
         facts |= {"rounds": rounds, "device": device_words(where)}
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({**facts, "rows": rows, "provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps({**facts, "rows": rows, "provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

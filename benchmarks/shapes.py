@@ -80,7 +80,7 @@ def main(out: Annotated[Path | None, typer.Option()] = None) -> None:
         print(f"{name:56} {number:.4g}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result | {"provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps(result | {"provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

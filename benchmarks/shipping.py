@@ -16,11 +16,12 @@ from typing import Annotated
 import typer
 
 from lina_lab.config.load import Document
-from lina_lab.config.sweep import Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import append_metrics, read_metrics
 from lina_lab.ledger.plan import load_plan, store_plan
 from lina_lab.provenance import provenance
+from lina_lab.sweep.planning import expand
 from lina_lab.tracking.shipper import Shipper
 from lina_lab.tracking.store import connect, locked
 
@@ -54,9 +55,9 @@ def main(
             axes={"model.attention.normalization": ["division"]},
             seeds=list(range(workers)),
         )
-        plan = expand(sweep, Document(BASE, {}), Document({}, {}), Path("shipping.yaml"))
-        store_plan(runs, plan, provenance())
-        folders = [create_cell(runs, cell.experiment) for cell in plan.cells]
+        planned = expand(sweep, Document(BASE, {}), Document({}, {}), Path("shipping.yaml"))
+        store_plan(runs, planned.plan, provenance())
+        folders = [create_cell(runs, experiment) for experiment in planned.own_experiments]
         context = multiprocessing.get_context("spawn")
         writers = [context.Process(target=write, args=(folder, rate, seconds)) for folder in folders]
         with Shipper(runs, load_plan(runs, "shipping"), closing=600) as shipper:
@@ -91,7 +92,7 @@ def main(
         print(f"{name:36} {value}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result | {"provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps(result | {"provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

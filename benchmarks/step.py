@@ -109,7 +109,7 @@ def main(
     if out is not None:
         facts = {"shape": shape, "batch": batch, "rounds": rounds, "device": device_words(where), "ceilings": ceilings}
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({**facts, "rows": rows, "provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps({**facts, "rows": rows, "provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 def step_macs(model: Lina, shape: str, batch: int) -> float:

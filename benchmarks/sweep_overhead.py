@@ -13,16 +13,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lina_lab.config.sweep import load_sweep
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.plan import store_plan
-from lina_lab.ledger.result import read_result, write_result
+from lina_lab.ledger.result import Result, read_result, write_result
 from lina_lab.provenance import provenance
 from lina_lab.sweep.local_engine import Finished
+from lina_lab.sweep.planning import load_sweep
 from lina_lab.sweep.run import Snapshot, run_sweep
 
 EXPERIMENT = """\
@@ -49,7 +49,7 @@ def write_study(folder: Path, steps: int, cells: int) -> Path:
 
 def measure_overhead(folder: Path, steps: int, cells: int) -> dict[str, float]:
     """Wall time of the engine over the time that the cells themselves took, spread evenly over the workers."""
-    plan = load_sweep(write_study(folder, steps, cells))
+    planned = load_sweep(write_study(folder, steps, cells))
     started, first = time.monotonic(), 0.0
 
     def show(snapshot: Snapshot, _: list[Finished]) -> None:
@@ -57,9 +57,9 @@ def measure_overhead(folder: Path, steps: int, cells: int) -> dict[str, float]:
         if not first and any(row.state == "running" for row in snapshot.rows):
             first = time.monotonic()
 
-    run_sweep(folder / "runs", plan, [{}] * WORKERS, show, retries=0)
+    run_sweep(folder / "runs", planned, [{}] * WORKERS, show, retries=0)
     ended = time.monotonic()
-    own = sum(sum(read_result(folder / "runs" / cell.key)["seconds"].values()) for cell in plan.cells)
+    own = sum(sum(read_result(folder / "runs" / cell.key).seconds.values()) for cell in planned.plan.cells)
     return {
         "cells": cells,
         "seconds of a cell's own": own / cells,
@@ -73,13 +73,25 @@ def measure_thousand(folder: Path) -> dict[str, float]:
     """Seconds to plan 1,000 cells, and for the whole command to see that they are done."""
     path = write_study(folder, 100, 1000)
     started = time.monotonic()
-    plan = load_sweep(path)
+    plan, experiments, *_ = load_sweep(path)
     planned = time.monotonic() - started
     runs = folder / "runs"
     record = provenance()
-    result: dict[str, Any] = {"state": "done", "parameters": {"total": 1}, "metrics": {}, "provenance": record}
+    result = Result(
+        key="",
+        name="",
+        seed=0,
+        parameters={"total": 1, "trainable": 1},
+        flops={"training": 1.0},
+        steps=100,
+        samples_seen=100,
+        ema_share=None,
+        seconds={},
+        state="done",
+        provenance=record,
+    )
     for cell in plan.cells:
-        write_result(create_cell(runs, cell.experiment), result)
+        write_result(create_cell(runs, experiments[cell.key]), result)
     store_plan(runs, plan, record)
     command = [sys.executable, "-m", "lina_lab.cli.main", "sweep", "sweep.yaml", "--no-tracking"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LAB_")}
@@ -95,7 +107,7 @@ def main(steps: int = 400, cells: int = 6, out: Annotated[Path | None, typer.Opt
         print(f"{name:46} {value:.4g}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result | {"provenance": provenance()}, indent=1) + "\n")
+        out.write_text(json.dumps(result | {"provenance": provenance().as_json()}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Large .npz archives, written and read piece by piece: 50,000 images of 256 px are 10 GB."""
+"""Large .npz archives, written and read in pieces: 50,000 images of 256 px are 10 GB."""
 
 import contextlib
 import math
@@ -14,16 +14,16 @@ from lina_lab.errors import LabError
 from lina_lab.files import replacing
 
 LEVEL = 1
-"""Of zlib: noise gains nothing by more."""
+"""Compression level of zlib; noise does not compress further."""
 
 
 def write_npz(
     path: Path, name: str, shape: tuple[int, ...], rows: Iterable[NDArray[Any]], beside: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write the array `name` of a shape (n, ...) uint8 row by row, and small arrays beside it; whole or not at all.
+    """Write an array `name` of shape (n, ...) uint8 row by row, then other small arrays, as one atomic file.
 
     Raises:
-        ValueError: if the rows are not what the shape says.
+        ValueError: if the rows do not match the shape.
     """
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -58,32 +58,32 @@ def names_in(path: Path) -> list[str]:
 
 
 class Header(NamedTuple):
-    """What an array is, as its file says before any value."""
+    """Shape and type of an array, as its file's header states."""
 
     shape: tuple[int, ...]
     fortran: bool
-    """Whether its columns, not its rows, lie together."""
+    """Whether it is stored in Fortran order."""
     dtype: np.dtype[Any]
 
 
 def headers(path: Path) -> dict[str, Header]:
-    """What the arrays of an .npz are, by name; every byte is held against the archive's checksums.
+    """Headers of the arrays of an .npz by name, after verifying the checksums of the whole archive.
 
     Raises:
-        LabError: if it is missing, or no such archive, or damaged.
+        LabError: if it is missing, not an .npz, or damaged.
     """
     with _opened(path) as archive:
         if damaged := archive.testzip():
             raise LabError(f"{path}: must be a whole .npz: {damaged} is damaged")
-        found = {}
+        by_name = {}
         for name in names_in(path):
             with archive.open(f"{name}.npy") as file:
-                found[name] = _header(file)
-        return found
+                by_name[name] = _header(file)
+        return by_name
 
 
 def read_array(path: Path, name: str) -> NDArray[Any]:
-    """One array of an .npz, whole; nothing that is in it is run.
+    """One whole array of an .npz, without unpickling: nothing in it is executed.
 
     Raises:
         LabError: if it is not there, or damaged.
@@ -102,7 +102,7 @@ def read_blocks(path: Path, name: str, size: int) -> Iterator[NDArray[np.uint8]]
     """The rows of an array (n, ...) uint8 of an .npz, `size` at a time.
 
     Raises:
-        LabError: if it is no such array, or damaged.
+        LabError: if the array has another type, or is damaged.
     """
     with _opened(path) as archive, archive.open(f"{name}.npy") as file:
         shape, fortran, dtype = _header(file)
@@ -122,5 +122,5 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise LabError(f"{path}: no such file") from error
     except LabError:
         raise
-    except Exception as error:  # what a foreign archive makes zipfile, zlib and numpy raise is a long list
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors for foreign archives
         raise LabError(f"{path}: must be a whole .npz: {error or type(error).__name__}") from error

@@ -1,8 +1,9 @@
-"""The page of `lab demo`: a prompt or a class in, images out, whose tokens fill in step by step.
+"""The page of `lab demo`: enter a prompt or a class and watch the tokens of its images fill in, step by step.
 
 Shapes: n images of H x W pixels.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
@@ -26,20 +27,22 @@ from lina_lab.model.lina import Lina
 from lina_lab.sampling.contact_sheet import sheet
 from lina_lab.sampling.generate import generate
 
+logger = logging.getLogger(__name__)
+
 MOST_IMAGES, COLUMNS, SHOWN_SIDE = 16, 4, 192
 NUM_EXAMPLES = 6
 LARGEST_SEED = 2**53 - 1
-"""Above it the numbers of a browser are not exact."""
+"""Largest integer that JavaScript represents exactly."""
 FONTS = ["system-ui", "sans-serif"]
 LOOK: dict[str, Any] = {
-    # Plain names are the system's fonts; the theme's own would be asked for.
+    # Plain names are fonts of the system; the theme's default would be fetched from a server.
     "theme": gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
     "css": "#picture img { image-rendering: pixelated; object-fit: contain; } #said p { min-height: 3em; }",
 }
 
 
 class Frame(NamedTuple):
-    """Images (n, 3, H, W) uint8 after a step; what is not known yet is grey, or what zeros decode to."""
+    """Images (n, 3, H, W) uint8 after a step; unknown tokens are grey, or whatever zeros decode to."""
 
     step: int
     steps: int
@@ -47,16 +50,17 @@ class Frame(NamedTuple):
 
 
 class _Stopped(Exception):
-    """Ends a drawing that nobody looks at any more."""
+    """Ends a drawing that nobody is watching any more."""
 
 
 class DemoDrawing:
-    """The frames of one drawing, as they come; the last holds the images of `generate`."""
+    """The frames of one drawing as they are made; the last holds the finished images."""
 
     def __init__(self, painter: "Painter", wish: "Wish") -> None:
         self.painter, self.stopped = painter, Event()
         self.frames: SimpleQueue[Frame | None] = SimpleQueue()
         self.drawn = painter.worker.submit(generate, painter.model, *wish, watch=self._show, decode=painter.decode)
+        # None ends the iteration, also after an error or a cancelled drawing.
         self.drawn.add_done_callback(lambda _: self.frames.put(None))
 
     def __iter__(self) -> Iterator[Frame]:
@@ -68,7 +72,7 @@ class DemoDrawing:
             self.drawn.result()
 
     def stop(self) -> None:
-        """End it at its next step, or at once where it still waits."""
+        """Stop at the next step, or at once if it has not begun."""
         self.stopped.set()
         self.drawn.cancel()
 
@@ -79,18 +83,18 @@ class DemoDrawing:
 
 
 class Painter:
-    """Draws from a model, one drawing at a time, on a thread of its own."""
+    """Draws from a model on a thread of its own, one drawing at a time."""
 
     def __init__(self, model: Lina, decode: Decode = pixels) -> None:
         self.model, self.decode, self.closed = model, decode, Event()
         self.worker = ThreadPoolExecutor(1)
 
     def draw(self, wish: "Wish") -> DemoDrawing:
-        """Begin a drawing, or let it wait for those before it."""
+        """Queue a drawing behind those before it."""
         return DemoDrawing(self, wish)
 
     def close(self) -> None:
-        """End what is being drawn, and what waits, at its next step."""
+        """Stop the current drawing at its next step, and drop those that wait."""
         self.closed.set()
 
 
@@ -103,10 +107,10 @@ class Wish(NamedTuple):
 
 
 def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
-    """The page of a cell; its words and choices are those of the cell's config."""
+    """The page of a cell, with inputs that fit its config."""
     encode = encoder(experiment)
 
-    drawings: dict[str | None, DemoDrawing] = {}  # of each visitor, the last
+    drawings: dict[str | None, DemoDrawing] = {}  # the latest of each visitor
 
     def draw(request: gr.Request, asked: Any, *values: float | None) -> Iterator[tuple[Any, str]]:
         try:
@@ -141,7 +145,7 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
                     start, stop = gr.Button("draw", variant="primary"), gr.Button("stop")
             with gr.Column(scale=2):
                 said = gr.HTML(_said("draw shows every step; grey is not known yet"), elem_id="said")
-                # Without gradio's button that uploads a picture to be shared.
+                # Without gradio's share button, which uploads pictures.
                 shown: dict[str, Any] = {"buttons": ["download", "fullscreen"], "interactive": False}
                 picture = gr.Image(format="png", label="images", elem_id="picture", **shown)
         triggers = [start.click, *([condition.submit] if isinstance(condition, gr.Textbox) else [])]
@@ -154,7 +158,7 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
 
 
 def encoder(experiment: Experiment) -> Callable[[Any], Tensor]:
-    """From a class or a prompt to the condition (1, ...) of an experiment's model."""
+    """A function from a class or a prompt to the condition (1, ...) of an experiment's model."""
     if experiment.data.text is None:
         return lambda label: torch.tensor([label])
     encode = text_encoder(experiment.data)
@@ -173,7 +177,7 @@ def read_wish(
     """A condition (1, ...) and the values of the page's inputs, in their order, checked.
 
     Raises:
-        LabError: if a number is missing, or none that can be drawn with.
+        LabError: if a number is missing or out of range.
     """
     changes = {"guidance_scale": guidance, "autoregressive_steps": steps, "flow_steps": flow_steps}
     places: dict[tuple[str, ...], str] = {(key,): "page" for key in changes}
@@ -189,10 +193,11 @@ def _whole(name: str, value: float | None, least: int, most: int) -> int:
 
 
 def example_prompts(experiment: Experiment) -> list[str]:
-    """Held-out captions, from all over the split; none where the data are not on this machine."""
+    """Held-out captions, evenly spaced; none if the data are not on this machine."""
     try:
         captions = list(dict.fromkeys(load_dataset(experiment.data, pixels=False).heldout.captions))
-    except LabError:
+    except LabError as error:
+        logger.info("no example prompts: %s", error)
         return []
     return captions[:: max(1, len(captions) // NUM_EXAMPLES)][:NUM_EXAMPLES]
 
@@ -208,7 +213,7 @@ def _condition_input(experiment: Experiment) -> gr.Textbox | gr.Dropdown:
 
 
 def _sampling_inputs(sampling: SamplingConfig, tokens: int) -> list[gr.Slider | gr.Number]:
-    """Beginning with the cell's own values, which always fit."""
+    """Inputs that start at the cell's own values; ranges are widened to include them."""
     scale, steps, flow_steps = sampling.guidance_scale, sampling.autoregressive_steps, sampling.flow_steps
     return [
         gr.Number(scale, label="guidance scale", info="1 for none", elem_id="guidance"),

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are either whole or absent: atomic writes, exclusive creation, names with checksums."""
 
 import hashlib
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 from lina_lab.errors import LabError
 
 CACHE_VARIABLE = "LAB_CACHE"
-"""Environment variable that names the folder of what is cached: features, latents, digests of files."""
+"""Environment variable that names the cache folder: text features, latents, digests of files."""
 DEFAULT_CACHE = Path("~/.cache/lina-lab")
 
 
 def cache_folder() -> Path:
-    """Where features, latents and digests of files are kept: `LAB_CACHE`.
+    """The cache folder: `LAB_CACHE`, or ~/.cache/lina-lab.
 
     Raises:
-        LabError: if it is not given, and the user has no home for it.
+        LabError: if `LAB_CACHE` is not set and the user has no home folder.
     """
     try:
         return Path(os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE).expanduser()
@@ -27,21 +27,22 @@ def cache_folder() -> Path:
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file whole, or leave the old one."""
+    """Replace a file atomically: at any moment it is the old one or the new one."""
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A new path to write to: at the end it is on the disk and takes the place of the old file; not after an error."""
+    """Yields a temporary path to write to; afterwards it is synced and renamed to `path`, unless there was an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, since a rename is atomic only within a file system; hidden, so that no glob finds it.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.touch()
         mode = part.stat().st_mode
         yield part
-        part.chmod(mode)  # as every new file, whatever made it
+        part.chmod(mode)  # some writers create private files; keep the mode of a normal new file
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -50,13 +51,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex, without holding them."""
+    """SHA-256 of a file, as hex, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_new(path: Path, data: str) -> bool:
-    """Make a file that is not there yet; False if it is. Of several processes that try, one succeeds."""
+    """Create a file; False if it exists. If several processes try, exactly one succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -65,6 +66,7 @@ def write_new(path: Path, data: str) -> bool:
             os.fsync(file.fileno())
     except FileExistsError:
         return False
+    # A file that could not be filled, as on a full disk, must not count as created.
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -72,12 +74,12 @@ def write_new(path: Path, data: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder and all in it, if it is there."""
+    """Remove a file, or a folder with its content, if it exists."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_named(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
-    """Write `stem-<start of the content's SHA-256><suffix>` in place of any of the same stem and suffix."""
+    """Write `stem-<start of the content's SHA-256><suffix>`, replacing any file with the same stem and suffix."""
     path = folder / f"{stem}-{hashlib.sha256(content).hexdigest()[:8]}{suffix}"
     folder.mkdir(exist_ok=True)
     for old in _named(folder, stem, suffix):
@@ -87,10 +89,10 @@ def write_named(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
 
 
 def read_named(folder: Path, stem: str, suffix: str) -> tuple[str, bytes]:
-    """The name without suffix, and the content, of a file that `write_named` wrote and the package ships.
+    """Name without suffix, and content, of a file that `write_named` wrote and the package ships.
 
     Raises:
-        LabError: if it is missing, or its content is not what its name says.
+        LabError: if it is missing, or does not match the checksum in its name.
     """
     path = next(iter(_named(folder, stem, suffix)), None)
     if path is None:

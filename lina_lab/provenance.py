@@ -2,18 +2,24 @@
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from lina_lab.record import Record
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent
 ROOMS = (
@@ -24,6 +30,7 @@ ROOMS = (
     "sampling",
     "training",
     "distributed",
+    "published",
     "evaluation",
     "composition",
     "cell",
@@ -44,24 +51,70 @@ PACKAGES = (
 )
 
 
-def provenance() -> dict[str, Any]:
-    """Facts about this process and its code, as JSON values.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedCode(Record):
+    """The code that a process loaded."""
 
-    `code` is what this process loaded: a digest of every room of `ROOMS` (see `room_digests`), and, in `changed`, the
-    files that are others on the disk by now. `commit` is missing outside a git checkout, and where the
-    disk had changed before anyone asked; `diff_sha256` is there exactly when the checkout has changes.
-    """
-    loaded, changed = code(), changed_files()
-    return {
-        **({} if loaded.commit is None else {"commit": loaded.commit}),
-        **({"diff_sha256": hashlib.sha256(loaded.diff).hexdigest()} if loaded.diff else {}),
-        "code": {"rooms": room_digests(LOADED), **({"changed": changed} if changed else {})},
-        "versions": versions(),
-        "python": platform.python_version(),
-        "hardware": hardware(),
-        "command": " ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    path: str | None = None
+    """Of the package; only a cell's record has it."""
+    rooms: Mapping[str, str] = field(default_factory=dict)
+    """A digest of every room of `ROOMS`: see `room_digests`."""
+    changed: Sequence[str] = ()
+    """Files that were others on the disk by the time of the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware(Record):
+    cpu: str
+    cores: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic(Record):
+    """What torch chose by itself, and what changes float32 products."""
+
+    sdpa: Mapping[str, str] = field(default_factory=dict)
+    """Backends of the softmax attentions, by use: `training`, `sampling`; none without such attentions."""
+    matmul_precision: str | None = None
+    tf32_matmul: bool | None = None
+    tf32_cudnn: bool | None = None
+    cpu_capability: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance(Record):
+    """Where a result comes from; an older one knows less."""
+
+    commit: str | None = None
+    """None outside a git checkout, and where the disk had changed before anyone asked."""
+    diff_sha256: str | None = None
+    """Of the changes of the checkout, where there are any."""
+    code: LoadedCode | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of the packages that can change a result."""
+    python: str = ""
+    hardware: Hardware | None = None
+    command: str = ""
+    started: str = ""
+    """ISO 8601, in UTC."""
+    group: Mapping[str, int | str] | None = None
+    """The processes that trained a cell together: see `config.engine.Group`."""
+    arithmetic: Arithmetic | None = None
+
+
+def provenance() -> Provenance:
+    """Facts about this process and its code."""
+    git = checkout()
+    return Provenance(
+        commit=git.commit,
+        diff_sha256=hashlib.sha256(git.diff).hexdigest() if git.diff else None,
+        code=LoadedCode(rooms=room_digests(LOADED), changed=tuple(changed_files())),
+        versions=versions(),
+        python=platform.python_version(),
+        hardware=hardware(),
+        command=" ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def versions() -> dict[str, str]:
@@ -76,7 +129,7 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def hardware() -> dict[str, Any]:
+def hardware() -> Hardware:
     """Processor and its cores."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -84,10 +137,10 @@ def hardware() -> dict[str, Any]:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
         names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
         cpu = names[0] if names else cpu
-    return {"cpu": cpu, "cores": os.cpu_count()}
+    return Hardware(cpu=cpu, cores=os.cpu_count())
 
 
-class Code(NamedTuple):
+class Checkout(NamedTuple):
     """What git says of the code that this process loaded."""
 
     commit: str | None
@@ -97,19 +150,19 @@ class Code(NamedTuple):
 
 
 @cache
-def code() -> Code:
+def checkout() -> Checkout:
     """What git says of the loaded code; asked once, at the first call."""
     head = _git("rev-parse", "HEAD")
     # In a folder that git ignores, such as site-packages below somebody's project, the commit is of other code.
     if head is None or _git("ls-files", "--error-unmatch", "--", Path(__file__).name) is None:
-        return Code(None, b"")
+        return Checkout(None, b"")
     diff = _diff()
-    return Code(None, b"") if diff is None or changed_files() else Code(head.decode().strip(), diff)
+    return Checkout(None, b"") if diff is None or changed_files() else Checkout(head.decode().strip(), diff)
 
 
 def commit() -> str | None:
     """The commit of the loaded code; None outside a git checkout."""
-    return code().commit
+    return checkout().commit
 
 
 def changed_files() -> list[str]:
@@ -123,28 +176,30 @@ def loaded() -> str:
     return hashlib.sha256(repr(sorted(LOADED.items())).encode()).hexdigest()
 
 
-def of_cell(record: Mapping[str, Any]) -> dict[str, Any]:
+def of_cell(record: Provenance) -> Provenance:
     """A record of `provenance`, with the code's path, and in `changed` also what has changed since it was made."""
-    changed = sorted({*record["code"].get("changed", ()), *changed_files()})
-    here = {"path": str(PACKAGE), **record["code"], **({"changed": changed} if changed else {})}
-    return {**record, "code": here}
+    code = record.code or LoadedCode()
+    changed = sorted({*code.changed, *changed_files()})
+    return replace(record, code=replace(code, path=str(PACKAGE), changed=tuple(changed)))
 
 
 def room_digests(blobs: Mapping[str, str]) -> dict[str, str]:
-    """The start of a SHA-256 over the names and blobs of every room's files, by room."""
+    """The start of a SHA-256 over the names and blobs of every room's files, by room; an older package lacks some."""
 
-    def digest(room: str) -> str:
-        lines = sorted(f"{blob} {name}" for name, blob in blobs.items() if name.startswith(f"{room}/"))
+    def digest(lines: list[str]) -> str:
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:12]
 
-    return {room: digest(room) for room in ROOMS}
+    files = {
+        room: sorted(f"{blob} {name}" for name, blob in blobs.items() if name.startswith(f"{room}/")) for room in ROOMS
+    }
+    return {room: digest(lines) for room, lines in files.items() if lines}
 
 
 @cache
 def rooms_of_commit(commit: str) -> dict[str, str] | None:
     """`room_digests` of a commit as it stands in the package's own checkout; None if git does not know."""
     listed = _git("ls-tree", "-r", "-z", commit)  # of the package's folder, with names from there
-    if not listed or code().commit is None:
+    if not listed or checkout().commit is None:
         return None
     entries = [entry.partition("\t") for entry in listed.decode(errors="surrogateescape").split("\0") if entry]
     return room_digests({name: about.split()[2] for about, _, name in entries if _is_source(Path(name))})
@@ -198,7 +253,8 @@ def _git(*arguments: str, **variables: str) -> bytes | None:
         return subprocess.run(
             [*command, *arguments], env=environment | variables, capture_output=True, check=True, timeout=60
         ).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("git %s: %s", arguments[0], error)
         return None
 
 

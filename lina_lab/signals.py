@@ -1,4 +1,4 @@
-"""Signals that a process of a cell answers: one to stop, one to say where it is."""
+"""Signals that the processes of a cell handle: one to stop, one to write where they are."""
 
 import faulthandler
 import signal
@@ -6,7 +6,7 @@ import threading
 from types import FrameType
 
 STACKS = signal.SIGUSR2
-"""A process of a cell that gets it writes the stacks of all its threads to its standard error: the cell's log.txt."""
+"""On this signal a process writes the stacks of all threads to standard error, which is the cell's log.txt."""
 
 
 def stop_on(number: signal.Signals) -> threading.Event:
@@ -21,5 +21,5 @@ def stop_on(number: signal.Signals) -> threading.Event:
 
 
 def write_stacks_on_signal() -> None:
-    """Also of a process that hangs: no Python runs for it."""
+    """Register `STACKS`. faulthandler needs no running Python code, so it works for a process that hangs."""
     faulthandler.register(STACKS, file=2, all_threads=True)

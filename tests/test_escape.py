@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from lina_lab.analysis.table import design_label, to_latex, to_markdown
-from lina_lab.cli.fitting import FitRequest, fit_table
-from lina_lab.cli.results import print_columns, print_table, text_table
+from lina_lab.cli.console import print_columns, print_table, text_table
+from lina_lab.cli.fit_table import FitRequest, fit_table
 from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
 from lina_lab.figures.report import write_report
 from lina_lab.figures.style import new_figure, style

@@ -49,7 +49,7 @@ def test_a_started_module_is_that_of_this_package_wherever_it_is_started(shadows
         [*command[:2], "-v", *command[2:]], env=interpreter.environment(), capture_output=True, text=True, check=True
     )
     assert "a script of the user" not in done.stdout + done.stderr
-    assert f"{PACKAGE}/evaluation/" in done.stderr
+    assert f"{PACKAGE}/composition/" in done.stderr
     assert str(shadows) not in [line.split("'")[1] for line in done.stderr.splitlines() if line.startswith("import '/")]
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab import provenance
+from lina_lab import provenance, record
 
 SAY = (
-    "import json; from lina_lab import provenance as p; {after}; r = p.of_cell(p.provenance());"
-    "print(json.dumps([r.get('commit'), p.code().diff.decode(), r['code'], p.rooms_of_commit('{commit}')]))"
+    "import json; from lina_lab import provenance as p; {after}; r = p.of_cell(p.provenance()).as_json();"
+    "print(json.dumps([r.get('commit'), p.checkout().diff.decode(), r['code'], p.rooms_of_commit('{commit}')]))"
 )
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"GIT_CONFIG_GLOBAL": "/dev/null"}
 
@@ -31,6 +31,7 @@ def checkout(tmp_path):
     package = tmp_path / "checkout" / "lina_lab"
     (package / "model").mkdir(parents=True)
     shutil.copy(provenance.__file__, package)
+    shutil.copy(record.__file__, package)
     (package / "__init__.py").touch()
     (package / "model" / "lina.py").write_text("WIDTH = 1\n")
     git(package.parent, "init", "-q")
@@ -92,7 +93,7 @@ def test_a_change_on_the_disk_is_named_and_the_record_keeps_what_was_loaded(chec
     path, head = checkout / "model" / "lina.py", git(checkout, "rev-parse", "HEAD").strip()
     before = said(checkout)
     change = f"open({str(path)!r}, 'a').write('WIDTH = 3')"
-    seen = said(checkout, after=f"p.code(); {change}")
+    seen = said(checkout, after=f"p.checkout(); {change}")
     assert seen[:2] == [head, ""]
     assert seen[2] == before[2] | {"changed": ["model/lina.py"]}
     path.write_text("WIDTH = 1\n")

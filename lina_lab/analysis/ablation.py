@@ -15,7 +15,7 @@ from lina_lab.analysis.interval import log_interval
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 ALL_SIZES = "all"
 ONE_SEED = "one seed: no interval"
@@ -33,7 +33,7 @@ class Effect(NamedTuple):
     """One row a pair; see `paired_values`."""
 
 
-def ablation_table(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
+def ablation_table(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
     """One row for every value of every axis, over all sizes and for each size; columns `COLUMNS`.
 
     `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another; `low` and
@@ -52,7 +52,7 @@ def ablation_table(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.Dat
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def effects(table: pd.DataFrame, plan: StoredPlan, metric: str) -> list[Effect]:
+def effects(table: pd.DataFrame, plan: Plan, metric: str) -> list[Effect]:
     """Every value of every axis but the size against the axis's first, where they have pairs."""
     of_value: dict[tuple[str, Scalar], list[pd.DataFrame]] = {}
     baselines = {}

@@ -11,7 +11,7 @@ import pandas as pd
 from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, as_text, has_partner, rows_of_design
 from lina_lab.analysis.table import SIZE_AXIS, design_axes
 from lina_lab.config.sweep import Scalar
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
 class DesignPair(NamedTuple):
@@ -36,7 +36,7 @@ class DesignPair(NamedTuple):
         return {name: value for name, value in self.a.items() if name != self.axis}
 
 
-def design_pairs(plan: StoredPlan) -> Iterable[DesignPair]:
+def design_pairs(plan: Plan) -> Iterable[DesignPair]:
     """Every value of every axis but the size against the axis's first, at every setting of the others that has both."""
     axes = design_axes(plan)
     points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))

@@ -18,7 +18,7 @@ import pandas as pd
 
 from lina_lab import cost
 from lina_lab.analysis.guidance import FILE, GuidancePoint, read_points, root_mean_square
-from lina_lab.analysis.table import COMPARABLE, OLDER
+from lina_lab.analysis.table import COMPARABLE, OLDER_PRECISION
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
 from lina_lab.config.settings import FEATURES
@@ -104,28 +104,28 @@ def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _identity(row: Mapping[str, Any]) -> list[Any]:
     names = (*COMPARABLE[COMPARABLE.index("autoregressive_steps") :], "extractor", "reference_sha256", "seed")
-    return [row[name] for name in (*names, "num_samples", f"eval/fid/{extractor_name(row['extractor'])}")]
+    return [row.get(name) for name in (*names, "num_samples", f"eval/fid/{extractor_name(row['extractor'])}")]
 
 
 def _of_result(folder: Path) -> Iterator[dict[str, Any]]:
     result = read_result(folder)
-    evaluation, metrics = result.get("evaluation"), result.get("metrics", {})
-    if evaluation:
+    evaluation, metrics = result.evaluation, result.metrics
+    if evaluation is not None and evaluation.extractor is not None:
         measured = {name: v for name, v in metrics.items() if name.startswith("eval/") and not name.startswith(GENEVAL)}
-        name = extractor_name(evaluation["extractor"])
+        name = extractor_name(evaluation.extractor)
         sds = (metrics.get(f"eval/{sd}/{name}") for sd in ("fid_bootstrap_sd", "fid_halves_sd"))
         yield {
             "source": "result",
-            "seed": result["seed"],
-            "num_samples": evaluation.get("num_generated"),
-            **_measured_with(evaluation),
-            "flops_sampling": result["flops"].get("sampling"),
-            "seconds": _sampling_seconds(result["seconds"]),
+            "seed": result.seed,
+            "num_samples": evaluation.num_generated,
+            **_measured_with(evaluation.as_json()),
+            "flops_sampling": result.flops.get("sampling"),
+            "seconds": _sampling_seconds(result.seconds),
             "fid_sd": next((sd for sd in sds if sd is not None), None),
             **measured,
         }
-    if "geneval" in result:
-        record = result["geneval"]
+    if "geneval" in result.others:
+        record = result.others["geneval"]
         sampling = dict(record["sampling"])
         sampling["sampling_precision"] = sampling.pop("precision", None)
         yield {
@@ -187,7 +187,9 @@ def _of_point(point: GuidancePoint, experiment: Experiment) -> dict[str, Any]:
 
 def _measured_with(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """`COMPARABLE`; Euler steps that do not change end as they begin."""
-    known = OLDER | {name: value for name, value in evaluation.items() if value is not None}
+    known = {"sampling_precision": OLDER_PRECISION} | {
+        name: value for name, value in evaluation.items() if value is not None
+    }
     last, digest = known.get("flow_steps_last", known.get("flow_steps")), known.get("reference_sha256")
     own = {"flow_steps_last": last, "reference_sha256": digest and digest[:DIGITS]}
     return {name: known.get(name) for name in COMPARABLE} | own

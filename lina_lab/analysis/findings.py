@@ -16,7 +16,7 @@ from lina_lab.analysis.table import design_label, human
 from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
 class Contrast(NamedTuple):
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 def findings(
     table: pd.DataFrame,
-    plan: StoredPlan,
+    plan: Plan,
     metric: str,
     progress: Callable[[float], None] = lambda share: None,
     curves: pd.DataFrame | None = None,

@@ -1,7 +1,8 @@
 """Caveats of how values were measured, as sentences for the terminal and for reports."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+from lina_lab.ledger.result import Evaluation
 
 NOTED = {
     "heldout_in_training": "Held-out images that training has too, pixel for pixel: {}. What is measured against them "
@@ -12,15 +13,15 @@ NOTED = {
 """Sentences by the results-table column that fills in their blank."""
 
 
-def noted(evaluation: Mapping[str, Any]) -> dict[str, str]:
+def noted(evaluation: Evaluation) -> dict[str, str]:
     """The texts for `NOTED` from the record of a measurement; empty if there is nothing to note."""
     texts = {}
-    repeats, classes = evaluation.get("heldout_in_training"), evaluation.get("classes_not_drawn")
-    if repeats and repeats["images"]:
-        first, second = repeats["example"]
-        texts["heldout_in_training"] = f"{repeats['images']:,} of {repeats['of']:,} (as {first}, which is {second})"
-    if classes:
-        texts["classes_not_drawn"] = ", ".join(map(str, classes))
+    repeats = evaluation.heldout_in_training
+    if repeats and repeats.example:
+        first, second = repeats.example
+        texts["heldout_in_training"] = f"{repeats.images:,} of {repeats.of:,} (as {first}, which is {second})"
+    if evaluation.classes_not_drawn:
+        texts["classes_not_drawn"] = ", ".join(map(str, evaluation.classes_not_drawn))
     return texts
 
 
@@ -30,7 +31,7 @@ def notes(columns: Mapping[str, Iterable[str]]) -> list[str]:
     return [NOTED[name].format(value) for name, own in values.items() for value in own]
 
 
-def notes_of(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+def notes_of(evaluations: Iterable[Evaluation]) -> list[str]:
     """The sentences for records of measurements."""
     texts = [noted(evaluation) for evaluation in evaluations]
     return notes({name: [own[name] for own in texts if name in own] for name in NOTED})

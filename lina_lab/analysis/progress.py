@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lina_lab.config.sweep import cell_label
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 OPEN = ("running", "waiting")
 WITH_RESULT = ("done", "diverged")
@@ -14,7 +14,7 @@ def has_result(table: pd.DataFrame) -> "pd.Series[bool]":
     return table["state"].isin(WITH_RESULT)
 
 
-def unfinished(table: pd.DataFrame, plan: StoredPlan) -> str:
+def unfinished(table: pd.DataFrame, plan: Plan) -> str:
     """'Unfinished: 5 of 9 cells have results; 1 failed, 2 running, 1 waiting.'; '' if all have."""
     others = table.loc[~has_result(table), "state"].value_counts(sort=False).to_dict()
     said = [", ".join(f"{count} {state}" for state, count in sorted(others.items()))] if others else []
@@ -26,7 +26,7 @@ def unfinished(table: pd.DataFrame, plan: StoredPlan) -> str:
     return f"Unfinished: {len(table) - sum(others.values())} of {len(table)} cells have results; {'; '.join(said)}."
 
 
-def in_tuning(plan: StoredPlan) -> int:
+def in_tuning(plan: Plan) -> int:
     """Number of (design, size) points still in tuning, whose cells are not known yet."""
     settled = {cell_label(cell.values) for cell in plan.cells} | {cell_label(point.values) for point in plan.omitted}
     return len({cell_label(trial.values) for trial in plan.trials} - settled)

@@ -21,7 +21,8 @@ def facts_of_table(table: pd.DataFrame) -> dict[str, str]:
     """As far as a results table tells: neither Python's version nor the number of cores."""
     phases = [name for name in table if str(name).endswith("_seconds")]
     rows = table.assign(seconds=table[phases].sum(axis=1)).to_dict("records")
-    return _facts([{name: None if pd.isna(value) else value for name, value in row.items()} for row in rows])
+    known = [{name: None if pd.isna(value) else value for name, value in row.items()} for row in rows]
+    return _facts([row | {"hardware": row["cpu"]} for row in known])
 
 
 def _record(folder: Path) -> Record | None:
@@ -29,18 +30,17 @@ def _record(folder: Path) -> Record | None:
         result = read_result(folder)
     except LabError:
         return None
-    provenance = result["provenance"]
+    provenance = result.provenance
     return {
-        "seed": result["seed"],
-        "seconds": sum(result["seconds"].values()),
-        "command": provenance["command"],
-        "commit": provenance.get("commit"),
-        "diff_sha256": provenance.get("diff_sha256"),
-        "versions": " ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
-        "python": provenance["python"],
-        "cpu": provenance["hardware"]["cpu"],
-        "cores": provenance["hardware"]["cores"],
-        "started": provenance["started"],
+        "seed": result.seed,
+        "seconds": sum(result.seconds.values()),
+        "command": provenance.command,
+        "commit": provenance.commit,
+        "diff_sha256": provenance.diff_sha256,
+        "versions": " ".join(f"{name} {version}" for name, version in provenance.versions.items()),
+        "python": provenance.python,
+        "hardware": provenance.hardware and f"{provenance.hardware.cpu}, {provenance.hardware.cores} cores",
+        "started": provenance.started,
     }
 
 
@@ -58,12 +58,8 @@ def _facts(records: Sequence[Record]) -> dict[str, str]:
         "uncommitted changes (SHA-256)": each("diff_sha256") or "none",
         "versions": each("versions"),
         **python,
-        "hardware": every(_hardware(record) for record in records),
+        "hardware": each("hardware"),
         "seeds": every(sorted({record["seed"] for record in records})),
         "time": f"{sum(r['seconds'] for r in records) / 60:.1f} minutes of one core for {len(records)} cells",
         "started": min(record["started"] for record in records),
     }
-
-
-def _hardware(record: Record) -> str:
-    return f"{record['cpu']}, {record['cores']} cores" if "cores" in record else str(record["cpu"])

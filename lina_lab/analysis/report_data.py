@@ -31,7 +31,7 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import read_metrics
-from lina_lab.ledger.plan import StoredPlan, load_plan, parse_plan, plan_text
+from lina_lab.ledger.plan import Plan, load_plan, parse_plan, plan_text
 
 LOSS = "val/loss"
 PLAN = "plan.json"
@@ -40,7 +40,7 @@ TABLES = {"curves": ".csv", "trials": ".csv", "gates": ".parquet", "evaluations"
 
 
 class ReportData(NamedTuple):
-    plan: StoredPlan
+    plan: Plan
     table: pd.DataFrame
     """A row a cell; see `results_table`."""
     curves: pd.DataFrame
@@ -57,7 +57,7 @@ class ReportData(NamedTuple):
     """Where the results come from, in words; empty if there are none."""
 
 
-def report_data_of_ledger(runs: Path, plan: StoredPlan) -> ReportData:
+def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
     table = results_table(runs, plan)
     finished = table[has_result(table)]
     return ReportData(
@@ -91,7 +91,7 @@ def write_report_data(data: ReportData, out: Path) -> None:
     write_atomic(out / "provenance.json", json.dumps(data.provenance, indent=1, ensure_ascii=False) + "\n")
 
 
-def make_way(out: Path, plan: StoredPlan) -> Path | None:
+def make_way(out: Path, plan: Plan) -> Path | None:
     """Rename the folder of a report with cells that the plan lacks: its new path; None if there is nothing to rename.
 
     Raises:

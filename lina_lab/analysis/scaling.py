@@ -11,12 +11,12 @@ from lina_lab.analysis.scaling_fit.fits import fit, predict, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import in_words, remarks
 from lina_lab.analysis.table import design_axes, designs
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 CURVES = ("power", "offset")
 
 
-def design_fits(table: pd.DataFrame, plan: StoredPlan, metric: str) -> pd.DataFrame:
+def design_fits(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
     """One row a design and form that its sizes allow: the axes, form, n, parameters, intervals, objective, hold-out.
 
     Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0, and

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,11 +13,14 @@ from lina_lab.analysis.progress import why_no_metric
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
+from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
-from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.plan import Plan, PlannedCell
+from lina_lab.ledger.result import Evaluation, Result
+from lina_lab.ledger.status import CellStatus, read_cell
+from lina_lab.metric_names import FID, METRICS
+from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
 SAMPLING = (
@@ -29,97 +33,93 @@ ARITHMETIC = ("sdpa", "matmul_precision", "tf32_matmul", "tf32_cudnn")
 """How the machine computed: cells that differ in it differ by more than their designs."""
 LABEL = 40
 """Characters of one value in the name of a design."""
-OLDER = {"sampling_precision": "fp32"}
-"""What results mean that are older than a setting."""
+OLDER_PRECISION = "fp32"
+"""Of sampling, where results are older than the setting."""
 
 
-def results_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
     (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`.
     """
 
-    def found(cell: PlannedCell) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def found(cell: PlannedCell) -> tuple[CellStatus, Result | None]:
         folder = runs / cell.key
-        try:
-            result = read_result(folder)
-        except LabError:
-            return read_state(folder), None
-        if "ema_share" not in result:  # an older one
+        status, result = read_cell(folder)
+        if result is not None and result.lacks("ema_share"):  # an older one
             with suppress(LabError):
-                result["ema_share"] = read_experiment(folder).training.ema_share
-        return read_state(folder), result
+                result = replace(result, ema_share=read_experiment(folder).training.ema_share)
+        return status, result
 
     return table_of(plan, found)
 
 
-Found = Callable[[PlannedCell], tuple[Mapping[str, Any], Mapping[str, Any] | None]]
-"""The state of a cell, with its reason, and its result, if it has one."""
+Found = Callable[[PlannedCell], tuple[CellStatus, Result | None]]
+"""The status of a cell, and its result if it has one."""
 
 
-def table_of(plan: StoredPlan, found: Found) -> pd.DataFrame:
+def table_of(plan: Plan, found: Found) -> pd.DataFrame:
     """The results table of a plan from wherever its results are."""
     table = pd.DataFrame([_row(cell, *found(cell)) for cell in plan.cells])
     table.attrs["axes"] = list(plan.axes)
     return table
 
 
-def _row(cell: PlannedCell, state: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, Any]:
-    row = {
+def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[str, object]:
+    row: dict[str, object] = {
         "key": cell.key,
-        "state": state["state"],
-        "reason": state.get("reason"),
+        "state": status.state,
+        "reason": status.reason,
         **cell.values,
         "seed": cell.seed,
         **cell.tuned,
     }
     if result is None:
         return row
-    provenance = result["provenance"]
+    provenance, evaluation = result.provenance, result.evaluation or Evaluation()
     return row | {
-        "parameters": result["parameters"]["total"],
-        "parameters_trainable": result["parameters"]["trainable"],
-        "flops_training": result["flops"]["training"],
-        "flops_sampling": result["flops"].get("sampling"),
-        "steps": result["steps"],
-        "samples_seen": result["samples_seen"],
-        "diverged_at": result.get("diverged_at"),
-        "ema_share": result.get("ema_share"),
+        **{column(f"parameters.{part}"): result.parameters[part] for part in ("total", "trainable")},
+        **{column(f"flops.{use}"): result.flops.get(use) for use in ("training", "sampling")},
+        column("steps"): result.steps,
+        column("samples_seen"): result.samples_seen,
+        "diverged_at": result.diverged_at,
+        "ema_share": result.ema_share,
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
-        **({"imported": result["imported"]["sha256"]} if "imported" in result else {}),
-        **result.get("metrics", {}),
-        **_measured(result.get("evaluation", {})),
-        **noted(result.get("evaluation", {})),
+        **({"imported": result.imported.sha256} if result.imported else {}),
+        **result.metrics,
+        **_measured(evaluation),
+        **noted(evaluation),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
-        **{f"{phase}_seconds": seconds for phase, seconds in result["seconds"].items()},
-        "commit": provenance.get("commit"),
-        "diff_sha256": provenance.get("diff_sha256"),
-        **_code(provenance.get("code", {})),
-        **_arithmetic(provenance.get("arithmetic", {})),
-        "cpu": provenance["hardware"]["cpu"],
-        "versions": " ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
-        "command": provenance["command"],
-        "started": provenance["started"],
+        **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
+        "commit": provenance.commit,
+        "diff_sha256": provenance.diff_sha256,
+        **_code(provenance.code or LoadedCode()),
+        **_arithmetic(provenance.arithmetic or Arithmetic()),
+        "cpu": provenance.hardware and provenance.hardware.cpu,
+        "versions": " ".join(f"{name} {version}" for name, version in provenance.versions.items()),
+        "command": provenance.command,
+        "started": provenance.started,
     }
 
 
-def _measured(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(evaluation: Evaluation) -> dict[str, object]:
     """What values were measured with; Euler steps that do not change end as they begin."""
-    found = {"flow_steps_last": None, **OLDER, **evaluation}
-    found["flow_steps_last"] = found["flow_steps_last"] or found.get("flow_steps")
-    return {name: found.get(name) for name in COMPARABLE}
+    last = evaluation.flow_steps_last or evaluation.flow_steps
+    precision = evaluation.sampling_precision or OLDER_PRECISION
+    known = replace(evaluation, flow_steps_last=last, sampling_precision=precision)
+    return {name: getattr(known, name) for name in COMPARABLE}
 
 
-def _code(code: Mapping[str, Any]) -> dict[str, Any]:
+def _code(code: LoadedCode) -> dict[str, str | None]:
     """Digests of the package's rooms, `kernels 0a1b2c model 3d4e5f`, and files that changed while the cell ran."""
-    rooms = " ".join(f"{room} {digest}" for room, digest in code.get("rooms", {}).items())
-    return {"code": rooms or None, "code_changed": " ".join(code.get("changed", ())) or None}
+    rooms = " ".join(f"{room} {digest}" for room, digest in code.rooms.items())
+    return {"code": rooms or None, "code_changed": " ".join(code.changed) or None}
 
 
-def _arithmetic(found: Mapping[str, Any]) -> dict[str, Any]:
-    sdpa = found.get("sdpa", {})
-    return {**{name: found.get(name) for name in ARITHMETIC}, "sdpa": " / ".join(dict.fromkeys(sdpa.values())) or None}
+def _arithmetic(found: Arithmetic) -> dict[str, object]:
+    backends = " / ".join(dict.fromkeys(found.sdpa.values()))
+    return {**{name: getattr(found, name) for name in ARITHMETIC}, "sdpa": backends or None}
 
 
 def main_metric(table: pd.DataFrame) -> str:
@@ -128,7 +128,7 @@ def main_metric(table: pd.DataFrame) -> str:
     Raises:
         LabError: if no cell has one, or cells were measured with different extractors.
     """
-    found = [column for column in table.columns if column.startswith("eval/fid/")]
+    found = [name for name in table.columns if name.startswith(FID)]
     if not found:
         raise LabError(why_no_metric(table))
     if len(found) > 1:
@@ -157,7 +157,7 @@ def unequal_exposure(table: pd.DataFrame) -> str | None:
     return f"the cells saw different numbers of training samples ({', '.join(f'{s:,}' for s in seen)})"
 
 
-def design_axes(plan: StoredPlan) -> list[str]:
+def design_axes(plan: Plan) -> list[str]:
     """The axes that make a design: all but the size."""
     return [axis for axis in plan.axes if axis != SIZE_AXIS]
 
@@ -232,31 +232,17 @@ def _is_numbers(column: "pd.Series[Any]") -> bool:
 
 def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()) -> pd.DataFrame:
     """The columns that a reader wants first, as text with sensible digits."""
-    short = {
-        "eval/fid/": "FID",
-        "eval/fid_bootstrap_sd/": "± (resampling)",
-        "eval/fid_jackknife/": "FID, jackknifed",
-        "eval/fid_train/": "FID to train",
-        "eval/kid/": "KID",
-        "eval/precision/": "precision",
-        "eval/recall/": "recall",
-        "eval/class_accuracy/": "class accuracy",
-        "eval/composition/overall": "composition",
-        "eval/composition/overall_heldout": "composition, held out",
-        "eval/geneval/overall": "GenEval",
-        "val/loss": "held-out loss",
-    }
     shown = pd.DataFrame({axis: table[axis].astype(str) for axis in axes})
     shown["seed"], shown["state"] = table["seed"].astype(str), table["state"]
     for name in [name for name in tuned if name in table]:
         shown[name] = table[name].map(lambda v: f"{v:.3g}", na_action="ignore")
         shown["inside"] = table[f"{name}_inside"].map({True: "yes", False: "no"})
         shown["trials"] = table["tune_trials"].map(lambda n: f"{int(n)}", na_action="ignore")
-    if "parameters" in table:
-        shown["parameters"] = table["parameters"].map(lambda n: f"{int(n):,}", na_action="ignore")
-    for prefix, name in short.items():
-        for column in [c for c in table.columns if c == prefix or (prefix.endswith("/") and c.startswith(prefix))]:
-            shown[name] = table[column].map(lambda v: f"{v:.4g}", na_action="ignore")
-    if "training_seconds" in table:
-        shown["training s"] = table["training_seconds"].map(lambda v: f"{v:.0f}", na_action="ignore")
+    if (parameters := column("parameters.total")) in table:
+        shown["parameters"] = table[parameters].map(lambda n: f"{int(n):,}", na_action="ignore")
+    for metric in METRICS:
+        for name in [name for name in table.columns if metric.brief and metric.covers(name)]:
+            shown[metric.label] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
+    if (seconds := column("seconds.training")) in table:
+        shown["training s"] = table[seconds].map(lambda v: f"{v:.0f}", na_action="ignore")
     return shown

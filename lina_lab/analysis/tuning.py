@@ -10,7 +10,7 @@ from scipy import stats
 
 from lina_lab.analysis.table import results_table
 from lina_lab.config.sweep import axis_names
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 
 
 class PowerLaw(NamedTuple):
@@ -23,7 +23,7 @@ class PowerLaw(NamedTuple):
     high: float | None
 
 
-def tuned_names(plan: StoredPlan) -> dict[str, str]:
+def tuned_names(plan: Plan) -> dict[str, str]:
     """Short name of every tuned value to its dotted path; none if the sweep tunes nothing."""
     if plan.tune is None:
         return {}
@@ -31,7 +31,7 @@ def tuned_names(plan: StoredPlan) -> dict[str, str]:
     return {name: path for name, path in names.items() if path in plan.tune["search"]}
 
 
-def trials_table(runs: Path, plan: StoredPlan) -> pd.DataFrame:
+def trials_table(runs: Path, plan: Plan) -> pd.DataFrame:
     """A row a trial: the columns of `results_table`, the values tried, and `loss`, the metric that was minimised."""
     table = results_table(runs, plan._replace(cells=plan.trials))
     metric = plan.tune["metric"] if plan.tune else "val/loss"

@@ -10,7 +10,7 @@ from lina_lab.escape import writable
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import End, Watch, claim
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
 from lina_lab.signals import write_stacks_on_signal
 
 STARTING = "starting"
@@ -38,9 +38,11 @@ def attempt_cell(folder: Path, stop: threading.Event, until: int = 0, group: Gro
 
 def _run(folder: Path, stop: threading.Event, until: int, group: Group) -> tuple[End, str]:
     if is_done(folder):
-        return read_result(folder)["state"], ""
+        return read_result(folder).state, ""
     try:
-        write_state(folder, phase=STARTING, **{k: v for k, v in read_state(folder).items() if k in {"step", "steps"}})
+        before = read_status(folder)
+        known = {} if before.steps is None else {"step": before.step, "steps": before.steps}
+        write_state(folder, phase=STARTING, **known)
         from lina_lab.cell.run import run_cell
 
         return run_cell(folder, stop, until, group), ""

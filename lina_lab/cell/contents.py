@@ -1,9 +1,9 @@
 """What the files and folders of an experiment hold: known before anything is trained, and held against later."""
 
 import json
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from os import fsencode
@@ -16,8 +16,10 @@ from lina_lab.config.experiment import Experiment, named_paths
 from lina_lab.config.settings import EXTRACTORS, FEATURES
 from lina_lab.config.settled import Settle
 from lina_lab.errors import LabError
-from lina_lab.evaluation.reference_file import Wanted, read_file
+from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
+
+logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2 * 10**9
 """A file that changed so shortly before it was read may change again without another time of change."""
@@ -105,7 +107,10 @@ def _digest(field: str, path: Path) -> str | None:
 
 def _check_reference(path: Path, extractor: str) -> None:
     reads = EXTRACTORS.get(extractor)
-    read_file(path, Wanted(extractor, extractor, FEATURES[extractor], reads and reads.side))
+    read_file(
+        path,
+        ExtractorNeeds(extractor=extractor, identity=extractor, dim=FEATURES[extractor], side=reads and reads.side),
+    )
 
 
 def _latents(data: DataConfig) -> str | None:
@@ -136,8 +141,10 @@ def content_of(path: Path) -> str:
         found |= dict(zip(new, pool.map(sha256_of, (files[name] for name in new)), strict=True))
     safe = {name: (stamps[name], found[name]) for name in files if max(stamps[name][1:3]) < started - SETTLED_NS}
     if new:
-        with suppress(OSError):  # a cache that cannot be written costs time alone
+        try:
             write_atomic(kept, json.dumps(safe))
+        except OSError as error:  # it costs time alone: the files are read again
+            logger.info("digests of %s are not kept: %s", path, error)
     lines = (fsencode(f"{found[name]}  {name}\n") for name in sorted(files))
     return sha256(b"".join(lines)).hexdigest()
 

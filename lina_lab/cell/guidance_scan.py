@@ -6,11 +6,10 @@ measured again: a scan that was killed continues.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lina_lab import cost
 from lina_lab.analysis.guidance import FILE, GuidancePoint, add_point, read_points, search
-from lina_lab.cell.reevaluate import CellMeasurement, MeasuredCell, measure_cell
+from lina_lab.cell.reevaluate import MeasuredCell, measure_cell
 from lina_lab.errors import NotFinite
 from lina_lab.sampling.image_set import Tell
 
@@ -47,40 +46,44 @@ def scan(
 
 
 def _point(subject: MeasuredCell, tell: Tell, num_processes: int) -> GuidancePoint:
-    path, setting = subject.folder / FILE, _setting(subject)
+    path, wanted = subject.folder / FILE, _unmeasured(subject)
     for point in read_points(path):
-        if point.setting == tuple(setting.values()):
+        if point.setting == wanted.setting:
             return point
-    point = GuidancePoint(**setting, **_results(subject, measure_cell(subject, tell, num_processes)))
+    found, name = measure_cell(subject, tell, num_processes), subject.extractor.name
+    point = wanted._replace(
+        fid=found.metrics[f"eval/fid/{name}"],
+        fid_jackknife=found.metrics.get(f"eval/fid_jackknife/{name}"),
+        kid=found.metrics.get(f"eval/kid/{name}"),
+        precision=found.metrics.get(f"eval/precision/{name}"),
+        recall=found.metrics.get(f"eval/recall/{name}"),
+        seconds=found.seconds,
+        fid_deviations=found.fid_deviations,
+    )
     add_point(path, point)
     return point
 
 
-def _setting(subject: MeasuredCell) -> dict[str, Any]:
-    sampling, evaluation = subject.experiment.sampling, subject.experiment.evaluation
-    return {
-        "guidance_scale": sampling.guidance_scale,
-        "autoregressive_steps": sampling.autoregressive_steps,
-        "flow_steps": sampling.flow_steps,
-        "guidance_min": sampling.guidance_min,
-        "sampling_precision": sampling.precision,
-        "seed": subject.experiment.seed,
-        "num_samples": evaluation.num_samples,
-        "extractor": subject.extractor.id,
-        "reference": subject.reference.sha256[:12] if subject.reference else "held-out",
-        "weights": subject.weights[:12],
-    }
-
-
-def _results(subject: MeasuredCell, measured: CellMeasurement) -> dict[str, Any]:
-    def metric(name: str) -> float | None:
-        return measured.metrics.get(f"eval/{name}/{subject.extractor.name}")
-
-    return {
-        "flops": cost.sampling_flops(subject.experiment),
-        "fid": metric("fid"),
-        "fid_jackknife": metric("fid_jackknife"),
-        **{name: metric(name) for name in ("kid", "precision", "recall")},
-        "seconds": measured.seconds,
-        "fid_deviations": measured.fid_deviations,
-    }
+def _unmeasured(subject: MeasuredCell) -> GuidancePoint:
+    """A cell's setting and its cost, without results."""
+    sampling = subject.experiment.sampling
+    return GuidancePoint(
+        guidance_scale=sampling.guidance_scale,
+        autoregressive_steps=sampling.autoregressive_steps,
+        flow_steps=sampling.flow_steps,
+        guidance_min=sampling.guidance_min,
+        sampling_precision=sampling.precision,
+        seed=subject.experiment.seed,
+        num_samples=subject.experiment.evaluation.num_samples,
+        extractor=subject.extractor.id,
+        reference=subject.reference.sha256[:12] if subject.reference else "held-out",
+        weights=subject.weights[:12],
+        flops=cost.sampling_flops(subject.experiment),
+        fid=math.nan,
+        fid_jackknife=None,
+        kid=None,
+        precision=None,
+        recall=None,
+        seconds=math.nan,
+        fid_deviations=(),
+    )

@@ -30,11 +30,12 @@ from lina_lab.evaluation.extractors import Extractor, load_extractor
 from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import Watch, claim
+from lina_lab.ledger.result import Evaluation
 from lina_lab.model.execution import device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import of_cell, provenance
 from lina_lab.sampling.image_set import DrawnSet, Tell, write_pngs, write_set
-from lina_lab.sampling.request import beside, requests
+from lina_lab.sampling.request import labels_and_prompts, requests
 from lina_lab.sampling.workers import draw_set, drawer
 
 WAIT_SECONDS = 1.0
@@ -73,6 +74,7 @@ class CellMeasurement(NamedTuple):
 
     path: Path
     metrics: Mapping[str, float]
+    evaluation: Evaluation
     fid_deviations: tuple[float, ...]
     seconds: float
     """Of drawing, over all processes together, and of measuring."""
@@ -95,7 +97,15 @@ def load_measured_cell(folder: Path, sections: Mapping[str, Mapping[str, Any]], 
     dataset = load_dataset(experiment.data, pixels=reference is None)
     check_same_data(folder, dataset)
     check_enough(experiment.data, experiment.evaluation, dataset.sizes)
-    return MeasuredCell(folder, experiment, model.to(device()), weights_digest(folder), dataset, extractor, reference)
+    return MeasuredCell(
+        folder=folder,
+        experiment=experiment,
+        model=model.to(device()),
+        weights=weights_digest(folder),
+        dataset=dataset,
+        extractor=extractor,
+        reference=reference,
+    )
 
 
 def measure_cell(
@@ -114,7 +124,13 @@ def measure_cell(
         kept = json.loads(path.read_text(encoding="utf-8"))
         if FAILED in kept:
             raise NotFinite(f"{subject.folder.name}: {kept[FAILED]}; {path} keeps the settings")
-        return CellMeasurement(path, kept["metrics"], tuple(kept["fid_deviations"]), sum(kept["seconds"].values()))
+        return CellMeasurement(
+            path=path,
+            metrics=kept["metrics"],
+            evaluation=Evaluation.from_json(kept.get("evaluation", {})),
+            fid_deviations=tuple(kept["fid_deviations"]),
+            seconds=sum(kept["seconds"].values()),
+        )
     except (ValueError, KeyError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and it will be measured again") from error
 
@@ -168,11 +184,16 @@ def _draw_and_measure(
 
 def _write_failure(subject: MeasuredCell, path: Path, error: NotFinite) -> None:
     """A measurement that gave no number is kept as that."""
-    body = {"state": "failed", FAILED: str(error), "settings": _settings(subject), "provenance": provenance()}
+    body = {
+        "state": "failed",
+        FAILED: str(error),
+        "settings": _settings(subject),
+        "provenance": provenance().as_json(),
+    }
     write_atomic(path, json.dumps(body, indent=1))
 
 
-def _settings(subject: MeasuredCell) -> dict[str, Any]:
+def _settings(subject: MeasuredCell) -> dict[str, object]:
     experiment = subject.experiment
     sections = {name: getattr(experiment, name).model_dump() for name in ("sampling", "evaluation")}
     return sections | {"seed": experiment.seed}
@@ -182,16 +203,16 @@ def _measure(subject: MeasuredCell, drawn: DrawnSet, path: Path, exports: Export
     experiment, started = subject.experiment, time.monotonic()
     request, _ = requests(experiment, subject.dataset)
     if exports.npz is not None:
-        write_set(drawn, exports.npz, beside(request))
+        write_set(drawn, exports.npz, labels_and_prompts(request))
     if exports.png is not None:
         write_pngs(drawn, exports.png)
     found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)
     record = {
         "metrics": found.metrics,
         "fid_deviations": found.fid_deviations,
-        "evaluation": with_sampling(found.record, experiment.sampling),
+        "evaluation": with_sampling(found.evaluation, experiment.sampling).as_json(),
         "settings": _settings(subject),
         "seconds": {"sampling": drawn.seconds(), "evaluation": time.monotonic() - started},
-        "provenance": of_cell(provenance()),
+        "provenance": of_cell(provenance()).as_json(),
     }
     write_atomic(path, json.dumps(record, indent=1))

@@ -1,11 +1,13 @@
 """The run of one cell: train, sample, evaluate, write the result. Started again, it continues."""
 
+import logging
 import math
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -28,22 +30,25 @@ from lina_lab.data.examples import fingerprint
 from lina_lab.distributed.launch import train_together
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
+from lina_lab.evaluation.evaluate import Measurement
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
-from lina_lab.ledger.result import write_result
+from lina_lab.ledger.result import Result, write_result
 from lina_lab.ledger.status import write_state
 from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
-from lina_lab.provenance import code, of_cell, provenance
+from lina_lab.provenance import Provenance, checkout, of_cell, provenance
 from lina_lab.published.import_cell import imported_from
 from lina_lab.sampling.image_set import DrawingProgress, DrawnSet, write_set
-from lina_lab.sampling.request import beside, requests
+from lina_lab.sampling.request import labels_and_prompts, requests
 from lina_lab.sampling.workers import draw_set, drawer
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, find_start, train
+
+logger = logging.getLogger(__name__)
 
 
 def run_cell(
@@ -58,9 +63,9 @@ def run_cell(
     """
     experiment = read_experiment(folder)
     group.check(experiment)
-    record = provenance() | ({} if group.size == 1 else {"group": group._asdict()})
-    if changed := record["code"].get("changed"):
-        print(f"note: what runs was loaded before these files of the package changed: {', '.join(changed)}", flush=True)
+    record = replace(provenance(), group=None if group.size == 1 else group._asdict())
+    if record.code and (changed := record.code.changed):
+        logger.warning("what runs was loaded before these files of the package changed: %s", ", ".join(changed))
     check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
@@ -72,19 +77,14 @@ def run_cell(
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
-    if "diff_sha256" in record:
-        write_atomic(folder / "diff.patch", code().diff)
+    if record.diff_sha256 is not None:
+        write_atomic(folder / "diff.patch", checkout().diff)
     try:
         trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
-        result = describe(folder.resolve().name, experiment) | imported_from(folder) | {"seconds": seconds}
-        record["arithmetic"] = arithmetic(trained.model, experiment)
+        record = replace(record, arithmetic=arithmetic(trained.model, experiment))
         if trained.diverged_at is not None:
-            at = trained.diverged_at
-            seen = at * experiment.training.batch_size
-            result |= {"state": "diverged", "diverged_at": at, "steps": at, "samples_seen": seen}
-            write_result(folder, result | {"provenance": of_cell(record)})
-            write_state(folder, step=at, steps=steps)
+            _finish(folder, experiment, record, seconds, diverged_at=trained.diverged_at)
             return "diverged"
 
         drawn = _draw(folder, experiment, dataset, trained.model, stop or threading.Event(), group)
@@ -92,18 +92,13 @@ def run_cell(
         return "stopped" if stop is not None and stop.is_set() else "paused"
     write_state(folder, phase="evaluating", step=steps, steps=steps)
     request, _ = requests(experiment, dataset)
-    write_set(drawn, folder / "samples" / "generated.npz", beside(request))
+    write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
     seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()
-    evaluation = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
+    measured = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
     seconds["evaluation"] = time.monotonic() - started
-    append_metrics(folder, steps, evaluation.metrics)
-    metrics = {row.metric: row.value for row in read_metrics(folder)}
-    record_of_samples = with_sampling(evaluation.record, experiment.sampling)
-    result |= {"state": "done", "metrics": metrics, "evaluation": record_of_samples}
-    write_result(folder, result | {"provenance": of_cell(record)})
-    write_state(folder, step=steps, steps=steps)
+    _finish(folder, experiment, record, seconds, measured)
     shutil.rmtree(drawn.folder)
     return "done"
 
@@ -147,19 +142,39 @@ def _trained(
     return Trained(load_trained(folder)[1].to(device()), None, seconds)
 
 
-def describe(key: str, experiment: Experiment) -> dict[str, Any]:
-    """What is known of a cell before it runs."""
-    steps = experiment.training.steps
-    return {
-        "key": key,
-        "name": experiment.name,
-        "seed": experiment.seed,
-        "parameters": cost.parameters(experiment.model, experiment.data.shape).as_dict(),
-        "flops": {"training": cost.training_flops(experiment), "sampling": cost.sampling_flops(experiment)},
-        "steps": steps,
-        "samples_seen": steps * experiment.training.batch_size,
-        "ema_share": None if experiment.training.imported else experiment.training.ema_share,
-    }
+def _finish(
+    folder: Path,
+    experiment: Experiment,
+    record: Provenance,
+    seconds: dict[str, float],
+    measured: Measurement | None = None,
+    diverged_at: int | None = None,
+) -> None:
+    """Write the result of a cell that was measured, or that diverged at a step."""
+    steps = experiment.training.steps if diverged_at is None else diverged_at
+    metrics: dict[str, float] = {}
+    if measured is not None:
+        metrics = {row.metric: row.value for row in read_metrics(folder)} | measured.metrics
+        append_metrics(folder, steps, measured.metrics)
+    result = Result(
+        key=folder.resolve().name,
+        name=experiment.name,
+        seed=experiment.seed,
+        parameters=cost.parameters(experiment.model, experiment.data.shape).as_dict(),
+        flops={"training": cost.training_flops(experiment), "sampling": cost.sampling_flops(experiment)},
+        steps=steps,
+        samples_seen=steps * experiment.training.batch_size,
+        ema_share=None if experiment.training.imported else experiment.training.ema_share,
+        imported=imported_from(folder),
+        seconds=seconds,
+        state="done" if diverged_at is None else "diverged",
+        diverged_at=diverged_at,
+        metrics=metrics,
+        evaluation=with_sampling(measured.evaluation, experiment.sampling) if measured else None,
+        provenance=of_cell(record),
+    )
+    write_result(folder, result)
+    write_state(folder, step=steps, steps=experiment.training.steps)
 
 
 def _draw(

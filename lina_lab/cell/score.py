@@ -1,7 +1,7 @@
 """What is drawn from a trained model to measure it, and every metric of that."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,9 +9,10 @@ from torch import Tensor
 from lina_lab.composition.scores import composition
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset
-from lina_lab.evaluation.evaluate import Evaluation, evaluate
+from lina_lab.evaluation.evaluate import Measurement, evaluate
 from lina_lab.evaluation.extractors import Extractor
 from lina_lab.evaluation.reference import Reference
+from lina_lab.ledger.result import Evaluation
 from lina_lab.sampling.request import SampleRequest
 
 
@@ -22,7 +23,7 @@ def measure(
     extractor: Extractor,
     seed: int,
     reference: Reference | None = None,
-) -> Evaluation:
+) -> Measurement:
     """Every metric of images drawn for a request, which come in chunks (k, 3, h, w) uint8 in the order of the request.
 
     Of prompts on shapes there is the composition too.
@@ -37,13 +38,13 @@ def measure(
     found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
     if composed is None:
         return found
-    return found._replace(
-        metrics=found.metrics | composed.metrics, record=found.record | {"composition": composed.record}
-    )
+    evaluation = replace(found.evaluation, composition=composed.record)
+    return found._replace(metrics=found.metrics | composed.metrics, evaluation=evaluation)
 
 
-def with_sampling(record: Mapping[str, Any], sampling: SamplingConfig) -> dict[str, Any]:
-    """What numbers were measured with, and how the images were drawn."""
+def with_sampling(evaluation: Evaluation, sampling: SamplingConfig) -> Evaluation:
+    """What numbers were measured with, and how the images were drawn: every setting, null too."""
     drawn = sampling.model_dump()
-    drawn["sampling_precision"] = drawn.pop("precision")  # a bare "precision" is a metric
-    return {**record, **drawn, "weights": "ema"}
+    drawn["sampling_precision"] = drawn.pop("precision")
+    drawn["weights"] = "ema"
+    return replace(evaluation, **drawn, keys=(*evaluation.as_json(), *drawn))

@@ -1,4 +1,4 @@
-"""What a training leaves: the averaged weights of a cell, and the record that they are whole."""
+"""The EMA weights of a trained cell, on disk: ema.safetensors, and trained.json with its checksum."""
 
 import errno
 import json
@@ -20,39 +20,39 @@ from lina_lab.model.lina import Lina
 
 
 class Trained(NamedTuple):
-    """A model with its averaged weights; the step at which it diverged, if it did; seconds of training."""
+    """A model that holds its EMA weights; the step at which it diverged, if it did; seconds of training."""
 
     model: Lina
     diverged_at: int | None
     seconds: float
-    """NaN where nobody measured it: of imported weights."""
+    """NaN for imported weights: nobody measured it."""
 
 
 def keep_trained(folder: Path, trained: Trained) -> None:
-    """Write the averaged weights, and then what says that they are whole."""
+    """Write the EMA weights of a finished training."""
     keep_weights(folder, trained.model.state_dict(), trained.seconds)
 
 
 def keep_weights(folder: Path, state: Mapping[str, Tensor], seconds: float) -> None:
-    """Write weights as a cell's averaged ones, and then what says that they are whole."""
+    """Write weights as a cell's EMA weights. trained.json comes last: until it is there, they do not count."""
     sha256 = save_tensors(folder / "ema.safetensors", state)
     record = {"seconds": None if math.isnan(seconds) else seconds, "sha256": sha256}
     write_atomic(folder / "trained.json", json.dumps(record))
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
-    """Write a safetensors file whole: its SHA-256. No second copy of the tensors is made in memory."""
+    """Write a safetensors file atomically and return its SHA-256, without a second copy of the tensors in memory."""
     ready = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as part:
         try:
             save_file(ready, part, metadata)
-        except SafetensorError as error:  # what a full disk is to its writer
+        except SafetensorError as error:  # what safetensors raises on a full disk
             raise OSError(errno.EIO, str(error), str(path)) from error
         return sha256_of(part)
 
 
 def training_seconds(folder: Path) -> float | None:
-    """What the training took, NaN if nobody knows; None unless its weights are there, every byte as it was written."""
+    """Seconds of a finished training, NaN if unknown; None if there is none, or its weights are missing or damaged."""
     try:
         record = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
         whole = record["sha256"] == sha256_of(folder / "ema.safetensors")
@@ -63,7 +63,7 @@ def training_seconds(folder: Path) -> float | None:
 
 
 def load_trained(folder: Path) -> tuple[Experiment, Lina]:
-    """The experiment and the averaged model of a trained cell.
+    """The experiment of a trained cell, and its model with the EMA weights, in eval mode on the processor.
 
     Raises:
         LabError: if the cell has no trained weights, or they are damaged.
@@ -88,7 +88,7 @@ def remedy(experiment: Experiment) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of the averaged weights of a trained cell, as hex.
+    """SHA-256 of the EMA weights of a trained cell, as hex.
 
     Raises:
         LabError: if the cell has none.

@@ -36,6 +36,8 @@ def demo(
     """Start a page where a trained cell draws, step by step.
 
     It listens on this machine alone.
+
+    Example: lab demo 3f2a90 --port 7860
     """
     serve_demo(runs, cell, port, browser=browser)
 
@@ -53,7 +55,7 @@ def serve_demo(runs: Path, name: str, port: int, *, browser: bool, echo: Callabl
         except ImportError as error:
             raise LabError("lab demo needs gradio: pip install 'lina-lab[demo]'") from error
         from lina_lab.checkpoints.ema_weights import load_trained
-        from lina_lab.cli.ui import free_port
+        from lina_lab.cli.ui_server import free_port
         from lina_lab.data.autoencoder import decoder
         from lina_lab.ledger.cells import find_cell
         from lina_lab.model.execution import device

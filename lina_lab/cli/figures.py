@@ -1,4 +1,4 @@
-"""`lab figures`: figures that are not a sweep's report. Heavy imports stand inside the command that needs them."""
+"""`lab figures`: figures that are not part of a sweep's report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from lina_lab.cli.options import RUNS, CellName, Runs, out_folder
 
-figures_app = typer.Typer(help="Figures beside those of a report.", no_args_is_help=True)
+figures_app = typer.Typer(help="Figures that are not part of a report.", no_args_is_help=True)
 
 
 @figures_app.command()
@@ -21,6 +21,8 @@ def paper(
     """Draw published values of LINA and others.
 
     PNG, PDF and SVG for one and two columns, captions.md, and published.md with the source of every value.
+
+    Example: lab figures paper --with reports/digits
     """
     from lina_lab.figures.paper import own_results, write_paper
 
@@ -40,10 +42,26 @@ def gates(
     atlas: Annotated[bool, typer.Option("--atlas", help="Also every layer and head, where they are many.")] = False,
     runs: Runs = RUNS,
 ) -> None:
-    """Map the learnt weights of keys and values onto the grids."""
-    from lina_lab.cli.gates import draw_gates
+    """Map the learnt weights of keys and values onto the grids.
 
-    draw_gates(runs, cell, checkpoint, out, atlas=atlas)
+    Example: lab figures gates 3f2a90
+    """
+    from lina_lab.analysis.gates import read_gates
+    from lina_lab.figures.gates import write_gates
+    from lina_lab.ledger.cells import find_cell, read_experiment
+
+    folder = find_cell(runs, cell)
+    experiment = read_experiment(folder)
+    path, out = checkpoint or folder / "ema.safetensors", out or folder / "figures"
+    if path.suffix == ".ckpt":
+        from lina_lab.training.as_numpy import checkpoint_weights
+
+        weights = checkpoint_weights(path)
+    else:
+        weights = read_gates(path)
+    for line in write_gates(experiment, weights, out, atlas=atlas):
+        print(line)
+    print(f"wrote gates of {path} to {out}")
 
 
 @figures_app.command()
@@ -51,7 +69,10 @@ def profile(
     file: Annotated[Path, typer.Argument(help="A CSV of measured time and memory.")],
     out: Annotated[Path, typer.Option(callback=out_folder, help="Folder to write.")] = Path("reports/profile"),
 ) -> None:
-    """Draw FLOPs, memory and time against tokens."""
+    """Draw FLOPs, memory and time against tokens.
+
+    Example: lab figures profile reports/profile/attention.csv
+    """
     from lina_lab.figures.efficiency import write_profile
 
     print(f"wrote {write_profile(file, out)}")
@@ -71,6 +92,8 @@ def sampling(
     """Draw FID against guidance and against steps.
 
     PNG, PDF and SVG for each that was measured, and all points as sampling.csv.
+
+    Example: lab figures sampling 3f2a90 81c4d2 --only num_samples=1000
     """
     from lina_lab.analysis.fid_points import scans_table
     from lina_lab.errors import LabError

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 geneval_app = typer.Typer(help="GenEval: images for its evaluator, and its results.", no_args_is_help=True)
 
 
-@geneval_app.command("export")
+@geneval_app.command()
 def export(
     cell: CellName,
     prompts: Annotated[Path, typer.Option(help="The official evaluation_metadata.jsonl.")],
@@ -27,6 +27,8 @@ def export(
     """Draw images of every prompt.
 
     In the official layout: 00000/metadata.jsonl, 00000/samples/0000.png and so on.
+
+    Example: lab geneval export 3f2a90 --prompts metadata.jsonl --out images
     """
     from lina_lab.composition.geneval import export_images, read_prompts
     from lina_lab.ledger.cells import find_cell
@@ -79,6 +81,8 @@ def import_results(
     """Keep the official results in the cell's folder.
 
     lab sync and lab table show them then.
+
+    Example: lab geneval import 3f2a90 results.jsonl
     """
     from lina_lab.composition.geneval import PREFIX, read_results
     from lina_lab.ledger.cells import find_cell

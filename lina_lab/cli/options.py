@@ -64,47 +64,44 @@ def _check_writable(path: Path) -> None:
 
 
 Runs = Annotated[Path, typer.Option(envvar="LAB_RUNS", help="Folder of the ledger.")]
+RUNS = Path("runs")
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
-RUNS = Path("runs")
-Guidance = Annotated[
-    float | None,
-    typer.Option(parser=above_zero, metavar="FLOAT", help="Guidance scale, above 0; by default the cell's."),
-]
-Workers = Annotated[
-    Any,
-    typer.Option(
-        parser=worker_count, metavar="N|auto", help="Worker processes; auto: one a core, or --per-gpu on every GPU."
-    ),
-]
-Processes = Annotated[
-    Any, typer.Option("--workers", parser=worker_count, metavar="N|auto", help="Processes; auto: one a GPU, or a core.")
-]
-PerGpu = Annotated[int, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
-EngineName = Annotated[Literal["local", "slurm"] | None, typer.Option(help="Where; by default the sweep's, or local.")]
-OptionalWorkers = Annotated[
-    Any,
-    typer.Option(
-        parser=worker_count,
-        metavar="N|auto",
-        help="Worker processes; auto, the default: one a core, or --per-gpu on every GPU.",
-    ),
-]
-Devices = Annotated[int, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
-OptionalDevices = Annotated[int | None, typer.Option(min=1, help="GPUs of a node that train one cell together.")]
+Tracking = Annotated[bool, typer.Option(help="Show the runs in MLflow.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+# Where and how cells run. An optional one leaves the choice to the sweep's file.
+WORKERS = typer.Option(
+    parser=worker_count,
+    metavar="N|auto",
+    show_default=False,
+    help="Worker processes; auto, the default: one a core, or --per-gpu on every GPU.",
+)
+PER_GPU = typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")
+DEVICES = typer.Option(min=1, help="GPUs of a node that train one cell together.")
+HANG_MINUTES = typer.Option(
+    min=0, show_default=False, help="Minutes without a step until a worker is ended; 0: never. By default 20."
+)
+Workers = Annotated[Any, WORKERS]
+PerGpu = Annotated[int, PER_GPU]
+OptionalPerGpu = Annotated[int | None, PER_GPU]
+Devices = Annotated[int, DEVICES]
+OptionalDevices = Annotated[int | None, DEVICES]
+HangMinutes = Annotated[float, HANG_MINUTES]
+OptionalHangMinutes = Annotated[float | None, HANG_MINUTES]
 OptionalNodes = Annotated[int | None, typer.Option(min=1, help="Nodes that train one cell together, with SLURM.")]
-StrategyName = Annotated[
-    Literal["ddp", "fsdp"] | None, typer.Option(help="Each with the whole model, or a share of it.")
+EngineName = Annotated[
+    Literal["local", "slurm"] | None, typer.Option(help="Where cells run; by default as the sweep says, or local.")
 ]
-OptionalPerGpu = Annotated[int | None, typer.Option(min=1, help="Cells that share a GPU, where there are GPUs.")]
-HangMinutes = Annotated[float, typer.Option(min=0, help="Minutes without a step until a worker is ended; 0: never.")]
-OptionalHangMinutes = Annotated[
-    float | None, typer.Option(min=0, help="Minutes without a step until a worker is ended; 0: never. By default 20.")
+StrategyName = Annotated[
+    Literal["ddp", "fsdp"] | None, typer.Option(help="ddp: each process holds the whole model; fsdp: a share of it.")
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Go on when cells in a row fail alike at their start.")]
 Retries = Annotated[int, typer.Option(min=0, help="How often a cell that fails is tried again.")]
 RETRIES = 2
+
+# What a dry run tells.
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and their cost, run nothing.")]
 Timing = Annotated[bool, typer.Option(help="With --dry-run: time a few steps of every size.")]
 MaxCells = Annotated[
@@ -120,3 +117,36 @@ Tflops = Annotated[
 ]
 GPU_TFLOPS = 400.0
 """What a GPU is taken to keep up: two fifths of an H100's 989 dense bf16 TFLOP/s. An assumption, not a measurement."""
+
+# How a trained cell is drawn from and measured.
+Samples = Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")]
+ExtractorName = Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")]
+ReferenceFile = Annotated[
+    Path | None, typer.Option(help="An .npz with mu and sigma, as ADM's; by default the cell's, or the held-out split.")
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(parser=above_zero, metavar="FLOAT", help="Guidance scale, above 0; by default the cell's."),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Sets of tokens, one after the other; by default the cell's.")]
+FlowSteps = Annotated[int | None, typer.Option(min=1, help="Euler steps of each token; by default the cell's.")]
+EvaluationSeed = Annotated[int | None, typer.Option(min=0, help="Seed of the samples; by default the cell's.")]
+Processes = Annotated[
+    Any, typer.Option("--workers", parser=worker_count, metavar="N|auto", help="Processes; auto: one a GPU, or a core.")
+]
+
+
+def evaluation_changes(
+    num_samples: int | None,
+    extractor: str | None,
+    reference: Path | None,
+    scale: float | None,
+    autoregressive_steps: int | None,
+    flow_steps: int | None,
+) -> dict[str, dict[str, Any]]:
+    """The fields of an experiment that options of `lab evaluate` and `lab guidance` change, by section."""
+    path = None if reference is None else str(reference)
+    evaluation = {"num_samples": num_samples, "extractor": extractor, "reference": path}
+    sampling = {"guidance_scale": scale, "autoregressive_steps": autoregressive_steps, "flow_steps": flow_steps}
+    sections: dict[str, dict[str, Any]] = {"evaluation": evaluation, "sampling": sampling}
+    return {name: {k: v for k, v in fields.items() if v is not None} for name, fields in sections.items()}

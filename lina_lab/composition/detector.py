@@ -1,8 +1,8 @@
-"""A detector of the objects in images of `shapes`, without learnt weights.
+"""Detect the objects in images of `shapes`, without learnt weights.
 
-Every pixel is taken for a mixture of the background with one of the palette's colours, which is what antialiasing, blur
-and JPEG make of a drawn edge. Connected pixels are an object, and its shape is the one that is most like it when it is
-drawn with the object's area and centroid, which blur does not change, and blurred as much.
+Every pixel is explained as a mixture of the background and one colour of the palette, which is what antialiasing, blur
+and JPEG make of a drawn edge. Connected pixels form an object. Its shape is found by drawing every shape with the
+object's area and centroid, which blur does not change, blurring it, and taking the most similar one.
 
 Shapes: n images of 3 x h x h uint8, P colours, patches of p x p pixels around an object.
 """
@@ -23,36 +23,36 @@ from lina_lab.data.shapes_scenes import RADII
 
 Mask = NDArray[np.bool_]
 LEAST_AREA = 0.008
-"""Of the image: a quarter of the smallest object that is drawn."""
+"""Least area of an object, as a share of the image: a quarter of the smallest drawn object."""
 LEAST_FIT = 0.9
-"""Likeness below which an object is none of the shapes. Drawn ones stay above it under all of `CORRUPTIONS`; discs cut
-in half, bars, crosses on their side and open rings do not reach it."""
+"""Least similarity of an object to a shape. Drawn shapes stay above it under all of `CORRUPTIONS`; half discs, bars,
+crosses on their side and open rings do not reach it."""
 RADIUS_RANGE = (0.75 * RADII[0], RADII[1] / 0.75)
-"""Smaller and larger objects are none of the shapes: single patches of a bad generator would often be squares."""
+"""Objects of other sizes match no shape: single patches of a bad generator would often pass as squares."""
 SECOND_COLOUR = 0.3
-"""Share of connected pixels from which another colour is an object of its own that touches the first."""
+"""Share of connected pixels from which a second colour counts as another object that touches the first."""
 LARGEST_SIDE = 64
-"""Larger images are averaged down by a whole factor first."""
+"""Larger images are first averaged down by a whole factor."""
 BLURS = (0.0, 0.7, 1.0, 1.5)
 """Standard deviations in pixels."""
 SHIFTS = np.concatenate([np.zeros((1, 3)), 0.4 * np.eye(3), -0.4 * np.eye(3)])
 """Tried corrections of x, y and radius, in pixels.  # (7, 3)"""
 METRIC = np.array([[0.598, 1.174, 0.228], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], dtype=np.float32)
-"""Luma, twice, and chroma of sRGB: JPEG keeps brightness at full resolution and colour at half."""
+"""Twice the luma, and the chroma of sRGB: JPEG halves the resolution of colour, so brightness is more reliable."""
 REACH = 2
-"""Pixels beyond an object's own that belong to its blurred edge."""
+"""Pixels around an object that may belong to its blurred edge."""
 TOUCHING = np.ones((3, 3), dtype=bool)
 BATCH = 250
 
 _FINE = 256
 _DRAWN = [coverage(shape, np.array([[0.5, 0.5]]), np.array([0.5]), _FINE)[0] for shape in range(len(SHAPES))]
 AREAS = [float(4 * drawn.mean()) for drawn in _DRAWN]
-"""Of every shape of radius 1."""
+"""Area of every shape at radius 1."""
 CENTROIDS = [float(drawn.sum(1) @ np.linspace(-1, 1, _FINE) / drawn.sum()) for drawn in _DRAWN]
-"""How far below the middle of its box, in radii: of the triangle alone not 0."""
+"""How far the centroid lies below the middle of the box, in radii: 0 except for the triangle."""
 
 
-class Found(NamedTuple):
+class DetectedObject(NamedTuple):
     """An object in an image."""
 
     shape: int | None
@@ -64,18 +64,18 @@ class Found(NamedTuple):
     """Likeness to the shape as drawn: 1 - |difference|² / (|object|² + |drawn|²)."""
 
 
-def detect(images: Tensor) -> list[list[Found]]:
-    """The objects in each of the images (n, 3, h, h) uint8, the most certain first."""
-    found = []
+def detect(images: Tensor) -> list[list[DetectedObject]]:
+    """The objects of each image (n, 3, h, h) uint8, the best fit first."""
+    by_image = []
     for batch in images.split(BATCH):
         factor = -(-images.shape[-1] // LARGEST_SIDE)
         colours, covers = unmix(F.avg_pool2d(batch.float(), factor).numpy())
-        found += [list(_objects(*pair)) for pair in zip(colours, covers, strict=True)]
-    return [sorted(objects, key=lambda one: -one.fit) for objects in found]
+        by_image += [list(_objects(*pair)) for pair in zip(colours, covers, strict=True)]
+    return [sorted(objects, key=lambda one: -one.fit) for objects in by_image]
 
 
 def unmix(pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
-    """The colour (n, h, h) with which background + cover (colour - background) is nearest a pixel, and that cover.
+    """The colour (n, h, h) and cover for which background + cover (colour - background) is nearest to each pixel.
 
     The background is the median of the outermost pixels.
     """
@@ -86,12 +86,12 @@ def unmix(pixels: Pixels) -> tuple[NDArray[np.int64], Pixels]:
     offsets = np.einsum("dc,nchw->ndhw", METRIC, pixels - background[..., None, None])
     along = np.einsum("npd,ndhw->nphw", ways, offsets)
     covers = np.clip(along / lengths, 0, 1)
-    # The squared distance, less the square of the offset, which all colours share.
+    # Squared distance without the squared offset, which is the same for all colours.
     colour = (covers * (covers * lengths - 2 * along)).argmin(1)
     return colour, np.take_along_axis(covers, colour[:, None], 1)[:, 0]
 
 
-def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[Found]:
+def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[DetectedObject]:
     """The objects of one image."""
     solid = cover > 0.5
     for group in _connected(solid):
@@ -103,21 +103,21 @@ def _objects(colour: NDArray[np.int64], cover: Pixels) -> Iterator[Found]:
 
 
 def _connected(mask: Mask) -> list[Mask]:
-    """The connected parts that are large enough to be objects."""
+    """The connected components that are large enough to be objects."""
     labels, _ = ndimage.label(mask, TOUCHING)
     areas = np.bincount(labels.ravel())[1:]
     return [labels == k + 1 for k in np.flatnonzero(areas >= LEAST_AREA * mask.size)]
 
 
-def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> Found:
+def _describe(mask: Mask, others: Mask, cover: Pixels, colour: int) -> DetectedObject:
     own = ndimage.binary_dilation(mask, TOUCHING, iterations=REACH) & ~ndimage.binary_dilation(others, TOUCHING)
     if not own.any():
-        own = mask  # hemmed in on all sides by other colours
+        own = mask  # no pixel of its edge is free of other colours
     patch, corner = _patch(cover * own, own)
     fit, shape, at, radius = max(_best(shape, patch) for shape in range(len(SHAPES)))
     (x, y), r = (np.array(at) + corner) / len(mask), radius / len(mask)
     known = fit >= LEAST_FIT and RADIUS_RANGE[0] <= r <= RADIUS_RANGE[1]
-    return Found(shape if known else None, colour, (x - r, y - r, x + r, y + r), fit)
+    return DetectedObject(shape=shape if known else None, colour=colour, box=(x - r, y - r, x + r, y + r), fit=fit)
 
 
 def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:
@@ -130,7 +130,7 @@ def _patch(cover: Pixels, own: Mask) -> tuple[Pixels, NDArray[np.int64]]:
 
 
 def _best(shape: int, patch: Pixels) -> tuple[float, int, tuple[float, float], float]:
-    """How like a shape an object is at most, and with which centre and radius in pixels."""
+    """The greatest similarity of an object to a shape, and the centre and radius in pixels that give it."""
     size, area = len(patch), patch.sum()
     places = np.arange(size) + 0.5
     middle = np.array([patch.sum(0) @ places, patch.sum(1) @ places]) / area

@@ -1,4 +1,4 @@
-"""How often the detector is right on drawn scenes, whose objects are known, as they are and corrupted."""
+"""How often the detector is right, measured on drawn scenes with known objects, clean and corrupted."""
 
 import io
 from collections.abc import Callable
@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from lina_lab.composition.detector import Found, detect
+from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.data.shapes import Pixels, render
 from lina_lab.data.shapes_scenes import Scenes, scenes
 
 NUM_SCENES = 240
 FIRST = 100_000
-"""Of the held-out split: far from the scenes that serve as reference."""
+"""First held-out scene to use: far from those that serve as reference."""
 
 
 def _noise(images: Pixels) -> Pixels:
@@ -50,8 +50,8 @@ def detector_accuracy(side: int) -> dict[str, dict[str, float]]:
 
     `scene` is the share of scenes in which all of that is right.
 
-    An object is compared with the found one whose middle is nearest to its own. A box is right if it shares at least
-    three quarters of the joint area.
+    Each object is compared with the detected one whose centre is nearest. A box is right if its intersection with the
+    true box is at least three quarters of their union.
     """
     drawn = scenes(np.arange(FIRST, FIRST + NUM_SCENES), "heldout")
     images = render(drawn, side)
@@ -60,9 +60,9 @@ def detector_accuracy(side: int) -> dict[str, dict[str, float]]:
 
 def _accuracy(drawn: Scenes, images: Pixels) -> dict[str, float]:
     counts, objects, scenes_right = [], [], []
-    for number, found in enumerate(detect(torch.from_numpy(images.round().clip(0, 255).astype(np.uint8)))):
-        right = [_right(drawn, number, place, found) for place in range(drawn.number[number])]
-        counts.append(len(found) == len(right))
+    for number, detected in enumerate(detect(torch.from_numpy(images.round().clip(0, 255).astype(np.uint8)))):
+        right = [_right(drawn, number, place, detected) for place in range(drawn.number[number])]
+        counts.append(len(detected) == len(right))
         objects += right
         scenes_right.append(counts[-1] and bool(np.all(right)))
     shape, colour, box = np.mean(objects, axis=0).tolist()
@@ -70,18 +70,18 @@ def _accuracy(drawn: Scenes, images: Pixels) -> dict[str, float]:
     return {"count": float(np.mean(counts)), "shape": shape, "colour": colour, "box": box, "scene": scene}
 
 
-def _right(drawn: Scenes, number: int, place: int, found: list[Found]) -> tuple[bool, bool, bool]:
-    """Whether one drawn object's shape, colour and box were found."""
-    if not found:
+def _right(drawn: Scenes, number: int, place: int, detected: list[DetectedObject]) -> tuple[bool, bool, bool]:
+    """Whether the shape, colour and box of one drawn object were detected."""
+    if not detected:
         return False, False, False
     centre, radius = drawn.centre[number, place], drawn.radius[number, place]
     truth = np.concatenate([centre - radius, centre + radius])
-    nearest = min(found, key=lambda one: float(((np.array(one.box) - truth).reshape(2, 2).sum(0) ** 2).sum()))
+    nearest = min(detected, key=lambda one: float(((np.array(one.box) - truth).reshape(2, 2).sum(0) ** 2).sum()))
     alike = _overlap(truth, np.array(nearest.box)) >= 0.75
     return nearest.shape == drawn.shape[number, place], nearest.colour == drawn.colour[number, place], alike
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Shared over joint area of two boxes."""
+    """Intersection over union of two boxes."""
     shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
     return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))

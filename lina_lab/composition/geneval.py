@@ -1,6 +1,6 @@
-"""GenEval's files: its prompts, the folder of images that its evaluator reads, and the results that it writes.
+"""GenEval's files: read its prompts, write the folder of images for its evaluator, read the evaluator's results.
 
-    OUT/lab.json                  which cell drew the images, and how; the evaluator passes over it
+    OUT/lab.json                  which cell drew the images, and how; the evaluator ignores it
         00000/metadata.jsonl      the line of the prompt file
               samples/0000.png    ...
         00001/ ...
@@ -33,7 +33,7 @@ PREFIX = "eval/geneval"
 
 
 class Prompt(NamedTuple):
-    """A line of the official prompt file."""
+    """One line of the official prompt file."""
 
     tag: str
     text: str
@@ -44,7 +44,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     """The prompts of an official file, `evaluation_metadata.jsonl`.
 
     Raises:
-        LabError: naming the line that is not of the format.
+        LabError: naming the line that does not have the format.
     """
     prompts = [
         Prompt(values["tag"], values["prompt"], line)
@@ -57,7 +57,7 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 
 def _lines(path: Path, keys: Mapping[str, type]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The lines of a file with a JSON object a line, each with these keys and one of `TAGS`.
+    """The JSON objects of a file with one on each line, all with these keys and a tag of `TAGS`.
 
     Raises:
         LabError: naming the line and the key that is wrong, or if there is no line.
@@ -77,8 +77,8 @@ def _lines(path: Path, keys: Mapping[str, type]) -> Iterator[tuple[str, dict[str
             raise LabError(f"{where}: must be a JSON object, not {line[:60]!r}")
         for key, kind in keys.items():
             if not isinstance(values.get(key), kind):
-                found = json.dumps(values[key])[:60] if key in values else "missing"
-                raise LabError(f"{where}: key {key} must be a {kind.__name__}, not {found}")
+                actual = json.dumps(values[key])[:60] if key in values else "missing"
+                raise LabError(f"{where}: key {key} must be a {kind.__name__}, not {actual}")
         if values["tag"] not in TAGS:
             raise LabError(f"{where}: key tag must be one of {', '.join(TAGS)}, not {values['tag']!r}")
         yield line, values
@@ -91,11 +91,10 @@ def export_images(
     made_by: Mapping[str, Any],
     draw: Callable[[list[int]], Tensor],
 ) -> int:
-    """Write the evaluator's folder, and return how many prompts had to be drawn: whole ones are there to stay.
+    """Write the evaluator's folder, and return how many prompts had to be drawn; complete ones are kept.
 
-    `draw` gives the images (k m, 3, H, W) uint8 of some prompts' numbers, m = `each` after each other for each; an
-    image must not depend on the prompts beside it. `made_by` says what they are drawn with, the cell's `key` first of
-    all.
+    `draw` maps prompt numbers (k) to images (k m, 3, H, W) uint8, m = `each` consecutive images for each prompt. An
+    image must not depend on the other prompts. `made_by` records what draws them, the cell's `key` first of all.
 
     Raises:
         LabError: if the folder holds something else, or images made otherwise.
@@ -109,7 +108,7 @@ def export_images(
         for number, images in zip(numbers, draw(numbers).split(each), strict=True):
             for index, image in enumerate(images):
                 write_atomic(folder / _sample(number, index), _png(image))
-            # Last: the folder of a prompt that has it is whole.
+            # Written last: a prompt's folder that has it is complete.
             write_atomic(folder / f"{number:05d}" / "metadata.jsonl", prompts[number].line + "\n")
     return len(missing)
 
@@ -122,7 +121,7 @@ def _claim(folder: Path, manifest: Mapping[str, Any]) -> None:
         write_atomic(path, json.dumps(manifest, indent=1))
         return
     old = read_manifest(folder)
-    manifest = json.loads(json.dumps(manifest))  # as it was read
+    manifest = json.loads(json.dumps(manifest))  # as it will be when read back
     differs = [name for name in sorted(old.keys() | manifest.keys()) if old.get(name) != manifest.get(name)]
     if differs:
         raise LabError(f"{folder}: holds images made with another {', '.join(differs)}; give --out another folder")
@@ -148,10 +147,10 @@ def _png(image: Tensor) -> bytes:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What an exported folder says of itself.
+    """The manifest of an exported folder.
 
     Raises:
-        LabError: if it says nothing.
+        LabError: if it has none.
     """
     path = folder / MANIFEST
     try:
@@ -166,13 +165,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_results(path: Path, key: str, export: Path | None = None) -> tuple[dict[str, float], dict[str, Any]]:
-    """The metrics of the official evaluator's results.jsonl for the images of a cell, and their record.
+    """Metrics, and their record, from the official evaluator's results.jsonl for the images of a cell.
 
     `eval/geneval/TAG` is the share of right images, `overall` the mean of the six categories; each has its interval
-    over prompts and images. `export` is the folder of the images, by default where the results say.
+    over prompts and images. `export` is the folder of the images, by default the one that the results name.
 
     Raises:
-        LabError: if the file is not of the format, an image is missing or there twice, or the images are not this
+        LabError: if the file has another format, an image is missing or occurs twice, or the images are not this
             cell's.
     """
     lines = [values for _, values in _lines(path, {"filename": str, "tag": str, "prompt": str, "correct": bool})]
@@ -193,13 +192,13 @@ def read_results(path: Path, key: str, export: Path | None = None) -> tuple[dict
 
 
 def _exported(path: Path, filename: str) -> Path:
-    """The folder above 00000/samples/0000.png, as seen from here or from beside the results."""
+    """The folder above 00000/samples/0000.png, relative to here or to the results."""
     folder = Path(filename).parent.parent.parent
     return folder if (folder / MANIFEST).exists() else path.parent / folder
 
 
 def _right(path: Path, lines: Sequence[Mapping[str, Any]], manifest: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which images are right, (k, m), each told of once."""
+    """Which images are right, (k, m); each image must occur once."""
     prompts, each = manifest["prompts"], manifest["each"]
     told: dict[tuple[int, int], bool] = {}
     for values in lines:

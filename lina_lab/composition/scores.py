@@ -1,33 +1,38 @@
-"""Whether images show what their captions ask for: GenEval's six categories on `shapes`, by the detector.
+"""Composition scores: do images of `shapes` show what their captions ask for, by GenEval's six categories?
 
 Shapes: k captions with m images each.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from lina_lab.composition.detector import Found, detect
+from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.composition.detector_accuracy import detector_accuracy
 from lina_lab.composition.proportions import Proportion, as_metrics, difference, mean, share
 from lina_lab.data.shapes_grammar import TAGS, Phrase, SceneRequest, is_held_out, parse, tag
-from lina_lab.evaluation.evaluate import Evaluation
 
 HELD_OUT_TAGS = ("counting", "colors", "position", "color_attr")
 """Categories of which training holds out combinations: no caption of the other two asks for one."""
 MARGIN = 0.1
-"""Of the sum of two boxes' sides: by less they do not stand left of or above each other (GenEval's)."""
+"""Least offset for a relation, as a share of the sum of the two boxes' sides (GenEval's value)."""
 CONE = 0.5
-"""Least cosine between the direction of a relation and that to the object (GenEval's): 60 degrees to either side."""
+"""Least cosine between the direction of a relation and that to the object (GenEval's value): within 60 degrees."""
 RULE = (
     "the shapes asked for, as many (exactly, where more than one), in the colours asked for, so related by box centres"
 )
 
 
-def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> Evaluation:
+class CompositionScores(NamedTuple):
+    metrics: dict[str, float]
+    record: dict[str, Any]
+    """What they were measured with."""
+
+
+def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> CompositionScores:
     """Score images (k m, 3, h, h) uint8, of which m = `each` after each other were generated for each caption (k).
 
     Metrics are `eval/composition/NAME`, each with `_low` and `_high`, its 95 % interval over captions and images:
@@ -59,7 +64,7 @@ def composition(images: Tensor, captions: Sequence[str], each: int = 1) -> Evalu
         "intervals": "95 %, over captions and images",
         "detector_accuracy": detector_accuracy(images.shape[-1]),
     }
-    return Evaluation(as_metrics("eval/composition", _named(seen_shares, held_out_shares)), record)
+    return CompositionScores(as_metrics("eval/composition", _named(seen_shares, held_out_shares)), record)
 
 
 def _shares(groups: dict[str, Any]) -> dict[str, Proportion]:
@@ -77,7 +82,7 @@ def _named(seen: dict[str, Proportion], held_out: dict[str, Proportion]) -> dict
     return named
 
 
-def is_right(objects: Sequence[Found], request: SceneRequest) -> bool:
+def is_right(objects: Sequence[DetectedObject], request: SceneRequest) -> bool:
     """Whether an image's objects are what a request asks for, by GenEval's rules: what more there is does no harm, but
     where several of a shape are asked for, there must be exactly so many.
 
@@ -99,11 +104,11 @@ def is_right(objects: Sequence[Found], request: SceneRequest) -> bool:
     return any(request.relation in relations(a, b) for a in first for b in second)
 
 
-def _fits(one: Found, phrase: Phrase) -> bool:
+def _fits(one: DetectedObject, phrase: Phrase) -> bool:
     return one.shape == phrase.shape and phrase.colour in {None, one.colour}
 
 
-def relations(first: Found, second: Found) -> set[int]:
+def relations(first: DetectedObject, second: DetectedObject) -> set[int]:
     """The places in `RELATIONS` that hold of the first object to the second; none between boxes about one centre."""
     a, b = (np.array(one.box).reshape(2, 2) for one in (first, second))  # corners, x and y
     offset = a.mean(0) - b.mean(0)

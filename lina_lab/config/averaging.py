@@ -1,21 +1,21 @@
-"""Whether averaged weights look back farther than their training is long."""
+"""Warn if EMA weights average over too much of their training."""
 
 from collections.abc import Sequence
 
 from lina_lab.config.experiment import Experiment
 
 LONGEST_SHARE = 1 / 3
-"""Of the training, that averaged weights may look back: beyond it they are those of an earlier, worse model."""
+"""Most of a training that EMA weights may look back over; beyond it they are those of an earlier, worse model."""
 REACHES = "look back over more than a third of the training (1 / (1 - ema_decay) of its updates, steps / ema_every)"
 
 
 def is_long(share: float) -> bool:
-    """Whether a share of the training (`TrainingConfig.ema_share`) is too long; the default decay's rounding is not."""
+    """Whether a share of the training (`TrainingConfig.ema_share`) is too long, with a tolerance for rounding."""
     return share > LONGEST_SHARE * (1 + 1e-9)
 
 
 def long_averages(experiments: Sequence[Experiment]) -> list[str]:
-    """A warning if averaged weights of some experiments look back too far, with what would be right for the worst."""
+    """A warning if EMA weights of some experiments look back too far, with a decay that would suit the worst."""
     trained = [experiment.training for experiment in experiments if experiment.training.imported is None]
     long = [training for training in trained if is_long(training.ema_share)]
     if not long:

@@ -1,4 +1,4 @@
-"""The data sets by name, and what a model must know of them."""
+"""Data sets by name, and the shapes that a model needs to know."""
 
 from functools import cache
 from pathlib import Path
@@ -10,14 +10,14 @@ from lina_lab.config.base import Config, Count, KeyProblem, PositiveFloat
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 HELD_OUT = 0.15
-"""The share of a class of a folder that is held out, in the mean, where the config says nothing else."""
+"""Default share of each class of a folder that is held out, on average."""
 OF_FOLDER = ("path", "num_classes", "digest", "held_out")
 ENCODABLE = ("emoji", "images")
-"""Sets with an end and three channels, which an autoencoder may stand before."""
+"""Finite RGB data sets: those that an autoencoder can encode."""
 
 
 class TextShape(NamedTuple):
-    """What a model must know of its prompts: their tokens, and the features of a token."""
+    """Shape of a prompt: its tokens, and the features of a token."""
 
     tokens: int
     features: int
@@ -26,29 +26,29 @@ class TextShape(NamedTuple):
 
 
 class DataShape(NamedTuple):
-    """What a model must know of its data: latents of shape (channels, side, side) and a label or a prompt."""
+    """Shape of what a model generates: latents (channels, side, side), conditioned on a label or a prompt."""
 
     channels: int
     side: int
     num_classes: int
     text: TextShape | None = None
     stride: int = 1
-    """Image pixels of a side of a latent pixel; 1 where the latents are the pixels themselves."""
+    """Image pixels along one side of a latent pixel; 1 if the model sees the pixels themselves."""
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens in front of the context queries: one of the label, or those of the prompt."""
+        """Tokens before the context queries: one for a label, or those of the prompt."""
         return 1 if self.text is None else self.text.tokens
 
 
 class Source(NamedTuple):
-    """A data set as far as a config must know it."""
+    """Facts of a data set that a config needs."""
 
     channels: int
     num_classes: int
-    """0 where only the files tell: then a config must say it."""
+    """0 if it depends on the files: then the config must give it."""
     sides: tuple[int, ...]
-    """Sides that it has, the first by default; none for any side from 16 on."""
+    """Supported resolutions, default first; empty: any from 16 on."""
     vocabulary: int
     """Words of its closed vocabulary; 0 for none."""
     balanced: bool = False
@@ -57,12 +57,12 @@ class Source(NamedTuple):
 
 WORDS = Path(__file__).parent / "vocabularies"
 SMALLEST_SIDE = 16
-"""Of a source that has any side."""
+"""Least side of a data set that supports any."""
 
 
 @cache
 def words_of(name: str) -> tuple[str, ...]:
-    """The closed list of words of a data set's captions; word k has the id k + 1."""
+    """The closed vocabulary of a data set's captions; word k (from 0) has the id k + 1."""
     return tuple((WORDS / f"{name}.txt").read_text(encoding="utf-8").split())
 
 
@@ -75,7 +75,7 @@ SOURCES = {
 
 
 class Sizes(NamedTuple):
-    """Images of the splits that generated ones are compared with, and those that are trained on (None: no end)."""
+    """Images of both splits for evaluation, and examples for training (None: endless)."""
 
     train: int
     heldout: int
@@ -83,22 +83,22 @@ class Sizes(NamedTuple):
 
 
 SIZES = {"digits": Sizes(1297, 500, 1297), "emoji": Sizes(1624, 287, 1624), "shapes": Sizes(2016, 2016, None)}
-"""Of the sets that come with the package."""
+"""Sizes of the data sets that come with the package."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
 
 class TextConfig(Config):
-    """Prompts instead of labels: the text tokens stand where the label token stands otherwise."""
+    """Prompts instead of labels: text tokens take the place of the label token."""
 
     encoder: Literal["words", "hf"] = "words"
     """words: a learnt vector for every word of the data set's closed vocabulary; hf: a frozen Hugging Face encoder."""
     tokens: Count = 16
-    """Tokens of a prompt; shorter ones are filled with fixed random rows, which also stand for no prompt."""
+    """Tokens of a prompt. Shorter prompts are padded with fixed random rows; rows alone mean no prompt."""
     features: Count = 64
-    """Channels of a token before the projection to the model's width; of hf, what the encoder gives."""
+    """Channels of a token before the projection to the model's width; for hf, those of the encoder."""
     path: str | None = None
-    """Of hf: a local folder or a hub id."""
+    """For hf: a local folder or a hub id."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -114,11 +114,11 @@ class AutoencoderConfig(Config):
     path: str
     """A local folder, or a hub id, that diffusers reads as an AutoencoderKL."""
     channels: Count
-    """Of a latent: 16 of MAR's autoencoder, 4 of SDXL's."""
+    """Channels of a latent: 16 for MAR's autoencoder, 4 for SDXL's."""
     stride: Count
-    """Pixels of a side of a latent pixel: 16 of MAR's, 8 of SDXL's."""
+    """Image pixels along one side of a latent pixel: 16 for MAR's, 8 for SDXL's."""
     scaling_factor: PositiveFloat
-    """One over the deviation of the latents, in general; it stands with the weights."""
+    """Usually one over the standard deviation of the latents; published with the weights."""
     shift_factor: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     digest: Digest | None = None
     """The start of the SHA-256 of its weights, which lab cache prints; others are then refused."""
@@ -129,17 +129,17 @@ class DataConfig(Config):
     side: Count
     """Pixels of a side."""
     path: str | None = None
-    """Of images: their folder."""
+    """For images: their folder."""
     num_classes: Count | None = None
-    """Of images: how many sub-folders there are, 1 for a flat folder."""
+    """For images: the number of sub-folders, 1 for a flat folder."""
     digest: Digest | None = None
-    """Of images: the start of the SHA-256 of what the folder held; another content is then refused."""
+    """For images: the start of the SHA-256 of the folder's content; other content is then refused."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = HELD_OUT
-    """Of images: the share that is held out, by the hash of its path."""
+    """For images: the share that is held out, by the hash of an image's path."""
     text: TextConfig | None = None
     """Null: the condition is the label."""
     autoencoder: AutoencoderConfig | None = None
-    """Null: the model sees pixels. Of emoji and images; lab cache encodes them once, side stays that of the pixels."""
+    """For emoji and images; null: the model sees pixels. lab cache encodes once; `side` stays that of the pixels."""
 
     @model_validator(mode="before")
     @classmethod
@@ -201,8 +201,10 @@ class DataConfig(Config):
         source, coder = SOURCES[self.name], self.autoencoder
         classes, text = source.num_classes or self.num_classes or 0, self._text_shape(source)
         if coder is None:
-            return DataShape(source.channels, self.side, classes, text)
-        return DataShape(coder.channels, self.side // coder.stride, classes, text, coder.stride)
+            return DataShape(channels=source.channels, side=self.side, num_classes=classes, text=text)
+        return DataShape(
+            channels=coder.channels, side=self.side // coder.stride, num_classes=classes, text=text, stride=coder.stride
+        )
 
     def _text_shape(self, source: Source) -> TextShape | None:
         if self.text is None:

@@ -1,4 +1,4 @@
-"""Where cells run: an `engine:` section of a sweep over a user's own file. It changes no result and no key."""
+"""Where cells run: the user's engine file, overridden by a sweep's `engine:`. No result or key depends on it."""
 
 import os
 from pathlib import Path
@@ -32,12 +32,14 @@ class Group(NamedTuple):
         return self.devices * self.num_nodes
 
     def check(self, experiment: Experiment) -> None:
-        """Raises:
-        LabError: if the processes cannot share a batch evenly: then their mean would not be the batch's.
+        """Check that the processes divide the batch evenly; otherwise the mean of their gradients is not the batch's.
+
+        Raises:
+            LabError: with both numbers.
         """
-        batch, parts = experiment.training.batch_size, experiment.execution.accumulate
-        if batch % (self.size * parts):
-            each = "" if parts == 1 else f", each in {parts} parts (execution.accumulate)"
+        batch, micro_batches = experiment.training.batch_size, experiment.execution.accumulate
+        if batch % (self.size * micro_batches):
+            each = "" if micro_batches == 1 else f", each in {micro_batches} parts (execution.accumulate)"
             raise LabError(
                 f"{experiment.name}: training.batch_size must be a multiple of the {self.size} processes that share it "
                 f"(devices {self.devices} x num_nodes {self.num_nodes}){each}, not {batch}"
@@ -48,12 +50,12 @@ ALONE = Group()
 
 
 class Limits(NamedTuple):
-    """When a worker, and when a whole sweep, is given up."""
+    """When to give up on a worker, or on a whole sweep."""
 
     hang_minutes: float = 20.0
-    """Without a sign of progress: see sweep/hang.py. 0 for no limit."""
+    """Minutes without progress after which a worker counts as hanging (sweep/hang.py); 0 for no limit."""
     keep_going: bool = False
-    """Whether cells that fail alike before their first step leave a sweep running: see sweep/alike.py."""
+    """Whether a sweep goes on when cells fail alike before their first step (sweep/alike.py)."""
 
 
 LIMITS = Limits()
@@ -72,7 +74,7 @@ class EngineConfig(Config):
     strategy: Strategy = "ddp"
     """ddp: every process has the whole model; fsdp: each keeps a share of weights, gradients and optimizer."""
     hang_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = LIMITS.hang_minutes
-    """A worker without a step for so long (and for ten of its own) is ended, its cell tried again; 0: never."""
+    """A worker that makes no step for so long (and ten times its usual step) is ended, its cell retried; 0: never."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -86,7 +88,7 @@ class EngineConfig(Config):
     max_jobs: Count | None = None
     """Jobs of a sweep that may run at once."""
     stop_seconds: Count = 120
-    """So long before the time limit a job is told to write its checkpoint."""
+    """How long before its time limit a job is told to write a checkpoint."""
     setup: list[str] = []
     """Shell lines that a job runs first, as `module load cuda`."""
     options: list[str] = []

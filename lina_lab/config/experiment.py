@@ -17,19 +17,19 @@ from lina_lab.config.settings import (
     EXTRACTORS,
     EvaluationConfig,
     ExecutionConfig,
+    ExtractorInput,
     LoggingConfig,
-    Reads,
     SamplingConfig,
     TrainingConfig,
 )
 
 SCHEMA = 1
-"""Version of the canonical form. It changes when an old config would mean something else today."""
+"""Version of the canonical form; raised when an old config would mean something else today."""
 
 LATER_OF_ATTENTION = {"conv_weights": "fixed", "sequence_conv": "none", "memory_groups": 1, "output_gate": "none"}
 LATER: dict[tuple[str, ...], Any] = {
     ("sampling", "precision"): "fp32",
-    ("data", "side"): 8,  # of digits, which have no other, and no other set has it
+    ("data", "side"): 8,  # the only side of digits, and of no other set
     ("data", "text"): None,
     ("training", "init_from"): None,
     ("training", "imported"): None,
@@ -44,8 +44,8 @@ LATER: dict[tuple[str, ...], Any] = {
     **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
     ("evaluation", "reference"): None,
 }
-"""Fields that are younger than the schema, by path, with the value that older cells mean: at that value they stay out
-of the canonical form, so that old keys still name the same results."""
+"""Fields added after schema 1, by path, with the value that older cells imply. At that value they are left out of the
+canonical form, so that old keys still name the same results."""
 
 
 class Experiment(Config):
@@ -60,12 +60,12 @@ class Experiment(Config):
     logging: LoggingConfig = LoggingConfig()
     execution: ExecutionConfig = ExecutionConfig()
     contents: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
-    """SHA-256 of what the local files and folders that are named above held when the cell was planned, by their paths:
-    it stands in the key in place of the path. Nobody has to write it; what is written is held against the content."""
+    """SHA-256, by path, of the local files and folders named above, when the cell was planned. In the key it replaces
+    the path. It is filled in by planning; values that are given are checked against the content."""
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """An experiment that names no file reads as it always did."""
+        """Leave out empty `contents`, so that such experiments are stored as before the field existed."""
         values: dict[str, Any] = handler(self)
         if not self.contents:
             values.pop("contents", None)
@@ -74,12 +74,12 @@ class Experiment(Config):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        """The default number of context tokens, which only data and patch together tell."""
+        """Fill in the default number of context tokens, which depends on data and patch together."""
         if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
             return values
         model, data, tokens = values["model"], values.get("data", {}), 1
         patch = model.get("patch", 1)
-        # Wrong data and a wrong patch are told of themselves, not of what follows from them.
+        # Wrong data or a wrong patch is reported by its own validator; no second error for what follows from it.
         with contextlib.suppress(ValueError):
             side = DataConfig.model_validate(data).shape.side
             tokens = default_context_tokens(side, patch) if isinstance(patch, int) and patch > 0 else 1
@@ -96,9 +96,9 @@ class Experiment(Config):
                 *("data.name", "data.side", "data.autoencoder.stride"),
             )
         self._fits_extractor()
-        batch, parts = self.training.batch_size, self.execution.accumulate
-        if batch % parts:
-            message = f"accumulate must divide batch_size ({batch}), not {parts}"
+        batch, micro_batches = self.training.batch_size, self.execution.accumulate
+        if batch % micro_batches:
+            message = f"accumulate must divide batch_size ({batch}), not {micro_batches}"
             raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
         return self
@@ -117,12 +117,12 @@ class Experiment(Config):
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor
-        own = Reads(data.name, SOURCES[data.name].channels, data.side)
-        # A folder of images has no extractor of its own: any that reads its shape may stand in, by name.
+        own = ExtractorInput(data.name, SOURCES[data.name].channels, data.side)
+        # A folder of images has no extractor of its own: any that reads images of its shape may be named.
         fitting = [
             other
             for other, reads in EXTRACTORS.items()
-            if reads == own or (data.name == "images" and reads[1:] == own[1:])
+            if reads == own or (data.name == "images" and reads._replace(data=own.data) == own)
         ]
         fitting += ["inception"]
         if name not in fitting:
@@ -139,26 +139,28 @@ def default_context_tokens(side: int, patch: int) -> int:
 
 
 def named_paths(experiment: Experiment) -> dict[str, str]:
-    """The files and folders that an experiment names, by dotted field; of an hf encoder and an autoencoder it may be an
-    id of the hub instead.
+    """Files and folders that an experiment names, by dotted field.
+
+    For an hf encoder and an autoencoder it may be a hub id instead.
     """
     data = experiment.data
-    found = {
+    paths = {
         "data.path": data.path,
         "data.autoencoder.path": data.autoencoder.path if data.autoencoder else None,
         "data.text.path": data.text.path if data.text else None,
         "evaluation.reference": experiment.evaluation.reference,
     }
-    return {field: path for field, path in found.items() if path is not None}
+    return {field: path for field, path in paths.items() if path is not None}
 
 
 def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """The part of an experiment that determines its result, fully resolved, as JSON values.
 
-    Where the content of a path is known, it stands there instead; a `digest` that the user asked for adds nothing then.
+    A path whose content is known is replaced by its SHA-256; a `digest` that the user asked for is then redundant.
     """
     without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "contents": True, "model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
+    # Left out at their old value, or every older key would change.
     for (*sections, field), value in LATER.items():
         holder = reduce(getitem, sections, values)
         if holder[field] == value:
@@ -181,7 +183,7 @@ def digest(value: Any) -> str:
 
 
 def cell_key(experiment: Experiment) -> str:
-    """12 hex digits that name the result: equal for two experiments exactly when they compute the same."""
+    """12 hex digits: equal for two experiments exactly if they compute the same result."""
     return key_of(canonical(experiment))
 
 
@@ -194,7 +196,7 @@ def set_path(values: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]
     """A copy of nested mappings in which the dotted path holds the value.
 
     Raises:
-        KeyProblem: if something on the way is not a mapping.
+        KeyProblem: if a key on the path holds something other than a mapping.
     """
     key, _, rest = path.partition(".")
     if not rest:

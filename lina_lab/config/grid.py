@@ -1,4 +1,4 @@
-"""What makes a sweep's grid ambiguous or too large, told before anything is planned."""
+"""Refuse grids that are ambiguous or too large, before anything is planned."""
 
 import itertools
 import math
@@ -6,26 +6,29 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lina_lab.config.load import ConfigError, Document, FileProblem
+from lina_lab.config.load import Document
 from lina_lab.config.model import GRID_PARTS, SEGMENTS
+from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
     from lina_lab.config.sweep import Sweep
 
 MAX_CELLS = 100_000
-"""Of a sweep that does not ask for more: planning them takes about 20 seconds."""
+"""Most cells without --max-cells: planning so many takes about 20 seconds."""
 
 
 def count_cells(sweep: "Sweep") -> int:
-    """Cells and trials before anything is left out."""
+    """Cells and trials, before combinations are left out."""
     points = math.prod(map(len, sweep.axes.values()))
     return points * (len(sweep.seeds) + (sweep.tune.trials if sweep.tune else 0))
 
 
 def check_count(sweep: "Sweep", most: int) -> None:
-    """Raises:
-    LabError: if there are more cells than `most`.
+    """Refuse a sweep of more than `most` cells.
+
+    Raises:
+        LabError: with the count and its factors.
     """
     if (count := count_cells(sweep)) > most:
         grid = " x ".join([*(f"{len(values):,}" for values in sweep.axes.values()), f"{len(sweep.seeds):,} seeds"])
@@ -37,10 +40,12 @@ def check_count(sweep: "Sweep", most: int) -> None:
 
 
 def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Mapping[str, Any], file: str) -> None:
-    """Refuse a value that stands twice, and a key that is given beside an axis that gives it, or is stronger than it.
+    """Refuse an axis value that occurs twice, and keys that an axis sets too or that would override an axis.
+
+    `settings` are the `--set` changes of the base experiment.
 
     Raises:
-        ConfigError: with every such key. `settings` are those of `--set` for the base experiment.
+        ConfigError: with every such value and key.
     """
 
     def place(*key: str) -> str:
@@ -83,8 +88,10 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
 
 
 def check_excludes(sweep: "Sweep", document: Document, path: Path) -> None:
-    """Raises:
-    ConfigError: if a combination to leave out is none of the grid.
+    """Refuse an `exclude` entry that matches nothing in the grid.
+
+    Raises:
+        ConfigError: naming the axis or value.
     """
     for entry in sweep.exclude:
         for axis, value in entry.items():
@@ -98,8 +105,10 @@ def check_excludes(sweep: "Sweep", document: Document, path: Path) -> None:
 
 
 def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
-    """Raises:
-    ConfigError: if an axis is searched as well, or a trial has a seed of the study.
+    """Refuse a tuning that searches an axis, or whose seed is a seed of the study.
+
+    Raises:
+        ConfigError: naming the key.
     """
     if sweep.tune is None:
         return
@@ -116,7 +125,7 @@ def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
 
 
 def _twice(values: Iterable[Hashable]) -> Iterator[str]:
-    """A message for every value that equals one before it, however it is written: 5 and 5.0, 1e-3 and 0.001."""
+    """A message for every value equal to an earlier one, however written: 5 and 5.0, 1e-3 and 0.001."""
     seen: dict[Hashable, Hashable] = {}
     for value in values:
         if value in seen:
@@ -125,7 +134,7 @@ def _twice(values: Iterable[Hashable]) -> Iterator[str]:
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """Dotted paths of everything in nested mappings that is no mapping with keys."""
+    """Dotted paths of the leaves of nested mappings."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{above}{key}.")
@@ -138,7 +147,7 @@ def _within(path: str, other: str) -> bool:
 
 
 def _stronger(axis: str) -> list[tuple[str, str]]:
-    """Keys that win over an axis where both are given, and what to write instead."""
+    """Keys that override an axis if both are given, and what to write instead."""
     if axis == "model.size":
         return [("model.width", "take it out, or make it the axis")]
     if not axis.startswith("model.attention."):

@@ -4,58 +4,34 @@ import codecs
 import difflib
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lina_lab.config.base import KeyProblem, MeaninglessCombination
+from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment, set_path
-from lina_lab.config.model import ModelConfig
+from lina_lab.config.problems import ConfigError, FileProblem, Key, problems_in
 from lina_lab.errors import LabError
 
-Key = tuple[str, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Document(NamedTuple):
-    """A mapping as written, and where each of its keys stands ("file:line"), in the order of writing."""
+    """A YAML mapping, and the place ("file:line") of each of its keys, in the order of writing."""
 
     values: dict[str, Any]
     places: dict[Key, str]
 
 
-class FileProblem(NamedTuple):
-    place: str
-    key: str
-    message: str
-    meaningless: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.key}: {self.message}" if self.key else f"{self.place}: {self.message}"
-
-
-class ConfigError(LabError):
-    """One or more problems in configuration files."""
-
-    def __init__(self, problems: list[FileProblem]) -> None:
-        super().__init__("\n".join(dict.fromkeys(str(problem) for problem in problems)))
-        self.problems = problems
-
-    @property
-    def meaningless(self) -> bool:
-        """Whether every value is right by itself and only their combination means nothing."""
-        return all(problem.meaningless for problem in self.problems)
-
-
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but 1e-3 is a number: in YAML 1.1 it is a string, which nobody who writes it means."""
+    """YAML 1.1, except that 1e-3 is a number; YAML 1.1 reads it as a string, which nobody means."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what that loader would take for a number, as the digest 12345e678901."""
+    """Quotes strings that this loader would read as numbers, such as the digest 12345e678901."""
 
 
 for reader_or_writer in (_Loader, _Dumper):
@@ -67,7 +43,7 @@ for reader_or_writer in (_Loader, _Dumper):
 
 
 def write_yaml(values: Mapping[str, Any]) -> str:
-    """Values as YAML that `read_yaml` reads as they were, in their order."""
+    """Values as YAML, in their order; `read_yaml` gives them back unchanged."""
     return str(yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False))
 
 
@@ -83,7 +59,7 @@ def read_yaml(path: Path) -> Document:
     """The mapping in a YAML file, with the place of every key.
 
     Raises:
-        LabError: if the file is missing, no UTF-8, no YAML, no mapping, holds several, or has a key twice.
+        LabError: if the file is missing, not UTF-8, not YAML, not one mapping, or has a key twice.
     """
     text, path = _text(path), tidy(path)
     try:
@@ -92,8 +68,8 @@ def read_yaml(path: Path) -> Document:
         places: dict[Key, str] = {}
         if not isinstance(node, yaml.MappingNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
-            found = "and is empty" if node is None else f"not a {kind}"
-            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {found}")
+            actual = "and is empty" if node is None else f"not a {kind}"
+            raise LabError(f"{path}:1: must hold a mapping of keys to values, as in `name: x`, {actual}")
         loader.flatten_mapping(node)
         _walk(node, path, (), places)
         return Document(loader.construct_document(node), places)
@@ -124,7 +100,7 @@ def _text(path: Path) -> str:
 
 
 def tidy(path: Path) -> Path:
-    """The path without `..`, where that names the same file."""
+    """The path without `..`, if that names the same file."""
     short = Path(os.path.normpath(path))
     return short if short.resolve() == path.resolve() else path
 
@@ -172,7 +148,7 @@ def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
     """An experiment's YAML file with `--set` overrides, not yet validated.
 
     Raises:
-        LabError: if it is none, or a sweep.
+        LabError: if it cannot be read, or is a sweep.
     """
     document = read_yaml(path)
     if "axes" in document.values:
@@ -181,9 +157,9 @@ def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
 
 
 def override(document: Document, values: Mapping[str, Any], place: str | Mapping[str, str]) -> Document:
-    """The document with values set by dotted path; `place` is where they came from, for messages.
+    """The document with values set by dotted path; `place` says in messages where they came from.
 
-    As a mapping it may have the places of what stands below a path as well.
+    As a mapping from path to place it may include paths below those that are set.
     """
     merged, places = document.values, dict(document.places)
     for path, value in values.items():
@@ -209,7 +185,7 @@ def build(document: Document) -> Experiment:
 
 
 def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experiment:
-    """The experiment with whole sections, or the seed, changed by options, validated again.
+    """The experiment with whole sections, or the seed, replaced, and validated again.
 
     Raises:
         ConfigError: with every problem.
@@ -226,91 +202,5 @@ def validate(model: type[Model], document: Document) -> Model:
     try:
         return model.model_validate(document.values)
     except ValidationError as error:
-        problems = [p for details in error.errors() for p in _problems(model, dict(details), document.places)]
+        problems = [p for details in error.errors() for p in problems_in(model, dict(details), document.places)]
         raise ConfigError(problems) from error
-
-
-def _problems(model: type[BaseModel], details: dict[str, Any], places: dict[Key, str]) -> list[FileProblem]:
-    key: Key = tuple(str(part) for part in details["loc"])
-    cause = details.get("ctx", {}).get("error")
-    if not isinstance(cause, KeyProblem):
-        if key[:1] in {("axes",), ("set",)}:
-            key = tuple(".".join(key).split("."))
-        key = _as_written(key, places)
-        return [FileProblem(_place(key, places), ".".join(key), _message(model, details, key))]
-    found = []
-    for problem in (cause, *cause.also):
-        keys = [_as_written((*key, *name.split(".")), places) for name in (problem.key, *problem.beside)]
-        youngest = _youngest(keys, places)
-        meaningless = isinstance(problem, MeaninglessCombination)
-        found.append(FileProblem(_place(youngest, places), ".".join(youngest), str(problem), meaningless))
-    return found
-
-
-def _youngest(keys: list[Key], places: dict[Key, str]) -> Key:
-    """The key that was written last: of one file, command line or default the first of the keys, if it stands there."""
-    order = {written: number for number, written in enumerate(places)}
-    last = max(keys, key=lambda key: order.get(_written(key, places), -1))
-    first = keys[0]
-    return first if first in places and _file(places[first]) == _file(_place(last, places)) else last
-
-
-def _written(key: Key, places: dict[Key, str]) -> Key:
-    """The key, or the nearest one above it that has a place."""
-    return next((key[:end] for end in range(len(key), 0, -1) if key[:end] in places), ())
-
-
-def _place(key: Key, places: dict[Key, str]) -> str:
-    return places.get(_written(key, places)) or f"{_file(next(iter(places.values()), 'config'))}:1"
-
-
-def _file(place: str) -> str:
-    return place.rsplit(":", 1)[0]
-
-
-def _as_written(key: Key, places: dict[Key, str]) -> Key:
-    """A segment's key that the user wrote once for all segments, under `model.attention`."""
-    if len(key) == 3 and key[0] == "model" and key not in places:
-        shared = ("model", "attention", key[2])
-        return shared if shared in places else key
-    return key
-
-
-def _message(model: type[BaseModel], details: dict[str, Any], key: Key) -> str:
-    kind = details["type"]
-    if kind == "missing":
-        return "is missing"
-    if kind == "extra_forbidden":
-        known = _fields(model, key[:-1])
-        close = difflib.get_close_matches(key[-1], known, n=1)
-        return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
-    return str(details["ctx"]["error"]) if kind == "value_error" else _of_value(details["input"], kind, details["msg"])
-
-
-def _of_value(value: Any, kind: str, message: str) -> str:
-    """pydantic's message in our words, with the value, and what to write where the kind of value is wrong."""
-    if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return f"must be a mapping of keys to values, not {value!r}"
-    if kind == "list_type":
-        return f"must be a list, in brackets, not {value!r}"
-    if kind == "string_type" and isinstance(value, int | float):
-        return f"must be text, which YAML reads as the number {value!r}: write it in quotes"
-    message = re.sub(r"^Input should be|^Keys should be", "must be", message)
-    message = re.sub(r"^(String|List) should", "must", message).removesuffix(" after validation, not 0")
-    axis = ": it is one value; a sweep has lists, under axes" if isinstance(value, list) and kind != "too_short" else ""
-    return f"{message}, not {value!r}{axis}"
-
-
-def _fields(model: type[BaseModel], key: Key) -> list[str]:
-    """Names of the keys that may stand at a place in the config."""
-    inner: Any = model
-    for name in key:
-        if name == "attention":
-            name = "decoder"  # noqa: PLW2901
-        annotation = inner.model_fields[name].annotation if name in inner.model_fields else None
-        inner = next((t for t in (annotation, *get_args(annotation)) if _is_model(t)), model)
-    return [*inner.model_fields, *(["attention"] if inner is ModelConfig else [])]
-
-
-def _is_model(annotation: Hashable) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -8,14 +8,14 @@ from typing import Any
 from lina_lab.config.experiment import digest
 
 LONGEST = 100
-"""Characters of a name: files are called after it, and have endings of their own."""
+"""Most characters of a name: files are named after it, with suffixes of their own."""
 
 
 def set_name(name: str, short: Mapping[str, str], settings: Mapping[str, Any]) -> str:
-    """The name of a sweep with what was set, as a file may be called: 'gates-steps-600'.
+    """The name of a sweep with its settings, safe as a file name: 'gates-steps-600'.
 
-    `short` names the paths of the settings. What cannot be said in full ends in a digest of it, so that other settings
-    have another name.
+    `short` maps short names to the paths of the settings. A name that had to be shortened or cleaned ends in a digest,
+    so that different settings have different names.
     """
     words = [f"{word}-{_text(settings[path])}" for word, path in sorted(short.items())]
     full = "-".join([name, *words])

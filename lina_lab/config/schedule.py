@@ -1,11 +1,11 @@
-"""Schedules of the sampler: how many tokens a step predicts, how strong the guidance is, which noise levels."""
+"""Schedules of the sampler: tokens of each step, strength of the guidance, noise levels."""
 
 import math
 from itertools import pairwise
 
 
 def count_schedule(tokens: int, steps: int) -> list[int]:
-    """How many tokens each autoregressive step predicts: differences of round(N cos(π i / 2S)), without zeros."""
+    """Tokens that each autoregressive step predicts: differences of round(N cos(π i / 2S)), zeros left out."""
     left = [round(tokens * math.cos(math.pi / 2 * i / steps)) for i in range(steps + 1)]
     return [before - after for before, after in pairwise(left) if before > after]
 

@@ -14,9 +14,9 @@ class InitConfig(Config):
     """Start from the averaged weights of a trained cell, as published for higher resolutions."""
 
     cell: str = Field(pattern=r"^[0-9a-f]{12}$")
-    """Its whole key; it stands in the same runs folder."""
+    """Its full key; the cell must be in the same runs folder."""
     gates: Literal["reset", "interpolate"] = "reset"
-    """Gates are laid along positions: where the grid is another, they start at 1 (as published) or are interpolated."""
+    """Position gates on another grid: they start at 1 (as published) or are interpolated."""
 
 
 class TrainingConfig(Config):
@@ -47,12 +47,12 @@ class TrainingConfig(Config):
     init_from: InitConfig | None = None
     """Null: fresh weights, drawn from the seed."""
     imported: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of published weights that `lab import` gave the cell. Nothing is trained then: the other values here are
-    the recipe that the experiment states for them, and nobody measured."""
+    """SHA-256 of the published weights that `lab import` gave the cell. Nothing is trained then: the other values here
+    are the recipe as the experiment states it, which nothing verifies."""
 
     @property
     def ema_share(self) -> float:
-        """How far the averaged weights look back, 1 / (1 - ema_decay) updates, as a share of all updates."""
+        """How far the EMA weights look back, 1 / (1 - ema_decay) updates, as a share of all updates."""
         return self.ema_every / (1 - self.ema_decay) / self.steps
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class SamplingConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, values: Any) -> Any:
-        """A change that changes nothing is none, so that equal samplers have equal keys."""
+        """Drop a `flow_steps_last` without effect, so that equal samplers have equal keys."""
         if not isinstance(values, dict) or values.get("flow_steps_last") is None:
             return values
         default = cls.model_fields["flow_steps"].default
@@ -102,15 +102,15 @@ class SamplingConfig(Config):
         return self
 
     def changed(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields, some of them changed; a guidance that is constant stays so at another scale."""
+        """All fields, with changes. Guidance that is constant over the steps stays constant at another scale."""
         constant = self.guidance_min == self.guidance_scale != 1
         scale = changes.get("guidance_scale")
         least = {} if scale is None or not constant else {"guidance_min": scale}
         return self.model_dump() | least | dict(changes)
 
 
-class Reads(NamedTuple):
-    """What an embedded extractor was trained on, and the images that it reads: of any set with that shape."""
+class ExtractorInput(NamedTuple):
+    """The data set that an embedded extractor was trained on, and the image shape that it reads."""
 
     data: str
     channels: int
@@ -118,35 +118,35 @@ class Reads(NamedTuple):
 
 
 EXTRACTORS = {
-    "digits-cnn": Reads("digits", channels=1, side=8),
-    "emoji-cnn-32": Reads("emoji", channels=3, side=32),
-    "emoji-cnn-64": Reads("emoji", channels=3, side=64),
-    "shapes-cnn-32": Reads("shapes", channels=3, side=32),
-    "shapes-cnn-64": Reads("shapes", channels=3, side=64),
+    "digits-cnn": ExtractorInput("digits", channels=1, side=8),
+    "emoji-cnn-32": ExtractorInput("emoji", channels=3, side=32),
+    "emoji-cnn-64": ExtractorInput("emoji", channels=3, side=64),
+    "shapes-cnn-32": ExtractorInput("shapes", channels=3, side=32),
+    "shapes-cnn-64": ExtractorInput("shapes", channels=3, side=64),
 }
-"""The embedded ones; inception reads images of any shape."""
+"""The embedded extractors; inception reads images of any shape."""
 FEATURES = {name: 64 if reads.channels == 3 else 32 for name, reads in EXTRACTORS.items()} | {"inception": 2048}
-"""How many features each extractor gives of an image."""
+"""Features an image, by extractor."""
 
 
 class EvaluationConfig(Config):
     extractor: Literal["digits-cnn", "emoji-cnn-32", "emoji-cnn-64", "shapes-cnn-32", "shapes-cnn-64", "inception"] = (
         "digits-cnn"
     )
-    """Whose features are compared; what it was trained on must have the shape of the data set."""
+    """Extractor of the features; it must read images of the data set's shape."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
-    """Generated images, the classes in the proportions of the held-out split; with a `reference`, equally many."""
+    """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
 
 
 class LoggingConfig(Config):
-    """What is written on the way. It changes no result and does not enter the key."""
+    """How often to write metrics and checkpoints. It changes no result and does not enter the key."""
 
     every: Count = 10
     """Steps between two rows of metrics.csv; the loss is the mean over them."""
     validate_every: Count = 200
-    """Steps between held-out losses and sample grids, both from the averaged weights."""
+    """Steps between held-out losses and sample sheets, both of the EMA weights."""
     checkpoint_every: Count = 200
 
 
@@ -161,5 +161,5 @@ class ExecutionConfig(Config):
     """What is computed again in the backward pass instead of kept: nothing, every MLP (as published for 512 px and
     up), or every block."""
     accumulate: Count = 1
-    """Parts of a batch that a process takes one after the other, for one step of the optimizer: activations of one at a
-    time. Gradients are exchanged once a step, so with fsdp more than one part keeps them whole on every process."""
+    """Micro-batches of a step, run one after the other, so that activations of only one are in memory. Gradients are
+    exchanged once a step; with fsdp and more than one micro-batch every process therefore keeps whole gradients."""

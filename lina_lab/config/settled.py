@@ -1,22 +1,23 @@
-"""Experiments whose files have been looked at: what a path holds is known, and what is missing is told by its line."""
+"""Fill in the `contents` of experiments, with problems of the named files reported by their lines."""
 
 from collections.abc import Callable
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.load import ConfigError, Document, FileProblem, build
+from lina_lab.config.load import Document, build
+from lina_lab.config.problems import ConfigError, FileProblem
 
 Settle = Callable[[Experiment], tuple[Experiment, list[KeyProblem]]]
-"""From an experiment to the same with its `contents`, and what is wrong with the files that it names."""
+"""Maps an experiment to the same with its `contents`, and the problems of the files that it names."""
 
 
 def as_written(experiment: Experiment) -> tuple[Experiment, list[KeyProblem]]:
-    """No file is looked at: paths stand for what they hold."""
+    """Read no file: paths enter the key as they are written."""
     return experiment, []
 
 
 def build_settled(document: Document, settle: Settle) -> Experiment:
-    """The experiment that a document describes, with what its files hold.
+    """The experiment that a document describes, with its `contents`.
 
     Raises:
         ConfigError: with every problem, each with its line.
@@ -25,7 +26,7 @@ def build_settled(document: Document, settle: Settle) -> Experiment:
 
 
 def settled(experiment: Experiment, settle: Settle, document: Callable[[], Document]) -> Experiment:
-    """An experiment with what its files hold; `document` gives what it was built from, for the places of problems.
+    """An experiment with its `contents`; `document` gives the source that tells the lines of problems.
 
     Raises:
         ConfigError: with every problem, each with its line.
@@ -39,5 +40,5 @@ def settled(experiment: Experiment, settle: Settle, document: Callable[[], Docum
 
 def _place(document: Document, field: str) -> str:
     key = tuple(field.split("."))
-    found = (document.places[key[:end]] for end in range(len(key), 0, -1) if key[:end] in document.places)
-    return next(found, next(iter(document.places.values()), "config"))
+    ancestors = (document.places[key[:end]] for end in range(len(key), 0, -1) if key[:end] in document.places)
+    return next(ancestors, next(iter(document.places.values()), "config"))

@@ -31,19 +31,19 @@ class Tune(Config):
     search: Annotated[dict[str, Range], Field(min_length=1)]
     """Dotted path of a training value to its range."""
     trials: Count
-    """For every design at every size."""
+    """Number of trials for every design at every size."""
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
-    """What ends a trial early, at validations after about 1/27, 1/9 and 1/3 of its steps."""
+    """What may end a trial early, at validations after about 1/27, 1/9 and 1/3 of its steps."""
     metric: str = "val/loss"
-    """What is made small; a pruner needs one that every validation measures."""
+    """The metric to minimise; a pruner needs one that every validation measures."""
     parallel: Count = 4
-    """Trials that are proposed together: the next are chosen when all of these have ended, so that a tuning ends the
-    same, however many workers there are."""
+    """Trials proposed together. The next are proposed when all of them have ended, so that the result of a tuning does
+    not depend on the number of workers."""
     seed: Annotated[int, Field(ge=0)] = 1_000_000
-    """Of the trials: none of the study's own, whose results the choice would flatter."""
+    """Seed of the trials. It must not be one of the study's: the choice would favour those cells."""
     set: dict[str, Any] = {}
-    """What a trial does otherwise than the study, by dotted path, such as fewer steps."""
+    """Changes of a trial, by dotted path, such as fewer steps."""
     storage: str | None = None
     """URL of an Optuna storage; by default a journal file in the ledger."""
 

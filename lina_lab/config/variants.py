@@ -1,4 +1,4 @@
-"""The variants of the published code as config values: what to set to have each of them.
+"""The variants of the published code as config values.
 
 Ids are the published code's. Left out are those that cannot train, and what never was an axis: linear1 (no position at
 all), linear2 (rotary after φ, NaN), linear5 (division of an identity φ), decouple6 (a learnt factor α of the queries of
@@ -12,7 +12,7 @@ A, C, E, D = "model.attention", "model.context", "model.encoder", "model.decoder
 
 
 def _plain(**values: Any) -> dict[str, Any]:
-    """Values of the plain blocks: the context stack and the encoder."""
+    """Values for the segments without grid: the context stack and the encoder."""
     return {f"{segment}.{axis}": value for segment in (C, E) for axis, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""KL autoencoders through diffusers: images to the moments of a posterior, latents to images.
+"""KL autoencoders through diffusers: encode images to posterior moments, decode latents to images.
 
 Shapes: n images of H x W pixels, C channels of latents of h x w.
 """
@@ -18,26 +18,26 @@ from lina_lab.data.cache import MANIFEST, place, read_json
 from lina_lab.errors import LabError
 
 PIXELS_AT_ONCE = 2**20
-"""Of a batch, encoded or decoded: 16 images of 256 x 256, one of 1024 x 1024. Of SDXL's shape that takes 4 GB: on a
-processor 4.0 KB a pixel were measured to decode and 2.6 KB to encode."""
+"""Most pixels of one batch: 16 images of 256 x 256, or one of 1024 x 1024. With SDXL's autoencoder that takes about
+4 GB: measured on a processor, 4.0 KB a pixel to decode and 2.6 KB to encode."""
 TILED_ABOVE = 1024
-"""Larger sides are decoded in overlapping tiles (diffusers' own), whose seams are blended. That changes pixels, and is
-done only where memory asks for it."""
+"""Images with a larger side are decoded in overlapping tiles with blended seams (by diffusers). Tiling changes pixels,
+so smaller images, which fit in memory, are decoded whole."""
 Decode = Callable[[Tensor], Tensor]
-"""From what the model sees to images in [-1, 1], (n, C, h, w) to (n, 3, H, W)."""
+"""Maps what the model generates, (n, C, h, w), to images (n, 3, H, W) in [-1, 1]."""
 
 
 def pixels(latents: Tensor) -> Tensor:
-    """What a model without an autoencoder sees are the images."""
+    """The decoder of a model of pixels: the identity."""
     return latents
 
 
 def decoder(config: DataConfig, device: torch.device) -> Decode:
-    """What turns a model's samples into images: nothing to do for a model of pixels.
+    """The function that turns a model's samples into images; the identity without an autoencoder.
 
     Raises:
-        LabError: if the autoencoder cannot be had, is not the one that the config describes, or not the one that the
-            cache of this config on this machine was made with.
+        LabError: if the autoencoder cannot be loaded, does not match the config, or is not the one that encoded this
+            machine's cache of latents.
     """
     if config.autoencoder is None:
         return pixels
@@ -51,7 +51,7 @@ def decoder(config: DataConfig, device: torch.device) -> Decode:
 
 
 class Autoencoder:
-    """A loaded autoencoder, in float32: SDXL's overflows in float16."""
+    """A loaded autoencoder, in float32, because SDXL's overflows in float16."""
 
     def __init__(self, config: AutoencoderConfig, model: Any) -> None:
         self.config, self.model = config, model
@@ -60,8 +60,8 @@ class Autoencoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Moments (n, 2C, h, w) of images (n, 3, H, W) in [-1, 1]: mean, and log-variance cut to -30 ... 20."""
-        found = [self.model.encode(part).latent_dist for part in self._batches(images, images.shape[-1])]
-        return torch.cat([torch.cat([each.mean, each.logvar], dim=1) for each in found])
+        posteriors = [self.model.encode(batch).latent_dist for batch in self._batches(images, images.shape[-1])]
+        return torch.cat([torch.cat([each.mean, each.logvar], dim=1) for each in posteriors])
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class Autoencoder:
         side = latents.shape[-1] * self.config.stride
         self.model.use_tiling = side > TILED_ABOVE
         raw = latents.float() / self.config.scaling_factor + self.config.shift_factor
-        return torch.cat([self.model.decode(part).sample for part in self._batches(raw, side)])
+        return torch.cat([self.model.decode(batch).sample for batch in self._batches(raw, side)])
 
     def _batches(self, rows: Tensor, side: int) -> list[Tensor]:
         rows = rows.to(self.model.device)
@@ -78,7 +78,7 @@ class Autoencoder:
 
 @cache
 def load_autoencoder(config: AutoencoderConfig, device: torch.device) -> Autoencoder:
-    """The autoencoder of a config, once a process; of a local folder nothing is asked of any server.
+    """The autoencoder of a config, loaded once a process. A local folder is read without asking any server.
 
     Raises:
         LabError: if it cannot be loaded, or has other channels, another stride or other weights than the config says.
@@ -89,14 +89,14 @@ def load_autoencoder(config: AutoencoderConfig, device: torch.device) -> Autoenc
         raise LabError("data.autoencoder needs diffusers: pip install 'lina-lab[latents]'") from error
     path = config.path
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what its own libraries deprecate
+        with warnings.catch_warnings(action="ignore"):  # deprecations within diffusers' own libraries
             local = Path(path).is_dir()
             model: Any = AutoencoderKL.from_pretrained(path, local_files_only=local, low_cpu_mem_usage=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise LabError(f"data.autoencoder.path {path}: cannot be loaded: {str(error).splitlines()[0]}") from error
     stride = 2 ** (len(model.config.block_out_channels) - 1)
-    found = {"channels": model.config.latent_channels, "stride": stride}
-    for field, value in found.items():
+    actual = {"channels": model.config.latent_channels, "stride": stride}
+    for field, value in actual.items():
         if getattr(config, field) != value:
             raise LabError(f"data.autoencoder.{field} must be {value} for {path}, not {getattr(config, field)}")
     loaded = Autoencoder(config, model.float().eval().requires_grad_(requires_grad=False).to(device))
@@ -109,9 +109,9 @@ def load_autoencoder(config: AutoencoderConfig, device: torch.device) -> Autoenc
 
 
 def _digest(model: torch.nn.Module) -> str:
-    """SHA-256 of all weights by name, as hex: the same wherever they were loaded from."""
-    found = hashlib.sha256()
+    """SHA-256 over names, shapes and values of all weights, as hex; independent of where they came from."""
+    total = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        found.update(f"{name} {tuple(tensor.shape)}".encode())
-        found.update(tensor.cpu().contiguous().numpy().data)
-    return found.hexdigest()
+        total.update(f"{name} {tuple(tensor.shape)}".encode())
+        total.update(tensor.cpu().contiguous().numpy().data)
+    return total.hexdigest()

@@ -1,19 +1,19 @@
-"""A cache of latents: a folder a shard, so that each can be resumed, checked, shared and made again by itself.
+"""A cache of latents: one folder for each shard, which can be resumed, checked, shared and made again by itself.
 
     LAB_CACHE/latents/<hash of what it is made from>/
         manifest.json           written last: what the cache is made from, with what, and its checksums
         00000/moments.bin       float16 (n, 2C, h, w): mean and log-variance of the posterior
               text.bin          float16 (tokens, F): features of all texts of an encoder, one after the other
               shard.json        written last: names, labels and texts of the images, checksums
-              refused.json      in its place: images that cannot be used
-              attempts/         who works on it: see ledger/leases.py
+              refused.json      instead of shard.json: images that cannot be used
+              attempts/         leases of the processes that make it: see ledger/leases.py
         00001/ ...
 
-Files of raw numbers, mapped into memory: any process opens them, and a copy to a disk of the node is a copy of files.
-One file for all would be read 1.3 times as fast, safetensors 0.9 times (benchmarks/latents.py), where a GPU takes less
-than a fortieth; a file a shard is whole or not there, and is made by one process. On object storage: `aws s3 sync` (or
-rclone, gsutil) the folder to a disk of the node before training, and let LAB_CACHE name it; random reads over a network
-would leave a GPU waiting.
+The files hold raw numbers and are memory-mapped: any process can open them, and copying them to a node's disk is a
+plain copy. One big file would be read 1.3 times as fast, safetensors 0.9 times (benchmarks/latents.py). Neither
+matters, since a GPU needs less than a fortieth of that rate, while a file for each shard is either whole or absent and
+needs one writer only. On object storage, copy the folder to a disk of the node before training (`aws s3 sync`, rclone,
+gsutil) and let LAB_CACHE name it: random reads over a network would leave a GPU waiting.
 
 Shapes: n images of a shard, C channels of latents of h x w, F features of a token.
 """
@@ -35,7 +35,7 @@ from lina_lab.files import cache_folder, sha256_of
 
 FORMAT = 1
 SHARD_BYTES = 64 * 2**20
-"""Of a shard's moments: 4,096 images of the published 16 x 16 x 16 latents."""
+"""Most bytes of a shard's moments: 4,096 images of the published 16 x 16 x 16 latents."""
 MANIFEST, RECORD, REFUSED = "manifest.json", "shard.json", "refused.json"
 MOMENTS, TEXT = "moments.bin", "text.bin"
 COMMAND = "lab cache EXPERIMENT, with the same --set; of a cell that is there lab cache CELL"
@@ -43,7 +43,7 @@ PICTURES: dict[str, Callable[[DataConfig], Pictures]] = {"emoji": emoji.pictures
 
 
 def source(config: DataConfig) -> dict[str, Any]:
-    """What a cache is made from, as a config says it. Split and scaling are no part of it: they are applied later."""
+    """What a cache is made from. Split and scaling are not part of it: they are applied when it is read."""
     coder, text = config.autoencoder, config.text
     if coder is None:
         raise LabError("data.autoencoder is null: a model of pixels needs no cache")
@@ -56,18 +56,18 @@ def source(config: DataConfig) -> dict[str, Any]:
 
 
 def place(config: DataConfig) -> Path:
-    """The folder of a config's cache; where it lies enters no key."""
+    """The folder of a config's cache. Its location enters no key."""
     return cache_folder() / "latents" / digest(source(config))[:16]
 
 
 def shard_size(config: DataConfig) -> int:
     """Images of every shard but the last."""
-    channels, side = config.shape[:2]
-    return max(1, SHARD_BYTES // (2 * 2 * channels * side * side))
+    float16_bytes, moments = 2, 2
+    return max(1, SHARD_BYTES // (float16_bytes * moments * config.shape.channels * config.shape.side**2))
 
 
 def shards(count: int, size: int) -> list[range]:
-    """The rows of every shard."""
+    """The rows (image numbers) of every shard."""
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
 
@@ -76,16 +76,16 @@ def shard_folder(root: Path, number: int) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """What a file holds; None if it is not there, or damaged."""
+    """The JSON object in a file; None if it is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def is_whole(shard: Path, record: dict[str, Any]) -> bool:
-    """Whether the files of a shard are, byte for byte, what was written."""
+    """Whether the files of a shard match the checksums in its record."""
     try:
         return all(sha256_of(shard / name) == known for name, known in record["files"].items())
     except (OSError, KeyError, AttributeError):
@@ -93,7 +93,7 @@ def is_whole(shard: Path, record: dict[str, Any]) -> bool:
 
 
 def described(pictures: Pictures, rows: range) -> dict[str, Any]:
-    """What a shard's record says of its images, but for their content."""
+    """The part of a shard's record that describes its images without reading them."""
     texts = [list(pictures.texts[row]) for row in rows] if pictures.texts else []
     return {
         "names": [pictures.names[row] for row in rows],
@@ -103,9 +103,9 @@ def described(pictures: Pictures, rows: range) -> dict[str, Any]:
 
 
 def changes(record: dict[str, Any], pictures: Pictures, rows: range, made_with: dict[str, Any], *, verify: bool) -> str:
-    """Why a shard is not what it would be today; '' if it is.
+    """Why a shard is out of date; '' if it is not.
 
-    An image whose file has another size or time is read and its checksum compared; with `verify` every image is.
+    Checksums are compared for images whose file size or time has changed; with `verify`, for all images.
     """
     if record.get("made_with") != made_with:
         return "made with other weights"
@@ -118,9 +118,10 @@ def changes(record: dict[str, Any], pictures: Pictures, rows: range, made_with: 
 
 
 def manifest_of(records: list[dict[str, Any]], made_with: dict[str, Any]) -> dict[str, Any]:
-    """What a whole cache is made from, and its checksums: `source_sha256` over name, size and SHA-256 of every image.
+    """The manifest of a complete cache: what it was made from, and two checksums.
 
-    `sha256` is of all that a cell can see: moments, features, names, labels, texts, and the weights that decode.
+    `source_sha256` covers name, size and SHA-256 of every image. `sha256` covers all that a cell can see: moments,
+    text features, names, labels, texts, and the weights that decode.
     """
     lines = (
         f"{name}\t{stamp[0]}\t{known}\n"
@@ -141,7 +142,7 @@ def manifest_of(records: list[dict[str, Any]], made_with: dict[str, Any]) -> dic
 
 
 def read_manifest(config: DataConfig, command: str = COMMAND) -> dict[str, Any]:
-    """The manifest of a finished cache; `command` is what would make it.
+    """The manifest of a finished cache; the error names `command`, which would make it.
 
     Raises:
         LabError: if there is none.

@@ -1,4 +1,4 @@
-"""The texts of a folder's images, from the JSON lines of its metadata.jsonl."""
+"""Captions of a folder of images, from its metadata.jsonl."""
 
 import codecs
 import json
@@ -13,7 +13,7 @@ METADATA = "metadata.jsonl"
 
 
 def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
-    """The texts of every image by its name; none at all where there is no such file.
+    """One or more texts for each image name, in the order of `names`; () if the folder has no such file.
 
     Raises:
         LabError: naming every line that is wrong, and every image without a text.
@@ -24,9 +24,9 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
         content = path.read_bytes()
     except OSError as error:
         raise LabError(f"{shown(path)}: cannot be read: {error.strerror}") from error
-    # Lines end at \n alone: others that Python knows may stand in a caption.
+    # Split at \n only: str.splitlines would also split at characters that may occur in a caption.
     rows = content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape").split("\n")
-    found: dict[str, tuple[str, ...]] = {}
+    texts_by_name: dict[str, tuple[str, ...]] = {}
     problems = []
     for number, line in enumerate(rows, start=1):
         if not line.strip():
@@ -35,21 +35,21 @@ def texts_of(path: Path, names: list[str]) -> list[tuple[str, ...]]:
         if row is None:
             wanted = '{"file_name": "...", "text": "..."} (or "caption"; or a list of texts), all as text in UTF-8'
             problems.append(f"{shown(path)}:{number}: must be {wanted}, not {shown(line[:60])}")
-        elif row[0] in found:
+        elif row[0] in texts_by_name:
             problems.append(f"{shown(path)}:{number}: has {shown(row[0])} a second time")
         else:
-            found[row[0]] = row[1]
-    strange = sorted(found.keys() - set(names))
+            texts_by_name[row[0]] = row[1]
+    strange = sorted(texts_by_name.keys() - set(names))
     problems += [f"{shown(path)}: names {shown(name)}, which is not there" for name in strange]
-    problems += [f"{shown(path)}: has no caption for {shown(name)}" for name in names if name not in found]
+    problems += [f"{shown(path)}: has no caption for {shown(name)}" for name in names if name not in texts_by_name]
     refuse(problems)
-    return [found[name] for name in names]
+    return [texts_by_name[name] for name in names]
 
 
 def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
-    """File name and texts of a line of metadata.jsonl; None if they are not there."""
+    """File name and texts of a line; None if the line does not have both."""
     try:
-        row = json.loads(line, strict=False)  # which would refuse a bare tab in a text
+        row = json.loads(line, strict=False)  # strict mode would refuse a literal tab in a text
         name, texts = row["file_name"], row.get("text", row.get("caption"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
@@ -59,5 +59,5 @@ def _row(line: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _is_text(value: object) -> bool:
-    """Whether a value is text and not, as half a surrogate pair or a byte that is no UTF-8, a piece of one."""
+    """Whether a value is text without lone surrogates, which stand for half a pair or for bytes that are no UTF-8."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)

@@ -1,4 +1,4 @@
-"""Data sets: images in [-1, 1] with labels, split once and for all into train and held-out.
+"""Data sets by name: images in [-1, 1] with labels, in a fixed split into training and held-out.
 
 Shapes: n images, C channels, h x w pixels.
 """
@@ -22,17 +22,18 @@ HELD_OUT_A_CLASS = 50
 
 
 def load_dataset(config: DataConfig, *, pixels: bool = True) -> Dataset:
-    """The data set of a config; the same images in the same split, always.
+    """The data set of a config: always the same images in the same split.
 
-    With an autoencoder it has latents, and images for evaluation, which training does without: `pixels`.
+    With an autoencoder it has latents for training; the images themselves are for evaluation, and are loaded only with
+    `pixels`.
     """
     if config.autoencoder is not None:
         from lina_lab.data.latents import load_latents
 
-        found = load_latents(config, pixels=pixels)
+        dataset = load_latents(config, pixels=pixels)
     else:
-        found = LOADERS[config.name](config)
-    return found._replace(name=config.name, num_classes=config.shape.num_classes)
+        dataset = LOADERS[config.name](config)
+    return dataset._replace(name=config.name, num_classes=config.shape.num_classes)
 
 
 def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path
@@ -67,9 +68,9 @@ LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; one channel stands for all three.
+    """(n, C, h, w) in [-1, 1] to (n, 3, h, w) uint8 by the `EIGHT_BIT_RULE`; a single channel is repeated.
 
-    What is uint8 stays as it is.
+    Images that are already uint8 are returned unchanged.
 
     Raises:
         NotFinite: naming how many images hold NaN or infinite values, which would become black or white pixels.

@@ -1,6 +1,6 @@
-"""From a file to the picture in it, or one error that names the file, whatever its bytes are.
+"""Read a picture from a file, or raise one error that names the file, whatever its bytes are.
 
-What is not used, as texts and colour profiles, is not read: their size or damage stops no picture.
+Texts and colour profiles are not used and so not read: if they are large or damaged, the picture is still read.
 """
 
 import io
@@ -19,15 +19,15 @@ from lina_lab.errors import LabError
 from lina_lab.escape import shown
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
-"""Told by content, not by name. Others would be read untested, and Pillow starts programs for some."""
+"""Formats, recognised by content. Others are untested, and for some of them Pillow starts external programs."""
 MOST_PIXELS = 2**28
-"""Of a picture: a camera of 200 megapixels is well within; more would take gigabytes of memory."""
+"""Most pixels of a picture. 200-megapixel cameras are well below; more would take gigabytes of memory."""
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 ORIENTATION = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")
-"""Texts of a PNG that may say how a camera was held."""
+"""Text chunks of a PNG that may hold its EXIF orientation."""
 
-Image.MAX_IMAGE_PIXELS = None  # MOST_PIXELS is the limit
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limit is off: MOST_PIXELS applies
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # of the texts that are read
 
 
@@ -35,7 +35,7 @@ def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
     """The centre square of a picture at (side, side, 3): see `to_rgb` and `squared`.
 
     Raises:
-        LabError: naming the file, if there is none in it, or it cannot be read as it is meant.
+        LabError: naming the file, if it holds no picture, or one whose values Pillow would misread.
     """
     try:
         data = path.read_bytes()
@@ -46,15 +46,16 @@ def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise LabError(f"{shown(path)}: cannot be read as an image: {reason}") from error
-    except Exception as error:  # damaged bytes fail in many ways
+    except Exception as error:  # Pillow raises many kinds of errors for damaged bytes
         reason = f"{type(error).__name__}: {error}"
         raise LabError(f"{shown(path)}: cannot be read as an image: {reason}") from error
 
 
 class _Quiet:
-    """Without warnings while any thread is within: what Pillow warns of is read rightly, or refused.
+    """Suppress warnings while at least one thread is inside: whatever Pillow warns of is read correctly or refused.
 
-    Filters belong to the process: threads that each took them and gave them back would bring back another's.
+    Warning filters are global to the process. If each thread saved and restored them, one could restore the filters
+    that another had set, so the first thread in saves them and the last one out restores them.
     """
 
     def __init__(self) -> None:
@@ -78,13 +79,13 @@ QUIET = _Quiet()
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The picture of a file's bytes, not loaded yet.
+    """The picture in a file's bytes, opened but not decoded.
 
     Raises:
         Unusable: if it is of another format, or too large.
     """
     if data.startswith(JPEG):
-        image: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))  # the first, whatever an index says
+        image: Image.Image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))  # of several, the first
     else:
         Image.init()
         formats = [name for name in FORMATS if name in Image.OPEN]
@@ -100,11 +101,11 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _pixels_alone(data: bytes) -> bytes:
-    """A PNG without its colour profile and its texts, but for those that may say how it is turned."""
-    parts, at = [data[: len(PNG)]], len(PNG)
+    """A PNG without colour profile and text chunks, except those that may hold its orientation."""
+    chunks, at = [data[: len(PNG)]], len(PNG)
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         unused = kind == b"iCCP" or (kind in TEXTS and not data.startswith(ORIENTATION, at + 8))
-        parts += [] if unused else [data[at : at + 12 + size]]
+        chunks += [] if unused else [data[at : at + 12 + size]]
         at += 12 + size
-    return b"".join(parts)
+    return b"".join(chunks)

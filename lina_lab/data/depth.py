@@ -1,7 +1,7 @@
-"""What Pillow reads otherwise than it is meant: 16 bits a value, premultiplied alpha, white that is zero, few bits.
+"""Image values that Pillow misreads: 16 bits, premultiplied alpha, white stored as 0, fewer than 8 bits.
 
-Pillow cuts 16-bit colour to its high bytes. Read a second time with the other byte order it gives the low ones, from
-the same decoder; together they are the values.
+Pillow truncates 16-bit colour to the high bytes. When the image is read a second time with the other byte order, the
+same decoder gives the low bytes; together they are the values.
 
 Shapes: h x w pixels, c values each.
 """
@@ -16,25 +16,25 @@ from PIL import Image, TiffImagePlugin
 
 Values = NDArray[Any]
 ROWS = 256
-"""Of an image at once: floats of a large photo would take gigabytes."""
+"""Rows processed at once: a large photo in floats would take gigabytes."""
 PHOTOMETRIC, PLANES, COLOUR_MAP, SAMPLE_FORMAT = 262, 284, 320, 339
-"""Tags of a TIFF."""
+"""TIFF tags."""
 WHITE_IS_ZERO, YCBCR, LAB = 0, 6, 8
 SIGNED = ((2,), 2)
 KEY_BITS = {"1": 1, "L;2": 2, "L;4": 4, "L": 8, "RGB": 8}
-"""Of a value of a PNG that may call a colour transparent."""
+"""Bits a value, by Pillow mode, of PNGs that may declare one colour transparent."""
 SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
-# Pillow knows 16 bits whose white is zero in one byte order alone.
+# Pillow supports 16 bits with white as 0 in one byte order only.
 TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
 class Unusable(ValueError):
-    """An image that is whole, but whose values cannot be read as they are meant: what it must be."""
+    """An undamaged image whose values cannot be read correctly; the message says what it must be."""
 
 
 def check(image: Image.Image) -> None:
-    """Refuse what Pillow reads without a word as something else.
+    """Refuse images that Pillow would silently misread.
 
     Raises:
         Unusable: if the image is of such a kind.
@@ -56,12 +56,12 @@ def check(image: Image.Image) -> None:
 
 
 def _tag(image: Image.Image, number: int) -> Any:
-    """A tag of a TIFF; None where there is none."""
+    """A TIFF tag; None if absent, or if the image is no TIFF."""
     return getattr(image, "tag_v2", {}).get(number)
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file of an image that is not loaded yet keeps its values, in Pillow's terms; '' of others."""
+    """Pillow's raw mode of an image that is not decoded yet: how the file stores its values; '' if it has none."""
     tiles = getattr(image, "tile", None)
     return str(_words(tiles[0].args)[0]) if tiles else ""
 
@@ -71,14 +71,14 @@ def _words(args: Any) -> tuple[Any, ...]:
 
 
 def _loaded(image: Any, raw: str) -> Values:
-    """The values (h, w, c) of an image that is not loaded yet, as if its file kept them in another way."""
+    """Decode an image as if its file stored values in another raw mode: (h, w, c)."""
     image.tile = [tile._replace(args=(raw, *_words(tile.args)[1:])) for tile in image.tile]
     return _values(image)
 
 
 def _values(image: Image.Image) -> Values:
     """The values (h, w) or (h, w, c) of an image."""
-    image.load()  # as an array alone, damage might be passed over
+    image.load()  # converting to an array alone might ignore damage
     return np.asarray(image)
 
 
@@ -87,7 +87,7 @@ def _is_grey16(image: Image.Image) -> bool:
 
 
 def on_white(image: Image.Image) -> Image.Image | None:
-    """An image of more than 8 bits, or of premultiplied alpha, on white as 8-bit grey or RGB; None of others.
+    """Images of more than 8 bits or with premultiplied alpha, on white, as 8-bit grey or RGB; None for all others.
 
     Every value is rounded once.
     """
@@ -111,8 +111,8 @@ def on_white(image: Image.Image) -> Image.Image | None:
 
 
 def _deep(image: Image.Image, raw: str) -> Image.Image:
-    """16-bit colour, and grey with alpha, which a file keeps as `raw`."""
-    if raw == "LA;16B":  # the bytes of both values, as if they were four
+    """16-bit colour, or grey with alpha, stored in the mode `raw`."""
+    if raw == "LA;16B":  # read as four bytes: both values, high and low
         pairs: Values = _loaded(image, "RGBA").astype(np.uint16)
         values = pairs[..., ::2] << 8 | pairs[..., 1::2]
         return _eight(values[..., :1], values[..., 1:], 65535)
@@ -120,13 +120,13 @@ def _deep(image: Image.Image, raw: str) -> Image.Image:
     if image.mode == "RGBA":
         return _eight(values[..., :3], values[..., 3:], 65535, premultiplied="RGBa" in raw)
     if image.mode == "CMYK":
-        paper = 65535 - values.astype(np.uint32)  # that is left by each ink
+        paper = 65535 - values.astype(np.uint32)  # the light that each ink leaves
         return _eight(paper[..., :3] * paper[..., 3:], None, 65535 * 65535)
     return _eight(values, _alpha(image, values, 65535), 65535)
 
 
 def _sixteen(image: Any, raw: str) -> Values:
-    """The 16-bit values (h, w, c) of an image that is not loaded yet."""
+    """Decode the 16-bit values (h, w, c) of an image."""
     at = image.fp.tell()
     image.fp.seek(0)
     data = image.fp.read()
@@ -137,7 +137,7 @@ def _sixteen(image: Any, raw: str) -> Values:
 
 
 def _keyed(image: Image.Image, most: int) -> Image.Image:
-    """A PNG of at most 8 bits a value that calls one colour transparent: of as few bits, where Pillow scales values."""
+    """A PNG of at most 8 bits with one transparent colour, which is scaled to 8 bits as Pillow scales the values."""
     values = _values(image.convert("L") if image.mode == "1" else image)
     image.info["transparency"] = (np.array(image.info["transparency"]) & most) * (255 // most)
     values = values.reshape(*values.shape[:2], -1)
@@ -145,13 +145,13 @@ def _keyed(image: Image.Image, most: int) -> Image.Image:
 
 
 def _alpha(image: Image.Image, values: Values, most: int) -> Values | None:
-    """Alpha (h, w, 1) of an image that calls one colour transparent; None where all are opaque."""
+    """Alpha (h, w, 1) of an image with one transparent colour; None if it has none."""
     key = image.info.get("transparency")
     return None if key is None else (values != np.array(key)).any(-1, keepdims=True) * np.uint16(most)
 
 
 def _eight(values: Values, alpha: Values | None, most: int, *, premultiplied: bool = False) -> Image.Image:
-    """Values (h, w, c) of 0 ... most on white, as 8 bits."""
+    """Values (h, w, c) in 0 ... most, composited on white, as 8 bits."""
     eight = np.empty(values.shape, np.uint8)
     for rows in (slice(first, first + ROWS) for first in range(0, len(values), ROWS)):
         light = values[rows].astype(np.float64) / most
@@ -163,7 +163,7 @@ def _eight(values: Values, alpha: Values | None, most: int, *, premultiplied: bo
 
 
 def mended(image: Image.Image) -> Image.Image:
-    """An image of at most 8 bits a value as Pillow reads it, but 5 and 6 bits and colour maps rounded and not cut."""
+    """An image of at most 8 bits, with values of 5 or 6 bits and colour maps rounded; Pillow truncates them."""
     raw, colours = _raw_mode(image), _tag(image, COLOUR_MAP)
     if image.format == "BMP" and raw in {"BGR;15", "BGR;16"}:
         return image.point([*_rounded(5), *_rounded(5 if raw == "BGR;15" else 6), *_rounded(5)])
@@ -174,13 +174,13 @@ def mended(image: Image.Image) -> Image.Image:
 
 
 def _rounded(bits: int) -> list[int]:
-    """What 255 v / most is rounded, of v in 0 ... most = 2^bits - 1, for what it is cut, in 0 ... 255."""
+    """Table from 255 v / most truncated to the same rounded, for v in 0 ... most = 2^bits - 1."""
     most = 2**bits - 1
     return [round(min(most, -(-cut * most // 255)) * 255 / most) for cut in range(256)]
 
 
 def _colour_map(values: Values) -> NDArray[np.uint8]:
-    """A map of 16 bits as 8: many programs, Pillow too, write v as 256 v where 257 v is meant, and some as v."""
+    """A 16-bit colour map as 8 bits. Many programs, Pillow too, write 256 v for 257 v; some write v itself."""
     if (values % 256 == 0).all():
         return (values // 256).astype(np.uint8)
     return (values if values.max() < 256 else np.rint(values / 257)).astype(np.uint8)

@@ -25,11 +25,11 @@ FIELDS = ("name", "category", "subcategory", "code", "split")
 
 
 def emoji(config: DataConfig) -> Dataset:
-    """The emoji on white; the class is the category, in alphabetical order, and the caption is the name in lower case.
+    """The emoji on white. Classes are the categories in alphabetical order, captions the names in lower case.
 
-    At 32 x 32 they are made smaller as the images of a folder are. Held out are whole subcategories, drawn once when
-    they were packed, so that their captions name things that training never shows. `Component`, of one subcategory
-    alone, has no held-out images: records name it as never drawn.
+    At 32 x 32 they are reduced by the same rule as a folder's images. Whole subcategories are held out, chosen once
+    when the emoji were packed, so that held-out captions name things that training never shows. The category
+    `Component` has a single subcategory and so no held-out images; records name it as never drawn.
 
     Raises:
         LabError: if a packed file is missing or damaged.
@@ -38,7 +38,7 @@ def emoji(config: DataConfig) -> Dataset:
 
 
 def pictures(config: DataConfig) -> Pictures:
-    """The emoji one by one, named by their code."""
+    """The emoji as single pictures, named by their code points."""
     rows = names()
     sheet = Image.open(io.BytesIO(read_named(PACKED, "emoji-64", ".webp")[1])).convert("RGB")
     categories = sorted({row["category"] for row in rows})
@@ -50,7 +50,7 @@ def pictures(config: DataConfig) -> Pictures:
         heldout=torch.tensor([row["split"] == "held-out" for row in rows]),
         read=read,
         checksum=lambda number: hashlib.sha256(read(number).tobytes()).hexdigest(),
-        stamp=lambda number: (0, 0),  # the package holds them
+        stamp=lambda number: (0, 0),  # shipped with the package, so they never change
     )
 
 

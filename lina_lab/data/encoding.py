@@ -1,6 +1,6 @@
-"""The making of a cache of latents: shard by shard, by as many processes on as many nodes as one likes.
+"""Make a cache of latents, shard by shard, with any number of processes on any number of nodes.
 
-A shard is made by the process that has its claim.
+A shard is made by the process that holds its lease.
 """
 
 import json
@@ -30,11 +30,11 @@ POLL_SECONDS = 0.5
 SHOW_SECONDS = 2.0
 PRELOADED = ["lina_lab.data.encoding", "diffusers.models.autoencoders.autoencoder_kl"]
 Show = Callable[[float, int], None]
-"""Called now and then with the share that is done, and the number of images."""
+"""Called now and then with the share done (0 to 1) and the number of images."""
 
 
 def num_workers(device: str) -> int:
-    """One a GPU, or one a core."""
+    """The default number of processes: one a GPU, or one a core without GPUs."""
     return torch.cuda.device_count() if device == "cuda" else os.cpu_count() or 1
 
 
@@ -47,7 +47,7 @@ def make_cache(
     show: Show = lambda share, count: None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Make what is missing, damaged or changed of a config's cache: its manifest.
+    """Make the missing, damaged and changed shards of a config's cache, and return its manifest.
 
     Raises:
         LabError: if an image cannot be used (all are named), or a worker failed.
@@ -59,6 +59,7 @@ def make_cache(
     tell(f"{len(job.pictures.names):,} images, shards: {len(numbers)}; {job.root}")
     take_over(job, made_with, tell)
     if not _sorted_out(job, made_with, verify=verify, tell=tell):
+        # While a manifest exists, cells take the cache for finished: remove it before shards change.
         (job.root / cache.MANIFEST).unlink(missing_ok=True)
         missing = sum(not job.is_made(number) for number in numbers)
         if min(workers, missing) == 1:
@@ -66,7 +67,7 @@ def make_cache(
         else:
             _work_together(job, min(workers, missing), device, show)
     refused = [cache.read_json(cache.shard_folder(job.root, n) / cache.REFUSED) for n in numbers]
-    refuse([problem for found in refused if found for problem in found["problems"]])
+    refuse([problem for record in refused if record for problem in record["problems"]])
     records = [cache.read_json(cache.shard_folder(job.root, number) / cache.RECORD) for number in numbers]
     whole = [record for record in records if record is not None]
     if len(whole) < len(records):
@@ -80,14 +81,14 @@ def make_cache(
 
 def _job(config: DataConfig, root: Path, device: str, workers: int) -> Job:
     if device == "cpu":
-        torch.set_num_threads(1)  # more would change the bits
+        torch.set_num_threads(1)  # another number of threads would give other bits
     pictures = cache.PICTURES[config.name](config)
     threads = max(1, (os.cpu_count() or 1) // workers)
-    return Job(config, root, pictures, torch.device(device), threads)
+    return Job(config=config, root=root, pictures=pictures, device=torch.device(device), threads=threads)
 
 
 def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Callable[[str], None]) -> bool:
-    """Whether every shard is there and right; what is not is taken away, and told."""
+    """Whether every shard exists and is up to date; the others are removed, and the reasons shown."""
     right = True
     for number, rows in enumerate(job.shards):
         shard = cache.shard_folder(job.root, number)
@@ -112,7 +113,7 @@ def _sorted_out(job: Job, made_with: dict[str, Any], *, verify: bool, tell: Call
 
 
 def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
-    # A process that has imported and done nothing else is forked: imports take longer than many a shard.
+    # Workers are forked from a process that has only imported: imports take longer than many shards.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([BINDING, *PRELOADED])
     devices = [f"cuda:{n % torch.cuda.device_count()}" if device == "cuda" else device for n in range(workers)]
@@ -137,7 +138,7 @@ def _work_together(job: Job, workers: int, device: str, show: Show) -> None:
 def _worker(config: DataConfig, root: Path, device: str, workers: int) -> None:
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     threading.Thread(target=_ends_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     job = _job(config, root, device, workers)
     _work(job, job.made_with(), lambda: None)
@@ -161,7 +162,7 @@ def _now_and_then(job: Job, show: Show) -> Callable[[], None]:
 
 
 def _share(job: Job) -> float:
-    """The share that is on the disk, made by whichever node."""
+    """The share (0 to 1) of shards that exist, whichever node made them."""
     channels, side = job.config.shape[:2]
     done = 0
     for number, rows in enumerate(job.shards):
@@ -174,7 +175,7 @@ def _share(job: Job) -> float:
 
 
 def _work(job: Job, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
-    """Make shards until all are made; one that another process makes is waited for, in case that process dies."""
+    """Make shards until all exist. Wait for those that others are making, in case such a process dies."""
     watch = Watch()
     while pending := [number for number in range(len(job.shards)) if not job.is_made(number)]:
         worked = False

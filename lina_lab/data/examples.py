@@ -1,4 +1,4 @@
-"""What a data set is: examples, in a training split and a held-out one.
+"""The types of a data set: examples in a training split and a held-out split.
 
 Shapes: n images, C channels, h x w pixels.
 """
@@ -16,9 +16,9 @@ from lina_lab.escape import shown
 
 
 class Examples(NamedTuple):
-    """Images (n, C, h, w), labels (n,) int64 and, where the set has them, n captions.
+    """Images (n, C, h, w), labels (n,) int64 and, if the data set has them, n captions.
 
-    Images are float32 in [-1, 1]; beside latents, where only evaluation looks at them, uint8.
+    Images are float32 in [-1, 1], or uint8 in a data set with latents, where only evaluation needs them.
     """
 
     images: Tensor
@@ -26,54 +26,54 @@ class Examples(NamedTuple):
     captions: Sequence[str] = ()
 
     def where(self, mask: Tensor) -> Self:
-        """The examples that a mask (n,) keeps, in their order."""
+        """The examples selected by a mask (n,), in order."""
         captions = [caption for caption, kept in zip(self.captions, mask.tolist(), strict=False) if kept]
         return self._replace(images=self.images[mask], labels=self.labels[mask], captions=captions or ())
 
 
 class Latents(NamedTuple):
-    """What a model is trained on in place of pixels: latents (n, C, h, w) as it sees them, with labels or prompts."""
+    """Training data in place of pixels: latents (n, C, h, w), scaled for the model, with labels or prompts."""
 
     num_train: int
     """Training examples."""
     shape: tuple[int, int, int]
     take: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-    """Of indices (n,), noise (n, C, h, w) and uniform numbers (n,): samples of the posterior, and conditions with one
-    of the texts of each."""
+    """(indices (n,), noise (n, C, h, w), uniforms (n,)) to posterior samples and conditions; the uniforms choose one of
+    the texts of each image."""
     heldout: Callable[[int], tuple[Tensor, Tensor]]
-    """At most so many, evenly spaced over the held-out split: means of the posterior, conditions of the first text."""
+    """At most so many examples, evenly spaced over the held-out split: posterior means, and the first texts."""
     sha256: str
-    """Of the whole cache."""
+    """SHA-256 of the whole cache."""
 
 
 class Repeats(NamedTuple):
-    """Held-out images that training has too, pixel for pixel as a model sees them."""
+    """How many held-out images also occur in training, pixel for pixel as the model sees them."""
 
     images: int
     of: int
-    """Held-out images."""
+    """All held-out images."""
     example: tuple[str, str] | None = None
-    """The names of a held-out image and of one in training that is the same."""
+    """Names of one held-out image and of its duplicate in training."""
 
 
 class Dataset(NamedTuple):
-    """A training split and a held-out one.
+    """A training split and a held-out split.
 
-    Of a set without end, `draw` gives the training examples of any indices (n,), each always the same, and `train` is
-    a sample of them for what needs one. Of a set with `latents` both splits are samples of its images, for what
-    compares images.
+    An endless data set has `draw`, which gives the training examples of any indices (n,), always the same for an index;
+    `train` is then a sample of them. In a data set with `latents` both splits are samples of its images, for metrics
+    that compare images.
     """
 
     train: Examples
     heldout: Examples
     draw: Callable[[Tensor], Examples] | None = None
     name: str = ""
-    """What its classes are classes of."""
+    """Name of the data set."""
     latents: Latents | None = None
     num_classes: int = 0
-    """As its config says; 0 where nothing does."""
+    """From the config; 0 without one."""
     repeats: Repeats | None = None
-    """None where images are not compared, as of a set without end."""
+    """None where duplicates are not looked for, as in an endless data set."""
 
     @property
     def sizes(self) -> Sizes:
@@ -83,12 +83,12 @@ class Dataset(NamedTuple):
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
-    """(n, h, w, C) uint8 to (n, C, h, w) float32 in [-1, 1]: x / 127.5 - 1, which 8 bits give back exactly."""
+    """(n, h, w, C) uint8 to (n, C, h, w) float32 in [-1, 1]: x / 127.5 - 1, which `to_uint8` inverts exactly."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
 
 def repeats(contents: Sequence[str], names: Sequence[str], heldout: Sequence[bool]) -> Repeats:
-    """How many held-out images are in training too, told by the digests of the content of all n images."""
+    """Count held-out images that also occur in training, by the digests `contents` of all n images."""
     known = {content: name for content, name, out in zip(contents, names, heldout, strict=True) if not out}
     both = [
         (shown(name), shown(known[content]))
@@ -99,21 +99,21 @@ def repeats(contents: Sequence[str], names: Sequence[str], heldout: Sequence[boo
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """SHA-256 of all images, labels and captions of both splits, as hex; of latents that of their cache."""
+    """SHA-256 of images, labels and captions of both splits, as hex; with latents, that of their cache."""
     if dataset.latents is not None:
         return dataset.latents.sha256
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for part in (dataset.train, dataset.heldout):
-        found.update(json.dumps([*part.images.shape, *part.captions]).encode())
-        found.update(part.images.contiguous().numpy().data)
-        found.update(part.labels.numpy().data)
-    return found.hexdigest()
+        total.update(json.dumps([*part.images.shape, *part.captions]).encode())
+        total.update(part.images.contiguous().numpy().data)
+        total.update(part.labels.numpy().data)
+    return total.hexdigest()
 
 
 def labels_as(reference: Tensor, count: int) -> Tensor:
-    """(count,) labels, sorted, in the class proportions of the reference (n,), rounded by largest remainders.
+    """(count,) sorted labels in the class proportions of a reference (n,), rounded by largest remainders.
 
-    Of equal remainders the lower class goes first.
+    If remainders tie, lower classes come first.
     """
     sizes = reference.bincount() * count
     quotas, remainders = sizes // len(reference), sizes % len(reference)

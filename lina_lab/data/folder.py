@@ -1,6 +1,6 @@
-"""Any folder of images as a data set: a sub-folder for each class, or all in one; captions from metadata.jsonl.
+"""A folder of images as a data set: one sub-folder for each class, or a flat folder; captions from metadata.jsonl.
 
-Hidden files and folders are passed over; nothing else is: what cannot be used is an error, all of them at once.
+Only hidden files and folders are ignored. Any other file that is no usable image is an error; all are named at once.
 """
 
 import hashlib
@@ -24,34 +24,34 @@ Result = TypeVar("Result")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MOST_BYTES = 4 * 2**30
-"""Of a set's float32 pixels, which stay in memory: 87,381 images of 64 x 64, 349,525 of 32 x 32."""
+"""Most bytes of float32 pixels, which stay in memory: 87,381 images of 64 x 64, 349,525 of 32 x 32."""
 
 
 def images(config: DataConfig) -> Dataset:
-    """The images of a folder, all in memory: see `pictures`.
+    """The images of a folder, all loaded into memory: see `pictures`.
 
     Raises:
         LabError: if an image cannot be used, has several texts, the content is not what `digest` says, or the set is
             too large for memory.
     """
-    root, found = Path(config.path or ""), pictures(config)
+    root, image_set = Path(config.path or ""), pictures(config)
     where = shown(root)
     most = MOST_BYTES // (4 * 3 * config.side**2)
-    if len(found.names) > most:
+    if len(image_set.names) > most:
         raise LabError(
-            f"{where}: must have at most {most:,} images of side {config.side}, not {len(found.names):,}; of more, "
+            f"{where}: must have at most {most:,} images of side {config.side}, not {len(image_set.names):,}; of more, "
             "data.autoencoder and lab cache keep latents on disk"
         )
-    if any(len(texts) > 1 for texts in found.texts):
+    if any(len(texts) > 1 for texts in image_set.texts):
         raise LabError(f"{shown(root / METADATA)}: several texts an image need data.autoencoder and lab cache")
-    dataset = split(found, config.side)
+    dataset = split(image_set, config.side)
     if config.digest is not None and not (digest := fingerprint(dataset)).startswith(config.digest):
         raise LabError(f"{where}: holds other images than data.digest says: must be {digest[:12]}, not {config.digest}")
     return dataset
 
 
 def pictures(config: DataConfig) -> Pictures:
-    """The images of a folder, cut to their centre square and made smaller: see `pixels`.
+    """The images of a folder, read on demand: centre square, reduced to the side (see `pixels`).
 
     The class is the sub-folder, in alphabetical order.
 
@@ -69,10 +69,10 @@ def pictures(config: DataConfig) -> Pictures:
 
 
 def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Sequence[Sequence[str]]) -> Pictures:
-    """The images of these names within the folder.
+    """The images with these names in the folder.
 
-    An image is held out if the SHA-256 of its name falls into the first `held_out` of all values, so that adding or
-    removing files moves no other.
+    An image is held out if the SHA-256 of its name lies in the lowest `held_out` of all values, so that adding or
+    removing files does not move others between the splits.
 
     Raises:
         LabError: naming every class of which no image, or every one, is held out.
@@ -97,7 +97,7 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
 def _refuse_empty(
     root: Path, names: Sequence[str], labels: Tensor, places: Sequence[int], outside: Tensor, share: float
 ) -> None:
-    """Refuse a split in which a class has no image on one of its sides: it would not be drawn, or not be learnt."""
+    """Refuse a split without training or held-out images of a class: it could not be learnt, or not be measured."""
     counts = labels.bincount()
     out = labels[outside].bincount(minlength=len(counts))
     problems = []
@@ -113,7 +113,7 @@ def _refuse_empty(
 
 
 def _advice(places: Sequence[Sequence[int]]) -> str:
-    """Which share would give every class images on both sides of the split."""
+    """Advice: a share that would give every class images in both splits."""
     lowest, highest = max(map(min, places)), min(map(max, places))
     least = (int(1000 * lowest / 2**64) + 1) / 1000
     if least * 2**64 <= highest:
@@ -135,7 +135,7 @@ def _checked(root: Path) -> list[Path]:
     inside = _visible(root)
     folders = [path for path in inside if path.is_dir()]
     flat = [path for path in inside if not path.is_dir() and path.name != METADATA]
-    # A link to a folder around it would make every image an image of one class more.
+    # A link to an enclosing folder would add every image once more, under another class.
     around = [path for path in folders if path.resolve() in (root.resolve(), *root.resolve().parents)]
     refuse([f"{shown(path)}: is a link to a folder around it" for path in around])
     if folders and flat:
@@ -143,9 +143,9 @@ def _checked(root: Path) -> list[Path]:
         raise LabError(f"{shown(root)}: must have images or a sub-folder for each class, not both: {both}")
     files, problems = flat, []
     for folder in folders:
-        found = _visible(folder)
-        files += found
-        problems += [] if found else [f"{shown(folder)}: has no images"]
+        files_of_class = _visible(folder)
+        files += files_of_class
+        problems += [] if files_of_class else [f"{shown(folder)}: has no images"]
     problems += [f"{shown(path)}: must be an image ({', '.join(SUFFIXES)})" for path in files if not _is_image(path)]
     refuse(problems)
     if not files:
@@ -162,7 +162,7 @@ def _is_image(path: Path) -> bool:
 
 
 def is_held_out(name: str, share: float = HELD_OUT) -> bool:
-    """Whether the hash of a path within the folder falls into the first `share` of all values."""
+    """Whether the hash of a path within the folder lies in the lowest `share` of all values."""
     return _place(name) < share * 2**64
 
 
@@ -172,7 +172,7 @@ def _place(name: str) -> int:
 
 
 def _of(path: Path, what: Callable[[Path], Result]) -> Result:
-    """What a file tells.
+    """Call a function of a file, with errors that name it.
 
     Raises:
         LabError: if it cannot be read.

@@ -1,4 +1,4 @@
-"""Latents of a cache for training: random access through memory maps, the posterior sampled, texts chosen.
+"""Training data from a cache of latents: memory-mapped rows, posterior samples, and one text for each image.
 
 Shapes: n images, C channels of latents of h x w, T tokens of a prompt, F features of a token.
 """
@@ -24,14 +24,14 @@ from lina_lab.escape import shown
 Half = NDArray[np.float16]
 REFERENCE_IMAGES = 10_000
 REFERENCE_BYTES = 8 * 2**30
-"""Of the images of a split: 2,730 of 1024 x 1024, more than Inception's 2,048 features."""
+"""Most bytes of a split's images: 2,730 of 1024 x 1024, which is more than Inception's 2,048 features."""
 
 
 def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
-    """The latents of a config's cache, and of each split the images that evaluation compares with.
+    """The latents of a config's cache, and images of both splits for evaluation.
 
-    Those are at most `REFERENCE_IMAGES` and `REFERENCE_BYTES`, evenly spaced over the split, as uint8 from their files;
-    without `pixels` none is read.
+    The images are uint8, evenly spaced over each split, at most `REFERENCE_IMAGES` and `REFERENCE_BYTES` of them.
+    Without `pixels` none is read.
 
     Raises:
         LabError: if the cache is not finished or damaged, its classes are not `num_classes`, the content is not what
@@ -57,13 +57,13 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     most = max(1, min(REFERENCE_IMAGES, REFERENCE_BYTES // (3 * config.side**2)))
     checksums = [known for record in records for known in record["sha256"]] if pixels else None
     shown = [_shown(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
-    # Caches that are older than "contents" know the files alone.
+    # Caches made before records had "contents" can be compared by file checksums only.
     contents = [known for record in records for known in record.get("contents", record["sha256"])]
     return Dataset(shown[0], shown[1], latents=latents, repeats=repeats(contents, names, pictures.heldout.tolist()))
 
 
 def spaced(rows: Tensor, most: int) -> Tensor:
-    """At most so many of some rows, evenly spaced."""
+    """At most so many of the rows, evenly spaced."""
     return rows[:: max(1, -(-len(rows) // most))]
 
 
@@ -78,31 +78,32 @@ def _check(config: DataConfig, root: Path, manifest: dict[str, Any], classes: in
     if classes != config.shape.num_classes:
         raise LabError(f"{root}: data.num_classes must be {classes}, its classes, not {config.shape.num_classes}")
     if config.digest is not None and not manifest["sha256"].startswith(config.digest):
-        found = manifest["sha256"][:12]
-        raise LabError(f"{root}: holds other latents than data.digest says: must be {found}, not {config.digest}")
+        actual = manifest["sha256"][:12]
+        raise LabError(f"{root}: holds other latents than data.digest says: must be {actual}, not {config.digest}")
     coder = config.autoencoder
     if coder is not None and not manifest["autoencoder_sha256"].startswith(coder.digest or ""):
-        found = manifest["autoencoder_sha256"][:12]
-        raise LabError(f"{root}: was made with weights {found}, not with data.autoencoder.digest {coder.digest}")
+        actual = manifest["autoencoder_sha256"][:12]
+        raise LabError(f"{root}: was made with weights {actual}, not with data.autoencoder.digest {coder.digest}")
 
 
 def _pictures(config: DataConfig, names: list[str], labels: Tensor, texts: list[list[str]]) -> Pictures:
     if config.name != "emoji":
         return folder.named(config, names, labels, texts)
-    found = emoji.pictures(config)
-    if found.names != names:
+    pictures = emoji.pictures(config)
+    if pictures.names != names:
         raise LabError("emoji: this version has others than those that were encoded: lab cache encodes them again")
-    return found
+    return pictures
 
 
 def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequence[str] | None) -> Examples:
-    """Images (n, 3, side, side) uint8, or, without checksums to hold them against, none, with labels and captions."""
+    """Labels, captions and, with `checksums` to verify them, images (n, 3, side, side) uint8; else no images."""
 
     def read(row: int) -> Pixels:
         if checksums is not None and pictures.checksum(row) != checksums[row]:
             raise LabError(f"{shown(pictures.names[row])} has changed since it was encoded: lab cache encodes it again")
         return pictures.read(row)
 
+    # Labels and captions come from the cache; only evaluation needs the images, and then they are verified.
     wanted = [] if checksums is None else rows.tolist()
     images = read_all(read, wanted, config.side, os.cpu_count() or 1).permute(0, 3, 1, 2)
     captions = [pictures.texts[row][0] for row in rows.tolist()] if pictures.texts else ()
@@ -110,7 +111,7 @@ def _shown(config: DataConfig, pictures: Pictures, rows: Tensor, checksums: Sequ
 
 
 class Stored:
-    """What lies in the files of a cache, by row."""
+    """The content of a cache's files, by row (image number)."""
 
     def __init__(
         self, config: DataConfig, root: Path, records: list[dict[str, Any]], labels: Tensor, texts: list[list[str]]
@@ -136,9 +137,9 @@ class Stored:
         ]
 
     def take(self, rows: Tensor, noise: Tensor | None, choice: Tensor | None) -> tuple[Tensor, Tensor]:
-        """mean + exp(log-variance / 2) noise of rows (n,), as the model sees it, and their conditions.
+        """mean + exp(log-variance / 2) noise for rows (n,), scaled for the model, and their conditions.
 
-        Without noise the mean; without `choice`, uniform in 0 ... 1, the first text.
+        Without noise, the mean. `choice` (n,), uniform in [0, 1), picks a text; without it, the first text.
         """
         where = [divmod(row, self.size) for row in rows.tolist()]
         moments = torch.from_numpy(np.stack([self.moments[shard][row] for shard, row in where])).float()
@@ -165,19 +166,19 @@ class Stored:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Half:
-    """A file as an array (shape), read when it is used.
+    """A memory-mapped file as an array of a shape.
 
     Raises:
-        LabError: if it has not as many bytes.
+        LabError: if its size does not match.
     """
-    size, found = 2 * int(np.prod(shape)), path.stat().st_size if path.exists() else 0
-    if found != size:
-        raise LabError(f"{path}: damaged: must have {size:,} bytes, not {found:,}; lab cache makes its shard again")
+    size, actual = 2 * int(np.prod(shape)), path.stat().st_size if path.exists() else 0
+    if actual != size:
+        raise LabError(f"{path}: damaged: must have {size:,} bytes, not {actual:,}; lab cache makes its shard again")
     return np.memmap(path, np.float16, "r", shape=shape) if size else np.empty(shape, np.float16)
 
 
 def _places(tokens: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """First token and number of tokens of every text of every image."""
+    """For every text of every image, its first token and its number of tokens."""
     first = 0
     places: list[list[tuple[int, int]]] = []
     for own in tokens:

@@ -1,6 +1,7 @@
-"""A cache of latents whose images, or weights, lay at another path: its shards are taken over, not encoded again.
+"""Reuse a cache of latents whose images or autoencoder have moved, instead of encoding again.
 
-Where the path changes the place of a cache changes; what it is made from does not.
+The folder of a cache is named after the paths it was made from, so a new path means a new folder, although the content
+is the same.
 """
 
 import json
@@ -18,7 +19,7 @@ MADE_WITH = ("format", "data", "autoencoder", "text", "autoencoder_sha256", "enc
 
 
 def take_over(job: Job, made_with: dict[str, Any], tell: Callable[[str], None]) -> None:
-    """Give a place without shards those of a finished cache of the same images, texts and weights, if there is one."""
+    """Fill an empty cache with the shards of a finished one of the same images, texts and weights, if there is one."""
     if any(job.root.glob(f"*/{cache.RECORD}")):
         return
     for path in sorted(job.root.parent.glob(f"*/{cache.MANIFEST}")):
@@ -38,16 +39,17 @@ def take_over(job: Job, made_with: dict[str, Any], tell: Callable[[str], None]) 
 
 
 def _copy(old: Path, new: Path, record: dict[str, Any]) -> None:
-    """A shard is never written to again, so that two places may have one file."""
+    """Hard-link or copy a file. Shards are never modified, so two caches can share one file."""
     new.mkdir(parents=True, exist_ok=True)
     for name in record["files"]:
+        # Linked under a temporary name, because os.link cannot replace an existing file.
         part = new / f"{name}.{os.getpid()}.part"
         try:
             os.link(old / name, part)
         except OSError:
             shutil.copyfile(old / name, part)
         part.replace(new / name)
-        part.unlink(missing_ok=True)  # where both were one file already
+        part.unlink(missing_ok=True)  # left where both names were already one file
     write_atomic(new / cache.RECORD, json.dumps(record))
 
 

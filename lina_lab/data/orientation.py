@@ -1,4 +1,4 @@
-"""How a camera was held: the orientation of EXIF, readable whatever else is wrong there."""
+"""The EXIF orientation of an image, read even if the rest of its EXIF data is damaged."""
 
 import struct
 
@@ -13,14 +13,14 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by its orientation; of 1 nothing does."""
+"""Transpose that makes an image upright, by orientation; 1 needs none."""
 TAG = int(ExifTags.Base.Orientation)
 TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f"}
-"""Of values that stand in the tag itself; a short integer is right."""
+"""Struct codes by TIFF type, of values stored within the tag. The standard says short; cameras write others."""
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What makes an image upright; None if nothing, or nothing that can be read, says that it is not.
+    """The transpose that makes an image upright; None if it is upright or says nothing readable.
 
     The image must be loaded.
     """
@@ -28,7 +28,7 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
     try:
         return TURNS.get(_written(exif.removeprefix(b"Exif\0\0")))
     except (struct.error, LookupError, ValueError, AttributeError):
-        pass  # Pillow finds it in other places
+        pass  # Pillow looks in other places too
     try:
         value = image.getexif().get(TAG, 1)
         return TURNS.get(int(value[0] if isinstance(value, tuple | bytes) else value))
@@ -37,7 +37,7 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def _written(exif: bytes) -> int:
-    """The orientation in the bytes of EXIF, as a number of any type; a LookupError if there is none."""
+    """The orientation in EXIF bytes, whatever number type it has; LookupError if there is none."""
     order = {b"II": "<", b"MM": ">"}[exif[:2]]
     (first,) = struct.unpack_from(f"{order}I", exif, 4)
     (count,) = struct.unpack_from(f"{order}H", exif, first)

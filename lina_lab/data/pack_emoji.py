@@ -1,8 +1,8 @@
 """Pack the emoji into the package: python -m lina_lab.data.pack_emoji FOLDER.
 
-FOLDER is the unpacked npm package emoji-datasource-google (16.0.0 is what is shipped; `npm pack` downloads it). Written
-are one lossless WebP sheet of all images at 64 x 64, their names and split as CSV, the words of their captions, and the
-licences. Packing takes about a minute, and gives the same bytes under the same Pillow.
+FOLDER is the unpacked npm package emoji-datasource-google (`npm pack` downloads it; the package ships 16.0.0). This
+writes one lossless WebP sheet of all images at 64 x 64, a CSV of their names and split, the words of their captions,
+and the licences. It takes about a minute and gives the same bytes under the same version of Pillow.
 """
 
 import csv
@@ -24,9 +24,9 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_named
 
 HELD_OUT = 0.18
-"""The share of a category's images that its held-out subcategories may have: 15 % of all are held out."""
+"""Most of a category's images that may be held out, as a share; over all categories it comes to 15 %."""
 TWINS = {"family", "person-symbol"}
-"""Four of their images are the same pixel for pixel: both stay in training, so that no image is in both parts."""
+"""Subcategories with four identical images: both stay in training, so that no image is in both splits."""
 LICENCES = """\
 The images in emoji-64-*.webp are of Noto Emoji, copyright Google LLC, under the Apache License 2.0 (below); they were
 composited onto white and put into one sheet. Names, categories and subcategories in emoji-*.csv are of emoji-data
@@ -36,7 +36,7 @@ composited onto white and put into one sheet. Names, categories and subcategorie
 
 
 def read_emoji(folder: Path) -> list[dict[str, Any]]:
-    """The entries that have an image, in Unicode's order; copies in other skin tones are no entries of their own.
+    """Entries with an image, in Unicode order; skin-tone variants are not entries of their own.
 
     Raises:
         LabError: if the folder is not the unpacked package.
@@ -49,7 +49,7 @@ def read_emoji(folder: Path) -> list[dict[str, Any]]:
 
 
 def sheet(entries: list[dict[str, Any]], images: Path) -> bytes:
-    """All images row by row, `COLUMNS` in a row, as lossless WebP."""
+    """All images as one lossless WebP, `COLUMNS` in a row."""
     rows = -(-len(entries) // COLUMNS)
     canvas = Image.new("RGB", (COLUMNS * SHEET_SIDE, rows * SHEET_SIDE), "white")
     for index, entry in enumerate(entries):
@@ -62,22 +62,22 @@ def sheet(entries: list[dict[str, Any]], images: Path) -> bytes:
 
 
 def held_out(entries: list[dict[str, Any]]) -> set[str]:
-    """Names of the subcategories that are held out whole: of every category that has two or more, at least one.
+    """Names of the held-out subcategories: at least one of every category that has two or more.
 
-    In random order, each is taken that fits into the category's share; if none fits, the smallest.
+    In random order, each subcategory is taken that still fits into the category's share; if none fits, the smallest.
     """
     sizes: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for entry in entries:
         sizes[entry["category"]][entry["subcategory"]] += 1
     generator, chosen = random.Random(0), set()
-    for _, parts in sorted(sizes.items()):
-        room, taken = HELD_OUT * sum(parts.values()), set()
-        for part in generator.sample(sorted(parts), len(parts)):
-            if parts[part] <= room and part not in TWINS:
-                taken.add(part)
-                room -= parts[part]
-        if len(parts) > 1:
-            chosen |= taken or {min(sorted(parts), key=parts.__getitem__)}
+    for _, counts in sorted(sizes.items()):
+        room, taken = HELD_OUT * sum(counts.values()), set()
+        for name in generator.sample(sorted(counts), len(counts)):
+            if counts[name] <= room and name not in TWINS:
+                taken.add(name)
+                room -= counts[name]
+        if len(counts) > 1:
+            chosen |= taken or {min(sorted(counts), key=counts.__getitem__)}
     return chosen
 
 

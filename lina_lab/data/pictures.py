@@ -1,4 +1,4 @@
-"""A set of images with an end, each read when it is asked for: what fits in memory and what does not begin alike.
+"""A finite image set, read lazily. In-memory and cached loading both start here.
 
 Shapes: n images of side x side pixels.
 """
@@ -13,34 +13,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lina_lab.data.examples import Dataset, Examples, from_uint8, repeats
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 from lina_lab.errors import LabError
 
 Pixels = NDArray[np.uint8]
 SHOWN = 20
-"""Problems that an error names; the rest are counted."""
+"""Most problems that one error names; the rest are counted."""
 
 
 class Pictures(NamedTuple):
-    """n images by number, in an order that their names fix."""
+    """n images, numbered in the order of their names."""
 
     names: Sequence[str]
     labels: Tensor
     """# (n,) int64"""
     texts: Sequence[Sequence[str]]
-    """Of each image, one or more; () where the set has none."""
+    """One or more texts of each image; () if the set has none."""
     heldout: Tensor
     """# (n,) bool"""
     read: Callable[[int], Pixels]
-    """# (side, side, 3) uint8; raises LabError, naming the file, where it cannot be used."""
+    """# (side, side, 3) uint8; raises LabError, naming the file, if it cannot be used."""
     checksum: Callable[[int], str]
-    """SHA-256 of what an image is read from, as hex."""
+    """SHA-256 of an image's file, as hex."""
     stamp: Callable[[int], tuple[int, int]]
-    """Bytes and time of change in ns: while both stay, the content is taken to stay."""
+    """Size in bytes and time of change in ns of an image's file: while both stay, the content is assumed to stay."""
 
 
 def split(pictures: Pictures, side: int) -> Dataset:
-    """Both splits in memory; of several texts the first is the caption.
+    """Load both splits into memory; an image's first text becomes its caption.
 
     Raises:
         LabError: naming every image that cannot be used.
@@ -56,12 +56,12 @@ def split(pictures: Pictures, side: int) -> Dataset:
 
 
 def content(pixels: Pixels) -> str:
-    """A digest of an image as a model sees it, by which the same picture in two files is found."""
+    """Digest of an image's pixels, which finds the same picture in two files."""
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:32]
 
 
 def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, threads: int = 1) -> Tensor:
-    """The images of some rows, (n, side, side, 3) uint8.
+    """The images of the given rows, (n, side, side, 3) uint8.
 
     Raises:
         LabError: naming every image that cannot be used.
@@ -74,17 +74,17 @@ def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, thre
         except LabError as error:
             return error
 
-    for place, found in enumerate(ahead(read_one, rows, 4 * threads, threads)):
-        if isinstance(found, LabError):
-            problems.append(str(found))
+    for place, image in enumerate(prefetch(read_one, rows, 4 * threads, threads)):
+        if isinstance(image, LabError):
+            problems.append(str(image))
         else:
-            pixels[place] = found
+            pixels[place] = image
     refuse(problems)
     return torch.from_numpy(pixels)
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """All problems in one error, if there are any."""
+    """Raise one error with all problems, if there are any."""
     if problems:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
         raise LabError("\n".join([*problems[:SHOWN], *more]))

@@ -1,4 +1,4 @@
-"""One rule from an image of any kind to pixels: how its values, transparency, orientation and size are read.
+"""The one rule that turns an image of any kind into pixels: values, transparency, orientation, size.
 
 Colour profiles are not applied.
 """
@@ -12,10 +12,10 @@ RULE = "EXIF orientation, onto white, centre square, Pillow's bicubic with antia
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any image as 8-bit RGB: upright by EXIF, 16 bits rounded to 8, what is transparent composited onto white.
+    """Any image as 8-bit RGB: upright by EXIF, 16 bits rounded to 8, transparency composited onto white.
 
-    An image of a file must not be loaded yet: of 16-bit colour Pillow keeps the high bytes alone. Of a camera's file
-    with several pictures it is the first.
+    The image must not be decoded yet, because Pillow keeps only the high bytes of 16-bit colour. Of a camera's file
+    with several pictures the first is taken.
 
     Raises:
         Unusable: if it has several frames, or values that cannot be read as they are meant.
@@ -25,7 +25,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise Unusable(f"must be one image, not {frames} frames")
     check(image)
     shown = on_white(image) or mended(image)
-    image.load()  # before the orientation is asked for, where an error would say nothing of the picture
+    image.load()  # first, so that an error is about the picture and not its EXIF
     if shown.mode in {"LA", "P", "PA", "RGBA"} or "transparency" in shown.info:
         rgba = shown.convert("RGBA")
         shown = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -34,7 +34,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def squared(image: Image.Image, side: int) -> Image.Image:
-    """The centre square of an RGB image at (side, side), by Pillow's bicubic filter, widened as it makes smaller.
+    """The centre square of an RGB image at (side, side), by Pillow's bicubic filter, which antialiases.
 
     Raises:
         Unusable: if the image would have to be enlarged.
@@ -44,6 +44,6 @@ def squared(image: Image.Image, side: int) -> Image.Image:
         raise Unusable(f"must have at least {side} x {side} pixels, not {width} x {height}: nothing is enlarged")
     edge = min(width, height)
     left, top = (width - edge) // 2, (height - edge) // 2
-    # Cropped first: the filter would reach beyond the box of a resize.
+    # Cropped first: with the `box` of a resize, the filter would reach outside it.
     square = image.crop((left, top, left + edge, top + edge))
     return square.resize((side, side), Image.Resampling.BICUBIC)

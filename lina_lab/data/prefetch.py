@@ -1,4 +1,4 @@
-"""Work that is begun before its result is asked for."""
+"""Prefetching in background threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,8 +9,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(call: Callable[[Item], Result], items: Iterable[Item], depth: int, threads: int = 1) -> Iterator[Result]:
-    """`call(item)` for every item, in order; threads have begun `depth` of them before they are asked for."""
+def prefetch(call: Callable[[Item], Result], items: Iterable[Item], depth: int, threads: int = 1) -> Iterator[Result]:
+    """`call(item)` for every item, in order, with up to `depth` calls running before their results are needed.
+
+    An exception of a call is raised where its result is taken; the calls that have not begun are then cancelled.
+    """
     pool, begun = ThreadPoolExecutor(threads), deque[Future[Result]]()
     try:
         for item in items:

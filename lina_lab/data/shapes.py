@@ -1,4 +1,4 @@
-"""`shapes`: scenes drawn by the program at any side, without end and without repeats.
+"""The data set `shapes`: endless scenes of coloured shapes, drawn by the program at any side, without repeats.
 
 Shapes: n scenes, m objects, side x side pixels. Lengths of outlines are in units of the object's radius.
 """
@@ -17,16 +17,16 @@ from lina_lab.data.shapes_scenes import Scenes, Split, requests, scenes
 
 Pixels = NDArray[np.float32]
 NUM_FIXED = 2016
-"""Scenes of the held-out split and of the sample of training scenes: 336 of every category."""
+"""Scenes of the held-out split, and of the sample of training scenes: 336 of each category."""
 PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)
 """# (8, 3) of 255"""
 
 
 def load_shapes(config: DataConfig) -> Dataset:
-    """Training scenes without end by `draw`, the first of them as `train`, and as many held-out ones.
+    """Endless training scenes by `draw`, the first `NUM_FIXED` of them as `train`, and as many held-out scenes.
 
-    One in `NOVEL_EVERY` held-out scenes shows a combination that training never shows. The scenes are those of seed 0,
-    whatever the experiment's seed.
+    One in `NOVEL_EVERY` held-out scenes shows a combination that training never shows. Scenes are always those of
+    seed 0; an experiment's seed decides only which indices it draws.
     """
     fixed = torch.arange(NUM_FIXED)
     draw = partial(examples, side=config.side)
@@ -41,7 +41,7 @@ def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
 
 
 def render(drawn: Scenes, side: int) -> Pixels:
-    """Antialiased images (n, 3, side, side) of 0 ... 255: where an outline crosses a pixel, both sides have a share."""
+    """Antialiased images (n, 3, side, side) in 0 ... 255: pixels on an outline mix both colours by coverage."""
     grey = drawn.grey.astype(np.float32)
     images = np.broadcast_to(grey[:, None, None, None], (len(drawn), 3, side, side)).copy()
     for place in range(MOST_OBJECTS):
@@ -54,7 +54,7 @@ def render(drawn: Scenes, side: int) -> Pixels:
 
 
 def coverage(shape: int, centre: NDArray[np.float64], radius: NDArray[np.float64], side: int) -> Pixels:
-    """Each pixel's share, 0 ... 1, within objects of centres (m, 2) and radii (m,).  # (m, side, side)"""
+    """The covered share, 0 ... 1, of each pixel, for objects of centres (m, 2) and radii (m,).  # (m, side, side)"""
     pixels = ((np.arange(side) + 0.5) / side).astype(np.float32)
     at, size = centre.astype(np.float32), radius.astype(np.float32)[:, None]
     x, y = ((pixels - at[:, axis, None]) / size for axis in (0, 1))  # (m, side)
@@ -71,7 +71,7 @@ def _square(x: Pixels, y: Pixels) -> Pixels:
 
 
 def _triangle(x: Pixels, y: Pixels) -> Pixels:
-    """As high as wide, a corner on top."""
+    """As high as wide, with a corner on top."""
     return np.maximum(y - 1, (2 * abs(x) - y - 1) * np.float32(5**-0.5))
 
 
@@ -91,4 +91,4 @@ def _ring(x: Pixels, y: Pixels) -> Pixels:
 
 
 OUTLINES = (_circle, _square, _triangle, _cross, _diamond, _ring)
-"""Signed distances to the outlines, in the order of `SHAPES`: negative within. All fill the same box."""
+"""Signed distances to the outlines, negative inside, in the order of `SHAPES`. All shapes fill the same box."""

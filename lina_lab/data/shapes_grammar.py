@@ -1,10 +1,10 @@
-"""The captions of `shapes`: a small grammar in GenEval's six categories, both ways, and what training never shows.
+"""The captions of `shapes`: a small grammar in GenEval's six categories, written and parsed; the held-out combinations.
 
     caption  = phrase | phrase and phrase [and phrase ...] | phrase relation phrase (each of one object)
     phrase   = (a | two | three | four) [colour] shape
     relation = left of | right of | above | below
 
-A caption asks for one to four objects. Shapes, colours and relations are numbers here: places in the tables below.
+A caption asks for one to four objects. Shapes, colours and relations are indices into the tables below.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from lina_lab.data.vocabulary import split_words
 from lina_lab.errors import LabError
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-"""GenEval's categories by their official names; a label is a place in it."""
+"""GenEval's categories by their official names; a label is an index into it."""
 SHAPES = ("circle", "square", "triangle", "cross", "diamond", "ring")
 PLURALS = ("circles", "squares", "triangles", "crosses", "diamonds", "rings")
 COLOURS = {
@@ -34,11 +34,11 @@ RELATIONS = ("left of", "right of", "above", "below")
 MOST_OBJECTS = 4
 WORDS = (*COUNTS, *SHAPES, *PLURALS, *COLOURS, "and", "left", "right", "of", "above", "below")
 SHOWN = 40
-"""Characters of a prompt that an error repeats."""
+"""Most characters of a prompt that an error quotes."""
 
 
 class Phrase(NamedTuple):
-    """So many objects of a shape; colour None where any will do."""
+    """A number of objects of one shape; colour None if any will do."""
 
     number: int
     shape: int
@@ -46,14 +46,14 @@ class Phrase(NamedTuple):
 
 
 class SceneRequest(NamedTuple):
-    """What a caption asks for; a relation is that of the first phrase to the second."""
+    """What a caption asks for; the relation is that of the first phrase to the second."""
 
     phrases: tuple[Phrase, ...]
     relation: int | None = None
 
 
 def tag(request: SceneRequest) -> str:
-    """GenEval's category of a request: of what has traits of several, position before counting before color_attr."""
+    """GenEval's category of a request. If several fit: position before counting before color_attr."""
     if request.relation is not None:
         return "position"
     if any(phrase.number > 1 for phrase in request.phrases):
@@ -77,19 +77,19 @@ def _say(phrase: Phrase) -> str:
 
 
 def shape_colour_held_out(shape: int, colour: int) -> bool:
-    """Whether training never shows this shape in this colour: two colours of every shape."""
+    """Whether training never shows this shape in this colour; two colours of each shape are held out."""
     return (colour - shape) % len(COLOURS) in {1, 4}
 
 
 def count_held_out(count: int, shape: int) -> bool:
-    """Whether training never shows so many of this shape together: one count of 2, 3, 4 for every shape."""
+    """Whether training never shows so many of this shape; one of the counts 2, 3, 4 is held out for each shape."""
     return count == 2 + shape % 3
 
 
 def relation_held_out(shape: int, relation: int, other: int) -> bool:
-    """Whether training never shows `shape` so placed to `other`: never left of the next shape, nor above the one after.
+    """Whether training never shows this relation: no shape left of the next shape, nor above the one after that.
 
-    The same arrangement said the other way round (the next one right of it) is held out with it.
+    The same arrangement in other words (the next shape right of it) is held out too.
     """
     first, second = (shape, other) if relation in {0, 2} else (other, shape)
     return (second - first) % len(SHAPES) == (1 if relation < 2 else 2)
@@ -106,10 +106,10 @@ def is_held_out(request: SceneRequest) -> bool:
 
 
 def parse(text: str) -> SceneRequest:
-    """What a prompt asks for, whatever its case, spaces and punctuation.
+    """Parse a prompt, ignoring case, spaces and punctuation.
 
     Raises:
-        LabError: naming the word that is wrong, its place, and what would be right there.
+        LabError: naming the wrong word, its position, and what would be right there.
     """
     words = split_words(text)
     shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
@@ -128,7 +128,7 @@ def _check_known(words: list[str], shown: str) -> None:
 
 
 class _Reader:
-    """Reads a caption from left to right."""
+    """ExtractorInput a caption word by word."""
 
     def __init__(self, words: list[str], shown: str) -> None:
         self.words, self.shown, self.place = words, shown, 0

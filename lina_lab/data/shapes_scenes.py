@@ -1,4 +1,4 @@
-"""The scenes of `shapes`, drawn in whole batches: scene `i` of a split and a seed is always the same.
+"""The scenes of `shapes`, drawn batch by batch; scene `i` of a split and a seed is always the same.
 
 Shapes: n scenes of up to 4 objects. Lengths are shares of the image's side, x to the right and y down.
 """
@@ -27,19 +27,19 @@ Ints = NDArray[np.int64]
 Split = Literal["train", "heldout"]
 STREAMS: dict[Split, int] = {"train": 0, "heldout": 1}
 NOVEL_EVERY = 4
-"""Of the held-out split every fourth scene of a category shows a combination that training never shows."""
+"""Every fourth held-out scene of a category shows a combination that training never shows."""
 RADII = (0.13, 0.21)
 """Half the side of an object's box: at side 32 the smallest object is 8.3 pixels wide."""
 GAP, MARGIN = 0.09, 0.03
-"""Between the boxes of two objects, and between a box and the image's edge: at side 32, 2.9 and 1 pixels."""
+"""Least gap between two boxes, and between a box and the image's edge: at side 32, 2.9 and 1 pixels."""
 GREYS = (96.0, 160.0)
-"""Of the background, of 255."""
+"""Range of the grey background, in 0 ... 255."""
 BLOCK = 256
-"""Scenes whose numbers are drawn at once."""
+"""Scenes whose random numbers are drawn together, from one generator."""
 
 
 class Scenes(NamedTuple):
-    """n scenes. Columns from `number` on hold no object."""
+    """n scenes of up to four objects; columns from `number` on are unused."""
 
     label: Ints
     """# (n,) the place of the category in `TAGS`"""
@@ -63,9 +63,9 @@ class Scenes(NamedTuple):
 
 
 def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
-    """The scenes of some indices (n,), in categories 0, 1, ... 5, 0, 1, ... so that every stretch is balanced.
+    """The scenes of indices (n,). Categories cycle through 0 ... 5, so that every six scenes are balanced.
 
-    Training never shows a combination that `shapes_grammar` holds out; of the held-out split one in `NOVEL_EVERY` does.
+    Training never shows a combination that `shapes_grammar` holds out; one in `NOVEL_EVERY` held-out scenes does.
     """
     uniform = _Columns(_uniforms(indices, split, seed))
     label = indices % len(TAGS)
@@ -77,11 +77,20 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
     radius, centre = _places(number, uniform)
     _arrange(radius, centre, relation)
     low, high = GREYS
-    return Scenes(label, number, shape, colour, radius, centre, relation, low + (high - low) * uniform.take())
+    return Scenes(
+        label=label,
+        number=number,
+        shape=shape,
+        colour=colour,
+        radius=radius,
+        centre=centre,
+        relation=relation,
+        grey=low + (high - low) * uniform.take(),
+    )
 
 
 def requests(drawn: Scenes) -> list[SceneRequest]:
-    """What each scene's caption asks for: what its category tells of it."""
+    """What each scene's caption asks for: the traits that its category is about."""
     columns = (drawn.label, drawn.number, drawn.shape, drawn.colour, drawn.relation)
     return [_request(TAGS[row[0]], *row[1:]) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
@@ -95,14 +104,14 @@ def _request(name: str, number: int, shape: list[int], colour: list[int], relati
 
 
 def _table(name: str, *, novel: bool) -> list[tuple[int, int, int, int]]:
-    """What scenes of a category show: count, shape of the first, of the others, relation; novel or never novel."""
+    """All scenes of a category: count, first shape, shape of the others, relation; either all novel or none."""
     kinds = range(len(SHAPES))
     if name in {"single_object", "colors"}:
         return [(1, shape, shape, -1) for shape in kinds]
     if name == "counting":
         counts = range(2, MOST_OBJECTS + 1)
         return [(n, shape, shape, -1) for n in counts for shape in kinds if count_held_out(n, shape) == novel]
-    # What is novel of a color_attr scene is a colour.
+    # A color_attr scene is novel by a colour, which is drawn later; its relation is always one that training shows.
     wanted = novel and name != "color_attr"
     pairs = [(a, b) for a in kinds for b in kinds if a != b]
     return [(2, a, b, r) for a, b in pairs for r in range(len(RELATIONS)) if relation_held_out(a, r, b) == wanted]
@@ -116,11 +125,11 @@ SHOWN, HELD_OUT = (
     np.array([[c for c in range(len(COLOURS)) if shape_colour_held_out(s, c) == held] for s in range(len(SHAPES))])
     for held in (False, True)
 )
-"""The colours that training shows of every shape, and those that it does not."""
+"""For every shape, the colours that training shows, and those it never shows."""
 
 
 class _Columns:
-    """Uniform numbers (n, DRAWS), handed out a column at a time."""
+    """Uniform numbers (n, DRAWS), handed out column by column."""
 
     def __init__(self, values: Floats) -> None:
         self.values, self.used = values, 0
@@ -140,7 +149,7 @@ DRAWS = 24
 
 
 def _uniforms(indices: Ints, split: Split, seed: int) -> Floats:
-    """DRAWS numbers in [0, 1) for each index, whatever other indices are asked for.  # (n, DRAWS)"""
+    """DRAWS uniform numbers for each index, independent of the other indices.  # (n, DRAWS)"""
     blocks, place = np.unique(indices // BLOCK, return_inverse=True)
     drawn = np.stack([_block(int(block), STREAMS[split], seed) for block in blocks])  # (blocks, BLOCK, DRAWS)
     return drawn[place, indices % BLOCK]
@@ -160,7 +169,7 @@ def _colours(shape: Ints, label: Ints, novel: NDArray[np.bool_], uniform: _Colum
     rows = np.flatnonzero(novel & np.isin(label, [TAGS.index(t) for t in ("single_object", "colors", "color_attr")]))
     which = first[rows] * attributed[rows]
     colour[rows, which] = HELD_OUT[shape[rows, which], held_out[rows]]
-    # Of two equal colours the one that is not novel takes the next that its shape has.
+    # If both colours are equal, the one that is not novel moves to the next colour of its shape.
     same = np.flatnonzero(attributed & (colour[:, 0] == colour[:, 1]))
     other = 1 - first[same]
     colour[same, other] = SHOWN[shape[same, other], (place[same, other] + 1) % SHOWN.shape[1]]
@@ -170,8 +179,8 @@ def _colours(shape: Ints, label: Ints, novel: NDArray[np.bool_], uniform: _Colum
 def _places(number: Ints, uniform: _Columns) -> tuple[Floats, Floats]:
     """Radii (n, 4) and centres (n, 4, 2) of objects whose boxes keep `GAP` and `MARGIN`.
 
-    Objects 0 and 2 stand in the left of two columns, 1 and 3 in the right; half of the scenes are turned over the
-    diagonal. Nothing is drawn and rejected, so that the cost is the same for every scene.
+    Objects 0 and 2 stand in the left of two columns, 1 and 3 in the right; half of the scenes are transposed. There is
+    no rejection sampling, so every scene takes the same number of random numbers.
     """
     low, high = RADII
     present = np.arange(MOST_OBJECTS) < number[:, None]
@@ -191,7 +200,7 @@ def _places(number: Ints, uniform: _Columns) -> tuple[Floats, Floats]:
 def _split(first: Floats, second: Floats, uniform: Floats) -> Floats:
     """Two intervals of at least these lengths in [MARGIN, 1 - MARGIN], `GAP` apart.  # (n, 2 intervals, 2 ends)
 
-    The first has all where the second is 0.
+    If the second length is 0, the first interval takes everything.
     """
     start, end = np.full_like(first, MARGIN), np.full_like(first, 1 - MARGIN)
     free = 1 - 2 * MARGIN - GAP - first - second
@@ -200,7 +209,7 @@ def _split(first: Floats, second: Floats, uniform: Floats) -> Floats:
 
 
 def _arrange(radius: Floats, centre: Floats, relation: Ints) -> None:
-    """Make the relation true: the two differ more along its axis than across, in its direction. In place."""
+    """Make the relation true, in place: the two objects differ more along its axis than across it, in its direction."""
     pairs = np.flatnonzero(relation >= 0)
     offset = centre[pairs, 0] - centre[pairs, 1]
     vertical = relation[pairs] >= 2

@@ -1,6 +1,6 @@
-"""One shard of a cache of latents: moments of its images, features of their texts, and the record of both.
+"""Make one shard of a cache of latents: moments of its images, features of their texts, and their record.
 
-What is in it depends on nothing but its images: its first image begins a batch, whoever makes it.
+Its bits depend on its images only, not on who makes it: the first image of a shard always begins a batch.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from lina_lab.data import cache
 from lina_lab.data.autoencoder import PIXELS_AT_ONCE, Autoencoder, load_autoencoder
 from lina_lab.data.examples import from_uint8
 from lina_lab.data.pictures import Pictures, Pixels, content
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 from lina_lab.data.text import encoder_digest, frozen_features
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -28,14 +28,14 @@ from lina_lab.files import write_atomic
 
 
 class Job(NamedTuple):
-    """A cache that is being made, as one process sees it."""
+    """A cache in the making: what is made, and what this process makes it with."""
 
     config: DataConfig
     root: Path
     pictures: Pictures
     device: torch.device
     threads: int
-    """That read images."""
+    """Threads that read images."""
 
     @property
     def shards(self) -> list[range]:
@@ -56,14 +56,14 @@ class Job(NamedTuple):
         return self.config.text is not None and self.config.text.encoder == "hf"
 
     def made_with(self) -> dict[str, Any]:
-        """What, beside the images, a shard depends on."""
+        """Everything except the images that a shard depends on."""
         text = self.config.text
         encoder = encoder_digest(str(text.path)) if text is not None and self.reads_text else None
         return cache.source(self.config) | {"autoencoder_sha256": self.coder.sha256, "encoder_sha256": encoder}
 
 
 class Made:
-    """What is learnt of a shard's images on the way, and what is wrong with them."""
+    """What a shard's record says of its images, collected while they are read, and their problems."""
 
     def __init__(self) -> None:
         self.stamps: list[list[int]] = []
@@ -73,7 +73,7 @@ class Made:
         self.problems: list[str] = []
 
     def refuse_infinite(self, half: Tensor, names: Sequence[str]) -> None:
-        """Note the rows of (n, ...) that are beyond float16, or not numbers at all."""
+        """Note images whose rows of (n, ...) overflowed float16 or hold NaN."""
         bad = ~half.isfinite().flatten(1).all(1)
         for name, wrong in zip(names, bad.tolist(), strict=True):
             if wrong:
@@ -81,7 +81,7 @@ class Made:
 
 
 def make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[[], None]) -> None:
-    """Write a shard, or, where images cannot be used, the list of them; `tick` is called after every batch."""
+    """Write a shard, or, if images cannot be used, the list of their problems; `tick` is called after every batch."""
     shard, rows, made = cache.shard_folder(job.root, number), job.shards[number], Made()
     files = {cache.MOMENTS: _write(shard / cache.MOMENTS, _moments(job, rows, made, tick))}
     if job.reads_text and not made.problems:
@@ -94,17 +94,17 @@ def make_shard(job: Job, number: int, made_with: dict[str, Any], tick: Callable[
     write_atomic(shard / cache.RECORD, json.dumps(record))
 
 
-def _write(path: Path, parts: Iterable[bytes]) -> str:
-    """Write a file whole or not at all: its SHA-256."""
-    found, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
+def _write(path: Path, pieces: Iterable[bytes]) -> str:
+    """Write a file atomically and return its SHA-256."""
+    total, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
-        for data in parts:
+        for data in pieces:
             file.write(data)
-            found.update(data)
+            total.update(data)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    return found.hexdigest()
+    return total.hexdigest()
 
 
 def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Iterator[bytes]:
@@ -117,7 +117,8 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
         except LabError as error:
             return error, [], ""
 
-    images = ahead(read, rows, depth=2 * size, threads=job.threads)
+    # Two batches ahead: while one is encoded, the next is being read.
+    images = prefetch(read, rows, depth=2 * size, threads=job.threads)
     for own in (rows[at : at + size] for at in range(0, len(rows), size)):
         batch, stamps, checksums = zip(*islice(images, len(own)), strict=True)
         made.stamps += stamps
@@ -133,14 +134,14 @@ def _moments(job: Job, rows: range, made: Made, tick: Callable[[], None]) -> Ite
 
 
 def _features(job: Job, rows: range, made: Made) -> Iterator[bytes]:
-    """The features of every text of every image, and how many tokens each has."""
+    """Features of every text of every image; notes how many tokens each text has."""
     if job.config.text is None:
         return
     texts = [job.pictures.texts[row] for row in rows]
-    found = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
+    computed = frozen_features(job.config.text, job.device)([text for own in texts for text in own])
     try:
         for row, own in zip(rows, texts, strict=True):
-            features = [next(found) for _ in own]
+            features = [next(computed) for _ in own]
             made.tokens.append([len(each) for each in features])
             half = torch.cat(features).half()
             made.refuse_infinite(half.flatten().unsqueeze(0), [job.pictures.names[row]])

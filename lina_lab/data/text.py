@@ -1,4 +1,4 @@
-"""From examples to what the model is conditioned on: labels, the words of captions, or features of a frozen encoder."""
+"""Conditions of the model: labels, word ids of captions, or features of a frozen text encoder."""
 
 import hashlib
 import io
@@ -24,7 +24,7 @@ Encode = Callable[[Sequence[str]], Tensor]
 
 
 def conditions(config: DataConfig) -> Callable[[Examples], Tensor]:
-    """What stands for each of n examples: labels (n,), word numbers (n, T), or features (n, T, F)."""
+    """A function from n examples to their conditions: labels (n,), word ids (n, T), or features (n, T, F)."""
     if config.text is None:
         return lambda examples: examples.labels
     encode = text_encoder(config)
@@ -32,10 +32,10 @@ def conditions(config: DataConfig) -> Callable[[Examples], Tensor]:
 
 
 def text_encoder(config: DataConfig) -> Encode:
-    """From n prompts to word numbers (n, T) int64, or features (n, T, F) float32; 0 where there is no token.
+    """A function from n prompts to word ids (n, T) int64 or features (n, T, F) float32; 0 pads.
 
     Raises:
-        LabError: if the data set has no prompts, or the encoder cannot be had.
+        LabError: if the data set has no prompts, or the encoder cannot be loaded.
     """
     if config.text is None:
         raise LabError(f"{config.name} without data.text is conditioned on labels: it has no prompts")
@@ -49,7 +49,7 @@ def text_encoder(config: DataConfig) -> Encode:
 
 @cache
 def frozen_features(text: TextConfig, device: torch.device) -> Callable[[Sequence[str]], Iterator[Tensor]]:
-    """From prompts to the features (t, F) of the tokens that each has, computed on a device and kept nowhere.
+    """A function from prompts to features (t, F) of their t tokens, computed on a device without caching.
 
     The encoder is loaded once a process.
 
@@ -67,7 +67,7 @@ def frozen_features(text: TextConfig, device: torch.device) -> Callable[[Sequenc
 
 
 class _Frozen:
-    """A frozen Hugging Face encoder, loaded when a prompt is not in the cache."""
+    """A frozen Hugging Face encoder with a cache on disk; it is loaded only for prompts that are not cached."""
 
     def __init__(self, text: TextConfig, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008, a constant
         self.text, self.path, self.device = text, str(text.path), device
@@ -76,11 +76,12 @@ class _Frozen:
         self.loaded: tuple[Any, Any] | None = None
 
     def encode(self, prompts: Sequence[str]) -> Tensor:
-        """Last hidden states (n, T, F) of n prompts; an empty one has no token, and so is no prompt.
+        """Last hidden states (n, T, F) of n prompts. An empty prompt has no token: it stands for no prompt.
 
         Raises:
-            LabError: if a prompt has more tokens than `data.text.tokens`, or the features are not as many as told.
+            LabError: if a prompt has more than `data.text.tokens` tokens, or the features are not `data.text.features`.
         """
+        # Captions repeat: each distinct prompt is encoded and read once.
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.features]
         missing = [prompt for prompt in new if not self._kept(prompt).exists()]
         for first in range(0, len(missing), BATCH):
@@ -96,7 +97,7 @@ class _Frozen:
 
     @torch.no_grad()
     def computed(self, prompts: Sequence[str]) -> Tensor:
-        """The features, whether they are kept or not."""
+        """Features (n, T, F), always computed anew."""
         tokenizer, model = self.loaded = self.loaded or _load(self.path)
         counts = [len(ids) for ids in tokenizer(list(prompts))["input_ids"]]
         for prompt, count in zip(prompts, counts, strict=True):
@@ -121,13 +122,15 @@ def _load(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise LabError(f"data.text.path {path}: cannot be loaded: {str(error).splitlines()[0]}") from error
     if tokenizer.pad_token is None:
+        # Decoder-only models have no padding token; padded positions are masked out, so any will do.
         tokenizer.pad_token = tokenizer.eos_token
+    # Padding last: token t of a prompt is then row t, whatever the encoder prefers.
     tokenizer.padding_side = "right"
     return tokenizer, model.eval().requires_grad_(requires_grad=False)
 
 
 def encoder_digest(path: str) -> str:
-    """SHA-256 of an encoder: of all files of a folder, or of a hub id, whose files the hub's own cache keeps."""
+    """SHA-256 of an encoder: of a folder's files, or of a hub id, since hub files are cached elsewhere."""
     total = hashlib.sha256(path.encode() if not Path(path).is_dir() else b"")
     for file in _files(Path(path)):
         total.update(file.name.encode())

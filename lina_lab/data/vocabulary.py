@@ -1,4 +1,4 @@
-"""Captions as numbers: a closed list of words, each with an id from 1 on; 0 stands for no token."""
+"""Captions as word ids: a closed vocabulary with ids from 1; 0 pads."""
 
 import difflib
 import re
@@ -12,11 +12,11 @@ from lina_lab.config.data import DataConfig, words_of
 from lina_lab.errors import LabError
 
 SHOWN = 20
-"""Unknown words that an error names; the rest are counted."""
+"""Most unknown words that an error names; the rest are counted."""
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text: its unbroken runs of letters and digits, lower-cased (Unicode NFKC)."""
+    """The words of a text: runs of letters and digits, in lower case (Unicode NFKC)."""
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text.lower()))
 
 
@@ -26,12 +26,12 @@ def vocabulary(config: DataConfig) -> tuple[str, ...]:
 
 
 def encode(captions: Sequence[str], vocabulary: Sequence[str], tokens: int) -> Tensor:
-    """Captions to ids (n, tokens) int64: word k of the vocabulary is k + 1, and 0 fills up.
+    """Captions as ids (n, tokens) int64: word k of the vocabulary (from 0) is k + 1, and 0 pads.
 
-    A caption without words is all zeros: no prompt, the unconditional model.
+    A caption without words is all zeros: no prompt, so the unconditional model.
 
     Raises:
-        LabError: if captions have words outside the vocabulary (all are told, with the nearest known word), or more
+        LabError: if captions have words outside the vocabulary (each is named with the nearest known word), or more
             than `tokens` words.
     """
     split = [split_words(caption) for caption in captions]

@@ -1,8 +1,9 @@
-"""A training by several processes, from the side of the worker that holds the claim: it starts them and waits.
+"""Start a group of processes that train one cell together, and wait for them.
 
-It gives a stop to them, and takes their end from them, through files in the cell's folder, which every node sees:
-    stop         made by the worker: write a checkpoint and end
-    group.json   how the group ended, written by its first process, or by the first one that failed
+This runs in the worker that holds the cell's lease. The two sides talk through files in the cell's folder, because
+signals do not reach other nodes, and every node sees the folder:
+    stop         written by the worker: write a checkpoint and end
+    group.json   how the group ended, written by rank 0, or by the first process that failed
 """
 
 import json
@@ -24,30 +25,32 @@ from lina_lab.training.train import Start
 STOP, ENDED = "stop", "group.json"
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 30.0
-"""That torchrun may take to end when it is told to."""
+"""How long a terminated torchrun may take before it is killed."""
 
 
 class GroupEnd(NamedTuple):
-    """How a group ended: stopped, at a step with a loss that is not finite, trained, or failed with a reason."""
+    """How a group ended: trained, stopped, diverged at a step, or failed with a reason."""
 
     seconds: float = 0.0
     stopped: bool = False
     diverged_at: int | None = None
     failed: str = ""
     refused: bool = False
-    """Whether it failed by a user's mistake, so that no retry can help."""
+    """Whether it failed by a user's mistake: a retry cannot help."""
 
 
 def train_together(folder: Path, start: Start, stop: threading.Event, until: int, group: Group) -> GroupEnd:
-    """Train a cell with a group; once it has ended the averaged weights are in the folder.
+    """Train a cell with a group; afterwards the EMA weights are in its folder.
 
     Raises:
         Stopped: when `stop` is set or step `until` is done, once a checkpoint is written.
         LabError: if the cell cannot be run as it is described, or by the code that this process has loaded.
         RuntimeError: if a process of the group failed.
     """
+    # What an earlier group left would stop or end this one.
     (folder / STOP).unlink(missing_ok=True)
     (folder / ENDED).unlink(missing_ok=True)
+    # The processes would load the changed files, and train with other code than this one samples and scores with.
     if changed := changed_files():
         raise LabError(f"files of the package changed since they were loaded ({', '.join(changed)}): start again")
     process = subprocess.Popen(group_command(folder, start, until, group), env=environment())
@@ -68,17 +71,17 @@ def train_together(folder: Path, start: Start, stop: threading.Event, until: int
 
 
 def group_command(folder: Path, start: Start, until: int, group: Group) -> list[str]:
-    """torchrun with `devices` processes; on several nodes, once on each through srun."""
+    """The command that starts a group: torchrun with `devices` processes, on several nodes once a node through srun."""
     attempt = last_attempt(folder)
     torchrun = command("torch.distributed.run", f"--nproc-per-node={group.devices}")
     rank = script("lina_lab.distributed.worker", str(folder), str(start.checkpoint or ""), str(start.step), str(until))
-    rank += [str(attempt.number if attempt else 0), *map(str, group)]
+    rank += [str(attempt.number if attempt else 0), str(group.devices), str(group.num_nodes), group.strategy]
     if group.num_nodes == 1:
         return [*torchrun, "--standalone", *rank]
     job, nodes = os.environ.get("SLURM_JOB_ID"), f"--nodes={group.num_nodes}"
     if job is None:
         raise LabError(f"num_nodes {group.num_nodes}: a cell on several nodes runs inside a SLURM job: --engine slurm")
-    # Every job has a port of its own, so that two on one node do not meet.
+    # A port derived from the job, so that two jobs on one node do not join each other.
     endpoint = f"{os.environ.get('SLURMD_NODENAME', 'localhost')}:{20000 + int(job) % 40000}"
     meet = [f"--nnodes={group.num_nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={endpoint}"]
     srun = ["srun", nodes, f"--ntasks={group.num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
@@ -94,7 +97,7 @@ def _read_end(folder: Path, code: int) -> GroupEnd:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a group that still runs, as when an exception leaves the loop."""
+    """End a group that still runs, as after an exception in the loop."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -1,6 +1,7 @@
-"""One process of a group that trains a cell; torchrun starts it: FOLDER CHECKPOINT STEP UNTIL ATTEMPT *GROUP."""
+"""One process of a group that trains a cell; `launch.group_command` starts it through torchrun."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -19,24 +20,27 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_new
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.leases import Watch, last_attempt
+from lina_lab.logs import show_logs
 from lina_lab.signals import stop_on, write_stacks_on_signal
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import Start, train
 
 TAKEN_OVER = 70
+"""Exit code of a process whose worker has lost the cell."""
 
 
 def main() -> None:
     folder, checkpoint, step, until, attempt, devices, num_nodes, strategy = sys.argv[1:]
     known = next(s for s in get_args(Strategy) if s == strategy)
-    group = Group(int(devices), int(num_nodes), known)
+    group = Group(devices=int(devices), num_nodes=int(num_nodes), strategy=known)
     run(Path(folder), Start(Path(checkpoint) if checkpoint else None, int(step)), int(until), int(attempt), group)
 
 
 def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> None:
-    """Train as one process of a group; the first process writes what the group made, and how it ended."""
+    """Train as one process of a group. Rank 0 writes the weights, and how the group ended."""
     rank, stop = int(os.environ["RANK"]), stop_on(signal.SIGTERM)
     write_stacks_on_signal()
+    show_logs(logging.DEBUG)  # its standard error is the cell's log.txt
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     if rank == 0:
@@ -61,17 +65,18 @@ def run(folder: Path, start: Start, until: int, attempt: int, group: Group) -> N
 
 
 def _end(folder: Path, end: GroupEnd) -> None:
-    """The first end that is written counts: a process that fails takes the others with it."""
+    """Record how the group ended. Only the first record counts: a process that fails makes the others fail in turn."""
     write_new(folder / ENDED, json.dumps(end._asdict()))
 
 
 def _watch(folder: Path, attempt: int, stop: threading.Event) -> None:
-    """Pass on a stop. If the worker is gone, somebody else will take the cell: two must not write."""
+    """Pass on a stop from the worker. If the worker is gone another may take the cell, so exit before both write."""
     watch, idle = Watch(), threading.Event()
     while attempt == 0 or ((last := last_attempt(folder)) and last.number == attempt and not watch.is_over(last)):
         if (folder / STOP).exists():
             stop.set()
         idle.wait(POLL_SECONDS)
+    # Not sys.exit: the main thread may be waiting in a collective operation that will never end.
     os._exit(TAKEN_OVER)
 
 

@@ -1,4 +1,4 @@
-"""Whether a data set has enough images for what a cell does with them: told before hours of training, without torch."""
+"""Check, before hours of training and without torch, that a data set has enough images for a cell."""
 
 from lina_lab.config.data import DataConfig, Sizes
 from lina_lab.config.experiment import Experiment
@@ -10,7 +10,7 @@ def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -
     """Refuse what `evaluate` would refuse after the training.
 
     Raises:
-        LabError: if there are not more samples, or, where they are the reference, images of a split, than features.
+        LabError: if there are no more samples than features, or no more images in a split that is the reference.
     """
     least = FEATURES[evaluation.extractor] + 1
     why = f"a FID needs more images than the {least - 1:,} features of {evaluation.extractor}"
@@ -22,7 +22,7 @@ def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -
     total = sum(splits.values())
     remedy = "name evaluation.reference, or an extractor with fewer features"
     if data.name == "images":
-        # Half of the images, three standard deviations below the mean.
+        # Images are held out by a hash, so half of them is a mean: allow for three standard deviations.
         halves = total / 2 - 1.5 * total**0.5 >= least
         change = f"set data.held_out nearer to 0.5 ({data.held_out:g} now)" if halves else "add images"
         remedy = f"{change}, or name evaluation.reference"
@@ -31,8 +31,10 @@ def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -
 
 
 def check_batch(experiment: Experiment, sizes: Sizes) -> None:
-    """Raises:
-    LabError: if a batch is larger than the training split, so that it would have images twice.
+    """Refuse a batch larger than the training split: it would hold images twice.
+
+    Raises:
+        LabError: with both numbers.
     """
     batch, count = experiment.training.batch_size, sizes.trained_on
     if count is not None and batch > count and experiment.training.imported is None:

@@ -1,8 +1,8 @@
-"""The evaluation of generated images: every metric, and the record without which a number means nothing."""
+"""Measure generated images: every metric, and the record of what it was measured with."""
 
 from collections.abc import Iterable
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,15 +12,16 @@ from lina_lab.data.examples import fingerprint, labels_as
 from lina_lab.evaluation.extractors import Extractor
 from lina_lab.evaluation.metrics import Noise, fid, fid_bootstrap, fid_halved, kid, precision_recall
 from lina_lab.evaluation.reference import Reference, extract_all, reference_of
+from lina_lab.ledger.result import Evaluation, RepeatedImages
 
 
-class Evaluation(NamedTuple):
+class Measurement(NamedTuple):
     """Metrics by name, `eval/<metric>/<extractor>`, and what they were measured with."""
 
     metrics: dict[str, float]
-    record: dict[str, Any]
+    evaluation: Evaluation
     fid_deviations: tuple[float, ...] = ()
-    """Their root mean square is the standard deviation of the FID: see metrics.py."""
+    """Resampling deviations of the FID; their root mean square is its standard deviation (`metrics.Noise`)."""
 
 
 def evaluate(
@@ -30,11 +31,11 @@ def evaluate(
     extractor: Extractor,
     seed: int,
     reference: Reference | None = None,
-) -> Evaluation:
+) -> Measurement:
     """Measure images that were generated for labels (n,); they come in chunks (k, 3, h, w) uint8, k of them at a time.
 
-    Without another reference it is the held-out split; metrics with `_train` in their name, which there are only then,
-    refer to the training split. What a reference cannot tell is missing.
+    They are compared with `reference`, or, without one, with the held-out split; then there are also metrics named
+    `_train`, against the training split. A metric that the reference does not allow is left out.
 
     Raises:
         LabError: if there are too few images for a FID.
@@ -55,32 +56,37 @@ def evaluate(
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
     if extractor.data == dataset.name and classes is not None:
         found["class_accuracy"] = (classes == labels).double().mean().item()
-    record = {
-        "extractor": extractor.id,
-        "torch_fidelity": metadata.version("torch-fidelity"),
-        "num_generated": len(generated),
-        "num_reference": reference.num_images,
-        "num_reference_train": None if given else len(dataset.train.images),
-        "data_sha256": fingerprint(dataset),
-        "reference_sha256": reference.sha256,
-        "labels": "exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
-        "classes_not_drawn": (counts == 0).nonzero().flatten().tolist() or None,
-        "heldout_in_training": dataset.repeats and dataset.repeats._asdict(),
-        "eight_bit_rule": EIGHT_BIT_RULE,
-    }
+    evaluation = Evaluation(
+        extractor=extractor.id,
+        torch_fidelity=metadata.version("torch-fidelity"),
+        num_generated=len(generated),
+        num_reference=reference.num_images,
+        num_reference_train=None if given else len(dataset.train.images),
+        data_sha256=fingerprint(dataset),
+        reference_sha256=reference.sha256,
+        labels="exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
+        classes_not_drawn=(counts == 0).nonzero().flatten().tolist() or None,
+        heldout_in_training=repeated_images(dataset),
+        eight_bit_rule=EIGHT_BIT_RULE,
+    )
     metrics = {f"eval/{name}/{extractor.name}": value for name, value in found.items() if value is not None}
-    known = {name: value for name, value in record.items() if value is not None}
-    return Evaluation(metrics, known, noise.deviations if noise else ())
+    return Measurement(metrics, evaluation, noise.deviations if noise else ())
+
+
+def repeated_images(dataset: Dataset) -> RepeatedImages | None:
+    """What a record says of held-out images that training has too; None if nobody looked for them."""
+    return RepeatedImages(**dataset.repeats._asdict()) if dataset.repeats else None
 
 
 def _compared(generated: Tensor, reference: Reference, seed: int) -> tuple[dict[str, float | None], Noise | None]:
     real = reference.statistics
+    # A generator each, so that neither result depends on whether the other was computed.
     halved, noise = fid_halved(generated, real, _generator(seed)), fid_bootstrap(generated, real, _generator(seed))
     found = {
         "fid": fid(generated, real),
         "fid_jackknife": halved and halved.jackknife,
         "fid_bootstrap_sd": noise and noise.sd,
-        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # where a bootstrap takes too long
+        "fid_halves_sd": halved.noise.sd if halved and not noise else None,  # only where a bootstrap takes too long
     }
     if reference.features is not None:
         found["kid"] = kid(generated, reference.features, seed)

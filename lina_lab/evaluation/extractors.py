@@ -1,4 +1,4 @@
-"""Feature extractors: embedded ones for digits and for emoji, and Inception through torch-fidelity.
+"""Feature extractors: small embedded CNNs for digits, emoji and shapes, and Inception through torch-fidelity.
 
 Shapes: n images of 3 x h x w uint8, d features.
 """
@@ -28,28 +28,28 @@ BATCH = 250
 
 
 class Features(NamedTuple):
-    """Features (n, d) float32, and the class (n,) that a class head sees, where there is one."""
+    """Features (n, d) float32, and predicted classes (n,) int64 if the extractor has a class head."""
 
     features: Tensor
     classes: Tensor | None
 
 
 class Extractor(NamedTuple):
-    """A named way from images (n, 3, h, w) uint8 to features; `id` changes when its weights change."""
+    """Maps images (n, 3, h, w) uint8 to features of `dim`; `id` changes with the weights."""
 
     name: str
     id: str
     dim: int
     extract: Callable[[Tensor], Features]
     data: str = ""
-    """The data set whose classes its class head names; empty without one."""
+    """The data set whose classes it predicts; empty without a class head."""
 
 
 class Embedded(nn.Module):
-    """Features of d dimensions before any activation, centred and brought to length √d, with two heads.
+    """A CNN whose d features, before any activation, are centred and scaled to length √d.
 
-    One head names the class; the other estimates the noise and blur of a corrupted image, which makes the features
-    answer to low quality and not to classes alone.
+    It is trained through two heads: one predicts the class, the other the noise and blur of corrupted images. The
+    second makes the features sensitive to image quality, which classes alone do not need.
     """
 
     channels: int
@@ -92,7 +92,7 @@ class DigitsCNN(Embedded):
 
 
 class ImageCNN(Embedded):
-    """Four convolutions and 64 features of RGB images; the first brings any side to 16 x 16, by steps of side / 16."""
+    """Four convolutions, 64 features, RGB images; the first has stride side / 16 and so gives 16 x 16 for any side."""
 
     channels = 3
 
@@ -112,7 +112,7 @@ class ImageCNN(Embedded):
 
 
 def new_network(name: str) -> Embedded:
-    """The embedded extractor of a config name, not trained."""
+    """The untrained network of an embedded extractor."""
     reads = EXTRACTORS[name]
     return DigitsCNN() if reads.channels == 1 else ImageCNN(reads.side, SOURCES[reads.data].num_classes)
 
@@ -128,14 +128,16 @@ def load_extractor(name: str, inception_weights: Path | None = None) -> Extracto
     identity, weights = read_named(WEIGHTS, name, ".safetensors")
     model = new_network(name)
     model.load_state_dict(load(weights))
-    return Extractor(name, identity, model.dim, partial(_extract, model.eval()), EXTRACTORS[name].data)
+    return Extractor(
+        name=name, id=identity, dim=model.dim, extract=partial(_extract, model.eval()), data=EXTRACTORS[name].data
+    )
 
 
 @torch.no_grad()
 def _extract(model: Embedded, images: Tensor) -> Features:
     features, classes = [], []
     for batch in images.split(BATCH):
-        # Grey images have three equal channels.
+        # Grey images arrive with three equal channels; their network takes the first.
         raw, logits, _ = model(batch[:, : model.channels].float() / 127.5 - 1)
         features.append(model.normalised(raw))
         classes.append(logits.argmax(-1))
@@ -143,7 +145,7 @@ def _extract(model: Embedded, images: Tensor) -> Features:
 
 
 def find_inception_weights(given: Path | None = None) -> Path | None:
-    """The file with Inception's weights: given, from the environment, or in torch hub's checkpoint folder."""
+    """Inception's weights: the given file, that of LAB_INCEPTION_WEIGHTS, or that in torch hub's checkpoint folder."""
     named = given or os.environ.get(INCEPTION_VARIABLE)
     path = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
     return path if path.is_file() else None
@@ -153,7 +155,7 @@ def inception_file(given: Path | None = None) -> tuple[Path, str]:
     """The file with Inception's weights, and its SHA-256.
 
     Raises:
-        LabError: if it is not there, or is another.
+        LabError: if it is missing, or its SHA-256 does not match its name.
     """
     path = find_inception_weights(given)
     if path is None:
@@ -176,7 +178,9 @@ def _inception(given: Path | None) -> Extractor:
     model = create_feature_extractor(
         "inception-v3-compat", ["2048"], cuda=cuda, verbose=False, feature_extractor_weights_path=str(path)
     )
-    return Extractor("inception", f"inception-v3-compat-{digest[:8]}", 2048, partial(_extract_inception, model))
+    return Extractor(
+        name="inception", id=f"inception-v3-compat-{digest[:8]}", dim=2048, extract=partial(_extract_inception, model)
+    )
 
 
 @torch.no_grad()

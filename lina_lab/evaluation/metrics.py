@@ -1,6 +1,6 @@
-"""Distances between sets of features: thin functions over torch-fidelity's own.
+"""FID, KID, precision and recall: thin functions over torch-fidelity.
 
-Shapes: n generated and m real images, d features. Every function leaves all global random states as they were.
+Shapes: n generated and m real images, d features. No function changes a global random state.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ RESAMPLES = 30
 BOOTSTRAP_MOST_FEATURES = 256
 """With 2,048 features one FID takes seconds, and a bootstrap minutes."""
 WHOLE_DISTANCES = 10_000
-"""Up to so many images the distances between all of them are one array; beyond, they are taken part by part."""
+"""Most images whose pairwise distances are computed as one array; with more they are computed in blocks."""
 
 
 class Statistics(NamedTuple):
@@ -52,10 +52,11 @@ def fid(generated: Tensor, real: Tensor | Statistics) -> float:
 
 
 class Noise(NamedTuple):
-    """Deviations of a FID whose root mean square is its standard deviation.
+    """Resampling deviations of a FID; their root mean square is its standard deviation.
 
-    Two sets of as many images under one generator seed have theirs from the same choices of images: where image i of
-    both was drawn from the same noise, the root mean square of their differences is that of the two FIDs' difference.
+    Two sets of equal size under one generator seed are resampled by the same image numbers. If image i of both was
+    drawn from the same noise, the deviations can be subtracted: the root mean square of the differences is the standard
+    deviation of the difference of the two FIDs.
     """
 
     deviations: tuple[float, ...]
@@ -66,17 +67,17 @@ class Noise(NamedTuple):
 
 
 class Halved(NamedTuple):
-    """A FID without most of its bias in n, and the noise of the plain one."""
+    """A FID with most of its bias in n removed, and the noise of the plain FID."""
 
     jackknife: float
     noise: Noise
 
 
 def fid_halved(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Halved | None:
-    """2 FID(n) - mean FID(n / 2) over random halvings of the generated set; deviations are half the halves' difference.
+    """2 FID(n) - mean FID(n / 2), over random halvings of the generated set; None if a half has too few images.
 
-    Two halves are independent, and each has twice the variance of the whole: their difference has four times that.
-    None if a half has no more images than features.
+    A deviation is half the difference of two halves' FIDs. Halves are independent and have twice the variance of the
+    whole, so their difference has four times that variance, and half of it the variance of the whole.
     """
     half = len(generated) // 2
     if half <= generated.shape[1]:
@@ -90,19 +91,20 @@ def fid_halved(generated: Tensor, real: Tensor | Statistics, generator: Generato
 
 
 def fid_bootstrap(generated: Tensor, real: Tensor | Statistics, generator: Generator) -> Noise | None:
-    """The sampling noise of one model's FID, from resampling the generated images.
+    """The sampling noise of a FID, by resampling the generated images; None for more than 256 features.
 
-    Only the deviations are meant: resampling with replacement moves the FID itself upward. None for many features.
+    Only deviations from the mean are used: resampling with replacement repeats images, which raises the FID itself.
     """
     if generated.shape[1] > BOOTSTRAP_MOST_FEATURES:
         return None
+    # The same draws for every model under one seed, so that deviations of two models can be compared.
     draws = [torch.randint(len(generated), (len(generated),), generator=generator) for _ in range(RESAMPLES)]
-    found = np.array([fid(generated[index], real) for index in draws])
-    return Noise(tuple((found - found.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
+    fids = np.array([fid(generated[index], real) for index in draws])
+    return Noise(tuple((fids - fids.mean()) * (RESAMPLES / (RESAMPLES - 1)) ** 0.5))
 
 
 def kid(generated: Tensor, real: Tensor, seed: int = 0) -> float:
-    """Kernel distance (cubic polynomial kernel), unbiased at every n; the mean over 100 random subsets."""
+    """Kernel inception distance (cubic polynomial kernel), unbiased in n: the mean over 100 random subsets."""
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     check_finite(generated=generated, real=real)
@@ -119,8 +121,8 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     check_finite(generated=generated, real=real)
-    parts = max(len(generated), len(real)) > WHOLE_DISTANCES
-    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=parts)
+    blockwise = max(len(generated), len(real)) > WHOLE_DISTANCES
+    values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=blockwise)
     return float(values["precision"]), float(values["recall"])
 
 

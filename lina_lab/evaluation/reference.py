@@ -1,4 +1,4 @@
-"""What generated images are compared with: the mean and covariance of real features, from a file or from images.
+"""References: mean and covariance of real features, from a file or from a data set's images.
 
 The file is an .npz as ADM's evaluator reads it: see reference_file.py. Shapes: m real images, d features.
 """
@@ -19,15 +19,15 @@ from lina_lab.data.datasets import Examples, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import BATCH, Extractor, Features
 from lina_lab.evaluation.metrics import Statistics, check_features, statistics_of
-from lina_lab.evaluation.reference_file import Wanted, read_file
+from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import sha256_of, write_atomic
 
 KEPT_IMAGES = 10_000
-"""Of a reference that is written: as many as ADM's has."""
+"""Most images that a written reference keeps: as many as ADM's."""
 
 
 class Reference(NamedTuple):
-    """Statistics of real features; those features (m, d) where the images are known; and what it was."""
+    """Statistics of real features; the features (m, d) if images are known; the SHA-256 of file or pixels."""
 
     statistics: Statistics
     features: Tensor | None
@@ -36,14 +36,14 @@ class Reference(NamedTuple):
 
 
 def extract_all(extractor: Extractor, chunks: Iterable[Tensor]) -> Features:
-    """Features (n, d), and classes (n,) where there are any, of images that come in chunks (k, 3, h, w) uint8."""
-    parts = [extractor.extract(images) for images in chunks]
-    classes = [part.classes for part in parts if part.classes is not None]
-    return Features(torch.cat([part.features for part in parts]), torch.cat(classes) if classes else None)
+    """Features (n, d), and classes (n,) if predicted, of images that arrive in chunks (k, 3, h, w) uint8."""
+    extracted = [extractor.extract(images) for images in chunks]
+    classes = [chunk.classes for chunk in extracted if chunk.classes is not None]
+    return Features(torch.cat([chunk.features for chunk in extracted]), torch.cat(classes) if classes else None)
 
 
 def reference_of(examples: Examples, extractor: Extractor) -> Reference:
-    """A split of a data set as the reference; the hash is of its pixels.
+    """A data split as the reference, with the SHA-256 of its pixels.
 
     Raises:
         LabError: if the split has no more images than features.
@@ -52,29 +52,34 @@ def reference_of(examples: Examples, extractor: Extractor) -> Reference:
     features = extractor.extract(real).features
     check_features("real", features)
     digest = hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest()
-    return Reference(statistics_of(features), features, digest, len(real))
+    return Reference(statistics=statistics_of(features), features=features, sha256=digest, num_images=len(real))
 
 
 def load_reference(config: EvaluationConfig, extractor: Extractor) -> Reference | None:
-    """The reference that a config names; None where the held-out split is it."""
+    """The reference file of a config; None if the held-out split is the reference."""
     return None if config.reference is None else read_reference(Path(config.reference), extractor)
 
 
 def read_reference(path: Path, extractor: Extractor) -> Reference:
-    """The reference in a file; the hash is of the file.
+    """The reference in a file, with the SHA-256 of the file.
 
     Raises:
         LabError: if it cannot be compared with the features of the extractor, or is replaced while it is read.
     """
     reads, sha256 = EXTRACTORS.get(extractor.name), _sha256(path)
-    found = read_file(path, Wanted(extractor.name, extractor.id, extractor.dim, reads and reads.side))
+    file = read_file(
+        path,
+        ExtractorNeeds(extractor=extractor.name, identity=extractor.id, dim=extractor.dim, side=reads and reads.side),
+    )
     features = None
-    if found.has_images:
+    if file.has_images:
         blocks = (torch.tensor(block).permute(0, 3, 1, 2).contiguous() for block in read_blocks(path, "arr_0", BATCH))
         features = extract_all(extractor, blocks).features
     if _sha256(path) != sha256:
         raise LabError(f"{path}: was replaced while it was read")
-    return Reference(Statistics(found.mu, found.sigma), features, sha256, found.num_images)
+    return Reference(
+        statistics=Statistics(file.mu, file.sigma), features=features, sha256=sha256, num_images=file.num_images
+    )
 
 
 def _sha256(path: Path) -> str:
@@ -85,7 +90,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_reference(path: Path, examples: Examples, extractor: Extractor) -> Reference:
-    """Write a split of a data set as a reference, with `KEPT_IMAGES` of its images at most, evenly spread over it.
+    """Write a data split as a reference file, with at most `KEPT_IMAGES` evenly spaced images.
 
     Raises:
         LabError: if the split has no more images than features.

@@ -1,4 +1,4 @@
-"""The file of a FID reference, held against all that can be known of it without torch and without looking at images.
+"""Read a FID reference file and check all that can be checked without torch and without decoding images.
 
     mu (d,), sigma (d, d)      of the features of all real images
     arr_0 (m, h, w, 3) uint8   some of them; without it KID, precision and recall are missing
@@ -17,27 +17,27 @@ from lina_lab.arrays import Header, headers, read_array
 from lina_lab.errors import LabError
 
 ROUNDING = 1e-5
-"""Of the largest value or eigenvalue: what a covariance kept in float32 may be wrong by."""
+"""Error of a covariance stored in float32, relative to its largest value or eigenvalue."""
 LEAST_IMAGES = 4
-"""Precision and recall look at the 3 nearest of the others; KID at subsets of half the images, which need 2."""
+"""Precision and recall need 3 other images, KID two halves of 2."""
 REAL = "fiu"
-"""Kinds of NumPy's types whose values are real numbers."""
+"""Kind codes of NumPy's real dtypes."""
 
 
-class Wanted(NamedTuple):
-    """What an extractor asks of a file."""
+class ExtractorNeeds(NamedTuple):
+    """What a file must have to be compared with an extractor's features."""
 
     extractor: str
-    """Its name."""
+    """Name of the extractor."""
     identity: str
-    """Its id, or the start of it."""
+    """Its id, or a prefix of it."""
     dim: int
     side: int | None
-    """Of the images that it reads; None for any."""
+    """Side of the images that it reads; None for any."""
 
 
 class ReferenceFile(NamedTuple):
-    """What a file says, but for its images."""
+    """A reference file without its images."""
 
     mu: NDArray[np.float64]
     sigma: NDArray[np.float64]
@@ -45,55 +45,55 @@ class ReferenceFile(NamedTuple):
     num_images: int | None
 
 
-def read_file(path: Path, wanted: Wanted) -> ReferenceFile:
-    """What a file says, if it can be compared with features of an extractor.
+def read_file(path: Path, needs: ExtractorNeeds) -> ReferenceFile:
+    """Read a file and check that it can be compared with an extractor's features.
 
     Raises:
         LabError: if it is missing or damaged, lacks an array, holds values of another kind, or is of other features.
     """
-    found = headers(path)
-    missing = [name for name in ("mu", "sigma") if name not in found]
+    arrays = headers(path)
+    missing = [name for name in ("mu", "sigma") if name not in arrays]
     if missing:
         raise LabError(f"{path}: must have the arrays mu and sigma; there is no {' and no '.join(missing)}")
     for name in ("mu", "sigma"):
-        if found[name].dtype.kind not in REAL:
-            raise LabError(f"{path}: {name} must be of real numbers (float64), not {found[name].dtype}")
-    if found["mu"].shape != (wanted.dim,):
+        if arrays[name].dtype.kind not in REAL:
+            raise LabError(f"{path}: {name} must be of real numbers (float64), not {arrays[name].dtype}")
+    if arrays["mu"].shape != (needs.dim,):
         raise LabError(
-            f"{path}: mu must have the {wanted.dim} features of {wanted.extractor}, not shape {found['mu'].shape}"
+            f"{path}: mu must have the {needs.dim} features of {needs.extractor}, not shape {arrays['mu'].shape}"
         )
-    if found["sigma"].shape != (wanted.dim, wanted.dim):
-        raise LabError(f"{path}: sigma must be {wanted.dim} x {wanted.dim} as mu has it, not {found['sigma'].shape}")
-    _check_named(path, found, wanted)
-    if "arr_0" in found:
-        _check_images(path, found["arr_0"], wanted)
+    if arrays["sigma"].shape != (needs.dim, needs.dim):
+        raise LabError(f"{path}: sigma must be {needs.dim} x {needs.dim} as mu has it, not {arrays['sigma'].shape}")
+    _check_named(path, arrays, needs)
+    if "arr_0" in arrays:
+        _check_images(path, arrays["arr_0"], needs)
     mu, sigma = (read_array(path, name).astype(np.float64) for name in ("mu", "sigma"))
     _check_values(path, mu, sigma)
-    count = read_array(path, "num_images").item() if "num_images" in found else None
-    return ReferenceFile(mu, sigma, "arr_0" in found, count)
+    count = read_array(path, "num_images").item() if "num_images" in arrays else None
+    return ReferenceFile(mu=mu, sigma=sigma, has_images="arr_0" in arrays, num_images=count)
 
 
-def _check_named(path: Path, found: Mapping[str, Header], wanted: Wanted) -> None:
+def _check_named(path: Path, arrays: Mapping[str, Header], needs: ExtractorNeeds) -> None:
     kinds = {"extractor": ("U", "one text"), "num_images": ("iu", "one whole number")}
     for name, (kind, meant) in kinds.items():
-        if name in found and (found[name].dtype.kind not in kind or int(np.prod(found[name].shape)) != 1):
-            raise LabError(f"{path}: {name} must be {meant}, not {found[name].dtype} of shape {found[name].shape}")
-    if "extractor" in found and not str(given := read_array(path, "extractor").item()).startswith(wanted.identity):
-        raise LabError(f"{path}: is of the features of {given}, not of {wanted.identity}")
-    if "num_images" in found and (count := read_array(path, "num_images").item()) <= wanted.dim:
+        if name in arrays and (arrays[name].dtype.kind not in kind or int(np.prod(arrays[name].shape)) != 1):
+            raise LabError(f"{path}: {name} must be {meant}, not {arrays[name].dtype} of shape {arrays[name].shape}")
+    if "extractor" in arrays and not str(given := read_array(path, "extractor").item()).startswith(needs.identity):
+        raise LabError(f"{path}: is of the features of {given}, not of {needs.identity}")
+    if "num_images" in arrays and (count := read_array(path, "num_images").item()) <= needs.dim:
         raise LabError(
-            f"{path}: num_images must be above its {wanted.dim} features, or sigma is singular, not {count:,}"
+            f"{path}: num_images must be above its {needs.dim} features, or sigma is singular, not {count:,}"
         )
 
 
-def _check_images(path: Path, images: Header, wanted: Wanted) -> None:
-    shape, side = images.shape, wanted.side
+def _check_images(path: Path, images: Header, needs: ExtractorNeeds) -> None:
+    shape, side = images.shape, needs.side
     if images.fortran or images.dtype != np.uint8:
         order = " in Fortran order" * images.fortran
         raise LabError(f"{path}: arr_0: must be uint8 in C order, not {images.dtype}{order}")
     sides = f"{side}, {side}" if side else "h, w"
     if len(shape) != 4 or shape[3] != 3 or 0 in shape[1:] or (side and shape[1:3] != (side, side)):
-        raise LabError(f"{path}: arr_0: must be images of shape (m, {sides}, 3) for {wanted.extractor}, not {shape}")
+        raise LabError(f"{path}: arr_0: must be images of shape (m, {sides}, 3) for {needs.extractor}, not {shape}")
     if shape[0] < LEAST_IMAGES:
         raise LabError(
             f"{path}: arr_0: must have at least {LEAST_IMAGES} images, which KID, precision and recall need, not "

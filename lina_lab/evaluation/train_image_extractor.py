@@ -1,10 +1,10 @@
 """Train an embedded extractor for RGB images: python -m lina_lab.evaluation.train_image_extractor emoji-cnn-32.
 
-`EXTRACTORS` says the data set and the side. It sees the training split alone, and writes its
-weights beside the others, named by their content. One thread, some minutes.
+`EXTRACTORS` says which data set and side. Only the training split is seen. The weights go to evaluation/weights, named
+by their content. It takes some minutes on one thread.
 
-Classes alone teach little about what an image shows. Where the set has captions, a head for their words is trained
-too; it is not kept.
+Classes alone teach little about what an image shows. If the data set has captions, a head that predicts their words is
+trained too, and discarded.
 """
 
 import sys
@@ -28,11 +28,11 @@ NAMES = [name for name, reads in EXTRACTORS.items() if reads.channels == 3]
 STEPS, BATCH, LEARNING_RATE = 2500, 64, 2e-3
 LARGEST_NOISE = 0.8
 LARGEST_BLUR = 1 / 16
-"""Of the side."""
+"""Sigma, as a share of the side."""
 LARGEST_SHIFT = 1 / 8
 QUALITY_WEIGHT, WORDS_WEIGHT = 20.0, 1.0
 FEWEST = 5
-"""Training captions that a word must be in to be a target."""
+"""Training captions that must contain a word for it to be a target."""
 
 
 def corrupt(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
 
 
 def shifted(images: Tensor, generator: Generator) -> Tensor:
-    """Every image moved by up to an eighth of its side; its border is repeated."""
+    """Every image shifted by up to an eighth of its side, with its border repeated."""
     side = images.shape[-1]
     most = int(LARGEST_SHIFT * side)
     padded = F.pad(images, (most,) * 4, mode="replicate")
@@ -66,19 +66,19 @@ def shifted(images: Tensor, generator: Generator) -> Tensor:
 
 
 def frequent_words(captions: Sequence[str]) -> list[str]:
-    """The words that at least `FEWEST` captions have, in alphabetical order."""
+    """Words of at least `FEWEST` captions, in alphabetical order."""
     counts = Counter(word for caption in captions for word in set(split_words(caption)))
     return sorted(word for word, count in counts.items() if count >= FEWEST)
 
 
 def word_targets(captions: Sequence[str], known: Sequence[str]) -> Tensor:
-    """(n, W) 0 or 1: which of the known words a caption has."""
+    """(n, W) 0 or 1: whether caption n contains word W."""
     split = [set(split_words(caption)) for caption in captions]
     return torch.tensor([[float(word in words) for word in known] for words in split])
 
 
 def training_examples(data: Dataset, index: Tensor) -> Examples:
-    """The training examples of indices (n,); those of a set without end are drawn."""
+    """Training examples of indices (n,); of an endless data set they are drawn."""
     if data.draw is not None:
         return data.draw(index)
     images, labels, captions = data.train
@@ -103,12 +103,12 @@ def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
         images, labels, captions = training_examples(data, torch.randint(count, (BATCH,), generator=generator))
         corrupted, strength = corrupt(shifted(images, generator), generator)
         raw, logits, estimate = model(corrupted)
-        # Of the square root: the features then answer to weak noise as well.
+        # The square root weights weak noise and blur more, so that the features become sensitive to them.
         loss = F.cross_entropy(logits, labels) + QUALITY_WEIGHT * F.mse_loss(estimate, strength.sqrt())
         if words is not None:
             targets = word_targets(captions, known)
-            found = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets, reduction="sum")
-            loss = loss + WORDS_WEIGHT * found / BATCH
+            word_loss = F.binary_cross_entropy_with_logits(words(F.relu(raw)), targets, reduction="sum")
+            loss = loss + WORDS_WEIGHT * word_loss / BATCH
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -127,7 +127,7 @@ def main() -> None:
     model = train(name, data)
     with torch.no_grad():
         accuracy = (model(data.heldout.images)[1].argmax(-1) == data.heldout.labels).float().mean().item()
-    # Half precision halves what the package ships; loaded, they compute in single.
+    # Stored in half precision, to halve the size of the package; computed in single precision.
     weights = {key: value.half() for key, value in model.state_dict().items()}
     path = write_named(WEIGHTS, name, ".safetensors", save(weights))
     print(f"held-out accuracy {accuracy:.3f}, {sum(p.numel() for p in model.parameters()):,} parameters, wrote {path}")

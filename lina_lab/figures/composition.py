@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
@@ -16,7 +16,7 @@ SPREAD = 0.7
 """Width that the designs of a category take, as a fraction of the distance between categories."""
 
 
-def composition_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def composition_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     """Share of pictures that are right, by category, a panel for seen and one for held-out combinations.
 
     Cells of the largest size; a dot is the mean over seeds, small dots are single seeds, a bar is the 95 % interval

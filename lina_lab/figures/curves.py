@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
 
 
-def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
     """The mean over seeds, with a band from the lowest to the highest; None if no cell has a validation."""
     if curves.empty:
         return None

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
@@ -18,6 +18,7 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
+from lina_lab.metric_names import axis_label
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]
 """The design axes of a profile."""
@@ -35,7 +36,7 @@ class Panel(NamedTuple):
     y_label: str
 
 
-def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
     """FID against training FLOPs and seconds, and sampling seconds of an image against parameters.
 
     A small dot is a cell; the line joins geometric means over seeds. None where all of these columns are missing.
@@ -47,7 +48,7 @@ def efficiency_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
     refuse_mixtures(table, metric)
     if {"sampling_seconds", "num_generated"} <= set(table):
         table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
-    fid, where = f"FID ({metric.removeprefix('eval/fid/')})", _where(table)
+    fid, where = axis_label(metric), _where(table)
     panels = [
         Panel(x="flops_training", y=metric, x_label="training FLOPs", y_label=fid),
         Panel(x="training_seconds", y=metric, x_label=f"training seconds\n{where}", y_label=fid),

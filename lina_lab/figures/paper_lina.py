@@ -14,6 +14,7 @@ from lina_lab.figures.paper_panels import LEGEND_INCHES, PAGE_INCHES, legend_bel
 from lina_lab.figures.scaling import bars, draw_design
 from lina_lab.figures.style import design_looks, design_style, new_figure, style
 from lina_lab.figures.ticks import log_axis
+from lina_lab.metric_names import axis_label
 
 FID_LABEL = "FID (Inception, ImageNet)"
 LATE_SAMPLES = 50e6
@@ -160,7 +161,7 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
             for values, cells in group:
                 draw_design(panel, values, cells, own.metric, looks)
             panel.set_title(", ".join(filter(None, (f"own: {own.name}", title))))
-            panel.set_ylabel(f"FID ({own.metric.removeprefix('eval/fid/')})")
+            panel.set_ylabel(axis_label(own.metric))
             log_axis(panel.yaxis)
             size_axis(panel)
             panel.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")

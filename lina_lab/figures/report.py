@@ -13,7 +13,7 @@ from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.evaluations import readable_evaluations
 from lina_lab.analysis.findings import Finding, findings, verdicts_table
 from lina_lab.analysis.guidance import OVER
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import (
     ReportData,
@@ -66,7 +66,7 @@ class StudyFindings(NamedTuple):
 
 def write_report(
     runs: Path,
-    plan: StoredPlan,
+    plan: Plan,
     out: Path,
     progress: Callable[[float], None] = lambda share: None,
     tell: Callable[[str], None] = lambda line: None,

@@ -8,7 +8,7 @@ import pandas as pd
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
@@ -41,7 +41,7 @@ def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
         )
 
 
-def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable[str]:
+def what_is_seen(table: pd.DataFrame, plan: Plan, metric: str) -> Iterable[str]:
     """Sentences that say what the table shows, each number computed from it."""
     yield from what_tuning_saw(table, plan)
     for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
@@ -55,7 +55,7 @@ def what_is_seen(table: pd.DataFrame, plan: StoredPlan, metric: str) -> Iterable
             )
 
 
-def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """How the chosen values change with size."""
     for name, path in tuned_names(plan).items():
         if name not in table or not (plan.tune or {})["search"][path]["log"]:
@@ -73,7 +73,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
                 )
 
 
-def what_is_not_known(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """Sentences on what the study cannot show."""
     if table["seed"].nunique() < 2:
         yield (
@@ -116,7 +116,7 @@ def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
         )
 
 
-def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     names = tuned_names(plan)
     if "training.learning_rate" not in names.values():
         yield (
@@ -134,7 +134,7 @@ def what_tuning_leaves_open(table: pd.DataFrame, plan: StoredPlan) -> Iterable[s
             yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."
 
 
-def trouble(table: pd.DataFrame, plan: StoredPlan) -> Iterable[str]:
+def trouble(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """Cells without a result, and points of the grid without a cell, each with its reason."""
     unfinished = table["state"].isin(["waiting", "running"]).sum()
     if unfinished:

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.samples import CLASSES, PER_CLASS, Samples
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
 from lina_lab.figures.style import new_figure, style
 
 
-def samples_figure(samples: Mapping[str, Samples], table: pd.DataFrame, plan: StoredPlan) -> Figure | None:
+def samples_figure(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> Figure | None:
     """The first generated images of each design and size under the first seed; None if there are none yet.
 
     All cells of a seed start from the same noise and order, so images at one place are comparable.

@@ -9,16 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.interval import log_interval
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
+from lina_lab.metric_names import FID, FID_SD, axis_label
 
 
-def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
+def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
 
     Designs with two sizes have no law: their points are joined. Many designs stand in panels: see `grouped`. `bars`
@@ -49,7 +50,7 @@ def scaling_figure(table: pd.DataFrame, plan: StoredPlan) -> Figure:
         for unused in (*panels[len(groups) :], *residuals[len(groups) :]):
             unused.set_visible(False)
         for axes, below in zip(panels[::across], residuals[::across], strict=True):
-            axes.set_ylabel(f"FID ({metric.removeprefix('eval/fid/')}), lower is better")
+            axes.set_ylabel(axis_label(metric, direction=True))
             below.set_ylabel("off the law, %")
     return figure
 
@@ -91,10 +92,10 @@ def _label(axes: Axes, title: str) -> None:
 
 def bars(table: pd.DataFrame) -> str:
     """What the error bars of the scaling figure are."""
-    measured = table.dropna(subset=[column for column in table.columns if column.startswith("eval/fid/")], how="all")
+    measured = table.dropna(subset=[column for column in table.columns if column.startswith(FID)], how="all")
     if len(set(measured["seed"])) > 1:
         return "bars: 95 % t interval over training seeds"
-    if any(column.startswith("eval/fid_bootstrap_sd/") for column in table.columns):
+    if any(column.startswith(FID_SD) for column in table.columns):
         return "bars: ±1 SD of resampled images; one seed,\nso the spread over training seeds is not in them"
     return "one seed: no error bars"
 
@@ -108,7 +109,7 @@ def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, me
             points.append((parameters, interval.mean, interval.mean - interval.low, interval.high - interval.mean))
         else:
             value = group[metric].iloc[0]
-            spread = group.get(metric.replace("eval/fid/", "eval/fid_bootstrap_sd/"))
+            spread = group.get(metric.replace(FID, FID_SD))
             deviation = 0.0 if spread is None or pd.isna(spread.iloc[0]) else float(spread.iloc[0])
             points.append((parameters, value, min(deviation, 0.999 * value), deviation))
     if points:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lina_lab.analysis.plan import StoredPlan
+from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
@@ -20,7 +20,7 @@ ACROSS = 5
 """Panels side by side at most."""
 
 
-def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: StoredPlan, name: str, path: str) -> Figure:
+def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: str, path: str) -> Figure:
     """A panel a design, and one for the chosen values; `name` and `path` are those of the tuned value."""
     tune = plan.tune or {}
     log = tune["search"][path]["log"]
@@ -67,7 +67,7 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
         panel.plot(without[name], top, "x", color=shade, markersize=4, transform=panel.get_xaxis_transform())
 
 
-def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: StoredPlan, name: str, *, log: bool) -> None:
+def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log: bool) -> None:
     of_designs = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
     for values, rows in of_designs:

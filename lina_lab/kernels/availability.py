@@ -1,4 +1,4 @@
-"""Where the kernels run. Triton is looked for, not imported: it comes with torch on Linux alone."""
+"""Where the kernels can run. Triton is looked for, not imported: only torch for Linux brings it."""
 
 import os
 from functools import cache
@@ -8,18 +8,18 @@ import torch
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MAX_HEAD_SIZE = 128
-"""A head's d x d memory is one tile of registers; beyond 128 it does not fit."""
+"""A head's d x d memory is one tile of registers; a larger one would not fit."""
 
 
 def usable(device: torch.device, dtype: torch.dtype, head_size: int) -> bool:
-    """Whether the kernels run here and are meant to: on a GPU. The interpreter is for tests and never chosen."""
+    """Whether `auto` chooses the kernels: only on a GPU. The interpreter is for tests and is never chosen."""
     return device.type == "cuda" and missing(device, dtype, head_size) is None
 
 
 def missing(device: torch.device, dtype: torch.dtype, head_size: int) -> str | None:
     """What the kernels lack, as the end of "the kernels need ...", or None.
 
-    Under Triton's interpreter (TRITON_INTERPRET=1) tensors of the CPU are fine too.
+    Under Triton's interpreter (TRITON_INTERPRET=1) CPU tensors are supported too.
     """
     if not _has_triton():
         return "the package triton, which is not installed"
@@ -31,7 +31,7 @@ def missing(device: torch.device, dtype: torch.dtype, head_size: int) -> str | N
 
 
 def require(device: torch.device, dtype: torch.dtype, head_size: int = 1) -> None:
-    """Raises: ValueError: if the kernels lack something here."""
+    """Raise a ValueError if the kernels cannot run here."""
     if (reason := missing(device, dtype, head_size)) is not None:
         raise ValueError(f"the kernels need {reason}")
 

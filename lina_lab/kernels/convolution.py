@@ -1,4 +1,4 @@
-"""The depthwise convolution of grid tokens, channels last as attention has them: nothing is transposed or copied.
+"""Depthwise convolution of grid tokens, channels last as in attention, so that nothing is transposed or copied.
 
 Shapes: B batch, N tokens (`prefix`, then height x width in raster order), D channels, K an odd kernel size. Sums are
 float32, rounded to the model's dtype once, and in one order: equal inputs give equal bits.
@@ -12,10 +12,10 @@ from torch import Tensor
 from lina_lab.kernels.availability import require
 
 FORWARD = {"BLOCK": 32, "CHANNELS": 64}
-"""Positions and channels of a program: 64 channels are whole cache lines in every dtype, and the sums fit 16 registers
-of each of 128 threads, so that many programs wait for memory at once."""
+"""Positions and channels of a program. 64 channels are whole cache lines in every dtype, and the sums take 16 registers
+of each of 128 threads, so that many programs can be resident and hide each other's memory latency."""
 GRADIENT = {"BLOCK": 128, "CHANNELS": 32}
-"""More positions, for fewer partial sums: below a tenth of the bytes of x at K = 5 in bfloat16."""
+"""More positions a program, so that partial sums stay below a tenth of the bytes of x (K = 5, bfloat16)."""
 
 Layout = tuple[int, int, int]
 
@@ -23,7 +23,7 @@ Layout = tuple[int, int, int]
 def depthwise_convolution(x: Tensor, weight: Tensor, bias: Tensor, layout: Layout) -> Tensor:
     """Convolves the grid, 'same' zero padding: (B, N, D) with filters (D, 1, K, K), bias (D) to (B, height * width, D).
 
-    `layout` is (prefix, height, width); the last height * width tokens are the grid, and the prefix is not looked at.
+    `layout` is (prefix, height, width); the last height * width tokens are the grid, and the prefix is ignored.
     Under autocast in autocast's dtype, like `nn.Conv2d`. Differentiable once, in x, weight and bias.
 
     Raises:
@@ -57,13 +57,13 @@ def _convolution_backward(
     grid = _grid(x, height * width)
     dx = torch.empty_like(x, memory_format=torch.contiguous_format)
     dx[:, : x.shape[1] - height * width] = 0
-    # The gradient of a convolution is the convolution of the gradient with the filter turned around.
+    # The gradient of a convolution is the convolution of the gradient with the filter turned by 180 degrees.
     _launch(gradient, weight, None, _grid(dx, height * width), (height, width), flip=True)
     batch, channels, kernel = x.shape[0], x.shape[2], weight.shape[-1]
-    parts, blocks = -(-height * width // GRADIENT["BLOCK"]), -(-channels // GRADIENT["CHANNELS"])
-    partial = x.new_empty(batch, parts, kernel**2 + 1, channels, dtype=torch.float32)
+    runs, blocks = -(-height * width // GRADIENT["BLOCK"]), -(-channels // GRADIENT["CHANNELS"])
+    partial = x.new_empty(batch, runs, kernel**2 + 1, channels, dtype=torch.float32)
     with torch.cuda.device_of(x):
-        filter_gradient[parts, blocks, batch](
+        filter_gradient[runs, blocks, batch](
             gradient,
             grid,
             partial,
@@ -126,7 +126,7 @@ def _launch(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, grid: t
 
 
 def _rows(x: Tensor) -> Tensor:
-    """x with neighbouring channels beside each other, copied only if they are not; samples and tokens may lie apart."""
+    """x with contiguous channels, copied only if necessary; strides of samples and tokens are free."""
     return x if x.stride(-1) == 1 else x.contiguous()
 
 

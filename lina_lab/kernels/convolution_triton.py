@@ -10,7 +10,7 @@ import triton.language as tl
 
 @triton.jit
 def neighbours(tokens, y, x, tap, row, height, width, mask, KERNEL: tl.constexpr):
-    """What a tap of the filter sees from tokens at rows y and columns x of the grid, float32; 0 outside the grid."""
+    """The tokens under one tap of the filter, for tokens at rows y and columns x, float32; 0 outside the grid."""
     down: tl.constexpr = tap // KERNEL - KERNEL // 2
     right: tl.constexpr = tap % KERNEL - KERNEL // 2
     inside = (y + down >= 0) & (y + down < height) & (x + right >= 0) & (x + right < width)

@@ -1,4 +1,4 @@
-"""The linear attention core in four Triton programs: the fast twin of what `lina_lab.model.attention` writes plainly.
+"""The linear attention core in four Triton programs: the fast twin of the plain torch in `lina_lab.model.attention`.
 
 Shapes: B batch, N tokens, D width, H heads, d = D / H. `moments` (B, H, d + 2, d) holds for every head its memory
 M = mean_n κ_n ν_nᵀ, then k̄ = mean_n μ_n, then v̄ = mean_n ν_n (0 for division): all that queries see of keys and values.
@@ -15,13 +15,13 @@ from torch import Tensor
 from lina_lab.kernels.availability import require
 
 SPLIT = 512
-"""Tokens that one program sums. Not fitted to batch or GPU: the bits of a sample do not depend on its batch. Long
-enough that a partial memory is small beside its keys and values (a fifth of their bytes at d = 96 in bfloat16), short
-enough that one image of 5,120 tokens and 16 heads makes a program for every processor of a large GPU."""
+"""Tokens that one program sums. A constant, so that the bits of a sample depend neither on its batch nor on the GPU.
+Long enough that a partial memory is small compared with its keys and values (a fifth of their bytes at d = 96 in
+bfloat16), short enough that one image of 5,120 tokens and 16 heads occupies every processor of a large GPU."""
 
 BLOCK = 64
-"""Tokens of a program that reads a memory. With fewer, memories are read more often than the tokens themselves; with
-128 the gradients spill registers at d = 128."""
+"""Tokens of a program that reads a memory. With fewer, the memories would be read more often than the tokens; with 128,
+the gradients spill registers at d = 128."""
 
 NORMALIZATIONS = ("division", "subtraction")
 FEATURE_MAPS = ("relu", "elu1", "identity")
@@ -179,10 +179,10 @@ def _accumulate(
 
     batch, tokens, _ = left.shape
     heads, size = constants["HEADS"], constants["SIZE"]
-    parts = -(-tokens // SPLIT)
-    moments = left.new_empty(parts, batch, heads, size + 2, size, dtype=torch.float32)
+    splits = -(-tokens // SPLIT)
+    moments = left.new_empty(splits, batch, heads, size + 2, size, dtype=torch.float32)
     own = {name: value for name, value in constants.items() if name != "CHUNK"} | {"BLOCK": _sum_block(size)}
-    accumulate[batch * heads, parts](
+    accumulate[batch * heads, splits](
         left,
         right,
         *weights,
@@ -196,13 +196,13 @@ def _accumulate(
         RIGHT_SUM=right_sum,
         **own,
     )
-    return moments[0] if parts == 1 else moments.sum(0)
+    return moments[0] if splits == 1 else moments.sum(0)
 
 
 def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) -> dict[str, Any]:
-    """What a program is compiled for. Block sizes are constants, so that sums have one order everywhere.
+    """Compile-time constants of a program. Block sizes are fixed, so that sums have the same order everywhere.
 
-    They were chosen by compiling for compute capability 8.0 and 9.0: 16-bit programs spill no registers.
+    They were chosen by compiling for compute capability 8.0 and 9.0, where 16-bit programs spill no registers.
     """
     size = qkv.shape[2] // (3 * heads)
     padded = max(16, 1 << (size - 1).bit_length())
@@ -222,7 +222,7 @@ def _constants(qkv: Tensor, heads: int, feature_map: str, feature_eps: float) ->
 
 
 def _sum_block(size: int) -> int:
-    """Tokens that a program sums at once: a memory of 128 x 128 leaves registers for few."""
+    """Tokens that a program sums at once: beside a memory of 128 x 128 there are registers for only a few."""
     return 16 if size > 64 else 32
 
 
@@ -231,7 +231,7 @@ def _blocks(heads: int, tokens: int, constants: dict[str, Any]) -> tuple[int, in
 
 
 def _one_stride(gates: list[Tensor | None], heads: int) -> tuple[list[Tensor | None], int]:
-    """Gates as contiguous rows, and the elements from one head's row to the next: 0 if all heads share one."""
+    """Gates as contiguous rows, and the stride between heads: 0 if all heads share a row."""
     per_head = any(gate is not None and gate.shape[0] > 1 for gate in gates)
     rows = [g if g is None else g.expand(heads if per_head else 1, -1).contiguous() for g in gates]
     return rows, next((g.shape[1] for g in rows if g is not None), 0) if per_head else 0

@@ -39,7 +39,7 @@ def store_tile(pointer, values, rows, columns, row_stride, row_mask, COLUMNS: tl
 
 @triton.jit
 def row_weights(pointer, offset, n, mask):
-    """A weight for each token, or 1; 0 where masked."""
+    """A weight for each token, 1 without gates; 0 where masked."""
     weights = mask.to(tl.float32)
     if pointer is not None:
         weights = tl.load(pointer + offset + n, mask=mask, other=0.0).to(tl.float32)
@@ -74,7 +74,7 @@ def accumulate(
 ):
     """scale Σ_n of a_n φ(x_n) y_nᵀ, of b_n φ(x_n) and of c_n y_n, for one head (axis 0) and one split of N (axis 1).
 
-    Keys and values make moments so, and queries and output gradients make the gradient of moments.
+    From keys and values it makes moments; from queries and output gradients, the gradient of moments.
     """
     head, part = tl.program_id(0), tl.program_id(1)
     batch, h = (head // HEADS).to(tl.int64), head % HEADS

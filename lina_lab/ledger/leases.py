@@ -16,7 +16,7 @@ import time
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from lina_lab.files import write_atomic, write_new
 
@@ -162,9 +162,7 @@ def forgive(folder: Path) -> None:
 
 
 def _text(attempt: Attempt) -> str:
-    values: dict[str, Any] = attempt._asdict()
-    del values["number"], values["path"]
-    return json.dumps(values)
+    return json.dumps({name: value for name, value in attempt._asdict().items() if name not in {"number", "path"}})
 
 
 def this_job() -> str:

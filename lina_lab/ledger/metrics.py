@@ -43,7 +43,7 @@ def read_metrics(folder: Path) -> list[Metric]:
             continue
         try:
             step, name, value, when = row
-            metrics.append(Metric(int(step), name, float(value), float(when)))
+            metrics.append(Metric(step=int(step), metric=name, value=float(value), time=float(when)))
         except ValueError as error:
             raise LabError(f"{path}:{number}: must be step,metric,value,time, not {','.join(row)!r}") from error
     return metrics

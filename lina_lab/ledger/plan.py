@@ -7,49 +7,58 @@ runs/sweeps/<name>.history/<id>.json  every plan that has run under that name, t
 import contextlib
 import fcntl
 import json
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lina_lab.config.experiment import SCHEMA, digest
 from lina_lab.config.load import read_yaml
-from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, cell_label
-from lina_lab.cost import training_flops
+from lina_lab.config.sweep import Omission, Scalar, cell_label
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.provenance import Provenance
+
+logger = logging.getLogger(__name__)
 
 
 class PlannedCell(NamedTuple):
-    """A cell of a stored plan."""
+    """One point of the grid under one seed, or a trial of its tuning. Its experiment is in the folder of its key."""
 
     key: str
     values: dict[str, Scalar]
+    """The value on every axis, by axis name."""
     seed: int
     flops: float = 0.0
     """Of its training."""
     tuned: dict[str, Scalar] = {}
+    """What tuning chose, or, for a trial, what it tries; and how that came about."""
     trial: int | None = None
+    """Its number in the tuning of its design and size; None for a cell of the study itself."""
 
     @property
     def label(self) -> str:
-        """The cell without its seed, for people."""
+        """The cell without its seed, for people: 'division conv_kernel=5 nano'."""
         return cell_label(self.values, self.tuned, self.trial)
 
 
-class StoredPlan(NamedTuple):
-    """A plan that has run."""
+class Plan(NamedTuple):
+    """What a sweep asks, and the cells that answer it."""
 
     name: str
     question: str
     axes: dict[str, str]
+    """Axis name to dotted config path."""
     cells: list[PlannedCell]
     omitted: list[Omission]
-    provenance: dict[str, Any]
+    provenance: Provenance = Provenance()
+    """Of the command that stored it."""
     trials: list[PlannedCell] = []
-    tune: dict[str, Any] | None = None
+    tune: Mapping[str, Any] | None = None
+    """`config.tune.Tune` as JSON, without its storage."""
     id: str = ""
-    """Of what was asked for; see `plan_id`."""
+    """Of what was asked for; see `plan_id`. Empty before it is stored."""
     file: str = ""
     """The YAML file that it came from, relative to the runs folder; '' where that is not known."""
 
@@ -70,38 +79,22 @@ class StoredPlan(NamedTuple):
 
 def plan_id(plan: Plan) -> str:
     """8 hex digits of what was asked for: axes, cells and tuning. A plan that grows, as tuning goes on, keeps it."""
-    return plan.id or _id(plan.axes, plan.cells, _tune(plan))
+    return plan.id or digest([plan.axes, [[cell.key, cell.values] for cell in plan.cells], plan.tune])[:8]
 
 
-def _id(axes: Mapping[str, str], cells: Sequence[Cell | PlannedCell], tune: Mapping[str, Any] | None) -> str:
-    return digest([axes, [[cell.key, cell.values] for cell in cells], tune])[:8]
+def store_plan(runs: Path, plan: Plan, provenance: Provenance, file: Path | None = None) -> Plan:
+    """Keep a sweep's plan, for status and report, and whatever plan had its name before; the plan as it stands there.
 
-
-def _tune(plan: Plan) -> dict[str, Any] | None:
-    return plan.sweep.tune.model_dump(mode="json", exclude={"storage"}) if plan.sweep.tune else None
-
-
-def store_plan(runs: Path, plan: Plan, provenance: Mapping[str, Any]) -> StoredPlan:
-    """Keep a sweep's plan, for status and report, and whatever plan had its name before."""
-    name, _, earlier = plan.sweep.name.partition("@")
-    stored = StoredPlan(
-        name=name,
-        question=plan.sweep.question,
-        axes=plan.axes,
-        cells=[_planned(cell) for cell in plan.cells],
-        omitted=plan.omitted,
-        provenance=dict(provenance),
-        trials=[_planned(cell) for cell in plan.trials],
-        tune=_tune(plan),
-        id=plan_id(plan),
-        file=os.path.relpath(plan.file.resolve(), runs.resolve()) if plan.file else "",
-    )
-    _keep(runs, name)
+    file: where the plan comes from, if not from where it says.
+    """
+    where = os.path.relpath(file.resolve(), runs.resolve()) if file else plan.file
+    stored = plan._replace(name=plan.base, provenance=provenance, id=plan_id(plan), file=where)
+    _keep(runs, stored.name)
     # First where nobody overwrites it: whoever else stores another plan now, none is lost.
     write_atomic(plan_path(runs, stored.key), plan_text(stored))
-    if not earlier:
-        write_atomic(plan_path(runs, name), plan_text(stored))
-    return stored._replace(name=plan.sweep.name)
+    if stored.name == plan.name:
+        write_atomic(plan_path(runs, stored.name), plan_text(stored))
+    return stored._replace(name=plan.name)
 
 
 def _keep(runs: Path, name: str) -> None:
@@ -110,19 +103,15 @@ def _keep(runs: Path, name: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         try:
             kept = plan_path(runs, _stored(runs, name).key)
-        except LabError:
+        except LabError as error:
+            logger.warning("set aside as %s.damaged: %s", path.name, error)
             path.replace(path.with_name(f"{path.name}.damaged"))
         else:
             if not kept.exists():
                 write_atomic(kept, path.read_bytes())
 
 
-def _planned(cell: Cell) -> PlannedCell:
-    flops = training_flops(cell.experiment)
-    return PlannedCell(cell.key, cell.values, cell.seed, flops, cell.tuned, cell.trial)
-
-
-def plan_text(plan: StoredPlan) -> str:
+def plan_text(plan: Plan) -> str:
     """What `parse_plan` reads."""
     body = {
         "schema": SCHEMA,
@@ -133,7 +122,7 @@ def plan_text(plan: StoredPlan) -> str:
         "trials": [cell._asdict() for cell in plan.trials],
         "tune": plan.tune,
         "omitted": [omission._asdict() for omission in plan.omitted],
-        "provenance": plan.provenance,
+        "provenance": plan.provenance.as_json(),
         "id": plan.id,
         "file": plan.file,
     }
@@ -146,7 +135,7 @@ def plan_path(runs: Path, name: str) -> Path:
     return runs / "sweeps" / (f"{base}.history/{earlier}.json" if at else f"{base}.json")
 
 
-def load_plan(runs: Path, name: str) -> StoredPlan:
+def load_plan(runs: Path, name: str) -> Plan:
     """The plan of a sweep, by its name, by `name@id` for one of its earlier plans, or by the path of its YAML file.
 
     Raises:
@@ -161,7 +150,7 @@ def load_plan(runs: Path, name: str) -> StoredPlan:
         raise LabError(f"{name}: no sweep of that name has run in {runs} (there: {known})") from error
 
 
-def _stored(runs: Path, name: str) -> StoredPlan:
+def _stored(runs: Path, name: str) -> Plan:
     path = plan_path(runs, name)
     try:
         return parse_plan(path.read_text(encoding="utf-8"), path)._replace(name=name)
@@ -171,7 +160,7 @@ def _stored(runs: Path, name: str) -> StoredPlan:
         raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
 
 
-def parse_plan(text: str, path: Path) -> StoredPlan:
+def parse_plan(text: str, path: Path) -> Plan:
     """The plan that a text holds; `path` is named in errors.
 
     Raises:
@@ -181,18 +170,19 @@ def parse_plan(text: str, path: Path) -> StoredPlan:
         body = json.loads(text)
         if body["schema"] != SCHEMA:
             raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body['schema']}")
-        plan = StoredPlan(
+        plan = Plan(
             name=body["name"],
             question=body["question"],
             axes=body["axes"],
             cells=[PlannedCell(**cell) for cell in body["cells"]],
             omitted=[Omission(**o) for o in body["omitted"]],
-            provenance=body["provenance"],
+            provenance=Provenance.from_json(body["provenance"]),
             trials=[PlannedCell(**cell) for cell in body.get("trials", [])],
             tune=body.get("tune"),
+            id=body.get("id") or "",
             file=body.get("file", ""),
         )
-        return plan._replace(id=body.get("id") or _id(plan.axes, plan.cells, plan.tune))
+        return plan._replace(id=plan_id(plan))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"{path}: damaged ({error}); start the sweep again, it keeps all finished cells") from error
 
@@ -209,28 +199,27 @@ def plan_names(runs: Path, name: str = "*") -> list[str]:
     return now + [f"{path.parent.name.removesuffix('.history')}@{path.stem}" for path in kept]
 
 
-def replaced(runs: Path, plan: Plan) -> StoredPlan | None:
+def replaced(runs: Path, plan: Plan) -> Plan | None:
     """The plan of other cells that has run under a plan's name last, if one has and it can be read."""
     try:
-        stored = _stored(runs, plan.sweep.name)
+        stored = _stored(runs, plan.name)
     except (LabError, FileNotFoundError):
         return None
     return None if stored.id == plan_id(plan) else stored
 
 
-def with_own_name(runs: Path, plan: Plan) -> Plan:
-    """The plan of a single experiment, under a name with its key if a sweep or another file has run under its own."""
+def own_name(runs: Path, plan: Plan, file: Path | None) -> str:
+    """The name for a single experiment of a file: with its key if a sweep or another file has run under its own."""
     stored = replaced(runs, plan)
-    if stored is None or not (stored.axes or other_file(runs, plan, stored)):
-        return plan
-    name = f"{plan.sweep.name}-{plan.cells[0].key}"
-    return plan._replace(sweep=plan.sweep.model_copy(update={"name": name}))
+    if stored is None or not (stored.axes or other_file(runs, file, stored)):
+        return plan.name
+    return f"{plan.name}-{plan.cells[0].key}"
 
 
-def other_file(runs: Path, plan: Plan, stored: StoredPlan) -> str:
-    """The file that a stored plan came from, if it is another than the plan's; '' for one that was edited or moved."""
+def other_file(runs: Path, file: Path | None, stored: Plan) -> str:
+    """The file that a stored plan came from, if it is another than `file`; '' for one that was edited or moved."""
     other = runs / stored.file
-    if not stored.file or not other.exists() or (plan.file and plan.file.exists() and other.samefile(plan.file)):
+    if not stored.file or not other.exists() or (file and file.exists() and other.samefile(file)):
         return ""
     return os.path.relpath(other.resolve())
 
@@ -241,8 +230,10 @@ def driven(runs: Path, name: str) -> Iterator[None]:
     path = runs / "sweeps" / f"{name}.running.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        with contextlib.suppress(OSError):  # a file system without locks
+        try:
             fcntl.flock(file, fcntl.LOCK_SH)
+        except OSError as error:  # a file system without locks
+            logger.info("%s: not locked, so that others do not see that the sweep runs: %s", path, error)
         yield
 
 

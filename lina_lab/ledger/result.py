@@ -1,21 +1,104 @@
 """result.json, which finishes a cell: a cell is done exactly when it has a valid one."""
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lina_lab.config.experiment import SCHEMA, digest
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.metrics import append_metrics, rewind_metrics
+from lina_lab.provenance import Provenance
+from lina_lab.record import Record
+
+logger = logging.getLogger(__name__)
 
 
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedImages(Record):
+    """Held-out images that training has too, pixel for pixel."""
+
+    images: int
+    of: int
+    """Held-out images."""
+    example: Sequence[str] | None
+    """The names of a held-out image and of one in training that is the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Record):
+    """What the metrics of a cell were measured with: without it a number means nothing. Older ones know less."""
+
+    extractor: str | None = None
+    torch_fidelity: str | None = None
+    num_generated: int | None = None
+    num_reference: int | None = None
+    num_reference_train: int | None = None
+    data_sha256: str | None = None
+    reference_sha256: str | None = None
+    labels: str | None = None
+    classes_not_drawn: Sequence[int] | None = None
+    heldout_in_training: RepeatedImages | None = None
+    eight_bit_rule: str | None = None
+    composition: Mapping[str, Any] | None = None
+    """How often the detector is right, and how many pictures there were: see `composition.scores`."""
+    autoregressive_steps: int | None = None
+    flow_steps: int | None = None
+    flow_steps_last: int | None = None
+    guidance_scale: float | None = None
+    guidance_min: float | None = None
+    sampling_precision: str | None = None
+    """A bare `precision` is a metric."""
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported(Record):
+    """Where the weights of a cell come from that was not trained here."""
+
+    source: str
+    sha256: str
+    files: Mapping[str, str]
+    """SHA-256 by name."""
+    as_stated: Sequence[str]
+    """Parts of the result that the experiment states and nobody measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Record):
+    """What is known of a cell that has ended. The records of later measurements, as `geneval`, are in `others`."""
+
+    key: str
+    name: str
+    seed: int
+    parameters: Mapping[str, int]
+    """`total`, `trainable`, `frozen`, and of every part of the model."""
+    flops: Mapping[str, float]
+    """`training`, of all of it; `sampling`, of one image, which older results lack."""
+    steps: int
+    samples_seen: int
+    ema_share: float | None
+    """None of imported weights; older results lack it."""
+    imported: Imported | None = None
+    seconds: Mapping[str, float]
+    """`training`, `sampling` and `evaluation`, as far as the cell came."""
+    state: Literal["done", "diverged"]
+    diverged_at: int | None = None
+    """The first step whose loss was not finite."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    provenance: Provenance
+    schema: int = SCHEMA
+
+
+def write_result(folder: Path, result: Result) -> None:
     """Finish a cell. Values that are not finite are left out of `metrics`: what is missing is missing."""
-    metrics = {k: v for k, v in result.get("metrics", {}).items() if math.isfinite(v)}
-    body = dict(result) | {"schema": SCHEMA, "metrics": metrics}
+    metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
+    body = result.as_json() | {"schema": SCHEMA, "metrics": metrics}
     body = json.loads(json.dumps(body, allow_nan=False))
     write_atomic(folder / "result.json", json.dumps(body | {"sha256": digest(body)}, indent=1))
 
@@ -27,15 +110,16 @@ def add_to_result(folder: Path, prefix: str, metrics: Mapping[str, float], recor
         LabError: if the cell has no result, or diverged.
     """
     result = read_result(folder)
-    if result["state"] != "done":
-        raise LabError(f"{folder}: {result['state']}: only a finished cell can have {prefix}")
-    rewind_metrics(folder, result["steps"], drop=f"{prefix}/")
-    append_metrics(folder, result["steps"], metrics)
-    others = {name: value for name, value in result["metrics"].items() if not name.startswith(f"{prefix}/")}
-    write_result(folder, result | {"metrics": others | dict(metrics), prefix.rpartition("/")[2]: dict(record)})
+    if result.state != "done":
+        raise LabError(f"{folder}: {result.state}: only a finished cell can have {prefix}")
+    rewind_metrics(folder, result.steps, drop=f"{prefix}/")
+    append_metrics(folder, result.steps, metrics)
+    kept = {name: value for name, value in result.metrics.items() if not name.startswith(f"{prefix}/")}
+    others = {**result.others, prefix.rpartition("/")[2]: dict(record)}
+    write_result(folder, replace(result, metrics=kept | dict(metrics), others=others))
 
 
-def read_result(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> Result:
     """The result of a cell.
 
     Raises:
@@ -50,7 +134,7 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
 
 
-def parse_result(text: str, path: Path) -> dict[str, Any]:
+def parse_result(text: str, path: Path) -> Result:
     """The result that a text holds; `path` is named in errors.
 
     Raises:
@@ -59,21 +143,22 @@ def parse_result(text: str, path: Path) -> dict[str, Any]:
     try:
         body = json.loads(text)
         checksum = body.pop("sha256", None)
+        if body.get("schema") != SCHEMA:
+            raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body.get('schema')}")
+        if checksum != digest(body):
+            raise LabError(f"{path}: damaged: its checksum is wrong; delete it, and the cell will finish again")
+        return Result.from_json(body)
     except (ValueError, TypeError, AttributeError) as error:
         raise LabError(f"{path}: damaged: {error}; delete it, and the cell will finish again") from error
-    if body.get("schema") != SCHEMA:
-        raise LabError(f"{path}: key schema: this version reads schema {SCHEMA}, not {body.get('schema')}")
-    if checksum != digest(body):
-        raise LabError(f"{path}: damaged: its checksum is wrong; delete it, and the cell will finish again")
-    return body
 
 
 def is_done(folder: Path) -> bool:
     """Whether the cell has a valid result. A damaged one is set aside as result.json.damaged, not lost."""
     try:
         read_result(folder)
-    except LabError:
+    except LabError as error:
         if (folder / "result.json").exists():
+            logger.warning("set aside as result.json.damaged: %s", error)
             (folder / "result.json").replace(folder / "result.json.damaged")
         return False
     return True

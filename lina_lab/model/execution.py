@@ -3,7 +3,6 @@
 import os
 import shutil
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +16,7 @@ from lina_lab.kernels.availability import missing
 from lina_lab.model.attention import Attention
 from lina_lab.model.blocks import Block, Mlp
 from lina_lab.model.head import HeadBlock
+from lina_lab.provenance import Arithmetic
 
 COMPILED = (Block, HeadBlock)
 """Compiled one by one: they repeat, so one compilation serves a stack, and a change of length few of them."""
@@ -54,20 +54,17 @@ def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
             module.compile()
 
 
-def arithmetic(model: nn.Module, experiment: Experiment) -> dict[str, Any]:
-    """What torch chooses by itself, and what changes float32 products: two cells differ by it like by a setting.
-
-    `sdpa`: backends of the softmax attentions in training and in sampling; missing where there are none.
-    """
+def arithmetic(model: nn.Module, experiment: Experiment) -> Arithmetic:
+    """What torch chooses by itself, and what changes float32 products: two cells differ by it like by a setting."""
     chosen = {"training": experiment.training.precision, "sampling": experiment.sampling.precision}
     sdpa = {use: sdpa_backends(model, precision, grad=use == "training") for use, precision in chosen.items()}
-    return {
-        **({"sdpa": sdpa} if all(sdpa.values()) else {}),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-    }
+    return Arithmetic(
+        sdpa=sdpa if all(sdpa.values()) else {},
+        matmul_precision=torch.get_float32_matmul_precision(),
+        tf32_matmul=torch.backends.cuda.matmul.allow_tf32,
+        tf32_cudnn=torch.backends.cudnn.allow_tf32,
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+    )
 
 
 def sdpa_backends(model: nn.Module, precision: str, *, grad: bool) -> str:

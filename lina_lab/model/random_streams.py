@@ -98,7 +98,7 @@ class TrainingDraws(NamedTuple):
     def to(self, device: torch.device) -> "TrainingDraws":
         draw_block_rows = (self.keep_label, self.order, self.noise, self.time_index)
         keep, order, noise, time = (to_device(tensor, device) for tensor in draw_block_rows)
-        return TrainingDraws(keep, order, self.num_visible, noise, time)
+        return TrainingDraws(keep_label=keep, order=order, num_visible=self.num_visible, noise=noise, time_index=time)
 
 
 def training_draws(

@@ -8,6 +8,7 @@ Shapes: B images, P context tokens, N image tokens, n tokens in question, D widt
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Generator, Tensor
@@ -60,10 +61,7 @@ def sample_of_draws(
     """
     counts = count_schedule(model.tokens, config.autoregressive_steps)
     ramp = guidance_ramp(config.guidance_scale, config.guidance_min, len(counts))
-    # A guided batch holds every image twice: with its label, then with none.
-    copies = 2 if any(scale != 1 for scale in ramp) else 1
-    if copies == 2:
-        labels = torch.cat([labels, model.prompt.nothing(labels)])
+    labels, copies = _with_unconditional(model, labels, ramp)
     flow_steps = flow_schedule(config.flow_steps, config.flow_steps_last, len(counts))
     scales = torch.tensor(ramp, dtype=noise.dtype, device=noise.device)
     static = noise.is_cuda if static is None else static
@@ -73,8 +71,7 @@ def sample_of_draws(
         context = model.context_tokens(labels)
         tokens = model.mask_token.expand(len(order), model.tokens, -1)
         latent = torch.zeros_like(noise)  # (B, N, V)
-        known = 0
-        for step, count in enumerate(counts):
+        for step, (known, count) in enumerate(zip(accumulate(counts, initial=0), counts, strict=False)):
             width = max(counts) if static else count
             first = min(known, model.tokens - width)  # a wider set ends at the last token, and begins earlier
             visible, wanted = order[:, :known], order[:, first : first + width]
@@ -88,13 +85,18 @@ def sample_of_draws(
             new = slice(known - first, known - first + count)
             predicted, wanted = predict(*inputs)[:, new], wanted[:, new]  # (B, n, V), (B, n)
             latent = latent.scatter(1, rows_at(wanted, latent), predicted)
-            projected = model.patch(predicted)
-            tokens = tokens.scatter(1, rows_at(wanted, tokens), projected.to(tokens.dtype))
-            known += count
+            tokens = tokens.scatter(1, rows_at(wanted, tokens), model.patch(predicted).to(tokens.dtype))
             progress(step + 1, len(counts), model.unpatchify(latent))
     for made in graphs:
         made.prove(GRAPH_TOLERANCE[config.precision])
     return model.unpatchify(latent)
+
+
+def _with_unconditional(model: Lina, labels: Tensor, ramp: Sequence[float]) -> tuple[Tensor, int]:
+    """The labels and 1; where any step is guided, the labels followed by empty conditions for each, and 2."""
+    if all(scale == 1 for scale in ramp):
+        return labels, 1
+    return torch.cat([labels, model.prompt.nothing(labels)]), 2
 
 
 def _predictor(model: Lina, flow_steps: int, device: torch.device) -> Predict:

@@ -1,4 +1,4 @@
-"""One attention module, design by design and length by length: its cost in closed form and as measured.
+"""Profile one attention module over designs and lengths: cost in closed form and as measured.
 
 Shapes: B batch, N tokens, D width.
 """
@@ -22,11 +22,11 @@ from lina_lab.profiling.designs import Design, layout_of
 from lina_lab.profiling.measure import RUNS_BEFORE, SECONDS_EACH, ModuleTiming, TimedModule, measure
 
 BACKWARD = 2
-"""Forwards that a backward costs, in multiply-adds."""
+"""Multiply-adds of a backward pass, in forward passes."""
 
 
 class AttentionSetting(NamedTuple):
-    """What all points of a profile share."""
+    """Settings that all points of a profile share."""
 
     width: int
     num_heads: int
@@ -35,9 +35,9 @@ class AttentionSetting(NamedTuple):
     """fp32, or bf16: weights and inputs are bfloat16, as in the published models."""
     device: torch.device
     limit: float
-    """Seconds that one forward and backward may take; a point that is predicted to take longer is not measured."""
+    """Most seconds of one forward and backward; points predicted to take longer are not measured."""
     execution: ExecutionConfig = ExecutionConfig()
-    """Its kernels, and whether the module is compiled; activation checkpointing is for whole models."""
+    """Kernels, and whether the module is compiled; activation checkpointing applies to whole models only."""
 
 
 class ProfilePoint(NamedTuple):
@@ -56,13 +56,13 @@ def profile_attention(
     designs: list[Design],
     progress: Callable[[float], None] = lambda share: None,
 ) -> pd.DataFrame:
-    """A row for each length and design; the cells of what was not measured are empty, and `reason` says why.
+    """A row for each length and design. Cells that were not measured are empty, and `reason` says why.
 
-    bf16 runs in bfloat16 throughout, but for the float32 core.
+    bf16 runs in bfloat16 throughout, except for the float32 core.
 
     Raises:
         LabError: if heads do not divide the width, or a length has no layout.
-        ValueError: if torch counts other multiply-adds than the closed form.
+        ValueError: if torch's count of multiply-adds differs from the closed form.
     """
     if setting.width % setting.num_heads:
         raise LabError(f"--heads must divide --width: {setting.num_heads} heads do not divide {setting.width} channels")
@@ -72,8 +72,8 @@ def profile_attention(
     forecast = Forecast(points, setting.limit, progress)
     rows = []
     for of_length in points:
-        found = _measure(of_length, setting, forecast)
-        rows += [_row(point, found[point.design.name], setting, ceilings) for point in of_length]
+        timings = _measure(of_length, setting, forecast)
+        rows += [_row(point, timings[point.design.name], setting, ceilings) for point in of_length]
     return pd.DataFrame(rows).astype(dict.fromkeys(("peak_bytes", "activation_bytes", "repeats"), "Int64"))
 
 
@@ -90,29 +90,31 @@ def _point(design: Design, layout: Layout, setting: AttentionSetting, ceilings: 
     value_bytes = PRECISIONS[setting.precision].itemsize
     moved = cost.attention_bytes(config, D, H, N, grid, B, value_bytes)
     bound = ceilings.bound_ms(2 * macs, moved.forward) + ceilings.bound_ms(2 * BACKWARD * macs, moved.backward)
-    return ProfilePoint(design, layout, macs, cost.attention_parameters(config, D, H, N), bound)
+    return ProfilePoint(
+        design=design, layout=layout, macs=macs, parameters=cost.attention_parameters(config, D, H, N), bound_ms=bound
+    )
 
 
 def _subject(point: ProfilePoint, setting: AttentionSetting) -> TimedModule:
-    """The module of a point with an input and the gradient of its output, all of them random."""
+    """The module of a point with a random input and a random gradient of its output."""
     like = torch.empty(0, device=setting.device, dtype=PRECISIONS[setting.precision])
     module = Attention(point.design.config, setting.width, setting.num_heads, point.layout).to(like)
     if not point.design.float32_core:
         module.normalization = module.normalization._replace(float32=False)
     accelerate(module, setting.execution)
     if setting.execution.compile:
-        module.compile()  # in a model, every block is
+        module.compile()  # as every block of a compiled model is
     shape = (setting.batch, point.layout.tokens, setting.width)
     x, gradient = (torch.randn(shape).to(like) for _ in range(2))  # (B, N, D)
     x.requires_grad_()
-    return TimedModule(lambda: module(x), gradient, list(module.parameters()), [x])
+    return TimedModule(forward=lambda: module(x), gradient=gradient, weights=list(module.parameters()), inputs=[x])
 
 
 class Forecast:
-    """What a point will take, from what its design took so far: the bound times measured time over bound.
+    """Predicts the time of a point: its roofline bound times the ratio of time to bound that its design had so far.
 
-    A design that was not measured yet is taken to be like the worst of those that were, or to reach its bound.
-    `progress(share)` is told how much of the work is done that will be done.
+    A design that was not measured yet is given the worst ratio of those that were, or 1. `progress(share)` is told the
+    share of the predicted work that is done.
     """
 
     def __init__(self, points: list[list[ProfilePoint]], limit: float, progress: Callable[[float], None]) -> None:
@@ -126,7 +128,7 @@ class Forecast:
         return point.bound_ms / 1000 * self.slowdown.get(point.design.name, worst)
 
     def refuse(self, point: ProfilePoint) -> str | None:
-        """Why a point will not be measured, if it would take too long."""
+        """Why a point will not be measured; None unless it would take too long."""
         seconds = self.seconds(point)
         if seconds <= self.limit:
             return None
@@ -140,8 +142,8 @@ class Forecast:
         if self.spent:
             self.progress(self.spent / (self.spent + rest))
 
-    def learn(self, point: ProfilePoint, found: ModuleTiming) -> None:
-        self.slowdown[point.design.name] = (found.forward_ms + found.backward_ms) / point.bound_ms
+    def learn(self, point: ProfilePoint, timing: ModuleTiming) -> None:
+        self.slowdown[point.design.name] = (timing.forward_ms + timing.backward_ms) / point.bound_ms
 
     def _work(self, point: ProfilePoint) -> float:
         once = self.seconds(point)
@@ -151,12 +153,12 @@ class Forecast:
 def _measure(
     points: list[ProfilePoint], setting: AttentionSetting, forecast: Forecast
 ) -> dict[str, ModuleTiming | str]:
-    """What was measured of the points of one length, or why nothing was, by design."""
+    """Measurements of the points of one length, or the reasons why there are none, by design."""
     by_name = {point.design.name: point for point in points}
-    found: dict[str, ModuleTiming | str] = {
+    timings: dict[str, ModuleTiming | str] = {
         name: reason for name, point in by_name.items() if (reason := forecast.refuse(point)) is not None
     }
-    chosen = [name for name in by_name if name not in found]
+    chosen = [name for name in by_name if name not in timings]
     # torch keeps a few compilations of a function and then compiles no more, and one for another length can be of any
     # length: compiled modules are measured one after the other, each as if it were the only one.
     compiled = setting.execution.compile
@@ -164,18 +166,18 @@ def _measure(
         if compiled:
             torch.compiler.reset()
         subjects = {name: _subject(by_name[name], setting) for name in names}
-        found |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
+        timings |= measure(subjects, setting.device, setting.limit, lambda name: forecast.done(by_name[name]))
     for name, point in by_name.items():
-        if isinstance(result := found[name], ModuleTiming):
+        if isinstance(result := timings[name], ModuleTiming):
             forecast.learn(point, result)
-    return found
+    return timings
 
 
 def _row(
-    point: ProfilePoint, found: ModuleTiming | str, setting: AttentionSetting, ceilings: Ceilings
+    point: ProfilePoint, timing: ModuleTiming | str, setting: AttentionSetting, ceilings: Ceilings
 ) -> dict[str, Any]:
     config, layout = point.design.config.model_dump(), point.layout
-    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
+    measured = timing._asdict() if isinstance(timing, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     total = measured["forward_ms"] + measured["backward_ms"]
     return {
         "device": device_words(setting.device),
@@ -199,5 +201,5 @@ def _row(
         "bound_ms": point.bound_ms,
         "roofline": point.bound_ms / total,
         **ceilings._asdict(),
-        "reason": "" if isinstance(found, ModuleTiming) else found,
+        "reason": "" if isinstance(timing, ModuleTiming) else timing,
     }

@@ -1,4 +1,4 @@
-"""The roofline: what the machine can do at best, measured in the same run as what is held against it."""
+"""The roofline: the best that the machine can do, measured in the same run as the code that it bounds."""
 
 from typing import NamedTuple
 

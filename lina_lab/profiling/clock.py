@@ -1,4 +1,4 @@
-"""Where code is measured, and how long it takes there."""
+"""The device of a measurement, and its clock."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str, threads: int = 1) -> torch.device:
-    """The device of a word, auto for a GPU where there is one; the processor is given that many threads.
+    """The device of that name; auto is a GPU if there is one. The processor is given that many threads.
 
     Raises:
         LabError: if a GPU is asked for and torch sees none.
@@ -32,11 +32,11 @@ def device_words(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{hardware()['cpu']}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{hardware().cpu}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def timed(call: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
-    """What a call returns, and the milliseconds until the device has done it: of events on a GPU, else of the clock."""
+    """The result of a call, and the milliseconds until the device has finished: by events on a GPU."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)

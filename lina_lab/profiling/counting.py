@@ -1,4 +1,4 @@
-"""Multiply-adds as torch counts them, on tensors without data, held against the closed form."""
+"""Multiply-adds as torch counts them, on tensors without data, to check the closed form."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 ALL = "Global"
-"""The whole, as the counter names it."""
+"""The counter's name for the whole."""
 
 
 def counted_macs(build: Callable[[], Callable[[], object]]) -> dict[str, float]:
@@ -27,10 +27,10 @@ def counted_macs(build: Callable[[], Callable[[], object]]) -> dict[str, float]:
 
 
 def check_macs(what: str, closed: float, counted: float) -> float:
-    """The closed form, if the count is the same.
+    """The closed form, after checking it against the count.
 
     Raises:
-        ValueError: if the two disagree: one of them is wrong, and nothing that is built on it can be right.
+        ValueError: if the two disagree, so that one is wrong.
     """
     if not math.isclose(closed, counted, rel_tol=1e-9):
         raise ValueError(f"{what}: the closed form gives {closed:,.0f} multiply-adds, torch counts {counted:,.0f}")

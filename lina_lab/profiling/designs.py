@@ -1,4 +1,4 @@
-"""What is profiled of one attention module: LINA, LINA with one part changed, softmax; at which lengths."""
+"""Designs and lengths to profile: LINA, LINA with one axis changed, softmax."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,31 +6,32 @@ from typing import NamedTuple
 from lina_lab.analysis.profile import BASE, LINA, NO_FLOAT32, SOFTMAX
 from lina_lab.config.axes import AXES
 from lina_lab.config.layout import near_square
-from lina_lab.config.load import ConfigError, Document, validate
+from lina_lab.config.load import Document, validate
 from lina_lab.config.model import AttentionConfig
+from lina_lab.config.problems import ConfigError
 from lina_lab.errors import LabError
 from lina_lab.model.attention import Layout
 
 PREFIX_SHARE = 5
-"""The published models have a prefix token for every four of the grid: 64 + 16 x 16, 1024 + 64 x 64."""
+"""One token in five is prefix, as in the published models: 64 + 16 x 16, 1024 + 64 x 64."""
 WIDEST = 4
-"""Times that the longer side of a grid may be the shorter one."""
+"""Largest ratio of a grid's sides."""
 
 
 class Design(NamedTuple):
     name: str
     config: AttentionConfig
     float32_core: bool = True
-    """Whether the core is float32 in any precision, where its normalization has that."""
+    """Whether the core runs in float32 in every precision, for normalizations that have a core."""
 
 
 def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], list[str]]:
     """LINA, then LINA with every other value of every axis, one at a time, then plain softmax; and what was left out.
 
-    Designs that compute the same are one. In bf16 there is also LINA without its float32 core, unless it is computed by
-    `kernels`, which have no other.
+    Designs that compute the same occur once. In bf16 LINA without its float32 core is added, unless `kernels` compute
+    it, which have no such variant.
     """
-    found, omitted = {LINA: Design(BASE, LINA)}, []
+    by_config, omitted = {LINA: Design(BASE, LINA)}, []
     changes = [(name, value) for name, axis in AXES.items() for value in axis.values]
     for axis, value in changes:
         try:
@@ -38,17 +39,17 @@ def designs(precision: str, *, kernels: bool = False) -> tuple[list[Design], lis
         except ConfigError as error:
             omitted.append(f"{axis} {value}: {error.problems[0].message}")
         else:
-            found.setdefault(config, Design(f"{axis} {value}", config))
+            by_config.setdefault(config, Design(f"{axis} {value}", config))
     softmax = AttentionConfig(normalization="softmax")
-    found.setdefault(softmax, Design(SOFTMAX, softmax))
+    by_config.setdefault(softmax, Design(SOFTMAX, softmax))
     if precision == "bf16" and kernels:
         omitted.append(f"{NO_FLOAT32}: the kernels have no other core; --backend torch measures it")
     more = [Design(NO_FLOAT32, LINA, float32_core=False)] if precision == "bf16" and not kernels else []
-    return [*found.values(), *more], omitted
+    return [*by_config.values(), *more], omitted
 
 
 def layout_of(tokens: int) -> Layout:
-    """A fifth of the tokens as prefix, rounded down, and the rest as a grid as near to a square as it goes.
+    """A fifth of the tokens, rounded down, as prefix, and the rest as a grid as square as possible.
 
     Raises:
         LabError: if a side of the grid would be more than four times the other; it names the nearest lengths that fit.
@@ -73,7 +74,7 @@ def _fits(layout: Layout) -> bool:
 
 
 def _nearest(tokens: int) -> Iterator[int]:
-    """The nearest length below that fits, and the nearest above."""
+    """The nearest lengths that fit, below and above."""
     below = (n for n in range(tokens - 1, 0, -1) if _fits(_layout(n)))
     above = (n for n in range(max(tokens, 0) + 1, tokens + 1000) if _fits(_layout(n)))
     yield from filter(None, (next(below, None), next(above, None)))

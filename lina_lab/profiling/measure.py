@@ -1,6 +1,6 @@
-"""Forward and backward of several modules side by side: in rounds, so that a busy moment of the machine hits them all.
+"""Time forward and backward of several modules in rounds, so that a busy moment of the machine affects all alike.
 
-A round runs each module once; what is reported is the median over rounds.
+A round runs each module once; the medians over rounds are reported.
 """
 
 import statistics
@@ -15,9 +15,9 @@ from lina_lab.profiling.memory import activation_bytes, peak_bytes, storage_byte
 
 LEAST_ROUNDS, MOST_ROUNDS = 3, 50
 SECONDS_EACH = 0.5
-"""Of rounds for each module, where the least number of them does not take longer."""
+"""Seconds of rounds for each module, unless the least number of rounds takes longer."""
 RUNS_BEFORE = 4
-"""Forwards and backwards before the rounds: to warm up, for both kinds of memory, and for the time of one."""
+"""Runs before the rounds: one to warm up, two to measure memory, one to estimate the time."""
 
 
 class TimedModule(NamedTuple):
@@ -25,7 +25,7 @@ class TimedModule(NamedTuple):
 
     forward: Callable[[], Tensor]
     gradient: Tensor | None
-    """Of the output; None for a loss."""
+    """Gradient of the output; None for a loss."""
     weights: list[Tensor]
     inputs: list[Tensor]
 
@@ -41,14 +41,14 @@ class TimedModule(NamedTuple):
         return forward_ms, backward_ms
 
     def peak_bytes(self, device: torch.device) -> int:
-        """The most bytes at once in forward and backward: weights, inputs, activations, gradients, temporary ones."""
+        """Peak bytes of forward and backward: weights, inputs, activations, gradients and temporaries."""
         self.forget()
         given = [*self.weights, *self.inputs, *([] if self.gradient is None else [self.gradient])]
         return storage_bytes(given) + peak_bytes(lambda: self.forward().backward(self.gradient), device)
 
 
 class ModuleTiming(NamedTuple):
-    """Medians over `repeats` rounds; `iqr_ms` is the distance of the quartiles of forward and backward together."""
+    """Medians over `repeats` rounds; `iqr_ms` is the interquartile range of forward plus backward."""
 
     forward_ms: float
     backward_ms: float
@@ -64,11 +64,11 @@ def measure(
     limit: float,
     done: Callable[[str], None] = lambda name: None,
 ) -> dict[str, ModuleTiming | str]:
-    """What each subject takes, or why it was not measured: one run of it took longer than `limit` seconds, or no room.
+    """Measure each subject, or say why not: one run took longer than `limit` seconds, or memory was too small.
 
-    `done(name)` is called when little is left to do for a subject but its rounds.
+    `done(name)` is called when only the rounds of a subject remain.
     """
-    found: dict[str, ModuleTiming | str] = {}
+    timings: dict[str, ModuleTiming | str] = {}
     memory, once = {}, {}
     for name, subject in subjects.items():
         try:
@@ -77,14 +77,14 @@ def measure(
             memory[name] = activation_bytes(subject.forward, subject.weights), subject.peak_bytes(device)
             once[name] = sum(subject.run(device)) / 1000
         except torch.OutOfMemoryError:
-            found[name] = "not enough memory"
+            timings[name] = "not enough memory"
         done(name)
         subject.forget()
-    found |= {name: f"one takes {took:.2g} s" for name, took in once.items() if took > limit}
-    chosen = {name: took for name, took in once.items() if name not in found}
+    timings |= {name: f"one takes {took:.2g} s" for name, took in once.items() if took > limit}
+    chosen = {name: took for name, took in once.items() if name not in timings}
     for name, times in _rounds({name: subjects[name] for name in chosen}, chosen, device).items():
-        found[name] = _medians(times, *memory[name])
-    return {name: found[name] for name in subjects}
+        timings[name] = _medians(times, *memory[name])
+    return {name: timings[name] for name in subjects}
 
 
 def _rounds(
@@ -104,5 +104,10 @@ def _medians(times: list[tuple[float, float]], activations: int, peak: int) -> M
     forward, backward = zip(*times, strict=True)
     low, _, high = statistics.quantiles([sum(both) for both in times], n=4, method="inclusive")
     return ModuleTiming(
-        statistics.median(forward), statistics.median(backward), high - low, len(times), activations, peak
+        forward_ms=statistics.median(forward),
+        backward_ms=statistics.median(backward),
+        iqr_ms=high - low,
+        repeats=len(times),
+        activation_bytes=activations,
+        peak_bytes=peak,
     )

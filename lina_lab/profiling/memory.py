@@ -1,4 +1,4 @@
-"""Bytes: what a forward keeps for its backward, and the most that is allocated at once."""
+"""Memory: bytes that a forward keeps for its backward, and the peak of allocated bytes."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -14,15 +14,15 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def activation_bytes(call: Callable[[], object], weights: Iterable[Tensor]) -> int:
-    """Bytes that a call keeps for its backward: storages of saved tensors, each once, the weights' own left out.
+    """Bytes that a call keeps for its backward: storages of saved tensors, each once, without the weights.
 
-    The input counts where it is saved. Copies of the weights, as autocast makes them, count: they take room.
+    An input counts if it is saved. Copies of weights, such as autocast makes, count too, as they occupy memory.
     """
     ignored = {weight.untyped_storage().data_ptr() for weight in weights}
     saved: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        saved.append(tensor)  # alive until the end, so that no address is used twice
+        saved.append(tensor)  # kept alive, so that no address is reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -32,10 +32,10 @@ def activation_bytes(call: Callable[[], object], weights: Iterable[Tensor]) -> i
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
-    """The most bytes of tensors that a call has allocated at once, beyond those that were there before.
+    """Peak of the bytes that a call allocates, beyond those allocated before.
 
-    On a GPU as its caching allocator counts them, in blocks of 512 bytes; on the processor every allocation of torch's,
-    temporary ones of its operators included, but not what libraries (oneDNN, MKL) allocate for themselves.
+    On a GPU as counted by the caching allocator, in blocks of 512 bytes. On the processor, all allocations of torch,
+    including temporaries of its operators, but not what libraries (oneDNN, MKL) allocate for themselves.
     """
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
@@ -46,7 +46,7 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
     alive: set[int] = set()
     now = peak = 0
     for change in _allocations(call):
-        # What was made before the call and is freed during it, by the garbage collector perhaps, was not counted.
+        # Memory from before the call may be freed during it, by the garbage collector perhaps: it was not counted.
         if change.bytes > 0 or change.address in alive:
             now += change.bytes
             peak = max(peak, now)
@@ -55,7 +55,7 @@ def peak_bytes(call: Callable[[], object], device: torch.device) -> int:
 
 
 class Change(NamedTuple):
-    """Bytes allocated (above 0) or freed (below) at an address."""
+    """Bytes allocated (positive) or freed (negative) at an address."""
 
     nanoseconds: int
     address: int
@@ -63,8 +63,8 @@ class Change(NamedTuple):
 
 
 def _allocations(call: Callable[[], object]) -> list[Change]:
-    """What a call allocates and frees, in the order of time, from torch's own record."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's library tells stderr of GPUs that are not there
+    """What a call allocates and frees, in order of time, from torch's profiler."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler's library warns on stderr of absent GPUs
     from torch._C._profiler import _EventType
     from torch.profiler import ProfilerActivity, profile
 
@@ -72,10 +72,11 @@ def _allocations(call: Callable[[], object]) -> list[Change]:
         result = call()
         del result
     changes, events = [], list(record.profiler.kineto_results.experimental_event_tree())
+    # The tree of events is walked without recursion: it may be thousands of calls deep.
     while events:
         event = events.pop()
         events += event.children
         if event.tag == _EventType.Allocation:
-            found = event.extra_fields
-            changes.append(Change(event.start_time_ns, found.ptr, found.alloc_size))
+            fields = event.extra_fields
+            changes.append(Change(event.start_time_ns, fields.ptr, fields.alloc_size))
     return sorted(changes)

@@ -1,4 +1,4 @@
-"""A whole model, part by part: one training step and one sampled image of an experiment.
+"""Profile a whole model, module by module: one training step and one sampled image of an experiment.
 
 Shapes: B images, N image tokens, V values of a token.
 """
@@ -28,10 +28,10 @@ from lina_lab.training.train import build_model
 
 STACKS = ("context", "encoder", "decoder")
 WITHIN = {"attention": 1, "mlp": 1, "norm1": 2}
-"""Parts of a block, and how many a block has of each; the first block of a stack is measured for all of its design."""
+"""Modules of a block, and how many of each it has; the first block of a stack is measured for all of its design."""
 WHOLE = "training forward and backward"
 TRAINING = 3
-"""Forwards that forward and backward cost, in multiply-adds."""
+"""Multiply-adds of forward and backward, in forwards."""
 
 
 class Part(NamedTuple):
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 class StepSetting(NamedTuple):
-    """How a model is profiled: at `batch` images, one run of a part no longer than `limit` seconds."""
+    """How a model is profiled: with `batch` images, and modules whose run takes at most `limit` seconds."""
 
     batch: int
     device: torch.device
@@ -62,11 +62,11 @@ class ModelProfile(NamedTuple):
 def profile_model(
     experiment: Experiment, setting: StepSetting, progress: Callable[[float], None] = lambda share: None
 ) -> ModelProfile:
-    """Time and memory of the parts of a model in one training step, and seconds to sample an image.
+    """Time and memory of a model's modules in one training step, and seconds to sample an image.
 
-    The number of visible tokens, which training draws, is the mean of what it draws, rounded. The times of a part are
-    of the first of its kind times their number. A part that takes more than the limit has empty cells and a reason.
-    Where blocks are compiled, the parts of a block are measured as they are without: only whole blocks are compiled.
+    The number of visible tokens, which training draws, is fixed to its rounded mean. The first module of a kind is
+    measured and multiplied by their number. A module that takes longer than the limit has empty cells and a reason.
+    If blocks are compiled, modules inside a block are still measured uncompiled: only whole blocks are compiled.
 
     Raises:
         ValueError: if torch counts other multiply-adds than the closed form.
@@ -79,23 +79,23 @@ def profile_model(
     whole = Part(WHOLE, ALL, 1)
     least = {p.label: TRAINING * 2 * macs.get(p.module, 0) / ceilings.flops_per_second for p in (whole, *parts)}
     subjects = {WHOLE: step.subject, **step.part_subjects(parts)}
-    found: dict[str, ModuleTiming | str] = {
+    timings: dict[str, ModuleTiming | str] = {
         label: f"would take at least {seconds:.2g} s" for label, seconds in least.items() if seconds > setting.limit
     }
-    chosen = {label: subject() for label, subject in subjects.items() if label not in found}
+    chosen = {label: subject() for label, subject in subjects.items() if label not in timings}
     left = iter(range(1, len(chosen) + 1))
-    found |= measure(chosen, setting.device, setting.limit, lambda name: progress(next(left) / (len(chosen) + 1)))
-    rows = [_row(part, found[part.label], macs, step.model, ceilings) for part in (whole, *parts)]
+    timings |= measure(chosen, setting.device, setting.limit, lambda name: progress(next(left) / (len(chosen) + 1)))
+    rows = [_row(part, timings[part.label], macs, step.model, ceilings) for part in (whole, *parts)]
     table = pd.DataFrame(rows).astype(dict.fromkeys(("peak_bytes", "activation_bytes", "repeats"), "Int64"))
     names = {"batch": setting.batch, "visible": step.visible, "precision": training.precision}
     table = table.assign(device=device_words(setting.device), **names, **ceilings._asdict())
-    facts = _facts(experiment, setting, step, found[WHOLE], macs[ALL], ceilings)
+    facts = _facts(experiment, setting, step, timings[WHOLE], macs[ALL], ceilings)
     progress(1.0)
     return ModelProfile(table, facts)
 
 
 class Step:
-    """A training step with its draws fixed: the model, its optimizer as training makes it, and a batch of noise."""
+    """A training step with fixed draws: the model, the optimizer that training would make, and a batch of noise."""
 
     def __init__(self, experiment: Experiment, setting: StepSetting) -> None:
         self.experiment, self.setting = experiment, setting
@@ -112,7 +112,7 @@ class Step:
         self.draws = fixed_draws(experiment, setting.batch).to(setting.device)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of training: bfloat16 where autocast has it, or float32."""
+        """The precision of training: autocast to bfloat16, or float32."""
         enabled = self.experiment.training.precision == "bf16"
         return torch.autocast(self.setting.device.type, torch.bfloat16, enabled=enabled)
 
@@ -121,10 +121,10 @@ class Step:
             return self.model.loss_of_draws(*self.batch, self.draws)
 
     def subject(self) -> TimedModule:
-        return TimedModule(self.loss, None, list(self.model.parameters()), [])
+        return TimedModule(forward=self.loss, gradient=None, weights=list(self.model.parameters()), inputs=[])
 
     def part_subjects(self, parts: list[Part]) -> dict[str, Callable[[], TimedModule]]:
-        """What makes a subject of each part, with the inputs that it has in this step."""
+        """For each part, a function that makes it measurable with its inputs in this step."""
         inputs: dict[str, tuple[tuple[Tensor, ...], dict[str, Tensor | None]]] = {}
         modules = {part.module: self.model.get_submodule(part.module) for part in parts}
         hooks = [
@@ -139,24 +139,29 @@ class Step:
         return {part.label: partial(self._part, modules[part.module], *inputs[part.module]) for part in parts}
 
     def _part(self, module: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor | None]) -> TimedModule:
-        """`named` inputs, rotary positions, have no gradient."""
+        """A module with its inputs; `named` inputs (rotary positions) have no gradient."""
         inputs = [x.detach().clone().requires_grad_() for x in given]
 
         def forward() -> Tensor:
             with self.autocast():
                 return module(*inputs, **named)
 
-        return TimedModule(forward, torch.ones_like(forward().detach()), list(module.parameters()), inputs)
+        return TimedModule(
+            forward=forward,
+            gradient=torch.ones_like(forward().detach()),
+            weights=list(module.parameters()),
+            inputs=inputs,
+        )
 
     def update(self) -> None:
-        """What training does with gradients that are there."""
+        """The rest of a training step once gradients exist: clip, update, zero."""
         if self.experiment.training.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.experiment.training.gradient_clip)
         self.optimizer.step()
 
 
 def prompts_of(data: DataShape, batch: int) -> Tensor:
-    """Labels (B,) of one class after the other, or prompts without gaps: words (B, T), or features (B, T, F)."""
+    """Labels (B,) that cycle through the classes, or full prompts: word ids (B, T) or features (B, T, F)."""
     text = data.text
     if text is None:
         return torch.arange(batch) % data.num_classes
@@ -191,7 +196,7 @@ def _parts(experiment: Experiment) -> Iterator[Part]:
 
 
 class _Loss(nn.Module):
-    """The loss as a module, so that the counter knows its parts by name."""
+    """The loss as a module, so that the counter knows modules by name."""
 
     def __init__(self, model: Lina) -> None:
         super().__init__()
@@ -202,7 +207,7 @@ class _Loss(nn.Module):
 
 
 def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str, float]:
-    """Multiply-adds of one forward of the batch: of `ALL` and of each module by its name, checked by closed forms."""
+    """Multiply-adds of one forward: of `ALL` and of each module by name, checked against closed forms."""
     model, data, batch = experiment.model, experiment.data.shape, setting.batch
     draws, prompts = fixed_draws(experiment, batch), prompts_of(data, batch)
 
@@ -220,7 +225,7 @@ def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str,
         "head": batch * repeats * cost.head_macs(model, t.values),
         ALL: batch * cost.forward_macs(of_batch, step.visible) + cost.query_macs(model),
     }
-    in_context = {"context": counted["context"] + counted.get("text", 0)}  # its closed form has what projects a prompt
+    in_context = {"context": counted["context"] + counted.get("text", 0)}  # with the projection of prompts
     for name, number in closed.items():
         check_macs(name, number, (counted | in_context)[name])
     stacks = batch * cost.image_macs(model, data, step.visible)
@@ -229,10 +234,10 @@ def _macs(experiment: Experiment, setting: StepSetting, step: Step) -> dict[str,
 
 
 def _row(
-    part: Part, found: ModuleTiming | str, macs: dict[str, float], model: Lina, ceilings: Ceilings
+    part: Part, timing: ModuleTiming | str, macs: dict[str, float], model: Lina, ceilings: Ceilings
 ) -> dict[str, Any]:
     module = model if part.module == ALL else model.get_submodule(part.module)
-    measured = found._asdict() if isinstance(found, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
+    measured = timing._asdict() if isinstance(timing, ModuleTiming) else dict.fromkeys(ModuleTiming._fields, math.nan)
     together = ("forward_ms", "backward_ms", "iqr_ms", "activation_bytes")
     measured |= {name: part.number * measured[name] for name in together}
     work, seconds = part.number * macs.get(part.module, 0), (measured["forward_ms"] + measured["backward_ms"]) / 1000
@@ -243,7 +248,7 @@ def _row(
         "macs": round(work),
         **measured,
         "utilisation": TRAINING * 2 * work / seconds / ceilings.flops_per_second if work else math.nan,
-        "reason": "" if isinstance(found, ModuleTiming) else found,
+        "reason": "" if isinstance(timing, ModuleTiming) else timing,
     }
 
 
@@ -251,17 +256,17 @@ def _facts(
     experiment: Experiment,
     setting: StepSetting,
     step: Step,
-    found: ModuleTiming | str,
+    timing: ModuleTiming | str,
     macs: float,
     ceilings: Ceilings,
 ) -> dict[str, float | None]:
     names = ("optimizer_ms", "step_ms", "images_per_second", "utilisation", "sampling_seconds")
-    if not isinstance(found, ModuleTiming):
+    if not isinstance(timing, ModuleTiming):
         return dict.fromkeys(names)
     step.loss().backward()
     optimizer_ms = min(timed(step.update, setting.device)[1] for _ in range(5))
-    step_ms = found.forward_ms + found.backward_ms + optimizer_ms
-    speed = 2 * macs / (found.forward_ms / 1000)
+    step_ms = timing.forward_ms + timing.backward_ms + optimizer_ms
+    speed = 2 * macs / (timing.forward_ms / 1000)
     values = (
         optimizer_ms,
         step_ms,
@@ -273,7 +278,7 @@ def _facts(
 
 
 def _sampling_seconds(experiment: Experiment, setting: StepSetting, model: Lina, speed: float) -> float | None:
-    """Seconds an image of a batch that is sampled at once; None if at `speed` FLOP/s it took ten times the limit."""
+    """Seconds an image, sampled as one batch; None if at `speed` FLOP/s that would take ten times the limit."""
     if setting.batch * cost.sampling_flops(experiment) / speed > 10 * setting.limit:
         return None
     prompts = prompts_of(experiment.data.shape, setting.batch).to(setting.device)

@@ -59,7 +59,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         prefix = wrapper(tensors)
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         if any(name.startswith(OWN) for name in tensors):
-            found.append((source, Checkpoint(files, tensors, prefix, unread)))
+            found.append((source, Checkpoint(files=files, tensors=tensors, prefix=prefix, unread=unread)))
         else:
             others.append(f"{source.name} ({some(tensors, 3) or 'empty'})")
     if len(found) > 1:

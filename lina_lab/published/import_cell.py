@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lina_lab.config.load import load_experiment
 from lina_lab.errors import LabError
 from lina_lab.files import sha256_of, write_atomic
 from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.result import Imported
 from lina_lab.provenance import provenance
 from lina_lab.published.compatibility import misfits
 from lina_lab.published.files import Checkpoint
@@ -107,13 +109,13 @@ def find_experiment(checkpoint: Checkpoint, folder: Path) -> Path:
     return fitting[0]
 
 
-def imported_from(folder: Path) -> dict[str, Any]:
-    """What the result of a cell says of its import; nothing of a cell that was trained here."""
+def imported_from(folder: Path) -> Imported | None:
+    """What the result of a cell says of its import; None of a cell that was trained here."""
     path = folder / RECORD
     if not path.exists():
-        return {}
+        return None
     record = json.loads(path.read_text(encoding="utf-8"))
-    return {"imported": {name: record[name] for name in ("source", "sha256", "files", "as_stated")}}
+    return Imported(**{name: record[name] for name in ("source", "sha256", "files", "as_stated")})
 
 
 def _rest(tensors: dict[str, Tensor], published: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,7 +128,6 @@ def _rest(tensors: dict[str, Tensor], published: dict[str, Tensor]) -> dict[str,
 
 def _record(checkpoint: Checkpoint, cell: Experiment, published: dict[str, Tensor]) -> dict[str, Any]:
     tensors = checkpoint.tensors
-    facts = {name: fact for name, fact in provenance().items() if name != "command"}  # it may name a private folder
     return {
         "source": _source(checkpoint),
         "files": {path.name: sha256_of(path) for path in checkpoint.files},
@@ -138,7 +139,7 @@ def _record(checkpoint: Checkpoint, cell: Experiment, published: dict[str, Tenso
         "tensors": {
             name: {"dtype": EXACT[tensor.dtype], "shape": list(tensor.shape)} for name, tensor in tensors.items()
         },
-        "provenance": facts,
+        "provenance": replace(provenance(), command="").as_json(),  # it may name a private folder
     }
 
 

@@ -1,4 +1,4 @@
-"""Sheets of sample images."""
+"""Sample images tiled on one sheet."""
 
 import io
 from pathlib import Path

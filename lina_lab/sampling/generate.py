@@ -1,4 +1,4 @@
-"""Images of a trained model: drawn, each from a generator of its own, and kept."""
+"""Draw images from a trained model, each with a generator of its own."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from lina_lab.model.random_streams import stream
 from lina_lab.model.sampler import StepDone, sample
 
 SAMPLING_BATCH = 250
-"""Images that are drawn together at most."""
+"""Most images of one batch."""
 SAMPLING_TOKENS = SAMPLING_BATCH * 320
-"""Tokens in the decoder's sequences of a batch at most: 250 images of 256 px, 15 of 1024 px."""
+"""Most tokens in the decoder for one batch: 250 images of 256 px, 15 of 1024 px."""
 
 
 def generate(
@@ -31,19 +31,21 @@ def generate(
     watch: StepDone = lambda step, steps, latent: None,
     decode: Decode = pixels,
 ) -> Tensor:
-    """Images (n, 3, H, W) uint8 of n labels or prompts; `watch` sees every step of every batch of them.
+    """Images (n, 3, H, W) uint8 for n labels or prompts.
 
-    Each has a generator of its own, named by its number (0 to n - 1 by default): what is drawn beside it, and how many
-    at once, does not matter. `decode` turns latents into images: see `decoder`.
+    Image k has the generator of `numbers[k]` (k by default), so it does not depend on the other images or on batching.
+    `progress` is told the share done, `watch` the latents after every step of every batch. `decode` turns latents into
+    images: see `data.autoencoder.decoder`.
 
     Raises:
         NotFinite: if images hold NaN or infinite values.
-        ValueError: if the images are not of the side that the model's data have: the autoencoder is missing.
+        ValueError: if the images do not have the side of the data set, as when `decode` is missing for latents.
     """
     numbers = range(len(condition)) if numbers is None else numbers
     device = next(model.parameters()).device
     batch = max(1, min(SAMPLING_BATCH, SAMPLING_TOKENS // (model.config.context_tokens + model.tokens)))
     images = []
+    # Latents are decoded batch by batch too, so that memory does not grow with n.
     for first in range(0, len(condition), batch):
         chunk = condition[first : first + batch]
         generators = [stream(seed, "sample", number) for number in numbers[first : first + batch]]
@@ -61,7 +63,7 @@ def generate(
 
 
 def save_images(path: Path, images: Tensor, labels: Tensor | None, prompts: Sequence[str] = ()) -> None:
-    """An npz that ADM's evaluator reads: `arr_0` (n, H, W, 3) uint8; `labels` and `prompts` beside it."""
+    """Write an npz that ADM's evaluator reads: `arr_0` (n, H, W, 3) uint8, with `labels` and `prompts` if given."""
     part = path.with_suffix(".part.npz")
     beside = {"labels": None if labels is None else labels.numpy(), "prompts": np.array(prompts) if prompts else None}
     known: dict[str, Any] = {name: array for name, array in beside.items() if array is not None}

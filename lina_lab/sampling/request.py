@@ -1,4 +1,4 @@
-"""What is drawn from a model to measure it: labels and prompts, as the data set has them."""
+"""Which labels or prompts to draw from a model in order to measure it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,16 +16,17 @@ from lina_lab.data.text import conditions
 
 
 class SampleRequest(NamedTuple):
-    """The labels (n,) of n images to be drawn, and their prompts where the model follows prompts."""
+    """Labels (n,) of n images to draw, and their prompts if the model takes prompts."""
 
     labels: Tensor
     prompts: Sequence[str] = ()
 
 
 def requested(heldout: Examples, count: int, *, prompts: bool, num_classes: int | None = None) -> SampleRequest:
-    """`count` labels in the class proportions of the held-out split, with captions of that class from it, in turn.
+    """`count` labels in the class proportions of the held-out split.
 
-    Of labels alone `num_classes` asks for equally many of each class.
+    With `prompts` each comes with a held-out caption of its class, taken in turn. Without prompts, `num_classes` asks
+    for equally many labels of each class instead.
     """
     if not prompts:
         return SampleRequest(labels_as(heldout.labels if num_classes is None else torch.arange(num_classes), count))
@@ -40,7 +41,7 @@ def requested(heldout: Examples, count: int, *, prompts: bool, num_classes: int 
 
 
 def requests(experiment: Experiment, dataset: Dataset) -> tuple[SampleRequest, Tensor]:
-    """What an experiment draws to be measured, and what the model is conditioned on for it, (n,) and more."""
+    """What an experiment draws to be measured, and the same as conditions of the model: (n,), (n, T) or (n, T, F)."""
     prompts = experiment.data.text is not None
     classes = experiment.data.shape.num_classes if experiment.evaluation.reference else None
     count = experiment.evaluation.num_samples
@@ -49,7 +50,7 @@ def requests(experiment: Experiment, dataset: Dataset) -> tuple[SampleRequest, T
     return request, conditions(experiment.data)(asked)
 
 
-def beside(request: SampleRequest) -> dict[str, NDArray[Any]]:
-    """What is kept beside images: their labels, and their prompts where they have any."""
+def labels_and_prompts(request: SampleRequest) -> dict[str, NDArray[Any]]:
+    """The labels, and the prompts if there are any, as arrays to store with the images."""
     known = {"labels": request.labels.numpy()}
     return known | ({"prompts": np.array(request.prompts)} if request.prompts else {})

@@ -1,6 +1,7 @@
-"""Several processes that draw one set of images of a trained cell: CELL SET FIRST SECTIONS starts one of them.
+"""Draw one set of images of a trained cell with several processes.
 
-Each loads the cell itself; where there are GPUs, each has one. They end with the process that started them.
+Run as a module, with the arguments CELL SET FIRST SECTIONS, this is one of the helpers: it loads the cell itself, on a
+GPU of its own if there are any, and ends with the process that started it.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from lina_lab.sampling.image_set import Draw, DrawnSet, Tell, draw_missing, drop
 from lina_lab.sampling.request import requests
 
 GRACE_SECONDS = 10.0
-"""That a process may take to end when it is told to."""
+"""How long a terminated helper may take before it is killed."""
 
 
 def drawer(
@@ -40,9 +41,9 @@ def drawer(
     check: Callable[[], None] = lambda: None,
     decoding: Callable[[], None] = lambda: None,
 ) -> Draw:
-    """What draws the images of an experiment.
+    """A function that draws the images of an experiment by number.
 
-    `check` is called after every autoregressive step, and may raise; `decoding` before latents become images.
+    `check` is called after every autoregressive step and may raise to stop; `decoding` before latents are decoded.
     """
     _, condition = requests(experiment, dataset)
     to_images = decoder(experiment.data, next(model.parameters()).device)
@@ -71,9 +72,9 @@ def draw_set(
     num_processes: int = 1,
     over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Draw a set whole, by this process with `draw` and by others; what an earlier attempt left is kept if it is whole.
+    """Complete a set, in this process with `draw` and in helpers. Undamaged chunks of an earlier attempt are kept.
 
-    `sections` are what the others change in the cell's experiment. Once it is `over` nothing more is drawn.
+    `sections` are changes to the cell's experiment, for the helpers, which read it again. `over()` ends the work early.
     """
     drop_damaged(drawn)
     with _one_thread():
@@ -86,7 +87,7 @@ def draw_set(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """On a processor the bits of an image depend on the number of threads."""
+    """One torch thread on a processor: the bits of an image depend on the number of threads."""
     threads = torch.get_num_threads()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
@@ -98,13 +99,13 @@ def _one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _others(cell: Path, sections: Mapping[str, Any], drawn: DrawnSet, num_processes: int) -> Iterator[None]:
-    """All processes but this one, until it is done: then all chunks are there, or it was stopped."""
+    """Run the helpers during the block. At its end every chunk exists, or the work was stopped: they are ended."""
     others = []
     try:
-        # Where files of the package have changed since, others would load those: this process draws alone.
+        # A new process would load files of the package that have changed since, and draw other images.
         for number in range(1, 1 if changed_files() else num_processes):
             words = [str(cell), str(drawn.folder), str(number / num_processes), json.dumps(sections)]
-            # Its standard input ends when this process does, however that happens.
+            # The pipe to its standard input closes when this process ends, even by a kill: the helper then ends too.
             started = subprocess.Popen(
                 command("lina_lab.sampling.workers", *words), stdin=subprocess.PIPE, env=environment(_place(number))
             )
@@ -126,7 +127,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _place(number: int) -> dict[str, str]:
-    """A GPU for a process: those that are visible here, in turn, of which this process has the first."""
+    """Environment that gives a helper a GPU: the visible ones in turn; this process has the first."""
     gpus = torch.cuda.device_count()
     if not gpus:
         return {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -137,6 +138,7 @@ def _place(number: int) -> dict[str, str]:
 
 def _end_with_starter() -> None:
     sys.stdin.buffer.read()
+    # At once: there is nothing to clean up, as chunks are written atomically.
     os._exit(1)
 
 

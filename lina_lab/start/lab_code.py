@@ -14,7 +14,7 @@ import lina_lab  # noqa: E402
 sys.path.remove(ROOT)
 import lina_lab.provenance  # noqa: E402
 
-lina_lab.provenance.code()  # of this moment, before anything of the package is loaded
+lina_lab.provenance.checkout()  # of this moment, before anything of the package is loaded
 
 if __name__ == "__main__":
     import runpy

@@ -1,18 +1,21 @@
-"""Cells that fail alike, one after the other, each before its first step: something is wrong with more than a cell."""
+"""Notice cells that fail one after the other with the same error before their first step: a broken environment."""
 
+import logging
 import re
 from pathlib import Path
 
 from lina_lab.ledger.leases import attempts, end_attempt
 
+logger = logging.getLogger(__name__)
+
 MOST = 3
-"""Cells in a row."""
+"""Cells in a row that may fail alike."""
 FROM_OUTSIDE = "was killed by SIGKILL"
-"""An end that says nothing of the cell, nor of what it runs in."""
+"""An end that says nothing about the cell or its environment."""
 
 
 class FailedAlike(Exception):
-    """So many cells in a row have failed with the same error; `folders`: theirs, `reason`: that of the last."""
+    """`MOST` cells in a row failed with the same error: their `folders`, and the `reason` of the last."""
 
     def __init__(self, folders: list[Path], reason: str) -> None:
         super().__init__(f"{len(folders)} cells in a row failed with the same error before their first step: {reason}")
@@ -20,13 +23,13 @@ class FailedAlike(Exception):
 
 
 class Alike:
-    """The cells that failed last, all before their first step and with the same error."""
+    """The latest run of cells that failed before their first step with the same error."""
 
     def __init__(self) -> None:
         self.error, self.reasons = "", dict[Path, str]()
 
     def note(self, folder: Path, reason: str, *, early: bool) -> None:
-        """How an attempt at a cell has ended; `early`: it failed before its first step."""
+        """Note the end of an attempt; `early`: it failed before its first step."""
         if reason.endswith(FROM_OUTSIDE):
             return
         error = _without_numbers(reason, folder) if early else ""
@@ -36,8 +39,10 @@ class Alike:
             self.reasons[folder] = reason
 
     def check(self) -> None:
-        """Raises:
-        FailedAlike: if they are too many. Their failures are forgiven: they are none of the cells' own.
+        """Stop a sweep in which too many cells failed alike.
+
+        Raises:
+            FailedAlike: their failures are forgiven first, since they are not the cells' own.
         """
         if len(self.reasons) < MOST:
             return
@@ -51,10 +56,11 @@ class Alike:
                 return
             try:
                 end_attempt(attempt._replace(forgiven=True), attempt.ended or "failed", attempt.reason)
-            except OSError:  # as on a full disk
+            except OSError as error:  # as on a full disk
+                logger.info("%s: the failure counts as the cell's own: %s", folder, error)
                 return
 
 
 def _without_numbers(reason: str, folder: Path) -> str:
-    """An error without what is the cell's own, and without addresses, sizes and process numbers."""
+    """An error message without the cell's name and without numbers, such as addresses and process ids."""
     return re.sub(r"0x[0-9a-f]+|\d+", "#", reason.replace(str(folder), "").replace(folder.name, ""))

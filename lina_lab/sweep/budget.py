@@ -1,4 +1,4 @@
-"""What a sweep has still to do, in FLOPs and, after a short timing, in hours; and whether its budget allows that."""
+"""The remaining cost of a sweep, in FLOPs and, after a short timing, in hours; and its budget."""
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
@@ -6,41 +6,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.sweep import Plan, with_values
+from lina_lab.config.sweep import with_values
 from lina_lab.cost import sampling_flops, training_flops
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import load_plan
+from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import ENDED, read_state
+from lina_lab.ledger.status import ENDED, read_status
+from lina_lab.sweep.planning import PlannedSweep
 
 if TYPE_CHECKING:
     from lina_lab.cell.estimate import Seconds
 
 
 class Times(NamedTuple):
-    """Seconds of wall time for what a sweep has still to do."""
+    """Seconds of wall time for the rest of a sweep."""
 
     total: float
     """From the command to the last result."""
     start: float
-    """Until the first worker is there."""
+    """Until the first worker is ready."""
     by_size: dict[str, float]
-    """Of the timed cell of every size."""
+    """Of the timed cell of each size."""
 
 
-def to_do(runs: Path, plan: Plan) -> list[Experiment]:
+def to_do(runs: Path, planned: PlannedSweep) -> list[Experiment]:
     """The experiments that have no result yet, with every trial that tuning may still run."""
-    cells = [c.experiment for c in plan.cells if not ((runs / c.key).exists() and is_done(runs / c.key))]
-    trials = list(_trials(plan))
-    return [*cells, *trials[_ended_trials(runs, plan) :]]
+    folders = {cell.key: runs / cell.key for cell in planned.plan.cells}
+    cells = [planned.experiments[key] for key, folder in folders.items() if not (folder.exists() and is_done(folder))]
+    trials = list(_trials(planned))
+    return [*cells, *trials[_ended_trials(runs, planned.plan) :]]
 
 
 def times(
     todo: Sequence[Experiment], slots: int, timed: "Callable[[Experiment], Seconds]", start: float = 0.0
 ) -> Times:
-    """On so many workers: one cell of every size is `timed`, the others are as long as their FLOPs say.
+    """Wall time on a number of workers. One cell of each size is `timed`; the others are scaled by their FLOPs.
 
-    The longest begin first, each on the worker that is free first, as the engine gives them out.
+    As in the engine, the longest cells start first, each on the first free worker.
     """
     known: dict[str, tuple[Experiment, Seconds]] = {}
     seconds = []
@@ -62,44 +64,44 @@ def _image_flops(experiment: Experiment) -> float:
 
 
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
-    """Hours of one GPU at so many TFLOP/s for the training and the images of an evaluation, by their FLOPs alone."""
+    """Hours of one GPU at `tflops` TFLOP/s for training and evaluation images, by their FLOPs alone."""
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     return flops / (tflops * 1e12) / 3600
 
 
-def check_budget(plan: Plan, todo: list[Experiment], measured: Callable[[], Times]) -> None:
+def check_budget(planned: PlannedSweep, todo: list[Experiment], measured: Callable[[], Times]) -> None:
     """Refuse what costs more than the sweep's budget allows.
 
     Raises:
-        LabError: with what it would cost, and by how much that is too much.
+        LabError: with the cost, and how much that is above the budget.
     """
-    budget = plan.sweep.budget
+    budget, name = planned.budget, planned.plan.name
     if budget.flops is not None:
-        _refuse_more(plan, "flops", sum(training_flops(e) for e in todo), budget.flops)
+        _refuse_more(name, "flops", sum(training_flops(e) for e in todo), budget.flops)
     if budget.hours is not None:
-        _refuse_more(plan, "hours", measured().total / 3600, budget.hours)
+        _refuse_more(name, "hours", measured().total / 3600, budget.hours)
 
 
-def _refuse_more(plan: Plan, unit: str, cost: float, allowed: float) -> None:
+def _refuse_more(name: str, unit: str, cost: float, allowed: float) -> None:
     if cost > allowed:
         raise LabError(
-            f"{plan.sweep.name}: budget.{unit} allows {allowed:.3g} {unit}, and there are {cost:.3g} to do: "
+            f"{name}: budget.{unit} allows {allowed:.3g} {unit}, and there are {cost:.3g} to do: "
             f"{cost - allowed:.3g} ({(cost / allowed - 1):.0%}) too many"
         )
 
 
-def _trials(plan: Plan) -> Iterator[Experiment]:
-    tune = plan.sweep.tune
+def _trials(planned: PlannedSweep) -> Iterator[Experiment]:
+    tune = planned.tune
     if tune is None:
         return
-    bases = {tuple(cell.values.items()): cell.experiment for cell in plan.cells}
+    bases = {tuple(cell.values.items()): planned.experiments[cell.key] for cell in planned.plan.cells}
     for _ in range(tune.trials):
         yield from (with_values(base, tune.set, "tune.set") for base in bases.values())
 
 
 def _ended_trials(runs: Path, plan: Plan) -> int:
     try:
-        stored = load_plan(runs, plan.sweep.name)
+        stored = load_plan(runs, plan.name)
     except LabError:
         return 0
-    return sum(read_state(runs / cell.key)["state"] in ENDED for cell in stored.trials)
+    return sum(read_status(runs / cell.key).state in ENDED for cell in stored.trials)

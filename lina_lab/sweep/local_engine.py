@@ -1,6 +1,6 @@
-"""The local engine: worker processes that keep their imports and take cell after cell, one torch thread each."""
+"""The local engine: worker processes that keep their imports and run one cell after the other, on one thread each."""
 
-import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -17,28 +16,29 @@ from typing import NamedTuple
 
 from lina_lab.config.engine import ALONE, LIMITS, Group, Limits, WorkerCount
 from lina_lab.errors import LabError
-from lina_lab.interpreter import BINDING, search_path, surroundings, write_anything
+from lina_lab.interpreter import BINDING, surroundings
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.provenance import changed_files, loaded
 from lina_lab.sweep.alike import Alike
 from lina_lab.sweep.hang import GRACE_SECONDS, Watched, end_now
+from lina_lab.sweep.local_worker import OTHER_CODE, work
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     # With more than one thread, small models ran 10 to 50 times slower beside busy neighbours, and bits may differ.
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # A stopped worker cannot give its semaphores back, and need not: they end with the launcher.
+    # A stopped worker cannot release its semaphores and need not: they end with the launcher. Python warns of that.
     "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 
 TICK_SECONDS = 0.5
-OTHER_CODE = "other code"
-"""What a worker says that has not loaded the code of the launcher."""
 RETRIES = 2
-"""A cell that fails is tried again so often."""
+"""How often a cell that fails is tried again."""
 
 Slot = Mapping[str, str]
 """Where a worker runs, as environment variables: on which GPU, or, with none, on a core."""
@@ -59,9 +59,9 @@ class Worker(NamedTuple):
 
 
 def slots(num_workers: WorkerCount, per_gpu: int, gpus: Sequence[str], devices: int = 1) -> list[Slot]:
-    """`per_gpu` slots on every `devices` GPUs, or, without GPUs, on as many cores; `num_workers` cuts their number.
+    """The slots of a machine: `per_gpu` on each set of `devices` GPUs; without GPUs, one for each `devices` cores.
 
-    A number of workers stands as it is where there are no GPUs.
+    `num_workers` limits the slots on GPUs, and replaces the number of slots on cores.
 
     Raises:
         LabError: if there are GPUs, but too few for one slot.
@@ -76,18 +76,19 @@ def slots(num_workers: WorkerCount, per_gpu: int, gpus: Sequence[str], devices: 
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves, or all, found without importing torch."""
+    """The GPUs that CUDA_VISIBLE_DEVICES allows, or all, found without importing torch."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [gpu for gpu in named.split(",") if gpu not in {"", "-1", "NoDevFiles"}]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        logger.debug("no GPUs: %s", error)
         return []
     return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
 
@@ -95,8 +96,8 @@ def visible_gpus() -> list[str]:
 class Engine:
     """Runs cells until none is left. `queue` may grow while it runs.
 
-    A cell that another process works on is waited for, and taken over if that process goes; one that fails, hangs or
-    takes its worker with it is tried again `retries` times, and does not stop the others, unless they fail alike.
+    A cell that another process works on is waited for, and taken over if that process ends. A cell that fails, hangs or
+    kills its worker is tried again `retries` times. The others go on, unless cells fail alike (`Alike`).
     """
 
     def __init__(
@@ -109,24 +110,24 @@ class Engine:
         patient: bool = True,
         limits: Limits = LIMITS,
     ) -> None:
-        """With `patient` false, a cell that another process works on is left to it. Each cell is trained by a group."""
+        """If not `patient`, cells that other processes work on are left to them. Each cell is trained by a `group`."""
         self.queue, self.where, self.retries, self.group, self.patient = queue, where, retries, group, patient
         self.idle: list[Worker] = []
         self.first: threading.Thread | None = None
         self.running: dict[Worker, Path] = {}
         self.elsewhere: list[Path] = []
         self.until: dict[Path, int] = {}
-        """The step at which a cell of the queue pauses, if it does."""
+        """The step at which a queued cell pauses, for those that do."""
         self.watch, self.limits = Watch(), limits
         self.watched, self.alike = Watched(limits.hang_minutes), Alike()
         self.failed: Counter[Path] = Counter()
-        """Failures seen by this engine: the ledger cannot count them on a full disk."""
+        """Failures seen by this engine, since on a full disk the ledger cannot count them."""
 
     def run(self, tick: Callable[[list[Finished]], None]) -> list[Finished]:
-        """All cells that ended. `tick` is called about twice a second with those that have just done so.
+        """Run, and return all cells that ended. `tick` is called about twice a second with those that just ended.
 
-        Ctrl-C, or any exception of `tick`, stops the workers: each cell writes a checkpoint and continues from it when
-        it is started again. A second Ctrl-C does not wait for that. So does FailedAlike, of cells that fail alike.
+        Ctrl-C, an exception of `tick`, or FailedAlike stops the workers: each cell writes a checkpoint, from which it
+        continues when it is started again. A second Ctrl-C does not wait for that.
         """
         ended: list[Finished] = []
         try:
@@ -147,7 +148,7 @@ class Engine:
         return ended
 
     def _hand_out(self) -> list[Finished]:
-        """Give cells to free workers; the cells that turn out to have ended already."""
+        """Give queued cells to free workers, and return those that turn out to have ended already."""
         for folder in [f for f in self.elsewhere if self.watch.is_over(last_attempt(f))]:
             self.elsewhere.remove(folder)
             self.queue.append(folder)
@@ -155,8 +156,8 @@ class Engine:
         while self.queue and len(self.running) < len(self.where):
             folder = self.queue.popleft()
             if is_done(folder) or not self._may_retry(folder):
-                state = read_state(folder)
-                ended.append(Finished(folder, state["state"], state.get("reason", "")))
+                status = read_status(folder)
+                ended.append(Finished(folder, status.state, status.reason or ""))
             elif self.watch.is_over(last_attempt(folder)):
                 if not self._can_start():
                     self.queue.appendleft(folder)
@@ -172,7 +173,7 @@ class Engine:
         return ended
 
     def _receive(self, worker: Worker) -> list[Finished]:
-        """What a worker says of its cell. One that died says nothing."""
+        """Handle a worker's report of its cell, or its death; returns the cell if it ended for good."""
         folder = self.running.pop(worker)
         try:
             state, reason = worker.connection.recv()
@@ -186,14 +187,14 @@ class Engine:
             state = "died"
         if state == "died":
             reason = self._bury(worker, folder, hung or reason)
-        elif state != "stopped" and not hung:  # who was asked to end does
+        elif state != "stopped" and not hung:  # a worker that was asked to end will end
             self.idle.append(worker)
         self.failed[folder] += state in {"failed", "died"}
         if state not in {None, "stopped"}:
             early = state in FAULTS and self.watched.before_first_step(folder)
             self.alike.note(folder, reason, early=early)
         if state is None:
-            self.queue.append(folder)  # where it is seen that another process works on it
+            self.queue.append(folder)  # `_hand_out` will see that another process works on it
         elif state == "stopped" or (state in {"failed", "died"} and self._may_retry(folder)):
             self.queue.append(folder)
         else:
@@ -204,25 +205,29 @@ class Engine:
         return max(self.failed[folder], faults(folder)) <= self.retries
 
     def _bury(self, worker: Worker, folder: Path, reason: str) -> str:
-        """Write down that a worker died with its cell, even if it did so before it claimed the cell."""
+        """Record that a worker died with its cell, even if it died before it took the lease; returns the reason."""
         worker.process.join()
         code = worker.process.exitcode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         reason = reason or f"its process {how}"
         last = last_attempt(folder)
-        with contextlib.suppress(OSError):  # on a full disk nothing can be written down, and all else goes on
+        try:
             if last is not None and last.pid == worker.process.pid and last.ended in {None, "stopped"}:
                 end_attempt(last, "died", reason)
             elif (claimed := claim(folder, self.watch)) is not None:
                 claimed.end("died", reason)
+        except OSError as error:  # as on a full disk; the other cells go on
+            logger.info("%s: that its worker died is not written down: %s", folder.name, error)
         return reason
 
     def _can_start(self) -> bool:
-        """Whether a worker is there at once: what the first one waits for, torch, is imported while we go on."""
+        """Whether workers start at once. A thread starts the first, which imports torch: the display goes on."""
 
         def start() -> None:
-            with contextlib.suppress(Exception):  # if it cannot be started it is told when it is tried again
+            try:
                 self.idle.append(self._start_worker())
+            except Exception as error:  # noqa: BLE001, the next one is started where its error is raised
+                logger.info("the first worker did not start: %s", error)
 
         if self.first is None:
             self.first = threading.Thread(target=start, daemon=True)
@@ -233,18 +238,19 @@ class Engine:
         taken = {worker.slot for worker in self.running}
         slot = next(i for i in range(len(self.where)) if i not in taken)
         context = multiprocessing.get_context("forkserver")
-        # One process imports torch and Lightning; workers are forked from it at once. It never touches a GPU.
+        # A fork server imports torch and Lightning once; workers fork from it at once. It must not touch a GPU, because
+        # a CUDA context does not survive a fork.
         context.set_forkserver_preload([BINDING, "lina_lab.cell.run"])
         ours, theirs = context.Pipe()
         words = (theirs, sys.argv, self.where[slot], self.group, loaded())
-        with surroundings(ENVIRONMENT):  # read once, when torch is imported
-            process = context.Process(target=_work, args=words, daemon=True)
+        with surroundings(ENVIRONMENT):  # torch reads it once, when it is imported
+            process = context.Process(target=work, args=words, daemon=True)
             process.start()
         theirs.close()
         return Worker(process, ours, slot)
 
     def _stop(self) -> None:
-        """End the idle workers by closing their connection; ask the busy ones for a checkpoint, and wait for it."""
+        """End idle workers by closing their connections; ask busy ones for a checkpoint, and wait for them."""
         workers = [*self.idle, *self.running]
         if self.running:
             print("stopping: the cells write a checkpoint (Ctrl-C again: at once)", file=sys.stderr, flush=True)
@@ -258,57 +264,3 @@ class Engine:
         finally:
             for worker in workers:
                 end_now(worker.process)
-
-
-def _work(connection: Connection, command: list[str], slot: Slot, group: Group, planned_by: str) -> None:
-    """The life of a worker process: a cell's folder in, its end out, until the launcher is gone.
-
-    Where it has loaded other code than the launcher, which planned the cells, it runs none.
-    """
-    from lina_lab.signals import stop_on
-
-    os.environ.update(slot)
-    sys.path[:] = search_path()
-    write_anything()
-    sys.argv = command  # provenance names the command that the user typed
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    stop = stop_on(signal.SIGTERM)
-    threading.Thread(target=_end_with_launcher, args=(stop,), daemon=True).start()
-    with contextlib.suppress(EOFError, OSError):  # the launcher is gone
-        while not stop.is_set():
-            folder, until = connection.recv()
-            if loaded() != planned_by:
-                connection.send((OTHER_CODE, ""))
-                return
-            try:
-                connection.send(_run(Path(folder), stop, slot, until, group))
-            except BrokenPipeError:
-                raise
-            except OSError as error:  # such as a full disk: how the cell ended could not be written down
-                connection.send(("died", str(error)))
-                return
-
-
-def _end_with_launcher(stop: threading.Event) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        stop.set()
-        threading.Event().wait(GRACE_SECONDS)
-        os._exit(1)
-
-
-def _run(folder: Path, stop: threading.Event, slot: Slot, until: int, group: Group) -> tuple[str | None, str]:
-    """One attempt at a cell, its output in log.txt."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    where = "".join(f", {name}={value}" for name, value in slot.items())
-    print(f"{datetime.now(UTC).isoformat(timespec='seconds')} process {os.getpid()}{where}", flush=True)
-    import torch
-
-    from lina_lab.cell.attempt import attempt_cell
-
-    torch.set_num_threads(1)
-    return attempt_cell(folder, stop, until, group)

@@ -1,4 +1,4 @@
-"""Cells whose keys were made from paths, before keys held contents: their results still count where contents agree."""
+"""Older cells whose keys were made from paths instead of contents. Their results still count if contents agree."""
 
 import re
 from collections import defaultdict
@@ -9,28 +9,30 @@ from pathlib import Path
 
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, digest, named_paths
-from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.result import read_result
+from lina_lab.sweep.planning import PlannedSweep
 
 KeyOf = Callable[[Experiment], str]
 NAMES_A_PATH = re.compile(r"^ +(path|reference): (?!null$)", re.MULTILINE)
 HAS_CONTENTS = re.compile(r"^contents:", re.MULTILINE)
 
 
-def with_older_keys(runs: Path, plan: Plan) -> Plan:
+def with_older_keys(runs: Path, planned: PlannedSweep) -> PlannedSweep:
     """The plan as a ledger knows it: a cell that is there under an older key has that one."""
     key_of = keys_in(runs)
-    cells = [c._replace(key=key_of(c.experiment)) if c.experiment.contents else c for c in plan.cells]
-    return plan._replace(cells=cells)
+    keys = {key: key_of(e) if e.contents else key for key, e in planned.experiments.items()}
+    cells = [cell._replace(key=keys[cell.key]) for cell in planned.plan.cells]
+    experiments = {keys[key]: experiment for key, experiment in planned.experiments.items()}
+    return planned._replace(plan=planned.plan._replace(cells=cells), experiments=experiments)
 
 
 def keys_in(runs: Path) -> KeyOf:
-    """What gives the key under which a ledger has an experiment: its own, or an older one of the same computation.
+    """A function from experiment to its key in a ledger: its own, or an older one of the same computation.
 
-    An older cell is the same if it differs in nothing but paths, and what it noted of their content is what is there
-    today: the data that it began with, the reference of its evaluation. What it did not note must have the same path.
+    An older cell is the same computation if only paths differ and the content that it recorded (its data, the
+    reference of its evaluation) is the present one. A path whose content it did not record must be equal.
     """
     older = cache(lambda: _older_cells(runs))
     fingerprint = cache(_fingerprint)
@@ -39,23 +41,23 @@ def keys_in(runs: Path) -> KeyOf:
         key = cell_key(experiment)
         if not experiment.contents or (runs / key).exists():
             return key
-        found = older()[_without_paths(experiment)]
-        return next((folder.name for folder in found if _is_same(folder, experiment, fingerprint)), key)
+        folders = older()[_without_paths(experiment)]
+        return next((folder.name for folder in folders if _is_same(folder, experiment, fingerprint)), key)
 
     return key_of
 
 
 def _older_cells(runs: Path) -> dict[str, list[Path]]:
-    """Cells with paths in their keys, by what they are but for those."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    """Cells with paths in their keys, grouped by their canonical form without paths."""
+    folders: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(runs.glob("*/config.yaml")):
         text = path.read_text(encoding="utf-8")
         if NAMES_A_PATH.search(text) and not HAS_CONTENTS.search(text):
             try:
-                found[_without_paths(read_experiment(path.parent))].append(path.parent)
+                folders[_without_paths(read_experiment(path.parent))].append(path.parent)
             except LabError:
-                continue  # told by whatever reads that cell
-    return found
+                continue  # whatever reads that cell will report it
+    return folders
 
 
 def _without_paths(experiment: Experiment) -> str:
@@ -90,12 +92,12 @@ def _is_same(folder: Path, experiment: Experiment, fingerprint: Callable[[DataCo
 
 
 def _reference_of(folder: Path) -> str | None:
-    """SHA-256 of the reference that a cell was measured with; None for a diverged one, which was not measured."""
+    """SHA-256 of the reference that a cell was measured with; None if it diverged and was not measured."""
     try:
-        result = read_result(folder)
+        evaluation = read_result(folder).evaluation
     except LabError:
         return ""
-    return result.get("evaluation", {}).get("reference_sha256")
+    return None if evaluation is None else evaluation.reference_sha256
 
 
 def _fingerprint(data: DataConfig) -> str:

@@ -1,32 +1,37 @@
-"""How far a sweep is, and how long the rest of it will take: of the cells of this run alone, by what it has seen.
+"""How far a sweep is, and how long the rest will take.
 
-A cell is four parts: it starts, trains, samples and is evaluated. What a part takes is learnt from the cells that this
-run brings through it, by size where that is known; until then from results that the same machine has made before.
+A cell goes through four stages: start, training, sampling, evaluation. The pace of a stage is learnt from the cells
+that this run takes through it, by size if possible; until then from earlier results of the same machine.
 """
 
 import heapq
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lina_lab import cost
-from lina_lab.config.sweep import Cell, Plan
+from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import ENDED, read_state
+from lina_lab.ledger.status import ENDED, CellStatus, read_status
 from lina_lab.provenance import hardware
+from lina_lab.sweep.planning import PlannedSweep
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("start", "training", "sampling", "evaluation")
 WHOLE = (0, 3)
-"""Parts that are not told step by step."""
+"""Stages without progress of their own."""
 PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3}
-"""Phases of a cell and the part that they belong to; all others are training."""
+"""Stage of each phase in state.json; all other phases are training."""
 OFTEN = 500
-"""Up to so many cells are read at every look; of more, those at work alone."""
+"""Most cells whose state is read at every look; of a larger plan only cells at work are."""
 EXAMPLES = 100
-"""Earlier results that are read at most."""
+"""Most earlier results that are read."""
 
 
 class Row(NamedTuple):
@@ -44,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The sweep at one moment; `stopped`: it was asked to, and this is the last."""
+    """The sweep at one moment; `stopped`: it was asked to stop, and this is the last snapshot."""
 
     rows: list[Row]
     seconds: float
@@ -53,7 +58,7 @@ class Snapshot(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What there is to do: cells that workers of ours are at, cells that others are at, and those that wait in turn."""
+    """Remaining cells: at work here, at work in other processes, and waiting, in order."""
 
     running: Sequence[Path] = ()
     elsewhere: Sequence[Path] = ()
@@ -61,21 +66,21 @@ class Work(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A cell at one look: the part that it is in, and the share of every part that is still to do."""
+    """A cell at one look: its stage, and the share of every stage that remains."""
 
     part: int
     left: tuple[float, ...]
     at: float
     told: float
-    """The time that its state bears, and..."""
+    """The time written in its state.json, and..."""
     since: float
     """... when that was first seen."""
     entered: float
-    """When it was first seen in its part."""
+    """When it was first seen in its stage."""
 
 
 class Pace:
-    """Seconds that a unit of each part takes: of start and evaluation a whole one, of the others a FLOP."""
+    """Seconds a unit of each stage: a unit of start and evaluation is all of it, of the others a FLOP."""
 
     def __init__(self) -> None:
         self.seconds = defaultdict[tuple[int, str], float](float)
@@ -87,18 +92,18 @@ class Pace:
             self.units[part, known] += units
 
     def of(self, part: int, size: str) -> float | None:
-        """Of cells of that size, or of all."""
+        """The pace of cells of a size, or of all if that is unknown."""
         known = next((known for known in (size, "") if self.units[part, known] > 0), None)
         return None if known is None else self.seconds[part, known] / self.units[part, known]
 
 
 class SweepProgress:
-    """How far the cells of a plan are, which may grow; a cell that has a result is read once."""
+    """Progress of the cells of a plan, which may grow. Cells with a result are read only once."""
 
     def __init__(self, runs: Path, num_workers: int) -> None:
         self.runs, self.num_workers = runs, num_workers
-        self.plan: Plan
-        self.states: dict[str, dict[str, Any]] = {}
+        self.planned: PlannedSweep
+        self.statuses: dict[str, CellStatus] = {}
         self.costs: dict[str, tuple[float, ...]] = {}
         self.seen: dict[str, Seen] = {}
         self.pace, self.before = Pace(), Pace()
@@ -107,62 +112,66 @@ class SweepProgress:
 
     def snapshot(self, work: Work) -> Snapshot:
         """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
-        now, cells = time.monotonic(), {cell.key: cell for cell in (*self.plan.trials, *self.plan.cells)}
+        now, cells = time.monotonic(), {cell.key: cell for cell in self.planned.plan.everything}
         at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
         moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
         for key in cells:
-            if key not in self.states or (key in moving and self.states[key]["state"] not in ENDED):
-                self.states[key] = read_state(self.runs / key)
+            if key not in self.statuses or (key in moving and self.statuses[key].state not in ENDED):
+                self.statuses[key] = read_status(self.runs / key)
         if not self.read_before:
             self._learn_before(list(cells.values()))
         self._learn({key: cells[key] for key in at_work | {*self.seen} if key in cells}, at_work, now)
         left = self._left(work, cells, now)
         return Snapshot([self._row(cell) for cell in cells.values()], now - self.started, left)
 
-    def _learn(self, cells: Mapping[str, Cell], at_work: set[str], now: float) -> None:
+    def _learn(self, cells: Mapping[str, PlannedCell], at_work: set[str], now: float) -> None:
         """Take down what the cells at work have done since the last look, and what that took."""
         for key, cell in cells.items():
-            state, last = self.states[key], self.seen.pop(key, None)
-            part, left = position(state)
+            status, last = self.statuses[key], self.seen.pop(key, None)
+            part, left = position(status)
             if last is not None:
                 self._learn_step(cell, last, part, left, now)
             if key in at_work:
-                told = state.get("time", 0.0)
+                told = status.time or 0.0
                 since = last.since if last is not None and last.told == told else now
                 entered = last.entered if last is not None and last.part == part else now
-                self.seen[key] = Seen(part, left, now, told, since, entered)
+                self.seen[key] = Seen(part=part, left=left, at=now, told=told, since=since, entered=entered)
 
-    def _learn_step(self, cell: Cell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
+    def _learn_step(self, cell: PlannedCell, last: Seen, part: int, left: Sequence[float], now: float) -> None:
         """What lies between two looks belongs to the part of the first one; a whole part is known when it is over."""
         for p in range(last.part, len(PARTS)):
             done = max(0.0, last.left[p] - left[p]) if p == last.part or p < part else 0.0
             began = last.entered if p in WHOLE else last.at
             seconds = now - began if p == last.part and (part > p or p not in WHOLE) else 0.0
-            self.pace.add(p, cell.experiment.model.size, seconds, done * self._cost(cell)[p])
+            self.pace.add(p, self._experiment(cell).model.size, seconds, done * self._cost(cell)[p])
 
-    def _learn_before(self, cells: Sequence[Cell]) -> None:
+    def _learn_before(self, cells: Sequence[PlannedCell]) -> None:
         """From results that were there when the run began, and that this machine has made."""
         self.read_before = True
-        for cell in [cell for cell in cells if self.states[cell.key]["state"] == "done"][:EXAMPLES]:
+        for cell in [cell for cell in cells if self.statuses[cell.key].state == "done"][:EXAMPLES]:
             try:
                 result = read_result(self.runs / cell.key)
-            except LabError:
+            except LabError as error:
+                logger.debug("no estimate from an earlier result: %s", error)
                 continue
-            if result.get("provenance", {}).get("hardware") == hardware():
+            if result.provenance.hardware == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:
-                    seconds = result.get("seconds", {}).get(PARTS[part])
+                    seconds = result.seconds.get(PARTS[part])
                     if seconds is not None:
-                        self.before.add(part, cell.experiment.model.size, seconds, units)
+                        self.before.add(part, self._experiment(cell).model.size, seconds, units)
 
-    def _cost(self, cell: Cell) -> tuple[float, ...]:
+    def _experiment(self, cell: PlannedCell) -> Experiment:
+        return self.planned.experiments[cell.key]
+
+    def _cost(self, cell: PlannedCell) -> tuple[float, ...]:
         """Units of every part: see `Pace`."""
         if cell.key not in self.costs:
-            e = cell.experiment
+            e = self._experiment(cell)
             sampling = e.evaluation.num_samples * cost.sampling_flops(e)
             self.costs[cell.key] = (1.0, cost.training_flops(e), sampling, 1.0)
         return self.costs[cell.key]
 
-    def _left(self, work: Work, cells: Mapping[str, Cell], now: float) -> float | None:
+    def _left(self, work: Work, cells: Mapping[str, PlannedCell], now: float) -> float | None:
         """Seconds until everything is done, if free workers take the cells that wait in turn."""
 
         def each(folders: Sequence[Path]) -> list[float | None]:
@@ -178,14 +187,14 @@ class SweepProgress:
             heapq.heapreplace(busy, busy[0] + seconds)
         return max([*busy, *known[len(running) : len(running) + len(elsewhere)]], default=0.0)
 
-    def _cell_left(self, cell: Cell, now: float) -> float | None:
+    def _cell_left(self, cell: PlannedCell, now: float) -> float | None:
         """Seconds that a worker will need for a cell; one that is at work has its own account of its part."""
-        state, seen = self.states[cell.key], self.seen.get(cell.key)
-        part, left = position(state) if seen is None else (seen.part, seen.left)
+        status, seen = self.statuses[cell.key], self.seen.get(cell.key)
+        part, left = position(status) if seen is None else (seen.part, seen.left)
         total = 0.0
         for p, (share, units) in enumerate(zip(left, self._cost(cell), strict=True)):
-            each = self._seconds_of(p, cell.experiment.model.size)
-            own = state.get("seconds_left") if seen is not None and p == part else None
+            each = self._seconds_of(p, self._experiment(cell).model.size)
+            own = status.seconds_left if seen is not None and p == part else None
             if own is not None and seen is not None:
                 total += max(0.0, own - (now - seen.since))
             elif each is None and share > 0:
@@ -196,34 +205,34 @@ class SweepProgress:
         return total
 
     def _seconds_of(self, part: int, size: str) -> float | None:
-        """A unit of a part. What nobody has seen: sampling is taken to be as fast as training, the rest is small."""
+        """Seconds a unit of a stage. Unseen sampling is assumed to be as fast as training, other unseen stages free."""
         found = self.pace.of(part, size)
         found = self.before.of(part, size) if found is None else found
         if found is None and PARTS[part] == "sampling":
             return self._seconds_of(1, size)
         return 0.0 if found is None and PARTS[part] != "training" else found
 
-    def _row(self, cell: Cell) -> Row:
-        state = self.states[cell.key]
+    def _row(self, cell: PlannedCell) -> Row:
+        status, experiment = self.statuses[cell.key], self._experiment(cell)
         return Row(
-            label=cell.label or cell.experiment.name,
+            label=cell.label or experiment.name,
             seed=cell.seed,
-            state=state["state"],
-            phase=state.get("phase", ""),
-            step=state.get("step", 0),
-            steps=state.get("steps", cell.experiment.training.steps),
-            loss=state.get("loss"),
-            seconds_left=state.get("seconds_left"),
-            reason=state.get("reason", ""),
+            state=status.state,
+            phase=status.phase,
+            step=status.step,
+            steps=experiment.training.steps if status.steps is None else status.steps,
+            loss=status.loss,
+            seconds_left=status.seconds_left,
+            reason=status.reason or "",
         )
 
 
-def position(state: Mapping[str, Any]) -> tuple[int, tuple[float, ...]]:
+def position(status: CellStatus) -> tuple[int, tuple[float, ...]]:
     """The part that a cell is in, and the share of every part that is still to do. One that waits has to start."""
-    if state["state"] in ENDED:
+    if status.state in ENDED:
         return len(PARTS), (0.0,) * len(PARTS)
-    at = PHASES.get(state.get("phase", ""), 1)
-    trained = 1.0 if at > 1 else state.get("step", 0) / max(1, state.get("steps", 1))
-    sampled = {2: state.get("share", 0.0), 3: 1.0}.get(at, 0.0)
-    part = at if state["state"] == "running" else 0
+    at = PHASES.get(status.phase, 1)
+    trained = 1.0 if at > 1 else status.step / max(1, status.steps or 1)
+    sampled = {2: status.share, 3: 1.0}.get(at, 0.0)
+    part = at if status.state == "running" else 0
     return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, 1.0)

@@ -1,5 +1,6 @@
-"""Whether the cells of a plan can end as they are described, as far as data and memory tell, before any is started."""
+"""Check before a start that data and memory suffice for the cells of a plan."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterable
@@ -12,30 +13,32 @@ from lina_lab.cost import parameters, tokens
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 
+logger = logging.getLogger(__name__)
+
 GIB = 2**30
 UNKNOWN = Sizes(2**63, 2**63, None)
-"""Of a set that is not here: enough."""
+"""Sizes of a data set that is not on this machine: assumed to be enough."""
 
 
 def check_data(experiments: Iterable[Experiment]) -> list[str]:
-    """What could not be checked, as it is not here.
+    """Check the data sets of experiments; returns what could not be checked because it is not on this machine.
 
     Raises:
-        LabError: if a data set has too few images for what is done with them, or is not what the config says.
+        LabError: if a data set has too few images, or is not as the config says.
     """
     seen = {(e.data, e.evaluation, e.training.batch_size): e for e in experiments}
     sizes = {data: _sizes(data) for data, _, _ in seen}
     for experiment in seen.values():
-        found = sizes[experiment.data]
-        check_enough(experiment.data, experiment.evaluation, found or UNKNOWN)
-        check_batch(experiment, found or UNKNOWN)
+        known = sizes[experiment.data]
+        check_enough(experiment.data, experiment.evaluation, known or UNKNOWN)
+        check_batch(experiment, known or UNKNOWN)
     absent = [f"{data.path or data.name}: no such folder, or no finished cache" for data in sizes if not sizes[data]]
     references = {evaluation.reference: None for _, evaluation, _ in seen if evaluation.reference is not None}
     return absent + [f"evaluation.reference: {path}: no such file" for path in references if not Path(path).is_file()]
 
 
 def _sizes(data: DataConfig) -> Sizes | None:
-    """Of a data set; None if it is not here."""
+    """Sizes of a data set; None if it is not on this machine."""
     if data.autoencoder is not None:
         from lina_lab.data.cache import MANIFEST, place
         from lina_lab.data.latents import load_latents
@@ -59,22 +62,23 @@ def _sizes(data: DataConfig) -> Sizes | None:
 def least_bytes(experiment: Experiment, group: Group = ALONE) -> int:
     """A lower bound of the memory of one process in a training step.
 
-    Weights, gradients, two moments and the average in float32, and what every block of decoder and context stack keeps
-    of the process's part of a batch: its input; if it is not computed again, also the normed input, q, k, v and what
-    the heads read, and, unless MLPs are computed again, the normed input of the MLP, its hidden layer twice.
+    It counts weights, gradients, two moments and the average in float32, and the activations that every block of
+    decoder and context stack keeps for a micro-batch: its input; unless blocks are recomputed, the normalised input, q,
+    k, v and the attention output; unless MLPs are recomputed, the MLP's normalised input and twice its hidden layer.
     """
     model, data = experiment.model, experiment.data.shape
     t, recomputed = tokens(model, data), experiment.execution.activation_checkpointing
     kept = 1 if recomputed == "block" else 6 if recomputed == "mlp" else 7 + 2 * model.mlp_ratio
     length = model.decoder_depth * (t.context + t.image) + model.context_depth * (data.prompt_tokens + t.context)
-    images = experiment.training.batch_size // (group.size * experiment.execution.accumulate)
+    images = experiment.training.batch_size // (group.size * experiment.execution.accumulate)  # of a micro-batch
     value_bytes = 4 if experiment.training.precision == "fp32" else 2
     shards = group.size if group.strategy == "fsdp" else 1
+    # 20 bytes a parameter: weight, gradient, two moments and the average, 4 bytes each.
     return parameters(model, data).total * 20 // shards + images * kept * length * model.width * value_bytes
 
 
 def too_large(experiments: Iterable[Experiment], *, gpus: bool, group: Group = ALONE) -> str:
-    """Why no memory of this machine, or of its smallest GPU, holds a step of the largest cell; '' if it may."""
+    """Why a step of the largest cell cannot fit into the memory of this machine or its smallest GPU; '' if it may."""
     there = memory_bytes(gpus=gpus)
     distinct = {(e.model, e.data, e.training.batch_size, e.training.precision, e.execution): e for e in experiments}
     largest = max(distinct.values(), key=lambda experiment: least_bytes(experiment, group), default=None)
@@ -89,12 +93,13 @@ def too_large(experiments: Iterable[Experiment], *, gpus: bool, group: Group = A
 
 
 def memory_bytes(*, gpus: bool) -> int | None:
-    """Of this machine, or of its smallest GPU; None if nobody tells."""
+    """Memory of this machine, or of its smallest GPU; None if unknown."""
     if not gpus:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     words = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         listed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20).stdout
         return min(int(line) for line in listed.split()) * 2**20
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        logger.info("the memory of the GPUs is not known: %s", error)
         return None

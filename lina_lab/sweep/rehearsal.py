@@ -1,4 +1,4 @@
-"""Cells timed as they will run: by as many processes at once as there are workers, each in its place."""
+"""Time cells as they will run: in as many processes at once as there are workers, each in its slot."""
 
 import multiprocessing
 import os
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from lina_lab.cell.estimate import Seconds
 
 PRELOADED = ["lina_lab.cell.estimate"]
-"""Imported once, by the process that workers are forked from."""
+"""Modules imported once, by the process that workers are forked from."""
 
 
 def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
-    """Wall time of what is to do, from the start of the workers to the last result.
+    """Wall time of the remaining work, from the start of the workers to the last result.
 
-    Workers take cores and memory bandwidth from each other: one alone would be faster, and tell too short a time.
+    Workers compete for cores and memory bandwidth: a single one would be faster, and the estimate too short.
 
     Raises:
         LabError: if a cell cannot be timed.
@@ -34,7 +34,7 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
     context.set_forkserver_preload([BINDING, *PRELOADED])
     count = min(len(where), len(todo))
     started = time.monotonic()
-    # The queue's semaphores start a process as well.
+    # Inside: the queue's semaphores start a process (the resource tracker) too.
     with surroundings(ENVIRONMENT):
         places = context.SimpleQueue()
         for slot in where[:count]:
@@ -44,8 +44,8 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
             start = time.monotonic() - started
 
             def timed(experiment: Experiment) -> "Seconds":
-                found = list(pool.map(_timed, [experiment] * count))
-                return type(found[0]).mean(found)
+                seconds = list(pool.map(_timed, [experiment] * count))
+                return type(seconds[0]).mean(seconds)
 
             try:
                 return times(todo, len(where), timed, start)

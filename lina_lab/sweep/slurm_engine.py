@@ -1,12 +1,13 @@
 """The SLURM engine: job arrays of `lab cell run`. A cell's state comes from its ledger, never from the queue.
 
-runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and beside it
+runs/sweeps/<name>.slurm/<time>.sh      the script of an array, and next to it
 <time>.cells   the folders of its cells, a line a task; <time>.until: the steps at which they pause, 0 for the end
 <time>.job     its job number, once submitted
-<time>.next.sh the job that goes on with a tuning when the trials of an array have ended
+<time>.next.sh the job that continues a tuning when the trials of an array have ended
 <job>_<task>.log
 """
 
+import logging
 import shlex
 import subprocess
 import sys
@@ -16,37 +17,40 @@ from pathlib import Path
 
 from lina_lab.cell.attempt import STARTING
 from lina_lab.config.engine import EngineConfig
-from lina_lab.config.sweep import Plan
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.interpreter import command
 from lina_lab.ledger.leases import FAULTS, Watch, faults, last_attempt, this_job
 from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep.alike import Alike
+from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.run import Steering
+
+logger = logging.getLogger(__name__)
 
 LARGEST_ARRAY = 1000
 """SLURM's default MaxArraySize allows task numbers up to 1000."""
 
 
 def submit(
-    runs: Path, plan: Plan, engine: EngineConfig, retries: int, *, keep_going: bool = False
+    runs: Path, planned: PlannedSweep, engine: EngineConfig, retries: int, *, keep_going: bool = False
 ) -> tuple[dict[str, int], str]:
-    """Submit every cell that has no result, is not worked on and not in the queue.
+    """Submit every cell that has no result, no worker and no job.
 
-    Returns: job number to number of cells; and the job that will go on where cells depend on these, or ''.
+    Returns: job number to number of cells; and the job that continues when these have ended, or ''.
 
     Raises:
         LabError: if sbatch is missing or refuses the job.
     """
-    name = plan.sweep.name
-    steering = Steering(runs, plan, retries)
+    name = planned.plan.name
+    steering = Steering(runs, planned, retries)
     folders, until = steering.advance()
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
     jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
+    # Each array reads its own file of cells, so that a later submission does not change what a waiting job runs.
     for first in range(0, len(todo), LARGEST_ARRAY):
         chunk = todo[first : first + LARGEST_ARRAY]
         jobs[_submit_array(runs, name, chunk, engine, words)] = len(chunk)
@@ -54,7 +58,7 @@ def submit(
 
 
 def _go_on_after(runs: Path, name: str, engine: EngineConfig, jobs: Sequence[str]) -> str:
-    """Submit this very command, to run once the jobs have ended however they did: it will find what can run then."""
+    """Submit the present command again, to run when the jobs have ended in any way: it finds what can run then."""
     script = _folder(runs, name) / f"{time.time_ns()}.next.sh"
     options = _options(name, engine) | {"dependency": f"afterany:{':'.join(jobs)}", "output": f"{script.parent}/%j.log"}
     again = command("lina_lab.cli.main", *sys.argv[1:])
@@ -80,18 +84,18 @@ def _submit_array(
 
 
 def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: Sequence[str] = ()) -> str:
-    """The script of a job array over the lines of a file of cells, and of a file of the steps at which they pause.
+    """The script of a job array: one task for each line of a file of cells and of a file of pausing steps.
 
-    `words`: more for `lab cell run`.
+    `words` are more arguments for `lab cell run`.
     """
     limit = f"%{engine.max_jobs}" if engine.max_jobs else ""
     options = _options(name, engine) | {
         "array": f"1-{count}{limit}",
         "output": f"{cells.parent}/%A_%a.log",
         "open-mode": "append",
-        # After a node failure or a preemption; `lab cell run` asks for it itself when the time is over.
+        # Requeued by SLURM after node failure or preemption; near the time limit `lab cell run` requeues itself.
         "requeue": None,
-        # To the batch shell, which is replaced by `lab cell run`.
+        # To the batch shell (B:), because `exec` replaces it by `lab cell run`.
         "signal": f"B:TERM@{engine.stop_seconds}",
         "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
     }
@@ -110,7 +114,7 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: 
 
 
 def _options(name: str, engine: EngineConfig) -> dict[str, str | int | bool | None]:
-    """Of every job: None for a flag, False for one that is left out."""
+    """sbatch options of every job; None for a flag without value, False to leave an option out."""
     return {
         "job-name": f"lab-{name}",
         "time": engine.time,
@@ -130,6 +134,7 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
         [
             "#!/bin/bash",
             *(f"#SBATCH {word}" for word in (*words, *engine.options)),
+            # Relative paths of the command line, as runs/, must mean the same on the node.
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *engine.setup,
             *commands,
@@ -139,19 +144,20 @@ def _script(options: Mapping[str, str | int | bool | None], engine: EngineConfig
 
 
 def queued(runs: Path, name: str) -> set[Path]:
-    """Folders of a sweep's cells whose job waits or runs, as far as SLURM tells: a hint, no more."""
-    found: set[Path] = set()
+    """Folders of a sweep's cells with a waiting or running job, as far as SLURM knows: only a hint."""
+    folders: set[Path] = set()
     for path in sorted(_folder(runs, name).glob("*.job")):
         tasks = _tasks(path.read_text(encoding="utf-8"))
         cells = path.with_suffix(".cells").read_text(encoding="utf-8").splitlines()
-        found |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
-    return found
+        folders |= {Path(cells[task - 1]) for task in tasks if task <= len(cells)}
+    return folders
 
 
 def _tasks(job: str) -> Iterator[int]:
     try:
         listed = _ask("squeue", "--noheader", "--array", "--jobs", job, "--format", "%i")
-    except LabError:  # a job that SLURM has forgotten is an error to squeue
+    except LabError as error:  # a job that SLURM has forgotten is an error to squeue
+        logger.debug("job %s counts as ended: %s", job, error)
         return
     for line in listed.splitlines():
         task = line.strip().partition("_")[2]
@@ -160,25 +166,22 @@ def _tasks(job: str) -> Iterator[int]:
 
 
 def failed_in_array(runs: Path, name: str) -> Alike:
-    """How the last attempts at a sweep's cells ended that were made by this job's array, in the order of their start.
+    """How the last attempts of this job's array at a sweep's cells ended, in order of their start.
 
-    So a broken environment costs the first jobs of an array, not all of them.
+    With it a broken environment costs only the first jobs of an array.
     """
     array, alike = this_job().partition("_")[0], Alike()
     lasts = [last_attempt(runs / cell.key) for cell in load_plan(runs, name).everything] if array else []
     ended = [a for a in lasts if a is not None and a.ended is not None and a.job.partition("_")[0] == array]
     for attempt in sorted(ended, key=lambda attempt: attempt.started):
         folder = attempt.path.parents[1]
-        early = attempt.ended in FAULTS and read_state(folder).get("phase", STARTING) == STARTING
+        early = attempt.ended in FAULTS and read_status(folder).phase in {"", STARTING}
         alike.note(folder, attempt.reason, early=early)
     return alike
 
 
 def requeue_this_job() -> bool:
-    """Put the job that this process runs in back into the queue, unless someone has cancelled it.
-
-    Of an array this task alone.
-    """
+    """Requeue the job of this process, unless it was cancelled; of an array only this task."""
     job = this_job()
     if not job:
         return False
@@ -187,13 +190,13 @@ def requeue_this_job() -> bool:
             return False
         _ask("scontrol", "requeue", job)
     except LabError as error:
-        print(f"not requeued: {error}", flush=True)
+        logger.warning("not requeued: %s", error)
         return False
     return True
 
 
 def _states(shown: str) -> list[str]:
-    """The state of every job that scontrol shows."""
+    """States by job, as scontrol shows them."""
     fields = [line.split()[0] for line in shown.splitlines() if line.strip()]
     return [field.removeprefix("JobState=") for field in fields if field.startswith("JobState=")]
 

@@ -1,11 +1,11 @@
 """Tuning: one controller proposes trials through Optuna and chooses a value for every design at every size.
 
-Optuna's study holds what was proposed and told; how a trial ended is read from its cell's ledger, so a controller that
-was killed loses nothing. Trials are proposed `parallel` at a time, each with a sampler of its own seed, and are told in
-the order of their numbers: the choice does not depend on the number of workers, on their speed, or on interruptions.
+Optuna's study holds what was proposed and told. How a trial ended is read from its cell's ledger, so a controller that
+is killed loses nothing. Trials are proposed `parallel` at a time, each by a sampler with a seed of its own, and told in
+the order of their numbers: the choice depends neither on the number or speed of workers nor on interruptions.
 
-A trial that may be pruned runs from rung to rung: it pauses with a checkpoint, and goes on when Optuna's pruner, which
-has seen all trials of the rung by then, lets it.
+A trial that may be pruned runs from rung to rung. At a rung it pauses with a checkpoint until all trials have reached
+it; then Optuna's pruner, which has seen them all, decides which go on.
 """
 
 import fcntl
@@ -18,34 +18,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lina_lab.config.experiment import Experiment, digest
-from lina_lab.config.sweep import Cell, Omission, Plan, Scalar, axis_names, cell_label, with_values
+from lina_lab.config.sweep import Omission, Scalar, axis_names, cell_label, with_values
 from lina_lab.config.tune import TUNABLE, Tune
+from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import Watch, end_attempt, faults, last_attempt
 from lina_lab.ledger.metrics import read_metrics
+from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.sweep.older import keys_in
+from lina_lab.sweep.planning import PlannedSweep
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 REDUCTION = 3
-"""A rung has so many times the steps of the one before; Hyperband's usual factor (Li et al. 2018, section 2.6)."""
+"""Ratio of steps between rungs: Hyperband's usual factor (Li et al. 2018, section 2.6)."""
 RUNGS = 3
 PASSED = "passed"
-"""Of a trial: the last rung after which it was let go on."""
+"""Optuna attribute of a trial: the last rung that it passed."""
 
 
 class Todo(NamedTuple):
-    """A trial that has to run, and the step at which it pauses; 0 for its end."""
+    """A trial that must run, and the step at which it pauses; 0 to run to its end."""
 
-    cell: Cell
+    cell: PlannedCell
     until: int
 
 
 class TrialOutcome(NamedTuple):
-    """What the ledger says of a trial: it came to its end, or to a rung, or failed for good, or has to run."""
+    """State of a trial in the ledger: complete, paused at a rung, failed for good, or still to run."""
 
     kind: Literal["complete", "rung", "failed", "runs"]
     value: float = math.nan
@@ -54,24 +57,25 @@ class TrialOutcome(NamedTuple):
 class Tuning:
     """The controller of a sweep's tuning; call `advance` whenever a trial has ended."""
 
-    def __init__(self, runs: Path, plan: Plan, tune: Tune, retries: int) -> None:
-        self.runs, self.plan, self.tune, self.retries = runs, plan, tune, retries
-        self.groups = [list(cells) for _, cells in groupby(plan.cells, key=lambda cell: cell.values)]
-        names = axis_names(plan.sweep.axes | tune.search)
+    def __init__(self, runs: Path, planned: PlannedSweep, tune: Tune, retries: int) -> None:
+        self.runs, self.planned, self.tune, self.retries = runs, planned, tune, retries
+        self.name, self.experiments = planned.plan.name, dict(planned.experiments)
+        self.groups = [list(cells) for _, cells in groupby(planned.plan.cells, key=lambda cell: cell.values)]
+        names = axis_names(dict.fromkeys([*planned.plan.axes.values(), *tune.search]))
         self.names = {path: name for name, path in names.items() if path in tune.search}
         self.key_of = keys_in(runs)
         self.given_up: set[str] = set()
-        """Keys of trials that failed in this process for good: the ledger cannot tell on a full disk."""
+        """Keys of trials that failed for good in this process, since on a full disk the ledger cannot record it."""
         with self._alone():
-            storage = _storage(_journal(runs, plan.sweep.name), tune.storage)
+            storage = _storage(_journal(runs, self.name), tune.storage)
             self.studies = [self._study(storage, group[0]) for group in self.groups]
 
-    def advance(self) -> tuple[Plan, list[Todo]]:
+    def advance(self) -> tuple[PlannedSweep, list[Todo]]:
         """The plan as far as it is known by now, and the trials that have to run for more of it to be."""
-        cells: list[Cell] = []
-        trials: list[Cell] = []
+        cells: list[PlannedCell] = []
+        trials: list[PlannedCell] = []
         todo: list[Todo] = []
-        omitted = list(self.plan.omitted)
+        omitted = list(self.planned.plan.omitted)
         with self._alone():
             for group, study in zip(self.groups, self.studies, strict=True):
                 new = self._next(study, group[0])
@@ -82,9 +86,10 @@ class Tuning:
                     cells += [self._with(cell, *chosen) for cell in group] if chosen else []
                     reason = "tuning found no value for it: none of its trials came to a finite end"
                     omitted += [] if chosen else [Omission(group[0].values, reason)]
-        return self.plan._replace(cells=cells, trials=trials, omitted=omitted), todo
+        plan = self.planned.plan._replace(cells=cells, trials=trials, omitted=omitted)
+        return self.planned._replace(plan=plan, experiments=self.experiments), todo
 
-    def _next(self, study: Any, base: Cell) -> list[Todo]:
+    def _next(self, study: Any, base: PlannedCell) -> list[Todo]:
         """Tell the study what has ended; then the trials to run, none when all have ended."""
         while True:
             self._propose(study, base)
@@ -101,11 +106,11 @@ class Tuning:
                 return todo
             self._tell(study, everything)
 
-    def _propose(self, study: Any, base: Cell) -> None:
+    def _propose(self, study: Any, base: PlannedCell) -> None:
         """The rest of a round that has begun, or a new round when the last one is over."""
         from optuna.trial import Trial, TrialState
 
-        if not study.get_trials(deepcopy=False):  # what the sweep has without tuning is always tried
+        if not study.get_trials(deepcopy=False):  # the first trial is what the sweep would use without tuning
             study.enqueue_trial(_within(self._base(base), self.tune))
         trials = study.get_trials(deepcopy=False)
         end = -(-len(trials) // self.tune.parallel) * self.tune.parallel
@@ -114,22 +119,22 @@ class Tuning:
         begun = [trial.number for trial in trials if len(trial.params) < len(self.tune.search)]
         for number in [*begun, *range(len(trials), min(end, self.tune.trials))]:
             study.sampler = _sampler(self.tune, zlib.crc32(f"{study.study_name} {number}".encode()))
-            # What a controller that was killed had begun to propose is proposed to its end.
+            # A killed controller may have left a trial with some parameters suggested: complete it.
             half = number in begun and trials[number].state == TrialState.RUNNING
             trial = Trial(study, trials[number]._trial_id) if half else study.ask()  # noqa: SLF001, no other way
             for path, limits in self.tune.search.items():
                 trial.suggest_float(path, limits.low, limits.high, log=limits.log)
 
-    def _outcome(self, trial: "FrozenTrial", cell: Cell) -> TrialOutcome:
+    def _outcome(self, trial: "FrozenTrial", cell: PlannedCell) -> TrialOutcome:
         folder = self.runs / cell.key
         if is_done(folder):
             result = read_result(folder)
-            if result["state"] == "diverged":
+            if result.state == "diverged":
                 return TrialOutcome("complete", math.inf)
-            if self.tune.metric not in result["metrics"]:
-                known = ", ".join(sorted(result["metrics"]))
+            if self.tune.metric not in result.metrics:
+                known = ", ".join(sorted(result.metrics))
                 raise LabError(f"tune.metric: {self.tune.metric} is not measured; measured are {known}")
-            return TrialOutcome("complete", result["metrics"][self.tune.metric])
+            return TrialOutcome("complete", result.metrics[self.tune.metric])
         if cell.key in self.given_up or faults(folder) > self.retries:
             return TrialOutcome("failed")
         rung = self._rung(trial, cell)
@@ -139,7 +144,7 @@ class Tuning:
                     return TrialOutcome("rung", row.value)
         return TrialOutcome("runs")
 
-    def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, Cell, TrialOutcome]]") -> None:
+    def _tell(self, study: Any, ended: "Sequence[tuple[FrozenTrial, PlannedCell, TrialOutcome]]") -> None:
         """All that was measured before any pruning, so that a pruner sees the whole round."""
         from optuna.trial import Trial, TrialState
 
@@ -163,13 +168,13 @@ class Tuning:
             if last is not None:
                 end_attempt(last, "pruned", f"pruned at step {rung}")
 
-    def _rung(self, trial: "FrozenTrial", cell: Cell) -> int:
+    def _rung(self, trial: "FrozenTrial", cell: PlannedCell) -> int:
         """The step up to which a trial may run before the pruner is asked; 0 for its end."""
         if self.tune.pruner == "none":
             return 0
-        return next((rung for rung in rungs(cell.experiment) if rung > trial.user_attrs.get(PASSED, 0)), 0)
+        return next((rung for rung in rungs(self.experiments[cell.key]) if rung > trial.user_attrs.get(PASSED, 0)), 0)
 
-    def _chosen(self, study: Any, base: Cell) -> tuple[dict[str, float], dict[str, Scalar]] | None:
+    def _chosen(self, study: Any, base: PlannedCell) -> tuple[dict[str, float], dict[str, Scalar]] | None:
         """The best values by path, and by name, with how they were found, for the results table."""
         trials = study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
@@ -188,52 +193,61 @@ class Tuning:
         facts |= {"tune_failed": len(trials) - len(ended), "tune_steps": sum(self._steps(base, t) for t in ended)}
         return best.params, facts
 
-    def _steps(self, base: Cell, trial: "FrozenTrial") -> int:
+    def _steps(self, base: PlannedCell, trial: "FrozenTrial") -> int:
         if trial.state.name == "PRUNED":
             return max(trial.intermediate_values)
-        return int(read_result(self.runs / self._cell(base, trial).key)["steps"])
+        return read_result(self.runs / self._cell(base, trial).key).steps
 
-    def _base(self, cell: Cell) -> Experiment:
-        return with_values(cell.experiment.model_copy(update={"seed": self.tune.seed}), self.tune.set, "tune.set")
+    def _base(self, cell: PlannedCell) -> Experiment:
+        experiment = self.experiments[cell.key].model_copy(update={"seed": self.tune.seed})
+        return with_values(experiment, self.tune.set, "tune.set")
 
-    def _cell(self, base: Cell, trial: "FrozenTrial") -> Cell:
+    def _cell(self, base: PlannedCell, trial: "FrozenTrial") -> PlannedCell:
         experiment = with_values(self._base(base), trial.params, "tune.search")
         tried = {self.names[path]: value for path, value in trial.params.items()}
-        return Cell(self.key_of(experiment), base.values, experiment.seed, experiment, tried, trial.number)
+        cell = base._replace(seed=experiment.seed, tuned=tried, trial=trial.number)
+        return self._planned(cell, experiment)
 
-    def _with(self, cell: Cell, values: Mapping[str, float], facts: dict[str, Scalar]) -> Cell:
-        experiment = with_values(cell.experiment, values, "tune.search")
-        return cell._replace(key=self.key_of(experiment), experiment=experiment, tuned=facts)
+    def _with(self, cell: PlannedCell, values: Mapping[str, float], facts: dict[str, Scalar]) -> PlannedCell:
+        experiment = with_values(self.experiments[cell.key], values, "tune.search")
+        return self._planned(cell._replace(tuned=facts), experiment)
 
-    def _study(self, storage: Any, base: Cell) -> Any:
+    def _planned(self, cell: PlannedCell, experiment: Experiment) -> PlannedCell:
+        """A cell as that of an experiment."""
+        key = self.key_of(experiment)
+        self.experiments[key] = experiment
+        return cell._replace(key=key, flops=training_flops(experiment))
+
+    def _study(self, storage: Any, base: PlannedCell) -> Any:
         """The study of one design at one size, under a name that changes with all that its trials depend on."""
         import optuna
 
         settings = self.tune.model_dump(mode="json", exclude={"storage"})
-        name = f"{self.plan.sweep.name}/{base.label}/{digest([self.key_of(self._base(base)), settings])[:12]}"
+        name = f"{self.name}/{base.label}/{digest([self.key_of(self._base(base)), settings])[:12]}"
         pruner = _pruner(self.tune, self._base(base))
         return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One controller of a sweep at a time."""
-        path = _journal(self.runs, self.plan.sweep.name).with_suffix(".lock")
+        path = _journal(self.runs, self.name).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 
-def num_trials(plan: Plan) -> int:
+def num_trials(planned: PlannedSweep) -> int:
     """Trials of all designs and sizes together."""
-    return plan.sweep.tune.trials * len({cell_label(cell.values) for cell in plan.cells}) if plan.sweep.tune else 0
+    designs = {cell_label(cell.values) for cell in planned.plan.cells}
+    return planned.tune.trials * len(designs) if planned.tune else 0
 
 
 def rungs(experiment: Experiment) -> list[int]:
-    """Steps of validations nearest above 1/27, 1/9 and 1/3 of the training, before its end."""
+    """Steps of the first validations at or after 1/27, 1/9 and 1/3 of the training."""
     steps, every = experiment.training.steps, experiment.logging.validate_every
-    found = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
-    return sorted(step for step in found if step < steps)
+    validations = {math.ceil(steps / REDUCTION**k / every) * every for k in range(1, RUNGS + 1)}
+    return sorted(step for step in validations if step < steps)
 
 
 def _within(experiment: Experiment, tune: Tune) -> dict[str, float]:

@@ -9,27 +9,32 @@ import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from lina_lab import fact_names
+from lina_lab.metric_names import FID, LOSS, rank
+
 COMPARE, SAMPLES = "lab", "lab-samples"
 """The views, as links name them: charts and table by design; samples by run, as MLflow shows no images of groups."""
 GROUP_TAG = "lab.line"
 SHEETS = "samples"
 """Key of the sheets of sample images."""
-TOTAL_PARAMETERS = "model/parameters_total"
+TOTAL_PARAMETERS = fact_names.metric("parameters.total")
 SECTIONS = {"samples": "Samples", "quality": "Quality", "training": "Training", "cost": "Cost"}
 SIZES = {"samples": {"columns": 1, "cardHeight": 700}}
 """Sheets need more room than MLflow's three cards in a row."""
 COLUMN_WIDTHS = {"attributes.`Run Name`": 420, "runDateAndNestInfo": 130, "duration": 80}
 """MLflow's own columns of the table, the name of a design wide enough to be read; in pixels."""
 NUM_COLORS = 29
+Json = dict[str, Any]
+"""A part of a page's state, as MLflow keeps it."""
 
 
 def view_tags(metrics: Iterable[str], lines: Iterable[str], sheet: int) -> dict[str, str]:
     """Experiment tags that hold the views; `lines` are the values of GROUP_TAG, `sheet` the step of the last sheets."""
     names = sorted(metrics)
-    cards = [_card_of(name) for name in sorted(names, key=_rank)]
+    cards = [_card_of(name) for name in sorted(names, key=rank)]
     if TOTAL_PARAMETERS in names:
-        cards[:0] = [_against_parameters(name) for name in names if name.startswith("eval/fid/")]
-    columns = [f"metrics.`{name}`" for name in sorted(names, key=_rank) if _shown(name)]
+        cards[:0] = [_against_parameters(name) for name in names if name.startswith(FID)]
+    columns = [f"metrics.`{name}`" for name in sorted(names, key=rank) if _shown(name)]
     compare = _page(("quality", "training"), cards) | {
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP_TAG}]},
         "groupsExpanded": {_group(line): False for line in lines},
@@ -72,7 +77,7 @@ def _group(line: str) -> str:
     return f"tag.{GROUP_TAG}.{line}"
 
 
-def _page(opened: Collection[str], cards: list[dict[str, Any]]) -> dict[str, Any]:
+def _page(opened: Collection[str], cards: list[Json]) -> Json:
     """A page of all cells with a card for every metric, so that MLflow adds none of its own."""
     used = {card["metricSectionId"] for card in cards}
     return {
@@ -90,17 +95,12 @@ def _page(opened: Collection[str], cards: list[dict[str, Any]]) -> dict[str, Any
     }
 
 
-def _rank(metric: str) -> tuple[bool, bool, str]:
-    """FID before everything, and losses before rates."""
-    return not metric.startswith("eval/fid/"), not metric.endswith("/loss"), metric
-
-
 def _shown(metric: str) -> bool:
     """Whether the table has a column for it: the rest stays a click away."""
-    return metric.startswith("eval/") or metric in {"val/loss", TOTAL_PARAMETERS}
+    return metric.startswith("eval/") or metric in {LOSS, TOTAL_PARAMETERS}
 
 
-def _card_of(metric: str) -> dict[str, Any]:
+def _card_of(metric: str) -> Json:
     """A line over the steps for what is measured while training, a bar for what is known at the end."""
     section, shape = "cost", "BAR"
     if metric.startswith("eval/"):
@@ -110,12 +110,12 @@ def _card_of(metric: str) -> dict[str, Any]:
     return _card(metric, section) | {"type": shape, "metricKey": metric, "displayName": metric}
 
 
-def _against_parameters(metric: str) -> dict[str, Any]:
+def _against_parameters(metric: str) -> Json:
     axes = {"xaxis": {"key": TOTAL_PARAMETERS, "type": "METRIC"}, "yaxis": {"key": metric, "type": "METRIC"}}
     return _card(f"{metric} against parameters", "quality") | axes | {"type": "SCATTER"}
 
 
-def _card(uuid: str, section: str) -> dict[str, Any]:
+def _card(uuid: str, section: str) -> Json:
     return {
         "uuid": uuid,
         "metricSectionId": section,

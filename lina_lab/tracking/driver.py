@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lina_lab.analysis.progress import in_tuning
-from lina_lab.ledger.plan import StoredPlan, is_driven
+from lina_lab.ledger.plan import Plan, is_driven
 from lina_lab.sweep.slurm_engine import queued
 
 ENDED = {"done", "diverged", "pruned", "failed"}
@@ -21,7 +21,7 @@ STATUS = {
 """What a sweep does, and MLflow's word for it."""
 
 
-def sweep_state(runs: Path, plan: StoredPlan, states: Mapping[str, str]) -> str:
+def sweep_state(runs: Path, plan: Plan, states: Mapping[str, str]) -> str:
     """What a sweep does, from the states of its cells by key: a word of `STATUS`.
 
     It is `stopped` while something is left to do that nobody works on and no job waits for; `diverged` if all its own
@@ -36,7 +36,7 @@ def sweep_state(runs: Path, plan: StoredPlan, states: Mapping[str, str]) -> str:
     return "waiting" if queued(runs, plan.name) else "stopped"
 
 
-def driver_tags(plan: StoredPlan, state: str, states: Mapping[str, str]) -> dict[str, str]:
+def driver_tags(plan: Plan, state: str, states: Mapping[str, str]) -> dict[str, str]:
     """The tags of the run, with how many cells are in which state."""
     found = [states.get(cell.key, "waiting") for cell in plan.everything]
     counts = "".join(f"- {found.count(state)} {state}\n" for state in dict.fromkeys(sorted(found)))
@@ -44,7 +44,7 @@ def driver_tags(plan: StoredPlan, state: str, states: Mapping[str, str]) -> dict
         "lab.sweep": plan.name,
         "lab.role": "driver",
         "lab.state": state,
-        "lab.commit": plan.provenance.get("commit", "unknown"),
+        "lab.commit": plan.provenance.commit or "unknown",
         "question": plan.question,
         "mlflow.note.content": f"{plan.question}\n\n{counts}",
     }

@@ -19,7 +19,7 @@ from lina_lab.config.experiment import digest
 from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.ledger.metrics import Metric
-from lina_lab.ledger.plan import PlannedCell, StoredPlan, plan_text
+from lina_lab.ledger.plan import Plan, PlannedCell, plan_text
 from lina_lab.tracking import charts
 from lina_lab.tracking.driver import ENDED, driver_tags, sweep_state
 from lina_lab.tracking.driver import STATUS as SWEEP_STATUS
@@ -83,7 +83,7 @@ class Run:
 class View:
     """One sweep's experiment in MLflow; `update` may be called again and again."""
 
-    def __init__(self, runs: Path, plan: StoredPlan, only: Collection[str] | None = None) -> None:
+    def __init__(self, runs: Path, plan: Plan, only: Collection[str] | None = None) -> None:
         """With `only`, keys of cells, these alone are brought up to date, as their own job does."""
         self.runs, self.plan, self.only = runs, plan, only
         self.client = connect(runs)
@@ -97,13 +97,13 @@ class View:
                 self.client.delete_run(run.id)
             elif key is not None:
                 self.found[key] = run
-        self.stamps: dict[str, Any] = {}
+        self.stamps: dict[str, tuple[object, ...]] = {}
         self.states: dict[str, str] = {}
         self.ended: dict[str, int] = {}
         """When each cell last gave a sign, in milliseconds."""
         self.last_sheet = 0
 
-    def update(self, plan: StoredPlan | None = None) -> Synced:
+    def update(self, plan: Plan | None = None) -> Synced:
         """Send what is missing; `plan`, if it has grown.
 
         Raises:

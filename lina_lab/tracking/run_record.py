@@ -4,15 +4,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
-from lina_lab.errors import LabError
+from lina_lab.fact_names import metric
 from lina_lab.ledger.metrics import Metric, read_metrics
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
-from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.plan import Plan, PlannedCell
+from lina_lab.ledger.result import Result
+from lina_lab.ledger.status import read_cell
 
 
 class Facts(NamedTuple):
@@ -24,34 +24,34 @@ class Facts(NamedTuple):
     tags: dict[str, str]
 
 
-def read_facts(folder: Path, cell: PlannedCell, plan: StoredPlan) -> Facts:
+def read_facts(folder: Path, cell: PlannedCell, plan: Plan) -> Facts:
     """The facts of a cell whose folder is there.
 
     Raises:
         LabError: if metrics.csv is damaged.
     """
-    state = read_state(folder)
     # The result before the metrics: when there is one, no row is still to come.
-    result = _result(folder)
+    status, result = read_cell(folder)
     rows = read_metrics(folder)
-    commit = result.get("provenance", plan.provenance).get("commit", "unknown")
+    provenance = plan.provenance if result is None else result.provenance
     tags = {
         "lab.sweep": plan.name,
         "lab.role": "cell" if cell.trial is None else "trial",
         "lab.cell": cell.label,
         "lab.key": cell.key,
         "lab.seed": str(cell.seed),
-        "lab.attempt": str(state.get("attempt", 1)),
-        "lab.commit": commit,
-        "lab.state": state["state"],
+        "lab.attempt": str(status.attempt or 1),
+        "lab.commit": provenance.commit or "unknown",
+        "lab.state": status.state,
         # Nothing tells a single cell from others: MLflow would make up a name, and store two.
         "mlflow.runName": cell.label or plan.name,
     }
     axes = {name: _text(value) for name, value in cell.values.items()}
-    return Facts(state["state"], [*rows, *_last_rows(result, rows)], _config(folder) | axes, tags)
+    last = [] if result is None else _last_rows(result, rows)
+    return Facts(state=status.state, rows=[*rows, *last], params=_config(folder) | axes, tags=tags)
 
 
-def stamp(folder: Path) -> tuple[Any, ...]:
+def stamp(folder: Path) -> tuple[object, ...]:
     """Changes whenever something that is shipped does."""
     names = ("config.yaml", "metrics.csv", "state.json", "result.json", "error.txt")
     paths = [folder / name for name in names] + sorted(folder.glob("samples/step-*.png"))
@@ -75,27 +75,16 @@ def digest_files(paths: list[Path]) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
-def _result(folder: Path) -> dict[str, Any]:
-    try:
-        return read_result(folder)
-    except LabError:
-        return {}
-
-
-def _last_rows(result: Mapping[str, Any], rows: list[Metric]) -> Iterator[Metric]:
+def _last_rows(result: Result, rows: list[Metric]) -> Iterator[Metric]:
     """Cost, and metrics that have no row of their own, so that a chart can use them."""
-    if not result:
-        return
     when = rows[-1].time if rows else 0.0
-    values = dict(_leaves("model/parameters", result.get("parameters", {}), "_"))
-    values |= dict(_leaves("model/flops", result.get("flops", {}), "_"))
-    values |= dict(_leaves("seconds/", result.get("seconds", {}), ""))
-    values |= {"model/samples_seen": result.get("samples_seen")}
+    values: dict[str, float] = {metric(f"parameters.{name}"): count for name, count in result.parameters.items()}
+    values |= {metric(f"flops.{name}"): count for name, count in result.flops.items()}
+    values |= {metric(f"seconds.{name}"): seconds for name, seconds in result.seconds.items()}
+    values |= {metric("samples_seen"): result.samples_seen}
     written = {row.metric for row in rows}
-    values |= {name: value for name, value in result.get("metrics", {}).items() if name not in written}
-    for name, value in values.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            yield Metric(result.get("steps", 0), name, float(value), when)
+    values |= {name: value for name, value in result.metrics.items() if name not in written}
+    yield from (Metric(step=result.steps, metric=name, value=float(value), time=when) for name, value in values.items())
 
 
 def _config(folder: Path) -> dict[str, str]:
@@ -106,7 +95,7 @@ def _config(folder: Path) -> dict[str, str]:
     return {name: _text(value) for name, value in _leaves("", values, ".")}
 
 
-def _leaves(prefix: str, values: Mapping[str, Any], separator: str) -> Iterator[tuple[str, Any]]:
+def _leaves(prefix: str, values: Mapping[str, object], separator: str) -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         name = f"{prefix}{separator}{key}" if prefix else key
         if isinstance(value, dict):
@@ -115,6 +104,6 @@ def _leaves(prefix: str, values: Mapping[str, Any], separator: str) -> Iterator[
             yield name, value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """As in YAML: words bare, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

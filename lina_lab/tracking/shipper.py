@@ -1,5 +1,6 @@
 """Keeping MLflow up to date: once (`sync`), or while a sweep runs (`Shipper`)."""
 
+import logging
 import threading
 from collections.abc import Collection
 from contextlib import nullcontext
@@ -8,9 +9,11 @@ from types import TracebackType
 from typing import Self
 
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import StoredPlan
+from lina_lab.ledger.plan import Plan
 from lina_lab.tracking.mirror import Synced, View
 from lina_lab.tracking.store import is_server, locked, store_uri, without_password
+
+logger = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two shipments."""
@@ -19,7 +22,7 @@ CLOSING = 30.0
 """Seconds that the last shipment may take before the sweep ends without it."""
 
 
-def sync(runs: Path, plan: StoredPlan) -> Synced:
+def sync(runs: Path, plan: Plan) -> Synced:
     """Bring MLflow up to date with the ledger; called again, it sends what is new.
 
     Raises:
@@ -42,7 +45,7 @@ class Shipper:
     def __init__(
         self,
         runs: Path,
-        plan: StoredPlan,
+        plan: Plan,
         every: float = EVERY,
         closing: float = CLOSING,
         only: Collection[str] | None = None,
@@ -76,6 +79,7 @@ class Shipper:
             except Exception as error:  # noqa: BLE001, whatever MLflow raises must not end the sweep
                 self._view, self.error = None, _one_line(error)
                 wait = min(2 * wait, LONGEST_WAIT)
+                logger.info("MLflow is behind: %s; tried again in %g s", self.error, wait)
             else:
                 self.error, wait = None, self.every
 

@@ -1,6 +1,5 @@
 """The results table as MLflow holds it: from the files that were shipped, so it equals the ledger's."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +7,14 @@ import pandas as pd
 
 from lina_lab.analysis.table import table_of
 from lina_lab.errors import LabError
-from lina_lab.ledger.plan import PlannedCell, StoredPlan, parse_plan
-from lina_lab.ledger.result import parse_result
+from lina_lab.ledger.plan import Plan, PlannedCell, parse_plan
+from lina_lab.ledger.result import Result, parse_result
+from lina_lab.ledger.status import CellStatus
 from lina_lab.tracking.mirror import search
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 
 
-def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, StoredPlan]:
+def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, Plan]:
     """The results table of a sweep, and its plan; `runs` is only where the default store is.
 
     Raises:
@@ -30,13 +30,13 @@ def mlflow_table(runs: Path, name: str) -> tuple[pd.DataFrame, StoredPlan]:
     plan_file = f"{name}.json"
     plan = parse_plan(_artifact(client, found["driver"].id, plan_file) or "", Path(where) / plan_file)
 
-    def of_cell(cell: PlannedCell) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    def of_cell(cell: PlannedCell) -> tuple[CellStatus, Result | None]:
         run = found.get(cell.key)
         if run is None:
-            return {"state": "waiting"}, None
+            return CellStatus(state="waiting"), None
         text = _artifact(client, run.id, "result.json")
         result = None if text is None else parse_result(text, Path(cell.key) / "result.json")
-        return {"state": run.tags["lab.state"]}, result
+        return CellStatus(state=run.tags["lab.state"]), result
 
     return table_of(plan, of_cell), plan
 

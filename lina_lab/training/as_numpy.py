@@ -1,16 +1,16 @@
-"""Weights of a Lightning checkpoint as arrays, for rooms that know nothing of torch."""
+"""Weights of a Lightning checkpoint as NumPy arrays, for rooms that may not import torch."""
 
 from pathlib import Path
 
 import numpy as np
 
-from lina_lab.checkpoints.sharded_files import Rows, read_parts
+from lina_lab.checkpoints.sharded_files import Rows, read_sharded
 from lina_lab.errors import LabError
 from lina_lab.training.ema import AveragedWeights
 
 
 def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
-    """The averaged weights in a checkpoint of a cell, by the names of `Lina`.
+    """The EMA weights in a checkpoint of a cell, by parameter name of `Lina`, float32.
 
     Raises:
         LabError: if the file is no such checkpoint, or damaged.
@@ -18,7 +18,7 @@ def checkpoint_weights(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise LabError(f"{path}: no such file")
     try:
-        average = read_parts(path)["callbacks"][AveragedWeights.__qualname__]["average"]
+        average = read_sharded(path)["callbacks"][AveragedWeights.__qualname__]["average"]
         tensors = {name: saved.whole() if isinstance(saved, Rows) else saved for name, saved in average.items()}
         return {name.removeprefix("model."): tensor.float().numpy() for name, tensor in tensors.items()}
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The order of the training data: a function of (seed, step), so that a resumed run needs no state of it."""
+"""Training batches. Their order is a function of (seed, step), so a resumed run has no loader state to restore."""
 
 import itertools
 import math
@@ -11,36 +11,37 @@ from torch import Tensor
 
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.examples import Latents
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 from lina_lab.model.random_streams import BLOCK, WHOLE, BatchShard, draw_block_rows, stream, to_device
 
-ENDLESS = 2**40
-"""Between the first indices of two seeds in a set without end: more than a training can see. Indices are of 63 bits, so
-seeds that are 2^22 apart begin at the same."""
+SEED_STRIDE = 2**40
+"""Distance between the first indices of two seeds in an endless data set: more examples than any training sees, so
+that two seeds share none. Indices wrap at 2^62, so seeds that are 2^22 apart start at the same one."""
 
 AHEAD = 2
-"""Batches that a thread reads and draws while a step computes, where they come from a disk."""
+"""Batches that are prefetched while a step computes, where examples come from a disk."""
 
 
 BLOCK_VALUES = BLOCK * 16**3
-"""Of a block of posterior draws at most: 64 images of the published 256 px latents, 4 of 1024 px."""
+"""Most values of one block of posterior noise: 64 images of the published 256 px latents, 4 of 1024 px."""
 
 
-class Place(NamedTuple):
-    """Where in which training a batch stands; this is a `share` of it."""
+class BatchPosition(NamedTuple):
+    """What identifies one process's `share` of one batch of one training: all its draws follow from this."""
 
     seed: int
     step: int
     share: BatchShard
 
 
-Pick = Callable[[Tensor, Place], tuple[Tensor, Tensor]]
+Pick = Callable[[Tensor, BatchPosition], tuple[Tensor, Tensor]]
 
 
 class Batches:
-    """Endless batches (images, labels or prompts) from a step on, by what `pick` gives for indices (n,).
+    """Endless batches (images, labels or prompts) from step `start` on; `pick` gives the examples of indices (n,).
 
-    Of `count` examples every epoch is a fresh permutation, without gaps between; without a count every index is new.
+    With `count` examples each epoch is a new permutation, and batches run on across epochs. Without a count (an endless
+    data set) no index occurs twice.
     """
 
     def __init__(
@@ -53,23 +54,25 @@ class Batches:
         shares: Sequence[BatchShard] = (WHOLE,),
         depth: int = 0,
     ) -> None:
-        """`batch_size` counts the images of all processes; of every batch come the `shares`, `depth` of them ahead."""
+        """`batch_size` counts the images of all processes. Of each batch the `shares` come; `depth` are prefetched."""
         self.pick, self.count, self.batch_size = pick, count, batch_size
         self.seed, self.start, self.shares, self.depth = seed, start, shares, depth
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        places = (Place(self.seed, step, share) for step in itertools.count(self.start) for share in self.shares)
-        return ahead(self._of, places, self.depth) if self.depth else map(self._of, places)
+        positions = (
+            BatchPosition(self.seed, step, share) for step in itertools.count(self.start) for share in self.shares
+        )
+        return prefetch(self._of, positions, self.depth) if self.depth else map(self._of, positions)
 
-    def _of(self, place: Place) -> tuple[Tensor, Tensor]:
-        indices = batch_indices(self.count, self.batch_size, self.seed, place.step)
-        return self.pick(place.share.of(indices), place)
+    def _of(self, position: BatchPosition) -> tuple[Tensor, Tensor]:
+        indices = batch_indices(self.count, self.batch_size, self.seed, position.step)
+        return self.pick(position.share.of(indices), position)
 
 
 def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: torch.device) -> tuple[Pick, int | None]:
-    """What gives training examples by index, and how many there are; a set with an end stays on the device.
+    """The function that gives training examples by index, and their number; None for an endless data set.
 
-    Latents stay on the disk.
+    A finite data set is moved to the device once; latents stay on the disk and are read batch by batch.
     """
     draw = dataset.draw
     if dataset.latents is not None:
@@ -77,13 +80,13 @@ def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: to
     if draw is None:
         images, labels = dataset.train.images.to(device), condition(dataset.train).to(device)
 
-        def kept(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
+        def kept(index: Tensor, _: BatchPosition) -> tuple[Tensor, Tensor]:
             index = to_device(index, device)
             return images[index], labels[index]
 
         return kept, len(images)
 
-    def endless(index: Tensor, _: Place) -> tuple[Tensor, Tensor]:
+    def endless(index: Tensor, _: BatchPosition) -> tuple[Tensor, Tensor]:
         examples = draw(index)
         return to_device(examples.images, device), to_device(condition(examples), device)
 
@@ -91,13 +94,13 @@ def picker(dataset: Dataset, condition: Callable[[Examples], Tensor], device: to
 
 
 def _posterior(latents: Latents, device: torch.device) -> Pick:
-    """Samples of the posterior, whose draws are a function of seed and step, however many shares there are."""
+    """Posterior samples. Noise belongs to places in the whole batch, so it does not depend on how that is shared."""
     size = max(1, min(BLOCK, BLOCK_VALUES // math.prod(latents.shape)))
 
-    def sampled(index: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    def sampled(index: Tensor, position: BatchPosition) -> tuple[Tensor, Tensor]:
         if device.type == "cuda":
-            torch.cuda.set_device(device)  # a thread begins on the first one
-        seed, step, share = place
+            torch.cuda.set_device(device)  # a new thread starts on GPU 0, whatever its process uses
+        seed, step, share = position
         batch = len(index) * share.num_shares
 
         def noise(block: int, rows: int) -> Tensor:
@@ -115,10 +118,10 @@ def _posterior(latents: Latents, device: torch.device) -> Pick:
 
 
 def batch_indices(count: int | None, batch_size: int, seed: int, step: int) -> Tensor:
-    """Which of `count` examples step `step` sees: (batch_size,); without a count every seed has new ones."""
+    """Indices (batch_size,) of the examples of a step, of `count`; without a count, of an endless data set."""
     first = step * batch_size
     if count is None:
-        return torch.arange(first, first + batch_size) + seed * ENDLESS % 2**62
+        return torch.arange(first, first + batch_size) + seed * SEED_STRIDE % 2**62
     epochs = range(first // count, (first + batch_size - 1) // count + 1)
     order = torch.cat([_permutation(count, seed, epoch) for epoch in epochs])
     offset = first - epochs[0] * count

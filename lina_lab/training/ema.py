@@ -22,7 +22,7 @@ class AveragedWeights(pl.Callback):
         self.decay, self.every = decay, every
         self.average: dict[str, Tensor] = {}
         self.loaded: dict[str, Tensor | Rows] = {}
-        """Of a checkpoint, until the weights have their place."""
+        """What a checkpoint holds, kept until training starts and weights have their device and sharding."""
         self.num_updates = 0
 
     @torch.no_grad()
@@ -45,10 +45,11 @@ class AveragedWeights(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
+        # The hook runs for every micro-batch; weights change with the last one of a step only.
         if (batch_idx + 1) % trainer.accumulate_grad_batches or (trainer.global_step - 1) % self.every:
             return
         weights: list[Tensor] = [weight for _, weight in pl_module.named_parameters()]
-        # One operation for all: on a GPU one for each of hundreds of tensors would take longer than the step.
+        # One fused call: hundreds of small kernels, one for each tensor, would take longer than the training step.
         torch._foreach_lerp_(list(self.average.values()), weights, 1 - self.decay if self.num_updates else 1.0)
         self.num_updates += 1
 
@@ -63,8 +64,9 @@ class AveragedWeights(pl.Callback):
 
     @torch.no_grad()
     def _exchange(self, pl_module: pl.LightningModule) -> None:
-        """Weights and their average change places."""
+        """Swap the weights and their average, in place: Lightning, FSDP and the optimizer keep their references."""
         for name, weight in pl_module.named_parameters():
+            # One tensor at a time: a second copy of all weights might not fit.
             live = weight.detach().clone()
             weight.copy_(self.average[name])
             self.average[name].copy_(live)

@@ -1,4 +1,4 @@
-"""The LightningModule: a finished model, its optimizer and its held-out loss."""
+"""The LightningModule: it receives a finished model and adds optimizer, sharding and validation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class LinaModule(pl.LightningModule):
-    """Trains a model that it is given; every draw is a function of (seed, step)."""
+    """Trains a given model; every random draw is a function of (seed, step)."""
 
     def __init__(
         self,
@@ -29,23 +29,25 @@ class LinaModule(pl.LightningModule):
         validate: Callable[[Lina, Batch, int], None],
         shares: Sequence[BatchShard] = (WHOLE,),
     ) -> None:
-        """`validate(model, held_out, step)` is called with the averaged weights in place.
+        """`validate(model, held_out, step)` is called while the EMA weights are swapped in.
 
-        Batches are the `shares` of a whole one, in turn; their mean gradient makes a step of the optimizer.
+        The batches that arrive are micro-batches: the `shares` of a whole batch in turn. Their mean gradient is one
+        step of the optimizer.
         """
         super().__init__()
         self.model, self.training_config, self.seed, self.validate = model, training, seed, validate
         self.shares = shares
 
     def configure_model(self) -> None:
-        """Shard the weights over the processes, where the strategy has a mesh of them (fsdp)."""
+        """Shard the weights over the processes if the strategy is FSDP; it then has a device mesh."""
         if self.device_mesh is None or isinstance(self.model, FSDPModule):
             return
         mesh = self.device_mesh["data_parallel"]
         for block in self.model.modules():
             if isinstance(block, (Block, HeadBlock)):
                 fully_shard(block, mesh=mesh)
-        # Resharded after every forward: weights that stay whole would outlive the exchange for the averaged ones.
+        # Without resharding, gathered weights would survive the swap with the EMA weights, and a validation would use
+        # the wrong ones.
         fully_shard(self.model, mesh=mesh, reshard_after_forward=True)
         register_fsdp_forward_method(self.model, "loss")
 
@@ -54,13 +56,13 @@ class LinaModule(pl.LightningModule):
         return self.model.loss(batch, self.training_config, step_streams(self.seed, self.global_step), share)
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        """Lightning's own refuses a fused optimizer in bf16, where it need not: nothing scales these gradients."""
+        """Lightning refuses to clip for a fused optimizer in bf16, for the sake of gradient scalers; we have none."""
         if self.training_config.gradient_clip is not None:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.training_config.gradient_clip)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning counts batches; a cell may go on with another number of them a step."""
+        """Lightning counts micro-batches; rescale the counts, as a cell may continue with another `accumulate`."""
         counts = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches = checkpoint["global_step"] * len(self.shares)
         for count in (counts["total"], counts["current"]):

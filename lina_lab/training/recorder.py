@@ -1,5 +1,6 @@
 """The Lightning callback that writes the ledger: metrics, state, checkpoints, and the end of a diverged run."""
 
+import logging
 import signal
 import threading
 import time
@@ -16,6 +17,8 @@ from lina_lab.files import remove
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.status import write_state
 
+logger = logging.getLogger(__name__)
+
 KEPT_CHECKPOINTS = 2
 
 
@@ -24,7 +27,10 @@ class Stopped(Exception):
 
 
 class Recorder(pl.Callback):
-    """Comes after the averaging callback, so that a checkpoint holds the average of its own step."""
+    """Writes metrics, state and checkpoints, and detects divergence.
+
+    It must come after the averaging callback, so that a checkpoint holds the average of its own step.
+    """
 
     def __init__(self, folder: Path, experiment: Experiment, stop: threading.Event, until: int = 0) -> None:
         self.folder, self.stop, self.until, self.every = folder, stop, until, experiment.logging.every
@@ -33,10 +39,10 @@ class Recorder(pl.Callback):
             experiment.logging.checkpoint_every,
         )
         self.steps = experiment.training.steps
-        self.parts: list[Tensor] = []
-        """Losses of the parts of a batch that were seen so far."""
+        self.micro_losses: list[Tensor] = []
+        """Losses of the micro-batches of the current step."""
         self.losses: list[Tensor] = []
-        """Of this process and the steps since they were last taken together; on the device, so that nothing waits."""
+        """This process's losses since the last `_take_losses`, on the device: reading one would wait for the GPU."""
         self.loss_sum: Tensor | float = 0.0
         self.first_bad = -1
         """The first step with a loss that is not finite; -1 while there is none."""
@@ -44,10 +50,10 @@ class Recorder(pl.Callback):
         self.handler = signal.getsignal(signal.SIGTERM)
         self.started, self.written = 0.0, 0.0
         self.first: tuple[int, float] | None = None
-        """The first step of this process, which may compile, and when it was done."""
+        """The first step of this process, and when it ended. It may include compilation, so timing starts after it."""
         self.loss: float | None = None
         self.seconds_before = 0.0
-        """Of training, in the attempts that the checkpoint comes from."""
+        """Seconds of training in earlier attempts, from the checkpoint."""
 
     @property
     def seconds(self) -> float:
@@ -56,7 +62,7 @@ class Recorder(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         self.started = time.monotonic()
         if threading.current_thread() is threading.main_thread():
-            # Lightning's own answer to SIGTERM would end the training without a checkpoint.
+            # Lightning's handler would end the training without a checkpoint; put ours back.
             signal.signal(signal.SIGTERM, self.handler)
 
     def on_train_batch_end(
@@ -67,16 +73,18 @@ class Recorder(pl.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        self.parts.append(outputs["loss"].detach())  # Lightning has divided it by the number of parts
+        self.micro_losses.append(outputs["loss"].detach())  # Lightning has already divided it by their number
         if (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
-        self.losses.append(torch.stack(self.parts).sum())
-        step, self.parts = trainer.global_step, []
+        self.losses.append(torch.stack(self.micro_losses).sum())
+        step, self.micro_losses = trainer.global_step, []
+        # Timing starts here, not at the start of training: the first step may have compiled the model.
         self.first = self.first or (step, time.monotonic())
         if step % self.every == 0 or step == self.steps:
             self._log(trainer, step)
         if trainer.is_global_zero and (time.monotonic() - self.written >= 1 or step == self.steps):
             self._state(step, "training")
+        # At a step with a validation the checkpoint follows in `on_validation_end`.
         if step % self.validate_every:
             self._checkpoint(trainer)
 
@@ -85,12 +93,13 @@ class Recorder(pl.Callback):
             self._state(trainer.global_step, "validating")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
-        """The checkpoint of a step with a validation comes after it: a resumed run will not repeat the validation."""
+        """Checkpoint after the validation of the same step, so that a resumed run does not repeat it."""
         self._checkpoint(trainer)
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         stop = self._asked(trainer) or step == self.until
+        # After the last step the EMA weights are kept, so a checkpoint would serve nothing.
         if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
             self._take_losses(trainer)
             if trainer.is_global_zero:
@@ -100,7 +109,7 @@ class Recorder(pl.Callback):
                 raise Stopped
 
     def _asked(self, trainer: pl.Trainer) -> bool:
-        """Whether to stop after this step. A group agrees on it, where it waits for the loss anyway."""
+        """Whether to stop after this step. A group agrees on it only at steps where it exchanges losses anyway."""
         if trainer.world_size == 1:
             return self.stop.is_set()
         return trainer.global_step % self.every == 0 and bool(
@@ -108,9 +117,9 @@ class Recorder(pl.Callback):
         )
 
     def _take_losses(self, trainer: pl.Trainer) -> None:
-        """Add up the losses of the last steps. Of a group each is the mean over its processes, for all the same number.
+        """Add the losses since the last call to the sum; in a group, the mean over processes, equal on all of them.
 
-        They are gathered now and then: Lightning's reduction would make every process wait for its GPU at every step.
+        Gathering only now and then keeps the GPU busy: Lightning's own reduction synchronises at every step.
         """
         if not self.losses:
             return
@@ -128,6 +137,7 @@ class Recorder(pl.Callback):
             self.diverged_at = self.first_bad
             trainer.should_stop = True
             return
+        # The last step need not be a multiple of `every`: then the window is shorter.
         window = (step - 1) % self.every + 1
         loss, self.loss_sum = float(self.loss_sum) / window, 0.0
         rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -136,7 +146,7 @@ class Recorder(pl.Callback):
             self.loss = loss
 
     def _state(self, step: int, phase: str) -> None:
-        """For steps at most once a second: each write waits for the disk."""
+        """Write state.json. The caller does so at most once a second while steps run: each write waits for the disk."""
         self.written = now = time.monotonic()
         told: dict[str, float] = {} if self.loss is None else {"loss": self.loss}
         if self.first is not None and step > self.first[0]:
@@ -157,15 +167,15 @@ class Recorder(pl.Callback):
 def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
     """Write a checkpoint whole or not at all, and keep the newest few. All processes of a group do this together."""
     path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
-    # A name of its own: another node may still take a name that was there for what it stood for.
+    # Written under another name: on a shared disk another node may still see what an existing name stood for before.
     part = path.with_suffix(".part")
     if trainer.is_global_zero:
         path.parent.mkdir(exist_ok=True)
-        for left in path.parent.glob("*.part"):  # by a killed process
+        for left in path.parent.glob("*.part"):  # left by a killed process
             remove(left)
     trainer.strategy.barrier()
     try:
-        trainer.save_checkpoint(part)  # returns when all have written
+        trainer.save_checkpoint(part)  # returns when all processes have written
         if trainer.is_global_zero:
             part.replace(path)
     finally:
@@ -182,12 +192,13 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
-    """The newest whole checkpoint and its step; a damaged one is set aside, and the one before taken."""
+    """The newest undamaged checkpoint and its step; damaged ones are renamed to *.damaged and skipped."""
     for path in checkpoints(folder):
         step = undamaged_step(path)
         if step is not None:
             return path, step
         aside = path.with_suffix(".ckpt.damaged")
+        logger.warning("%s: damaged, set aside as %s", path, aside.name)
         remove(aside)
         path.replace(aside)
     return None

@@ -1,9 +1,9 @@
-"""The training of a cell through Lightning, by one process or by one of several that train it together."""
+"""Train one cell through Lightning, as its only process or as one of a group."""
 
 import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,20 +30,22 @@ from lina_lab.sampling.contact_sheet import save_sheet
 from lina_lab.sampling.generate import generate
 from lina_lab.training.batches import AHEAD, Batches, picker
 from lina_lab.training.ema import AveragedWeights
-from lina_lab.training.fsdp import EitherKind, Sharded, is_sharded, whole
+from lina_lab.training.fsdp import AnyCheckpointIO, Sharded, is_sharded, whole
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.warm_start import load_initial_weights
 
+logger = logging.getLogger(__name__)
+
 SHEET_ROWS, SHEET_COLUMNS = 10, 8
 HELD_OUT_LOSS = 512
-"""Held-out examples of a validation: all of a small set, so many of a larger one, evenly spread over it."""
+"""Most held-out examples of a validation; of a larger set every n-th is taken."""
 VALIDATION_TOKENS = HELD_OUT_LOSS * 320
-"""Tokens in the decoder's sequences of one forward of a validation: longer sequences are seen in equal parts."""
+"""Most tokens in the decoder of one validation forward; with longer sequences the examples are split evenly."""
 
 
 class Start(NamedTuple):
-    """Where a training begins: a checkpoint and its step, or nothing and 0."""
+    """Where a training begins: at the step of a checkpoint, or at 0 without one."""
 
     checkpoint: Path | None = None
     step: int = 0
@@ -57,7 +59,7 @@ def build_model(experiment: Experiment) -> Lina:
 
 
 def find_start(folder: Path, experiment: Experiment) -> Start:
-    """The newest whole checkpoint; what was written after it is taken back. Of a group one process does this."""
+    """The newest whole checkpoint. Metrics written after it are removed, so only one process of a group calls this."""
     start = Start(*(newest_checkpoint(folder) or ()))
     rewind_metrics(folder, start.step if start.checkpoint else -1)
     write_state(folder, phase="starting", step=start.step, steps=experiment.training.steps)
@@ -74,35 +76,77 @@ def train(
     group: Group = ALONE,
     rank: int = 0,
 ) -> Trained:
-    """Train from the newest checkpoint, or from the start; with a group, as its process `rank` from `start`.
+    """Train from the newest checkpoint, or from scratch; in a group, as process `rank`, from `start`.
 
     Raises:
         Stopped: when `stop` is set or step `until` is done, once a checkpoint of the step is written.
     """
-    _quiet_lightning()
     start = start or find_start(folder, experiment)
     model, recorder = build_model(experiment), Recorder(folder, experiment, stop or threading.Event(), until)
     if start.checkpoint is None:
         load_initial_weights(model, experiment, folder.parent)
-    training, every, parts = experiment.training, experiment.logging.validate_every, experiment.execution.accumulate
+    trainer, condition = _trainer(experiment, group, recorder), conditions(experiment.data)
+    shares = BatchShard(rank, group.size).split(experiment.execution.accumulate)
+    held_out = validation_batch(dataset, condition)
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
         if recorder.diverged_at is None and rank == 0:
             _validate(folder, experiment, model, held_out, step)
 
+    def validate_sharded(model: Lina, held_out: Batch, step: int) -> None:
+        validate(unsharded(model, experiment, rank), held_out, step)
+
+    def validate_outside_loop(model: Lina, step: int) -> None:
+        images, labels = (tensor.to(device()) for tensor in held_out)
+        # Within the loop Lightning enters this context itself; both must compute in the same precision.
+        with trainer.precision_plugin.forward_context():
+            validate(model.to(device()), (images, labels), step)
+
+    if experiment.training.init_from is not None and start.checkpoint is None:
+        validate_outside_loop(model, 0)
+    trainer.fit(
+        LinaModule(model, experiment.training, experiment.seed, validate_sharded, shares),
+        _batches(experiment, dataset, condition, start.step, shares, trainer.strategy.root_device),
+        DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
+        ckpt_path=start.checkpoint,
+        weights_only=True,
+    )
+    model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
+    if experiment.training.steps % experiment.logging.validate_every:
+        validate_outside_loop(model, experiment.training.steps)
+    return Trained(model, recorder.diverged_at, recorder.seconds)
+
+
+def _batches(
+    experiment: Experiment,
+    dataset: Dataset,
+    condition: Callable[[Examples], Tensor],
+    start: int,
+    shares: Sequence[BatchShard],
+    device: torch.device,
+) -> Batches:
+    pick, count = picker(dataset, condition, device)
+    depth = AHEAD if dataset.latents else 0
+    return Batches(pick, count, experiment.training.batch_size, experiment.seed, start, shares, depth)
+
+
+def _trainer(experiment: Experiment, group: Group, recorder: Recorder) -> pl.Trainer:
+    _quiet_lightning()
+    training, micro_batches = experiment.training, experiment.execution.accumulate
     trainer = pl.Trainer(
         max_steps=training.steps,
         accelerator="auto",
         devices=group.devices,
         num_nodes=group.num_nodes,
         strategy=_strategy(group),
-        # Under SLURM Lightning would requeue the job by its own lights; the ledger does.
-        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment(), EitherKind()],
+        # Under SLURM Lightning would requeue the job by its own rules; the ledger decides that.
+        plugins=[LightningEnvironment() if group.size == 1 else TorchElasticEnvironment(), AnyCheckpointIO()],
         use_distributed_sampler=False,  # each process takes its share of a batch itself
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
+        # The average first, so that a checkpoint holds that of its own step.
         callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
-        accumulate_grad_batches=parts,
-        val_check_interval=every * parts,  # of batches: each is a part of one
+        accumulate_grad_batches=micro_batches,
+        val_check_interval=experiment.logging.validate_every * micro_batches,  # Lightning counts micro-batches
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         logger=False,
@@ -110,35 +154,10 @@ def train(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    # Before every batch Lightning would wait for all the GPU's work, to hear of a signal; the recorder agrees on stops.
+    # Before every batch Lightning would wait for all work of the GPU, only to ask whether some process got a signal.
+    # The recorder agrees on stops where the processes wait for each other anyway.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
-    condition, shares = conditions(experiment.data), BatchShard(rank, group.size).split(parts)
-    held_out = validation_batch(dataset, condition)
-
-    def validate_apart(model: Lina, step: int) -> None:
-        """Before or after the loop, and as it does."""
-        images, labels = (part.to(device()) for part in held_out)
-        with trainer.precision_plugin.forward_context():
-            validate(model.to(device()), (images, labels), step)
-
-    if training.init_from is not None and start.checkpoint is None:
-        validate_apart(model, 0)
-    pick, count = picker(dataset, condition, trainer.strategy.root_device)
-
-    def validate_whole(model: Lina, held_out: Batch, step: int) -> None:
-        validate(unsharded(model, experiment, rank), held_out, step)
-
-    trainer.fit(
-        LinaModule(model, training, experiment.seed, validate_whole, shares),
-        Batches(pick, count, training.batch_size, experiment.seed, start.step, shares, AHEAD if dataset.latents else 0),
-        DataLoader(TensorDataset(*held_out), batch_size=len(held_out[0])),
-        ckpt_path=start.checkpoint,
-        weights_only=True,
-    )
-    model = unsharded(model, experiment, rank).to(device()).eval()  # Lightning leaves it on the processor
-    if training.steps % every:
-        validate_apart(model, training.steps)
-    return Trained(model, recorder.diverged_at, recorder.seconds)
+    return trainer
 
 
 def _strategy(group: Group) -> str | Sharded:
@@ -149,24 +168,24 @@ def _strategy(group: Group) -> str | Sharded:
 
 @torch.no_grad()
 def unsharded(model: Lina, experiment: Experiment, rank: int) -> Lina:
-    """The model itself, or, of a sharded one, a whole copy on the first process. All processes must ask together."""
+    """The model itself; of a sharded one, a whole copy on rank 0. A collective: all processes must call it together."""
     sharded = model.state_dict()
     if not any(map(is_sharded, sharded.values())):
         return model
     copy = Lina(experiment.model, experiment.data.shape).to(device()) if rank == 0 else None
     own = {} if copy is None else copy.state_dict()
     for name, tensor in sharded.items():
-        full = whole(tensor)  # one at a time: no other process ever has the whole model
+        full = whole(tensor)  # one tensor at a time: only rank 0 ever holds the whole model
         if name in own:
             own[name].copy_(full)
     if copy is None:
         return model
-    accelerate(copy, experiment.execution.model_copy(update={"compile": False}))  # for one use
+    accelerate(copy, experiment.execution.model_copy(update={"compile": False}))  # compiling would take longer
     return copy
 
 
 def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) -> Batch:
-    """The held-out examples that a validation sees; of latents the means of their posterior."""
+    """The held-out examples of every validation; of latents, the posterior means."""
     if dataset.latents is not None:
         return dataset.latents.heldout(HELD_OUT_LOSS)
     heldout = dataset.heldout
@@ -177,13 +196,14 @@ def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) 
 
 @torch.no_grad()
 def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
-    """Held-out loss and a sheet of samples; the same draws at every step, so that only the weights differ."""
+    """Held-out loss and a sheet of samples, with the same draws at every step: only the weights differ."""
     images, labels = held_out
     at_once = max(1, VALIDATION_TOKENS // (model.config.context_tokens + model.tokens))
-    parts = next(n for n in range(1, len(images) + 1) if len(images) % n == 0 and len(images) // n <= at_once)
+    # Equal chunks, so that the mean of their losses is the loss of all.
+    chunks = next(n for n in range(1, len(images) + 1) if len(images) % n == 0 and len(images) // n <= at_once)
     losses = [
         model.loss((share.of(images), share.of(labels)), experiment.training, step_streams(experiment.seed, -1), share)
-        for share in WHOLE.split(parts)
+        for share in WHOLE.split(chunks)
     ]
     append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
     shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
@@ -191,13 +211,13 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
     try:
         images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
     except NotFinite as error:  # at this step; the training itself may recover, or be seen to diverge
-        print(f"step {step}: no sheet of samples: {error}", flush=True)
+        logger.warning("step %d: no sheet of samples: %s", step, error)
         return
     save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
 
 
 def _quiet_lightning() -> None:
-    """Its messages are about hardware and loaders that we chose knowingly; errors still come through."""
+    """Silence advice about hardware and data loaders, which are chosen deliberately; errors still come through."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     warnings.filterwarnings("ignore", message="The `srun` command is available")  # a sweep on a login node

@@ -1,7 +1,7 @@
-"""Weights of a trained cell for a model at another resolution.
+"""Initial weights from a cell that was trained at another resolution.
 
-Position tables are made for the new grid, sequence lengths follow it, and what is laid along positions, the gates,
-starts anew or is interpolated; every other tensor is carried over as it is.
+Position tables are not weights: the model makes them for its own grid. Position gates have one value for each token, so
+they restart at 1 or are interpolated. Every other tensor is copied.
 """
 
 import re
@@ -20,7 +20,7 @@ from lina_lab.model.lina import Lina
 
 Grid = tuple[int, int]
 GATE = re.compile(r"\.gates\.\w+$")
-"""A gate laid along positions; the maps of gates from data are named `gates.key.weight` and are carried like any."""
+"""Names of position gates. Gates computed from the input end in `.weight` or `.bias`, and are copied."""
 
 
 @torch.no_grad()
@@ -32,11 +32,12 @@ def warm_start(model: Lina, init: InitConfig, source: Lina) -> None:
     """
     weights = source.state_dict()
     for name, tensor in model.state_dict().items():
+        # Gates first: they may differ in shape, or be absent in a source without gates.
         if GATE.search(name) and (name not in weights or weights[name].shape != tensor.shape):
             tensor.copy_(_gate(name, tensor, weights.get(name), init, source, model))
         elif name not in weights or weights[name].shape != tensor.shape:
-            found = tuple(weights[name].shape) if name in weights else "none"
-            raise LabError(f"training.init_from {init.cell}: {name} must be {tuple(tensor.shape)} as here, not {found}")
+            shape = tuple(weights[name].shape) if name in weights else "none"
+            raise LabError(f"training.init_from {init.cell}: {name} must be {tuple(tensor.shape)} as here, not {shape}")
         else:
             tensor.copy_(weights[name])
 
@@ -66,16 +67,16 @@ def _gate(name: str, like: Tensor, gate: Tensor | None, init: InitConfig, source
 
 
 def _grids(model: Lina, segment: str) -> tuple[Grid, Grid]:
-    """The two parts of a segment's sequence that has gates: prompt and context, or context and image."""
+    """The two grids that make up a segment's sequence: prompt and context, or context and image."""
     context = near_square(model.config.context_tokens)
     return ((1, model.data.prompt_tokens), context) if segment == "context" else (context, model.grid)
 
 
 def interpolated(gate: Tensor, old: tuple[Grid, ...], new: tuple[Grid, ...]) -> Tensor:
-    """A gate (H, N) over several grids one after the other, each bilinearly brought to its new size."""
-    parts = gate.split([height * width for height, width in old], dim=1)
+    """A gate (H, N) over consecutive grids, each resized bilinearly."""
+    per_grid = gate.split([height * width for height, width in old], dim=1)
     resized = [
-        F.interpolate(part.unflatten(1, before).unsqueeze(0), after, mode="bilinear")[0].flatten(1)
-        for part, before, after in zip(parts, old, new, strict=True)
+        F.interpolate(values.unflatten(1, before).unsqueeze(0), after, mode="bilinear")[0].flatten(1)
+        for values, before, after in zip(per_grid, old, new, strict=True)
     ]
     return torch.cat(resized, dim=1)

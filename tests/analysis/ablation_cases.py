@@ -11,7 +11,7 @@ import pandas as pd
 from lina_lab.analysis.ablation import ablation_table
 from lina_lab.analysis.report_data import read_report_data
 from lina_lab.analysis.table import main_metric
-from lina_lab.ledger.plan import PlannedCell, StoredPlan
+from lina_lab.ledger.plan import Plan, PlannedCell
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ablation.json"
 REPORTS = Path(__file__).parents[2] / "reports"
@@ -28,7 +28,7 @@ GRIDS = {
 }
 
 
-def cases() -> Iterator[tuple[str, pd.DataFrame, StoredPlan, str]]:
+def cases() -> Iterator[tuple[str, pd.DataFrame, Plan, str]]:
     """Name, table, plan and metric of every case."""
     for name in ("digits", "digits-quick"):
         study = read_report_data(REPORTS / name)
@@ -39,7 +39,7 @@ def cases() -> Iterator[tuple[str, pd.DataFrame, StoredPlan, str]]:
             yield f"{name}, {seeds} seeds, {kind}", table, plan, FID
 
 
-def _simulated(axes: dict, seeds: int, lost: float, rng: np.random.Generator) -> tuple[StoredPlan, pd.DataFrame]:
+def _simulated(axes: dict, seeds: int, lost: float, rng: np.random.Generator) -> tuple[Plan, pd.DataFrame]:
     """FIDs over some five powers of ten, so that the order of a sum shows in its last digit."""
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     cells = [PlannedCell(f"{i:012x}", point, s) for i, (point, s) in enumerate(itertools.product(points, range(seeds)))]
@@ -51,10 +51,10 @@ def _simulated(axes: dict, seeds: int, lost: float, rng: np.random.Generator) ->
     ]
     table = pd.DataFrame(rows)
     table.attrs["axes"] = list(axes)
-    return StoredPlan("x", "?", {name: name for name in axes}, cells, [], {}), table
+    return Plan("x", "?", {name: name for name in axes}, cells, []), table
 
 
-def rows_of(table: pd.DataFrame, plan: StoredPlan, metric: str) -> list[list]:
+def rows_of(table: pd.DataFrame, plan: Plan, metric: str) -> list[list]:
     """The ablation with every number to its last digit, and null for what is missing."""
     effects = ablation_table(table, plan, metric)
     return [[None if pd.isna(v) else v for v in row] for row in effects.astype(object).to_numpy().tolist()]

@@ -43,7 +43,8 @@ def test_older_records_are_decided_by_git_and_where_it_cannot_they_may_differ(gi
     old = [{"commit": ONE}, {"commit": TWO}]
     may = (
         "the cells may have run different code (commit 111111111111, 222222222222): nothing tells whether files under "
-        "kernels, model, data, training or evaluation differ"
+        "kernels, model, data, checkpoints, sampling, training, distributed, published, evaluation, composition or "
+        "cell differ"
     )
     assert difference(*old) == may
     git[ONE] = dict.fromkeys(ROOMS, "aa")

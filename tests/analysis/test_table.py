@@ -1,5 +1,7 @@
 """The results table and the comparisons made from it."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -15,6 +17,7 @@ from lina_lab.analysis.table import (
 )
 from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
+from lina_lab.ledger import result
 from lina_lab.ledger.result import read_result
 
 FID = "eval/fid/digits-cnn"
@@ -80,9 +83,9 @@ def test_values_against_another_reference_are_refused(study):
 
 def test_euler_steps_that_fall_are_told_from_those_that_do_not_and_older_results_had_none_that_fall(study):
     made = study()
-    record = read_result(made.folder(0))["evaluation"]
+    record = read_result(made.folder(0)).evaluation
     for index, last in ((0, None), (1, 5)):
-        made.change(index, evaluation=record | {"flow_steps_last": last})
+        made.change(index, evaluation=replace(record, flow_steps_last=last))
     table = results_table(made.runs, made.stored)
     assert table["flow_steps_last"].tolist()[:4] == [25, 5, 25, 25]
     with pytest.raises(LabError, match="different flow_steps_last cannot be compared: 25, 5"):
@@ -145,3 +148,15 @@ def test_another_kind_of_file_and_a_damaged_one_are_named(tmp_path):
     (tmp_path / "t.parquet").write_text("no parquet")
     with pytest.raises(LabError, match=r"t\.parquet must be Parquet: "):
         read_table(tmp_path / "t.parquet")
+
+
+def test_every_result_is_read_and_checked_once(study, monkeypatch):
+    made, read, parse = study(), [], result.parse_result
+
+    def counted(text, path):
+        read.append(path)
+        return parse(text, path)
+
+    monkeypatch.setattr(result, "parse_result", counted)
+    results_table(made.runs, made.stored)
+    assert read == [made.runs / cell.key / "result.json" for cell in made.plan.cells]

@@ -17,12 +17,13 @@ from lina_lab.cli.planning import planned_experiment, planned_sweep
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import load_sweep
 from lina_lab.data.encoding import make_cache
 from lina_lab.errors import LabError
 from lina_lab.files import CACHE_VARIABLE
 from lina_lab.ledger.cells import create_cell, read_experiment
 from lina_lab.ledger.result import write_result
+from lina_lab.sweep.planning import load_sweep
+from tests.conftest import fake_result
 from tests.latents import coder, draw_folder, folder_data, save_autoencoder
 
 
@@ -208,7 +209,7 @@ def test_two_paths_to_one_content_are_one_cell_of_a_sweep():
     digits()
     axis = "evaluation.reference: [a.npz, b.npz, c.npz]"
     Path("sweep.yaml").write_text(f"name: s\nquestion: q\nexperiment: x.yaml\naxes: {{{axis}}}\n")
-    plan = load_sweep(Path("sweep.yaml"), settle=settler())
+    plan = load_sweep(Path("sweep.yaml"), settle=settler()).plan
     assert [cell.values["reference"] for cell in plan.cells] == ["a.npz", "c.npz"]
     assert "the same computation as" in plan.omitted[0].reason
 
@@ -227,9 +228,9 @@ def test_a_content_that_is_written_down_is_held_against_the_file():
 
 def test_a_cell_whose_reference_was_replaced_or_removed_is_not_run():
     reference("r.npz")
-    cells = planned_experiment(digits(reference="r.npz"), [], Path("runs"), dry_run=False).plan.cells
-    made = create_cell(Path("runs"), cells[0].experiment)
-    assert read_experiment(made) == cells[0].experiment
+    (experiment,) = planned_experiment(digits(reference="r.npz"), [], Path("runs"), dry_run=False).own_experiments
+    made = create_cell(Path("runs"), experiment)
+    assert read_experiment(made) == experiment
     kept = Path("r.npz").read_bytes()
     reference("r.npz", mean=3.0)
     with pytest.raises(LabError, match=r"^evaluation\.reference: r\.npz: has changed since this cell was planned"):
@@ -239,20 +240,20 @@ def test_a_cell_whose_reference_was_replaced_or_removed_is_not_run():
         run_cell(made)
     assert not (made / "metrics.csv").exists()
     Path("r.npz").write_bytes(kept)
-    check_contents(cells[0].experiment)
+    check_contents(experiment)
 
 
 def test_a_finished_cell_follows_its_folder_and_keeps_all_else():
     folder("pictures")
 
     def planned(path: str, *settings: str):
-        return planned_experiment(images(path), list(settings), Path("runs"), dry_run=False).plan.cells[0]
+        return planned_experiment(images(path), list(settings), Path("runs"), dry_run=False).own_experiments[0]
 
     first = planned("pictures", "logging.every=5")
-    made = create_cell(Path("runs"), first.experiment)
-    write_result(made, {"state": "done"})
+    made = create_cell(Path("runs"), first)
+    write_result(made, fake_result(made.name, 0, 100, 5.0))
     Path("pictures").rename("moved")
-    assert create_cell(Path("runs"), planned("moved", "logging.every=7").experiment) == made
+    assert create_cell(Path("runs"), planned("moved", "logging.every=7")) == made
     now = read_experiment(made)
     assert (now.data.path, list(now.contents), now.logging.every) == ("moved", ["moved"], 5)
 

@@ -52,10 +52,10 @@ def test_a_cell_goes_on_only_over_the_images_that_it_began_with(pictures, tmp_pa
     assert run_cell(folder) == "done"
 
     data, result = load_dataset(described.data), read_result(folder)
-    record = result["evaluation"]
-    assert record["data_sha256"] == fingerprint(data)
-    assert record["labels"] == "as the held-out split"
-    assert "eval/class_accuracy/emoji-cnn-32" not in result["metrics"]
+    record = result.evaluation
+    assert record.data_sha256 == fingerprint(data)
+    assert record.labels == "as the held-out split"
+    assert "eval/class_accuracy/emoji-cnn-32" not in result.metrics
     with np.load(folder / "samples" / "generated.npz") as file:
         labels = file["labels"][np.argsort(file["numbers"])]
     assert labels.tolist() == labels_as(data.heldout.labels, 77).tolist()

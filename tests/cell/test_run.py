@@ -3,6 +3,7 @@
 import json
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +19,14 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.training import train as trainings
 from lina_lab.training.as_numpy import checkpoint_weights
 from lina_lab.training.module import parameter_groups, warmup
 from lina_lab.training.recorder import Recorder, checkpoints, newest_checkpoint
 from lina_lab.training.train import build_model, train
+
+GOLDEN = Path(__file__).parents[1] / "ledger" / "golden" / "result-one-process.json"
 
 
 def experiment(**changes: object) -> Experiment:
@@ -55,13 +58,13 @@ def test_a_cell_ends_with_weights_samples_metrics_and_a_result(tmp_path):
     assert run_cell(folder) == "done"
 
     result = read_result(folder)
-    assert result["state"] == read_state(folder)["state"] == "done"
-    assert result["samples_seen"] == 96
-    assert result["parameters"]["total"] == sum(p.numel() for p in build_model(experiment()).parameters())
-    assert result["evaluation"]["num_generated"] == 50
-    assert result["evaluation"]["guidance_scale"] == 1.0
-    assert {"train/loss", "val/loss", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(result["metrics"])
-    assert result["provenance"]["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert result.state == read_status(folder).state == "done"
+    assert result.samples_seen == 96
+    assert result.parameters["total"] == sum(p.numel() for p in build_model(experiment()).parameters())
+    assert result.evaluation.num_generated == 50
+    assert result.evaluation.guidance_scale == 1.0
+    assert {"train/loss", "val/loss", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(result.metrics)
+    assert result.provenance.versions["torch"] == torch.__version__.partition("+")[0]
     assert {step for step, metric, _ in rows(folder) if metric == "train/loss"} == {4, 8, 12}
     assert {step for step, metric, _ in rows(folder) if metric == "val/loss"} == {8, 12}
     assert sorted(p.name for p in folder.glob("samples/*.png")) == ["step-0000008.png", "step-0000012.png"]
@@ -69,6 +72,18 @@ def test_a_cell_ends_with_weights_samples_metrics_and_a_result(tmp_path):
         assert file["arr_0"].shape == (50, 8, 8, 3)
         assert file["arr_0"].dtype == np.uint8
         assert np.bincount(file["labels"]).tolist() == [5] * 10
+
+
+def test_a_result_has_its_keys_in_the_order_that_it_always_had(tmp_path):
+    folder = create_cell(tmp_path, experiment())
+    run_cell(folder)
+    written, golden = (json.loads(path.read_text()) for path in (folder / "result.json", GOLDEN))
+    assert list(written) == list(golden)
+    assert list(written["evaluation"]) == list(golden["evaluation"])
+    assert list(written["provenance"]["code"])[:2] == ["path", "rooms"]
+    in_git = {"commit", "diff_sha256"}
+    known = [name for name in written["provenance"] if name not in in_git]
+    assert known == [name for name in golden["provenance"] if name not in in_git]
 
 
 def test_a_loss_in_the_metrics_is_the_mean_since_the_row_before(tmp_path, dataset):
@@ -162,8 +177,8 @@ def test_a_diverged_cell_says_at_which_step_and_is_no_crash(tmp_path, monkeypatc
     folder = create_cell(tmp_path, experiment())
     assert run_cell(folder) == "diverged"
     result = read_result(folder)
-    assert (result["state"], result["diverged_at"]) == ("diverged", 6)
-    assert "metrics" not in result or not any(k.startswith("eval/") for k in result["metrics"])
+    assert (result.state, result.diverged_at) == ("diverged", 6)
+    assert not any(k.startswith("eval/") for k in result.metrics)
     assert [step for step, metric, _ in rows(folder) if metric == "train/loss"] == [4]
 
 
@@ -261,15 +276,15 @@ def test_the_state_of_a_running_cell_is_json_with_a_step(tmp_path, dataset):
     assert (state["phase"], state["step"]) == ("training", 12)
 
 
-def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, capsys):
+def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, caplog):
     wild = experiment(sampling__guidance_scale=1e30)
     folder = create_cell(tmp_path, wild)
     ended, reason = attempt_cell(folder, threading.Event())
     assert (ended, reason) == ("refused", reason)  # no retry can help: the draws are the same
     assert reason.startswith("samples not finite: 50 of 50 images hold NaN or infinite values")
-    state = read_state(folder)
-    assert (state["state"], state["reason"]) == ("failed", reason)
+    status = read_status(folder)
+    assert (status.state, status.reason) == ("failed", reason)
     assert not (folder / "result.json").exists()
     assert not [row for row in rows(folder) if row[1].startswith("eval/")]
     assert {step for step, metric, _ in rows(folder) if metric == "val/loss"} == {8, 12}  # training itself is sound
-    assert "step 8: no sheet of samples: samples not finite" in capsys.readouterr().out
+    assert "step 8: no sheet of samples: samples not finite" in caplog.text

@@ -44,7 +44,7 @@ def test_held_out_scenes_are_right_and_shuffled_ones_are_not(shapes):
     assert right.metrics["eval/composition/overall"] > 0.9
     assert wrong.metrics["eval/composition/overall"] < 0.5
     assert right.metrics["eval/fid/shapes-cnn-32"] == pytest.approx(wrong.metrics["eval/fid/shapes-cnn-32"], rel=1e-6)
-    assert "detector_accuracy" in right.record["composition"]
+    assert "detector_accuracy" in right.evaluation.composition
 
 
 def test_labels_alone_have_no_composition(shapes):

@@ -37,10 +37,10 @@ def test_a_cell_of_prompts_ends_with_composition_scores_and_keeps_its_prompts(tm
     assert run_cell(folder) == "done"
     result = read_result(folder)
     assert {"eval/composition/overall", "eval/composition/counting_low", "eval/fid/shapes-cnn-32"} <= set(
-        result["metrics"]
+        result.metrics
     )
-    assert result["evaluation"]["composition"]["num_images"] == 72
-    assert result["parameters"]["text"] > 0
+    assert result.evaluation.composition["num_images"] == 72
+    assert result.parameters["text"] > 0
     with np.load(folder / "samples" / "generated.npz") as kept:
         assert kept["arr_0"].shape == (72, 32, 32, 3)
         assert len(set(kept["prompts"])) > 36

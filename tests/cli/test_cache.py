@@ -73,9 +73,9 @@ def test_a_cell_of_latents_ends_with_images_of_the_side_of_its_pixels(place):
     lab("train", file, "--runs", runs, "--no-tracking")
     folder = next(path for path in runs.iterdir() if (path / "result.json").exists())
     result = read_result(folder)
-    assert result["state"] == "done"
-    assert result["evaluation"]["num_reference"] == sum(row["split"] == "held-out" for row in names())
-    assert result["evaluation"]["data_sha256"].startswith(said[-2].rpartition(" ")[2])
+    assert result.state == "done"
+    assert result.evaluation.num_reference == sum(row["split"] == "held-out" for row in names())
+    assert result.evaluation.data_sha256.startswith(said[-2].rpartition(" ")[2])
     assert np.load(folder / "samples" / "generated.npz")["arr_0"].shape == (70, 32, 32, 3)
     with Image.open(folder / "samples" / "step-0000002.png") as sheet:
         assert sheet.size[0] == 8 * (64 + 1) + 1

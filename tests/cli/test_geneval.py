@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,12 +63,10 @@ def test_official_results_reach_the_ledger_and_the_table(finished):
     assert done.exit_code == 0, done.output
     assert f"{OVERALL}             0.5" in done.output
     result = read_result(made.runs / key)
-    assert result["metrics"][OVERALL] == 0.5
-    assert result["geneval"]["num_prompts"] == 12
-    assert {k: v for k, v in result["metrics"].items() if "geneval" not in k} == before["metrics"]
-    assert {k: v for k, v in result.items() if k not in {"metrics", "geneval"}} == {
-        k: v for k, v in before.items() if k != "metrics"
-    }
+    assert result.metrics[OVERALL] == 0.5
+    assert result.others["geneval"]["num_prompts"] == 12
+    assert {k: v for k, v in result.metrics.items() if "geneval" not in k} == before.metrics
+    assert replace(result, metrics={}, others={}) == replace(before, metrics={})
     assert (100, OVERALL, 0.5) in [row[:3] for row in read_metrics(made.runs / key)]
     table = results_table(made.runs, made.stored)
     assert table[OVERALL].dropna().tolist() == [0.5]
@@ -81,7 +80,7 @@ def test_results_that_are_imported_again_take_the_place_of_the_old(finished):
     run(made, "import", key, results(key, wrong=6))
     done = run(made, "import", key, results(key, wrong=0))
     assert done.exit_code == 0, done.output
-    assert read_result(made.runs / key)["metrics"][OVERALL] == 1
+    assert read_result(made.runs / key).metrics[OVERALL] == 1
     told = read_metrics(made.runs / key)
     assert [row.value for row in told if row.metric == OVERALL] == [1.0]
     assert len(told) == rows + 3 * 7
@@ -114,7 +113,7 @@ def test_results_of_another_cell_are_refused(finished):
             ["geneval", "import", first, str(results(second, 0)), "--runs", str(made.runs)],
             catch_exceptions=False,
         )
-    assert OVERALL not in read_result(made.runs / first)["metrics"]
+    assert OVERALL not in read_result(made.runs / first).metrics
 
 
 def test_a_cell_that_is_not_finished_takes_no_results(finished):

@@ -210,7 +210,7 @@ def test_without_mlflow_everything_is_written_and_the_message_says_what_is_missi
 
 
 def test_busy_times_are_told_of(lab_profile, monkeypatch):
-    monkeypatch.setattr("lina_lab.cli.profiled.NOISY", -1.0)
+    monkeypatch.setattr("lina_lab.cli.profile_measure.NOISY", -1.0)
     _, out, _ = lab_profile(*SMALL, "--no-tracking", "--limit", "100")
     count = 2 * len(designs("fp32")[0])
     assert f"{count} of {count} times vary by more than -100% (quartiles): the machine was busy" in out

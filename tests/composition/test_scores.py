@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lina_lab.composition.detector import Found, detect
+from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.composition.scores import HELD_OUT_TAGS, composition, is_right, relations
 from lina_lab.data.datasets import to_uint8
 from lina_lab.data.shapes import examples
@@ -13,11 +13,11 @@ from lina_lab.errors import LabError
 PREFIX = "eval/composition"
 
 
-def one(words: str, x: float = 0.5, y: float = 0.5, radius: float = 0.15) -> Found:
+def one(words: str, x: float = 0.5, y: float = 0.5, radius: float = 0.15) -> DetectedObject:
     """'red circle' there; 'red thing' for what is none of the shapes."""
     colour, shape = words.split()
     number = SHAPES.index(shape) if shape in SHAPES else None
-    return Found(number, tuple(COLOURS).index(colour), (x - radius, y - radius, x + radius, y + radius), 1.0)
+    return DetectedObject(number, tuple(COLOURS).index(colour), (x - radius, y - radius, x + radius, y + radius), 1.0)
 
 
 CIRCLE, SQUARE, BLUE = one("red circle", 0.2, 0.5), one("red square", 0.8, 0.5), one("blue circle", 0.2, 0.8)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import load_sweep
 from lina_lab.errors import LabError
+from lina_lab.sweep.planning import load_sweep
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = (ROOT / "experiments" / "digits.yaml").read_text()
@@ -94,8 +94,8 @@ def test_an_experiment_is_valid_or_clearly_refused(text):
 
 @given(mutated(SWEEP.replace("../experiments/digits.yaml", "digits.yaml")))
 def test_a_sweep_is_valid_or_clearly_refused(text):
-    plan = check(load_sweep, text, "s.yaml", ("digits.yaml", EXPERIMENT))
-    assert plan is None or plan.cells
+    planned = check(load_sweep, text, "s.yaml", ("digits.yaml", EXPERIMENT))
+    assert planned is None or planned.plan.cells
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "surrogatepass")))

@@ -9,7 +9,7 @@ import pytest
 
 from lina_lab.config.experiment import LATER, Experiment, canonical, cell_key, digest
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import load_sweep
+from lina_lab.sweep.planning import load_sweep
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "keys.json"
@@ -28,9 +28,8 @@ def base(**changes: object) -> Experiment:
 
 
 def keys() -> dict[str, list[str]]:
-    return {
-        path.stem: [cell.key for cell in load_sweep(path).cells] for path in sorted((ROOT / "sweeps").glob("*.yaml"))
-    }
+    plans = {path.stem: load_sweep(path).plan for path in sorted((ROOT / "sweeps").glob("*.yaml"))}
+    return {name: [cell.key for cell in plan.cells] for name, plan in plans.items()}
 
 
 def resolved() -> dict[str, dict]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.config.load import ConfigError, load_experiment, parse_value, read_yaml
+from lina_lab.config.load import load_experiment, parse_value, read_yaml
+from lina_lab.config.problems import ConfigError
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.errors import LabError
 

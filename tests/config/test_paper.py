@@ -7,7 +7,7 @@ import pytest
 from lina_lab import cost
 from lina_lab.config.experiment import cell_key
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sweep import load_sweep
+from lina_lab.sweep.planning import load_sweep
 
 ROOT = Path(__file__).parents[2]
 # Published: trainable parameters of LINA (variant kvscale1) at its three widths, batch and samples of a class.
@@ -52,15 +52,15 @@ def test_a_stage_starts_from_the_cell_of_the_one_below(side, below):
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_the_cells_of_a_paper_sweep_see_equally_many_samples_and_have_tuned_learning_rates(name):
-    plan = load_sweep(ROOT / "sweeps" / f"{name}.yaml")
-    trainings = [cell.experiment.training for cell in plan.cells]
+    planned = load_sweep(ROOT / "sweeps" / f"{name}.yaml")
+    trainings = [experiment.training for experiment in planned.own_experiments]
     assert {training.steps * training.batch_size for training in trainings} == {409_600_000}
-    assert plan.sweep.tune is not None
-    assert plan.sweep.tune.search.keys() == {"training.learning_rate"}
+    assert planned.tune is not None
+    assert planned.tune.search.keys() == {"training.learning_rate"}
 
 
 def test_the_gate_study_has_the_six_published_gates():
-    plan = load_sweep(ROOT / "sweeps" / "paper-kv-gate.yaml")
+    plan = load_sweep(ROOT / "sweeps" / "paper-kv-gate.yaml").plan
     found = {tuple(cell.values.values()) for cell in plan.cells}
     own = {(gate, "per_head") for gate in ("none", "key", "value", "key_value", "key_value_split")}
     assert found == own | {("key_value", "shared")}

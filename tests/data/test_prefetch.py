@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from lina_lab.data.prefetch import ahead
+from lina_lab.data.prefetch import prefetch
 
 
 def test_results_come_in_order_and_no_more_are_begun_than_asked():
@@ -17,7 +17,7 @@ def test_results_come_in_order_and_no_more_are_begun_than_asked():
             assert may_go.wait(10)
         return item * item
 
-    results = ahead(call, itertools.count(), depth=3, threads=4)
+    results = prefetch(call, itertools.count(), depth=3, threads=4)
     threading.Timer(0.1, may_go.set).start()
     assert next(results) == 0
     assert sorted(begun) == [0, 1, 2, 3]
@@ -27,8 +27,8 @@ def test_results_come_in_order_and_no_more_are_begun_than_asked():
 
 
 def test_all_items_come_even_if_they_are_fewer_than_the_depth():
-    assert list(ahead(str, range(3), depth=9)) == ["0", "1", "2"]
-    assert list(ahead(str, [], depth=9)) == []
+    assert list(prefetch(str, range(3), depth=9)) == ["0", "1", "2"]
+    assert list(prefetch(str, [], depth=9)) == []
 
 
 def test_an_error_comes_where_its_result_would_have_come_and_ends_the_threads():
@@ -36,7 +36,7 @@ def test_an_error_comes_where_its_result_would_have_come_and_ends_the_threads():
         return 1 / (2 - item)
 
     before = set(threading.enumerate())  # other tests of this process may have left threads of other pools
-    results = ahead(call, range(9), depth=4, threads=2)
+    results = prefetch(call, range(9), depth=4, threads=2)
     assert [next(results), next(results)] == [0.5, 1.0]
     own = set(threading.enumerate()) - before
     assert own

@@ -21,7 +21,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.model.random_streams import BatchShard, step_streams
 from lina_lab.training.train import Start, build_model
 from tests.cell.test_run import experiment
@@ -75,7 +75,7 @@ def test_a_group_that_pauses_is_continued_by_a_sharded_group(tmp_path, alone):
     assert [p.name for p in (folder / "checkpoints").iterdir()] == ["step-0000004.ckpt"]
     assert run_cell(folder, group=Group(2, strategy="fsdp")) == "done"
     assert_the_same_to_rounding(folder, alone)
-    assert read_result(folder)["provenance"]["group"] == {"devices": 2, "num_nodes": 1, "strategy": "fsdp"}
+    assert read_result(folder).provenance.group == {"devices": 2, "num_nodes": 1, "strategy": "fsdp"}
 
 
 def test_a_group_that_is_stopped_leaves_a_checkpoint(tmp_path):
@@ -90,7 +90,7 @@ def test_a_group_that_is_stopped_leaves_a_checkpoint(tmp_path):
 
 def await_step(folder: Path, step: int) -> None:
     deadline = time.monotonic() + 120
-    while read_state(folder).get("step", 0) < step and not losses(folder):
+    while read_status(folder).step < step and not losses(folder):
         assert time.monotonic() < deadline, "the group did not train"
         time.sleep(0.1)
 

@@ -12,6 +12,7 @@ from lina_lab.data.examples import labels_as, repeats
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.ledger.result import RepeatedImages
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +98,12 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
 
 
 def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
-    record = evaluate(*generated, data, digits, seed=0).record
+    record = evaluate(*generated, data, digits, seed=0).evaluation
     real = to_uint8(data.heldout.images).contiguous().numpy().tobytes()
-    assert record["reference_sha256"] == hashlib.sha256(real).hexdigest()
-    assert (record["num_generated"], record["num_reference"], record["num_reference_train"]) == (400, 500, 1297)
-    assert record["extractor"] == digits.id
-    assert record["labels"] == "exactly balanced"
+    assert record.reference_sha256 == hashlib.sha256(real).hexdigest()
+    assert (record.num_generated, record.num_reference, record.num_reference_train) == (400, 500, 1297)
+    assert record.extractor == digits.id
+    assert record.labels == "exactly balanced"
 
 
 @pytest.mark.parametrize("gone", [4, 9])
@@ -110,16 +111,16 @@ def test_a_class_that_is_never_drawn_is_named_and_the_rest_is_not_called_balance
     (images,), labels = generated
     fewer = data._replace(heldout=data.heldout.where(data.heldout.labels != gone))
     kept = labels != gone
-    record = evaluate([images[kept]], labels[kept], fewer, digits, seed=0).record
-    assert (record["labels"], record["classes_not_drawn"]) == ("as the held-out split", [gone])
-    assert "classes_not_drawn" not in evaluate([images], labels, data, digits, seed=0).record
+    record = evaluate([images[kept]], labels[kept], fewer, digits, seed=0).evaluation
+    assert (record.labels, record.classes_not_drawn) == ("as the held-out split", [gone])
+    assert evaluate([images], labels, data, digits, seed=0).evaluation.classes_not_drawn is None
 
 
 def test_held_out_images_that_training_has_are_in_the_record(data, digits, generated):
-    assert "heldout_in_training" not in evaluate(*generated, data, digits, seed=0).record
+    assert evaluate(*generated, data, digits, seed=0).evaluation.heldout_in_training is None
     repeated = data._replace(repeats=repeats(["a", "b", "b", "c"], ["1", "2", "3", "4"], [False, False, True, True]))
-    record = evaluate(*generated, repeated, digits, seed=0).record
-    assert record["heldout_in_training"] == {"images": 1, "of": 2, "example": ("3", "2")}
+    record = evaluate(*generated, repeated, digits, seed=0).evaluation
+    assert record.heldout_in_training == RepeatedImages(images=1, of=2, example=("3", "2"))
 
 
 def test_both_references_and_the_classifier_are_measured(data, digits, generated):
@@ -178,8 +179,8 @@ def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data
     uneven = data._replace(heldout=data.heldout.where(some))
     kept = torch.ones(400, dtype=torch.bool)
     kept[:20] = False
-    record = evaluate([images[kept]], labels[kept], uneven, digits, seed=0).record
-    assert record["labels"] == "as the held-out split"
+    record = evaluate([images[kept]], labels[kept], uneven, digits, seed=0).evaluation
+    assert record.labels == "as the held-out split"
     with pytest.raises(ValueError, match="labels must be as the held-out split"):
         evaluate([images], labels, uneven, digits, seed=0)
 

@@ -43,9 +43,9 @@ def test_a_file_of_the_held_out_split_gives_the_numbers_of_the_held_out_split(da
     kept = {name: value for name, value in own.metrics.items() if "_train" not in name}
     assert read.metrics == pytest.approx(kept, rel=1e-6)
     assert {"eval/kid/digits-cnn", "eval/precision/digits-cnn", "eval/fid_jackknife/digits-cnn"} <= set(read.metrics)
-    assert read.record["reference_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (read.record["num_reference"], read.record["labels"]) == (500, "exactly balanced")
-    assert "num_reference_train" not in read.record
+    assert read.evaluation.reference_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (read.evaluation.num_reference, read.evaluation.labels) == (500, "exactly balanced")
+    assert read.evaluation.num_reference_train is None
 
 
 def test_adms_file_has_no_count_and_without_images_only_fids(data, digits, generated, tmp_path):
@@ -57,7 +57,7 @@ def test_adms_file_has_no_count_and_without_images_only_fids(data, digits, gener
     names = {"fid", "fid_jackknife", "fid_bootstrap_sd", "class_accuracy"}
     assert set(found.metrics) == {f"eval/{name}/digits-cnn" for name in names}
     assert found.metrics["eval/fid/digits-cnn"] == pytest.approx(own.metrics["eval/fid/digits-cnn"], rel=1e-6)
-    assert "num_reference" not in found.record
+    assert found.evaluation.num_reference is None
 
 
 def test_fid_against_statistics_of_2048_features_is_the_closed_form():

@@ -10,9 +10,9 @@ import pytest
 from lina_lab.config.settings import EXTRACTORS, FEATURES
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import new_network
-from lina_lab.evaluation.reference_file import Wanted, read_file
+from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 
-WANTED = Wanted("digits-cnn", "digits-cnn-1a2b", 3, 8)
+WANTED = ExtractorNeeds("digits-cnn", "digits-cnn-1a2b", 3, 8)
 GOOD = {"mu": np.arange(3.0), "sigma": np.eye(3)}
 IMAGES = np.zeros((4, 8, 8, 3), np.uint8)
 HUGE = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"

@@ -14,7 +14,7 @@ from lina_lab.ledger.leases import Watch, attempts, claim
 from lina_lab.ledger.metrics import read_metrics, rewind_metrics
 from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
 from lina_lab.training.recorder import checkpoints
 from tests.cell.test_run import experiment
 
@@ -113,10 +113,10 @@ def test_a_damaged_attempt_or_state_disturbs_nobody(tmp_path, content):
     (attempt,) = attempts(folder)
     whole = attempt.path.read_bytes()
     (folder / "state.json").write_bytes(content)
-    assert read_state(folder)["state"] == "waiting"
+    assert read_status(folder).state == "waiting"
     for damaged in (content, *(flipped(whole, at) for at in range(len(whole)))):
         attempt.path.write_bytes(damaged)
-        assert read_state(folder)["state"] in {"waiting", "running", "failed", "pruned", "done", "diverged"}
+        assert read_status(folder).state in {"waiting", "running", "failed", "pruned", "done", "diverged"}
         Watch().is_over(attempts(folder)[0])
 
 

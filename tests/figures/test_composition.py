@@ -20,7 +20,7 @@ def test_dots_are_means_over_seeds_of_the_largest_size_and_bars_the_first_interv
     for index, cell in enumerate(made.plan.cells):
         result = fake_result(cell.key, cell.seed, 100_000 if cell.values["size"] == "nano" else 400_000, 10.0)
         extra = scores(cell.seed) if cell.values["size"] == "micro" else dict.fromkeys(scores(0), 0.9)
-        made.change(index, parameters=result["parameters"], metrics=result["metrics"] | extra)
+        made.change(index, parameters=result.parameters, metrics={**result.metrics, **extra})
     figure = composition_figure(results_table(made.runs, made.stored), made.stored)
     seen, novel = figure.axes
     designs = [line for line in seen.lines if not line.get_label().startswith("_")]

@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,11 +12,11 @@ from safetensors.numpy import save_file
 
 from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.table_file import read_table
-from lina_lab.cli.results import print_results
+from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
 from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
-from lina_lab.ledger.result import read_result, write_result
+from lina_lab.ledger.result import RepeatedImages, read_result, write_result
 from tests.analysis.test_guidance import point
 from tests.conftest import AXES, PROVENANCE
 
@@ -47,9 +48,9 @@ def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has
     def note(**noted: object) -> None:
         for cell in made.plan.cells:
             result = read_result(made.runs / cell.key)
-            write_result(made.runs / cell.key, result | {"evaluation": result["evaluation"] | noted})
+            write_result(made.runs / cell.key, replace(result, evaluation=replace(result.evaluation, **noted)))
 
-    pair = {"images": 85, "of": 90, "example": ["b/2.png", "a/1.png"]}
+    pair = RepeatedImages(images=85, of=90, example=["b/2.png", "a/1.png"])
     note(heldout_in_training=pair, classes_not_drawn=[2, 7])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
     print_results(made.stored, made.runs, {})

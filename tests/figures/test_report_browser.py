@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lina_lab.cli.printing import print_page
+from lina_lab.cli.report import print_page
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from tests.conftest import AXES, FakeStudy

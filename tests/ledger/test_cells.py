@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import cells, plan, result, status
 from lina_lab.ledger.leases import Watch, claim, forgive
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
+from tests.conftest import fake_result
 
 EXPERIMENT = Experiment.model_validate(
     {
@@ -19,6 +21,8 @@ EXPERIMENT = Experiment.model_validate(
         "training": {"steps": 5, "batch_size": 2, "learning_rate": 1e-3},
     }
 )
+
+RESULT = fake_result("0123456789ab", 0, 100, 5.0)
 
 
 @pytest.fixture
@@ -73,8 +77,8 @@ def test_rewinding_drops_later_rows_and_keeps_the_others_exactly(cell):
 
 
 def test_a_result_leaves_out_what_is_not_finite(cell):
-    result.write_result(cell, {"state": "done", "metrics": {"a": 1.5, "b": math.nan, "c": math.inf}})
-    assert result.read_result(cell)["metrics"] == {"a": 1.5}
+    result.write_result(cell, replace(RESULT, metrics={"a": 1.5, "b": math.nan, "c": math.inf}))
+    assert result.read_result(cell).metrics == {"a": 1.5}
     assert result.is_done(cell)
 
 
@@ -90,12 +94,12 @@ def test_a_result_leaves_out_what_is_not_finite(cell):
     ],
 )
 def test_a_damaged_result_is_named_and_set_aside(cell, damage, message):
-    result.write_result(cell, {"state": "done", "metrics": {"a": 1.5}})
+    result.write_result(cell, replace(RESULT, metrics={"a": 1.5}))
     path = cell / "result.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(LabError, match=message):
         result.read_result(cell)
-    assert status.read_state(cell)["state"] == "failed"
+    assert status.read_status(cell).state == "failed"
     assert not result.is_done(cell)
     assert not path.exists()
     assert (cell / "result.json.damaged").exists()
@@ -113,20 +117,20 @@ def test_a_cell_is_found_by_key_start_of_key_or_folder(cell, tmp_path):
 
 
 def test_a_state_is_what_the_attempts_say(cell):
-    assert status.read_state(cell) == {"state": "waiting"}
+    assert status.read_status(cell) == status.CellStatus(state="waiting")
     claimed = claim(cell, Watch())
     status.write_state(cell, step=3)
-    state = status.read_state(cell)
-    assert (state["state"], state["step"], state["attempt"]) == ("running", 3, 1)
+    now = status.read_status(cell)
+    assert (now.state, now.step, now.attempt) == ("running", 3, 1)
     (cell / "state.json").write_text("{")
-    assert status.read_state(cell)["state"] == "running"
+    assert status.read_status(cell).state == "running"
     claimed.end("failed", "OSError: no space")
-    state = status.read_state(cell)
-    assert (state["state"], state["reason"]) == ("failed", "OSError: no space")
+    now = status.read_status(cell)
+    assert (now.state, now.reason) == ("failed", "OSError: no space")
     forgive(cell)
-    assert status.read_state(cell)["state"] == "waiting"
+    assert status.read_status(cell).state == "waiting"
     claim(cell, Watch()).end("stopped")
-    assert status.read_state(cell)["reason"] == "stopped; it will continue"
+    assert status.read_status(cell).reason == "stopped; it will continue"
 
 
 def test_a_plan_comes_back_and_a_damaged_one_is_named(study):

@@ -11,30 +11,35 @@ from pathlib import Path
 import pytest
 
 from lina_lab.config.load import Document
-from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import (
+    Plan,
     driven,
     is_driven,
     load_plan,
     other_file,
+    own_name,
     plan_id,
     plan_names,
     plan_path,
     replaced,
     store_plan,
-    with_own_name,
 )
-from lina_lab.sweep.run import planned_again, single
+from lina_lab.sweep.planning import PlannedSweep, expand, planned_again, single
 from tests.conftest import EXPERIMENT, PROVENANCE
 
 THREE = {"model.attention.conv_kernel": [0, 3, 5]}
 TWO = {"model.attention.conv_kernel": [0, 5]}
 
 
-def make(axes: dict, file: Path | None = None, **changes: object) -> Plan:
+def made_of(axes: dict, **changes: object) -> PlannedSweep:
     sweep = Sweep(name="gates", question="?", experiment="-", axes=axes, **changes)
-    return expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("gates.yaml"))._replace(file=file)
+    return expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("gates.yaml"))
+
+
+def make(axes: dict, **changes: object) -> Plan:
+    return made_of(axes, **changes).plan
 
 
 def keys(plan) -> list[str]:
@@ -77,8 +82,8 @@ def test_a_plan_grows_under_one_id(tmp_path):
     ids = {store_plan(tmp_path, each, PROVENANCE).id for each in (plan._replace(cells=[]), grown, plan)}
     assert ids == {plan.id}
     assert len(plan_names(tmp_path, "gates")) == 2
-    assert make(TWO, tune={**plan.sweep.tune.model_dump(), "trials": 3}).id == ""
-    assert plan_id(make(TWO, tune={**plan.sweep.tune.model_dump(), "trials": 3})) != plan.id
+    assert make(TWO, tune={**plan.tune, "trials": 3}).id == ""
+    assert plan_id(make(TWO, tune={**plan.tune, "trials": 3})) != plan.id
 
 
 def test_a_damaged_plan_is_set_aside_and_holds_nothing_up(tmp_path):
@@ -134,37 +139,37 @@ def test_another_file_of_the_same_name_is_told_from_one_that_was_edited_moved_or
     a, b, runs = Path("a.yaml"), Path("b.yaml"), Path("runs")
     a.touch()
     b.touch()
-    store_plan(runs, make(THREE, a), PROVENANCE)
-    old = replaced(runs, make(TWO, b))
-    assert other_file(runs, make(TWO, b), old) == "a.yaml"
-    assert replaced(runs, make(THREE, b)) is None  # a copy of the same study
+    store_plan(runs, make(THREE), PROVENANCE, a)
+    old = replaced(runs, make(TWO))
+    assert other_file(runs, b, old) == "a.yaml"
+    assert replaced(runs, make(THREE)) is None  # a copy of the same study
     (tmp_path / "link").symlink_to(tmp_path)
     for same in (a, tmp_path / "a.yaml", Path("link/a.yaml")):
-        assert other_file(runs, make(TWO, same), old) == ""
+        assert other_file(runs, same, old) == ""
     a.rename("c.yaml")
-    assert other_file(runs, make(TWO, b), old) == ""
+    assert other_file(runs, b, old) == ""
 
 
 def test_a_single_experiment_takes_no_name_from_a_sweep_or_another_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    experiment = make(TWO).cells[0].experiment.model_copy(update={"name": "gates"})
-    other = single(make(TWO).cells[1].experiment.model_copy(update={"name": "gates"}), Path("e.yaml"))
-    Path("e.yaml").touch()
-    Path("f.yaml").touch()
-    own = single(experiment, Path("e.yaml"))
-    assert with_own_name(tmp_path, own).sweep.name == "gates"
-    store_plan(tmp_path, other, PROVENANCE)
-    assert with_own_name(tmp_path, own).sweep.name == "gates"
-    assert with_own_name(tmp_path, own._replace(file=Path("f.yaml"))).sweep.name == f"gates-{own.cells[0].key}"
+    first, second = (e.model_copy(update={"name": "gates"}) for e in made_of(TWO).own_experiments)
+    own, other = single(first).plan, single(second).plan
+    here, elsewhere = Path("e.yaml"), Path("f.yaml")
+    here.touch()
+    elsewhere.touch()
+    assert own_name(tmp_path, own, here) == "gates"
+    store_plan(tmp_path, other, PROVENANCE, here)
+    assert own_name(tmp_path, own, here) == "gates"
+    assert own_name(tmp_path, own, elsewhere) == f"gates-{own.cells[0].key}"
     store_plan(tmp_path, make(THREE), PROVENANCE)
-    assert with_own_name(tmp_path, own).sweep.name == f"gates-{own.cells[0].key}"
+    assert own_name(tmp_path, own, here) == f"gates-{own.cells[0].key}"
 
 
 def test_an_earlier_plan_that_is_tried_again_stays_where_it_is(study):
     made = study()
     first = made.stored
     second = store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:2]), PROVENANCE)
-    again = store_plan(made.runs, planned_again(made.runs, load_plan(made.runs, first.key)), PROVENANCE)
+    again = store_plan(made.runs, planned_again(made.runs, load_plan(made.runs, first.key)).plan, PROVENANCE)
     assert (again.name, again.id, keys(again)) == (first.key, first.id, keys(first))
     assert keys(load_plan(made.runs, "fake")) == keys(second)
     assert len(plan_names(made.runs, "fake")) == 3

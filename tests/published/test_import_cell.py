@@ -172,12 +172,12 @@ def test_an_imported_cell_is_measured_and_claims_no_training(tmp_path):
     assert folder != first
     assert run_cell(folder) == "done"
     result = read_result(folder)
-    assert result["seconds"].keys() == {"sampling", "evaluation"}
-    assert result["imported"]["as_stated"] == ["steps", "samples_seen", "flops.training"]
+    assert result.seconds.keys() == {"sampling", "evaluation"}
+    assert result.imported.as_stated == ["steps", "samples_seen", "flops.training"]
     assert not (folder / "checkpoints").exists()
     run_cell(first)
-    assert read_result(first)["metrics"]["eval/fid/digits-cnn"] == result["metrics"]["eval/fid/digits-cnn"]
-    assert "imported" not in read_result(first)
+    assert read_result(first).metrics["eval/fid/digits-cnn"] == result.metrics["eval/fid/digits-cnn"]
+    assert read_result(first).imported is None
 
 
 def test_a_cell_whose_import_is_lost_is_never_trained_instead(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from lina_lab.cli.ui import _stop, _wait_until_it_answers
+from lina_lab.cli.ui_server import _stop, _wait_until_it_answers
 from lina_lab.files import write_atomic
 from lina_lab.ledger.metrics import append_metrics, read_metrics
 from lina_lab.tracking.mirror import BATCH, Synced

@@ -13,7 +13,7 @@ import pytest
 from lina_lab.ledger.leases import attempts, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -79,7 +79,7 @@ def assert_as_if_undisturbed(cell: Path, undisturbed) -> None:
 
 
 def is_training(folder: Path) -> bool:
-    return any(read_state(c)["state"] == "running" and read_state(c).get("step", 0) > 20 for c in cells(folder))
+    return any(read_status(c).state == "running" and read_status(c).step > 20 for c in cells(folder))
 
 
 def test_a_sweep_is_submitted_followed_and_finished(slurm, tmp_path):
@@ -107,7 +107,7 @@ def test_a_job_that_runs_out_of_time_writes_a_checkpoint_requeues_itself_and_fin
     run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)
     until(lambda: "stopped, requeued" in log(folder), "the job did not requeue itself")
     assert attempts(cell)[0].ended == "stopped"
-    assert read_state(cell)["state"] == "waiting"
+    assert read_status(cell).state == "waiting"
     until(lambda: is_done(cell), "the requeued job did not finish")
     assert [a.ended for a in attempts(cell)] == ["stopped", "done"]
     assert_as_if_undisturbed(cell, undisturbed)
@@ -117,7 +117,7 @@ def test_a_task_that_requeues_itself_leaves_the_other_tasks_of_its_array_alone(s
     """One task has the array's own number as its job number: by that one SLURM would requeue the whole array."""
     folder = study(tmp_path / "study", 400, "division, subtraction")
     run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
-    until(lambda: all(read_state(c).get("step", 0) > 20 for c in cells(folder)), "the cells did not train")
+    until(lambda: all(read_status(c).step > 20 for c in cells(folder)), "the cells did not train")
     numbers = dict(line.split() for line in run(slurm, folder, "squeue", "-h", "--format", "%i %A").splitlines())
     named = {last_attempt(cell).job: cell for cell in cells(folder)}
     (asked,) = (task for task, number in numbers.items() if task.partition("_")[0] == number)
@@ -150,7 +150,7 @@ def test_a_killed_worker_is_replaced_within_its_job_and_a_killed_job_by_the_next
     until(lambda: len(attempts(cell)) == 2 and is_training(folder), "the worker was not replaced")
     job = last_attempt(cell).job
     run(slurm, folder, "scancel", "--full", "--signal=KILL", job)
-    until(lambda: read_state(cell)["state"] == "waiting", "the killed job still counts as running")
+    until(lambda: read_status(cell).state == "waiting", "the killed job still counts as running")
     until(lambda: job not in run(slurm, folder, "squeue", "--array", "--noheader", "--format=%i"), "the job is there")
     assert "submitted as job" in run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_done(cell), "the sweep did not finish")
@@ -210,5 +210,5 @@ def test_a_cell_of_two_processes_is_stopped_requeued_and_finished(slurm, tmp_pat
     run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)
     until(lambda: is_done(cell), "the requeued group did not finish")
     assert [a.ended for a in attempts(cell)] == ["stopped", "done"]
-    assert read_result(cell)["provenance"]["group"] == {"devices": 2, "num_nodes": 1, "strategy": "ddp"}
+    assert read_result(cell).provenance.group == {"devices": 2, "num_nodes": 1, "strategy": "ddp"}
     assert [row[:3] for row in read_metrics(cell)] == [row[:3] for row in read_metrics(expected)]

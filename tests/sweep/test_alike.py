@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.cli.running import print_broken
+from lina_lab.cli.launch import print_broken
 from lina_lab.config.engine import Limits
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, attempts, claim, faults
 from lina_lab.ledger.plan import load_plan, store_plan
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
+from lina_lab.provenance import Provenance
 from lina_lab.sweep.alike import Alike, FailedAlike
 from lina_lab.sweep.local_engine import Engine
 from lina_lab.sweep.slurm_engine import failed_in_array
@@ -67,8 +68,8 @@ def test_an_error_is_the_same_whatever_cell_address_or_size_it_names(tmp_path):
 
 def broken_cells(runs: Path) -> list[Path]:
     """Four cells whose data no longer are what they began with: each fails with the same error at its start."""
-    store_plan(runs, plan(**FOUR), {})
-    made = [create_cell(runs, cell.experiment) for cell in plan(**FOUR).cells]
+    store_plan(runs, plan(**FOUR).plan, Provenance())
+    made = [create_cell(runs, experiment) for experiment in plan(**FOUR).own_experiments]
     for folder in made:
         (folder / "data.sha256").write_text("other data")
     return made
@@ -82,7 +83,7 @@ def test_a_broken_environment_is_tried_three_times_and_the_same_command_goes_on_
     assert broken.value.folders == cells[:3]
     assert [len(attempts(folder)) for folder in cells] == [1, 1, 1, 0]
     assert [faults(folder) for folder in cells] == [0, 0, 0, 0]
-    assert read_state(cells[0])["state"] == "waiting"
+    assert read_status(cells[0]).state == "waiting"
     print_broken(load_plan(tmp_path, "test"), broken.value)
     told = capsys.readouterr().out
     assert "test: stopped: 3 cells in a row failed with the same error before their first step: " in told
@@ -102,8 +103,8 @@ def test_with_keep_going_every_cell_is_tried(tmp_path):
 
 def test_what_the_cells_have_in_common_and_others_have_not_is_named(tmp_path, capsys):
     axes = {"model__attention__normalization": ["division", "softmax"], "training__learning_rate": [1e-3, 2e-3, 3e-3]}
-    store_plan(tmp_path, plan(**axes), {})
-    softmax = [cell.key for cell in plan(**axes).cells if cell.values["normalization"] == "softmax"]
+    store_plan(tmp_path, plan(**axes).plan, Provenance())
+    softmax = [cell.key for cell in plan(**axes).plan.cells if cell.values["normalization"] == "softmax"]
     print_broken(load_plan(tmp_path, "test"), FailedAlike([tmp_path / key for key in softmax], "KeyError: 'x'"))
     told = capsys.readouterr().out
     assert "\nin common: normalization=softmax\n" in told
@@ -112,8 +113,8 @@ def test_what_the_cells_have_in_common_and_others_have_not_is_named(tmp_path, ca
 
 def test_the_jobs_of_an_array_learn_from_each_other(tmp_path, monkeypatch):
     """Three tasks have failed at their start; the next one does not try, in this array and in no other."""
-    store_plan(tmp_path, plan(**FOUR), {})
-    cells = [create_cell(tmp_path, cell.experiment) for cell in plan(**FOUR).cells]
+    store_plan(tmp_path, plan(**FOUR).plan, Provenance())
+    cells = [create_cell(tmp_path, experiment) for experiment in plan(**FOUR).own_experiments]
     for task, folder in enumerate(cells[:3]):
         in_task(monkeypatch, 12, task)
         claim(folder, Watch()).end("failed", "KeyError: 'x'")

@@ -13,20 +13,19 @@ from tests.sweep.test_tune import make_plan
 
 def test_only_what_has_no_result_is_to_do(study):
     study = study()
-    assert to_do(study.runs, study.plan) == []
+    assert to_do(study.runs, study.planned) == []
     study.unfinish(0, "waiting")
-    assert to_do(study.runs, study.plan) == [study.plan.cells[0].experiment]
+    assert to_do(study.runs, study.planned) == [study.planned.own_experiments[0]]
 
 
 def test_trials_are_to_do_as_often_as_they_may_run(tmp_path):
-    plan = make_plan(trials=5, set={"training.batch_size": 2})
-    todo = to_do(tmp_path, plan)
+    todo = to_do(tmp_path, make_plan(trials=5, set={"training.batch_size": 2}))
     assert len(todo) == 2 * 2 + 2 * 5
     assert [e.training.batch_size for e in todo] == [8] * 4 + [2] * 10
 
 
 def test_one_cell_of_every_size_is_timed_and_the_others_are_scaled_by_their_flops(study):
-    todo = [cell.experiment for cell in study().plan.cells]
+    todo = study().planned.own_experiments
     timed = []
 
     def seconds(experiment):
@@ -57,13 +56,12 @@ def test_the_longest_cells_begin_first_each_on_the_worker_that_is_free_first(ste
 
 def test_a_sweep_that_costs_more_than_its_budget_is_refused_with_the_excess(study):
     study = study()
-    todo = [cell.experiment for cell in study.plan.cells]
+    todo = study.planned.own_experiments
     total = sum(map(training_flops, todo))
     found = times(todo, 1, lambda _: Seconds(0.0, 0.0, rest=3600.0))
 
     def check(**budget):
-        sweep = study.plan.sweep.model_copy(update={"budget": Budget(**budget)})
-        check_budget(study.plan._replace(sweep=sweep), todo, lambda: found)
+        check_budget(study.planned._replace(budget=Budget(**budget)), todo, lambda: found)
 
     check()
     check(flops=total, hours=8)
@@ -74,7 +72,7 @@ def test_a_sweep_that_costs_more_than_its_budget_is_refused_with_the_excess(stud
 
 
 def test_gpu_hours_are_flops_of_training_and_images_over_the_rate(study):
-    experiment = study().plan.cells[0].experiment
+    experiment = study().planned.own_experiments[0]
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     assert gpu_hours(experiment, tflops=flops / 3600 / 1e12) == pytest.approx(1)
     assert gpu_hours(experiment, tflops=flops / 1800 / 1e12) == pytest.approx(0.5)

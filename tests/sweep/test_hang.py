@@ -14,7 +14,7 @@ import pytest
 from lina_lab.config.engine import Group, Limits
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, _born, attempts, claim, last_attempt
-from lina_lab.ledger.status import read_state, write_state
+from lina_lab.ledger.status import read_status, write_state
 from lina_lab.sweep import hang
 from lina_lab.sweep.hang import Watched, family, processor_seconds
 from lina_lab.sweep.local_engine import Engine
@@ -157,8 +157,8 @@ def disturb_once(folder: Path, disturb):
     """A tick that does something to the worker of a cell, once, when it has made a step."""
 
     def tick(new):
-        last, state = last_attempt(folder), read_state(folder)
-        if last is not None and last.number == 1 and last.ended is None and state.get("step", 0) > 0 and not done:
+        last, status = last_attempt(folder), read_status(folder)
+        if last is not None and last.number == 1 and last.ended is None and status.step > 0 and not done:
             done.append(last.pid)
             disturb(last.pid)
 
@@ -172,7 +172,7 @@ def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp
     monkeypatch.setattr(hang, "GRACE_SECONDS", 20.0 if resumes else 1.0)
     if not resumes:
         monkeypatch.setattr(hang.signal, "SIGCONT", 0)
-    whole, stopped = (create_cell(tmp_path / name, plan(LONG).cells[0].experiment) for name in "ab")
+    whole, stopped = (create_cell(tmp_path / name, plan(LONG).own_experiments[0]) for name in "ab")
     run([whole])
     engine = Engine(deque([stopped]), [{}], retries=1, limits=Limits(hang_minutes=0.03))
     (ended,) = engine.run(disturb_once(stopped, lambda pid: os.kill(pid, signal.SIGSTOP)))
@@ -190,7 +190,7 @@ def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp
 
 def test_a_group_of_which_a_process_is_stopped_is_ended_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(hang, "GRACE_SECONDS", 1.0)
-    folder, seen = create_cell(tmp_path, plan(LONG).cells[0].experiment), []
+    folder, seen = create_cell(tmp_path, plan(LONG).own_experiments[0]), []
 
     def stop_the_last(pid: int) -> None:
         seen.extend(family(pid))
@@ -219,6 +219,6 @@ def test_a_cell_tells_the_time_of_its_steps_only_while_it_makes_them(tmp_path):
             return
         seen.add((state.get("phase", ""), "step_seconds" in state))
 
-    folder = create_cell(tmp_path, plan(LONG).cells[0].experiment)
+    folder = create_cell(tmp_path, plan(LONG).own_experiments[0])
     run([folder], look)
     assert not {("starting", True), ("validating", True), ("evaluating", True)} & seen

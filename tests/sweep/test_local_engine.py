@@ -12,15 +12,16 @@ import pytest
 
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.load import Document
-from lina_lab.config.sweep import Plan, Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, attempts, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import is_done, read_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
 from lina_lab.sweep import local_engine
 from lina_lab.sweep.local_engine import Engine, Finished, cores, slots, visible_gpus
+from lina_lab.sweep.planning import PlannedSweep, expand
 from lina_lab.sweep.progress import Snapshot
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.slurm_engine import job_script
@@ -36,14 +37,14 @@ BASE = {
 }
 
 
-def plan(base: dict = BASE, **axes: list) -> Plan:
+def plan(base: dict = BASE, **axes: list) -> PlannedSweep:
     axes = {path.replace("__", "."): values for path, values in axes.items()}
     axes = axes or {"model.attention.normalization": ["division", "subtraction"]}
     sweep = Sweep(name="test", question="?", experiment="-", axes=axes)
     return expand(sweep, Document(base, {}), Document({}, {}), Path("test.yaml"))
 
 
-def sweep(runs: Path, planned: Plan, workers: int = 2, show=lambda snapshot, new: None) -> list[Finished]:
+def sweep(runs: Path, planned: PlannedSweep, workers: int = 2, show=lambda snapshot, new: None) -> list[Finished]:
     return run_sweep(runs, planned, [{}] * workers, show, 0)
 
 
@@ -68,7 +69,7 @@ def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
 def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
     for workers in (1, 2):
         sweep(tmp_path / str(workers), plan(), workers)
-    for cell in plan().cells:
+    for cell in plan().plan.cells:
         one, two = (tmp_path / str(w) / cell.key for w in (1, 2))
         assert metrics(one) == metrics(two)
         assert (one / "ema.safetensors").read_bytes() == (two / "ema.safetensors").read_bytes()
@@ -76,8 +77,9 @@ def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
 
 def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_path):
     """One cell is not readable, the worker of another is killed; the third, on the same one worker slot, is done."""
-    long = plan(BASE | {"training": BASE["training"] | {"steps": 5000}}, seed=[1]).cells[0]
-    bad, killed, good = (create_cell(tmp_path, c.experiment) for c in (plan().cells[0], long, plan().cells[1]))
+    long = plan(BASE | {"training": BASE["training"] | {"steps": 5000}}, seed=[1]).own_experiments[0]
+    first, second = plan().own_experiments
+    bad, killed, good = (create_cell(tmp_path, e) for e in (first, long, second))
     (bad / "config.yaml").write_text("schema: 1\nnonsense: true\n")
     ended = {f.folder: f for f in run([bad, killed, good], kill_once_it_trains(killed, signal.SIGKILL), retries=0)}
     assert ended[good].state == "done"
@@ -85,12 +87,12 @@ def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_pat
     assert "config.yaml" in (bad / "error.txt").read_text()
     assert "Traceback" not in (bad / "error.txt").read_text()
     assert (ended[killed].state, ended[killed].reason) == ("failed", "its process was killed by SIGKILL")
-    assert read_state(killed)["state"] == "failed"
+    assert read_status(killed).state == "failed"
 
 
 def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
-    cell = plan(BASE | {"training": BASE["training"] | {"steps": 60}}).cells[0]
-    whole, killed = (create_cell(tmp_path / name, cell.experiment) for name in "ab")
+    experiment = plan(BASE | {"training": BASE["training"] | {"steps": 60}}).own_experiments[0]
+    whole, killed = (create_cell(tmp_path / name, experiment) for name in "ab")
     run([whole])
     (ended,) = run([killed], kill_once_it_trains(killed, signal.SIGKILL), retries=1)
     assert ended.state == "done"
@@ -101,8 +103,8 @@ def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
 
 def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_path):
     base = BASE | {"training": BASE["training"] | {"steps": 80}, "logging": {"checkpoint_every": 1000}}
-    cell = plan(base).cells[0]
-    whole, stopped = (create_cell(tmp_path / name, cell.experiment) for name in "ab")
+    experiment = plan(base).own_experiments[0]
+    whole, stopped = (create_cell(tmp_path / name, experiment) for name in "ab")
     run([whole])
     run([stopped], kill_once_it_trains(stopped, signal.SIGTERM), retries=0)
     assert [a.ended for a in attempts(stopped)] == ["stopped", "done"]
@@ -115,7 +117,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
 def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_died_idle_is_replaced(
     tmp_path, monkeypatch
 ):
-    first, second = (create_cell(tmp_path, cell.experiment) for cell in plan().cells)
+    first, second = (create_cell(tmp_path, experiment) for experiment in plan().own_experiments)
     engine, waited, start = Engine(deque([first]), [{}], 0), [], Engine._start_worker
     monkeypatch.setattr(Engine, "_start_worker", lambda engine: time.sleep(3) or start(engine))
 
@@ -179,27 +181,33 @@ def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):
     assert visible_gpus() == []
 
 
-def test_a_worker_works_where_its_slot_says(tmp_path):
-    folder = create_cell(tmp_path, plan().cells[0].experiment)
+def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_log(tmp_path):
+    wild = BASE["sampling"] | {"guidance_scale": 1e30}
+    folder = create_cell(tmp_path, plan(BASE | {"sampling": wild}).own_experiments[0])
     run([folder], where=[{"CUDA_VISIBLE_DEVICES": ""}])
-    assert f"process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES=" in (folder / "log.txt").read_text()
+    first, *lines = (folder / "log.txt").read_text().splitlines()
+    assert first.endswith(
+        f"INFO lina_lab.sweep.local_engine: process {last_attempt(folder).pid}, CUDA_VISIBLE_DEVICES="
+    )
+    said = "WARNING lina_lab.training.train: step 6: no sheet of samples: samples not finite"
+    assert len([line for line in lines if said in line]) == 1
 
 
 def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_path, monkeypatch):
-    folder = create_cell(tmp_path, plan().cells[0].experiment)
+    folder = create_cell(tmp_path, plan().own_experiments[0])
     monkeypatch.setattr(local_engine, "loaded", lambda: "of an hour ago")
     monkeypatch.setattr(local_engine, "changed_files", lambda: ["model/lina.py"])
     with pytest.raises(LabError, match=r"changed since the cells were planned \(model/lina.py\): start again"):
         run([folder])
-    assert (attempts(folder), read_state(folder)["state"]) == ([], "waiting")
+    assert (attempts(folder), read_status(folder).state) == ([], "waiting")
 
 
 def kill_once_it_trains(folder: Path, number: int):
     """A tick that sends a signal to the cell's process, once, when it has made a step."""
 
     def tick(new):
-        last, state = last_attempt(folder), read_state(folder)
-        if last is not None and last.number == 1 and last.ended is None and state.get("step", 0) > 0:
+        last, status = last_attempt(folder), read_status(folder)
+        if last is not None and last.number == 1 and last.ended is None and status.step > 0:
             os.kill(last.pid, number)
 
     return tick
@@ -219,4 +227,4 @@ def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     assert all(Watch().is_over(last_attempt(folder)) for folder in folders)
     assert any(last_attempt(folder).ended == "stopped" for folder in folders)
     sweep(tmp_path, longer)
-    assert all(read_result(folder)["state"] == "done" for folder in folders)
+    assert all(read_result(folder).state == "done" for folder in folders)

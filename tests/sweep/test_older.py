@@ -1,6 +1,7 @@
 """Cells whose keys were made from paths keep their keys, and stand for what they measured and for nothing else."""
 
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from lina_lab.data.datasets import load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.files import CACHE_VARIABLE
 from lina_lab.ledger.cells import create_cell, read_experiment
-from lina_lab.ledger.result import write_result
+from lina_lab.ledger.result import Evaluation, write_result
 from lina_lab.sweep.older import keys_in
+from tests.conftest import fake_result
 
 RUNS = Path("runs")
 
@@ -70,7 +72,7 @@ def older_cell(experiment: Experiment, **result: object) -> str:
     made = create_cell(RUNS, experiment)
     (made / "data.sha256").write_text(fingerprint(load_dataset(experiment.data)))
     if result:
-        write_result(made, result)
+        write_result(made, replace(fake_result(made.name, 0, 100, 5.0), **result))
     return made.name
 
 
@@ -92,7 +94,7 @@ def test_a_key_of_a_path_is_what_it_was():
 
 
 def test_a_finished_cell_is_done_while_its_reference_is_what_it_was_measured_with():
-    measured = {"reference_sha256": reference("r.npz")}
+    measured = Evaluation(reference_sha256=reference("r.npz"))
     key = older_cell(digits("r.npz"), state="done", evaluation=measured)
     assert planned(digits("r.npz")) == key
     Path("r.npz").rename("moved.npz")
@@ -102,7 +104,7 @@ def test_a_finished_cell_is_done_while_its_reference_is_what_it_was_measured_wit
 
 
 def test_a_finished_cell_of_other_data_or_without_a_note_of_them_is_another():
-    measured = {"reference_sha256": reference("r.npz")}
+    measured = Evaluation(reference_sha256=reference("r.npz"))
     key = older_cell(digits("r.npz"), state="done", evaluation=measured)
     noted = RUNS / key / "data.sha256"
     assert noted.read_text() == fingerprint(load_dataset(DIGITS))
@@ -142,14 +144,14 @@ def test_a_finished_cell_of_images_is_done_wherever_the_same_images_lie():
 
 
 def test_a_cell_that_differs_in_more_than_paths_is_another():
-    measured = {"reference_sha256": reference("r.npz")}
+    measured = Evaluation(reference_sha256=reference("r.npz"))
     key = older_cell(digits("r.npz"), state="done", evaluation=measured)
     other = digits("r.npz").model_copy(update={"seed": 1})
     assert planned(other) == own(other) != key
 
 
 def test_a_newer_cell_is_known_by_its_own_key():
-    measured = {"reference_sha256": reference("r.npz")}
+    measured = Evaluation(reference_sha256=reference("r.npz"))
     older_cell(digits("r.npz"), state="done", evaluation=measured)
     new = create_cell(RUNS, settler()(digits("r.npz"))[0])
     assert planned(digits("r.npz")) == new.name == own(digits("r.npz"))

@@ -1,14 +1,19 @@
 """What the display tells of a sweep, against runs whose every second is known."""
 
 import heapq
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from lina_lab.cli.show import PlainShow, summary
+from lina_lab.cli.progress_display import PlainShow, summary
+from lina_lab.ledger.result import Result
+from lina_lab.ledger.status import CellStatus
+from lina_lab.provenance import Hardware, Provenance
 from lina_lab.sweep import progress as progresses
 from lina_lab.sweep.progress import Row, Snapshot, SweepProgress, Work
+from tests.conftest import fake_result
 from tests.sweep.test_local_engine import plan
 
 STEPS, SECONDS = 6, {"start": 8.0, "training": 60.0, "sampling": 24.0, "evaluation": 4.0}
@@ -43,8 +48,8 @@ class Run:
     """Workers that take cells in turn, each with its known seconds; what is told of them at every moment."""
 
     def __init__(self, monkeypatch, num_cells: int, num_workers: int, done: int = 0, first_step: int = 0) -> None:
-        self.plan = plan(training__learning_rate=[1e-3 * (i + 1) for i in range(num_cells)])
-        self.keys = [cell.key for cell in self.plan.cells]
+        self.planned = plan(training__learning_rate=[1e-3 * (i + 1) for i in range(num_cells)])
+        self.keys = [cell.key for cell in self.planned.plan.cells]
         self.todo, self.now, self.first_step = self.keys[done:], 0.0, first_step
         self.whole = WHOLE - SECONDS["training"] * first_step / STEPS
         free = [0.0] * num_workers
@@ -53,10 +58,10 @@ class Run:
             self.begin[key] = heapq.heappop(free)
             heapq.heappush(free, self.begin[key] + self.whole)
         self.end = max(free)
-        monkeypatch.setattr(progresses, "read_state", lambda folder: self.state(folder.name))
+        monkeypatch.setattr(progresses, "read_status", lambda folder: CellStatus(**self.state(folder.name)))
         monkeypatch.setattr(progresses.time, "monotonic", lambda: self.now)
         self.progress = SweepProgress(Path("runs"), num_workers)
-        self.progress.plan = self.plan
+        self.progress.planned = self.planned
 
     def state(self, key: str) -> dict:
         if key not in self.begin:
@@ -104,13 +109,17 @@ def test_before_the_first_step_nothing_is_told_and_from_then_on_it_moves(monkeyp
 
 def test_earlier_results_of_this_machine_tell_the_time_before_the_first_step(monkeypatch):
     run = Run(monkeypatch, 4 + 10, 2, done=10)
-    record = {"seconds": {k: SECONDS[k] for k in ("training", "sampling", "evaluation")}}
-    hardware = {"cpu": "this", "cores": 2}
+    seconds = {name: SECONDS[name] for name in ("training", "sampling", "evaluation")}
+    hardware = Hardware(cpu="this", cores=2)
+
+    def made_on(hardware: Hardware) -> Result:
+        return replace(fake_result("", 0, 1, 1.0), seconds=seconds, provenance=Provenance(hardware=hardware))
+
     monkeypatch.setattr(progresses, "hardware", lambda: hardware)
-    monkeypatch.setattr(progresses, "read_result", lambda folder: record | {"provenance": {"hardware": hardware}})
+    monkeypatch.setattr(progresses, "read_result", lambda folder: made_on(hardware))
     told = run.left()
     assert told[0][1] == pytest.approx(2 * (WHOLE - SECONDS["start"]))
-    monkeypatch.setattr(progresses, "read_result", lambda folder: record | {"provenance": {"hardware": "other"}})
+    monkeypatch.setattr(progresses, "read_result", lambda folder: made_on(Hardware(cpu="other", cores=2)))
     assert Run(monkeypatch, 4 + 10, 2, done=10).left()[0][1] is None
 
 
@@ -157,7 +166,7 @@ def test_a_time_that_is_not_known_is_not_told():
 def test_the_table_on_a_terminal_shows_what_was_stopped(monkeypatch):
     from rich.console import Console
 
-    from lina_lab.cli.show import LiveShow
+    from lina_lab.cli.progress_display import LiveShow
 
     show = LiveShow()
     console = Console(width=100, height=20, force_terminal=True, record=True)

@@ -2,20 +2,22 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
 from lina_lab.config.load import ConfigError, Document
-from lina_lab.config.sweep import Sweep, expand
+from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import load_plan, store_plan
 from lina_lab.ledger.result import is_done, write_result
-from lina_lab.ledger.status import read_state
+from lina_lab.ledger.status import read_status
+from lina_lab.sweep.planning import expand
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
 from tests.conftest import EXPERIMENT, PROVENANCE, fake_result
@@ -35,70 +37,71 @@ def make_plan(seeds=(0, 1), **changes):
     return expand(sweep, Document(base, {}), Document({}, {}), Path("tuned.yaml"))
 
 
-def loss(cell, steps):
+def loss(cell, experiment, steps):
     """Smallest at the design's own rate, and falling with steps; infinite at rates that make training diverge."""
-    rate = cell.experiment.training.learning_rate
+    rate = experiment.training.learning_rate
     if rate > 0.3:
         return math.inf
     return 1 + math.log10(rate / BEST[cell.values["normalization"]]) ** 2 + 10 / steps
 
 
-def run(runs, todo):
+def run(runs, todo, planned):
     """What a worker would leave behind."""
     cell, until = todo
-    folder = create_cell(runs, cell.experiment)
+    experiment = planned.experiments[cell.key]
+    folder = create_cell(runs, experiment)
     attempt = claim(folder, Watch())
-    value = loss(cell, until or STEPS)
+    value = loss(cell, experiment, until or STEPS)
     if until and math.isfinite(value):
         append_metrics(folder, until, {"val/loss": value})
         attempt.end("paused")
         return
-    result = fake_result(cell.key, cell.seed, 1000, 1.0) | {"steps": STEPS, "metrics": {"val/loss": value}}
-    write_result(folder, result if math.isfinite(value) else result | {"state": "diverged", "metrics": {}})
+    result = replace(fake_result(cell.key, cell.seed, 1000, 1.0), steps=STEPS, metrics={"val/loss": value})
+    write_result(folder, result if math.isfinite(value) else replace(result, state="diverged", metrics={}))
     attempt.end("done" if math.isfinite(value) else "diverged")
 
 
-def tune(runs, plan, restart=False):
+def tune(runs, planned, restart=False):
     """All rounds to the end: the final plan. With `restart`, by a new controller after every trial."""
-    tuning = Tuning(runs, plan, plan.sweep.tune, 2)
+    tuning = Tuning(runs, planned, planned.tune, 2)
     while True:
         grown, todo = tuning.advance()
         if not todo:
             return grown
         for trial in todo[:1] if restart else todo:
-            run(runs, trial)
+            run(runs, trial, grown)
         if restart:
-            tuning = Tuning(runs, plan, plan.sweep.tune, 2)
+            tuning = Tuning(runs, planned, planned.tune, 2)
 
 
-def outline(plan):
-    return [(c.key, c.trial, c.seed, tuple(c.tuned.items())) for c in (*plan.trials, *plan.cells)]
+def outline(planned):
+    return [(c.key, c.trial, c.seed, tuple(c.tuned.items())) for c in planned.plan.everything]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
 def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sampler, pruner):
-    plan = make_plan(sampler=sampler, pruner=pruner, trials=12)
-    tuned = tune(tmp_path, plan)
-    assert num_trials(plan) == len(tuned.trials) == 24
+    planned = make_plan(sampler=sampler, pruner=pruner, trials=12)
+    tuned, experiments, *_ = tune(tmp_path, planned)
+    assert num_trials(planned) == len(tuned.trials) == 24
     assert Counter(cell.values["normalization"] for cell in tuned.trials) == {"division": 12, "subtraction": 12}
     for cell in tuned.cells:
-        rate, best = cell.experiment.training.learning_rate, BEST[cell.values["normalization"]]
+        rate, best = experiments[cell.key].training.learning_rate, BEST[cell.values["normalization"]]
         assert rate == cell.tuned["learning_rate"]
         assert abs(math.log10(rate / best)) < 0.5
         assert cell.tuned["tune_trials"] == 12
         finished = [c for c in tuned.trials if c.values == cell.values and is_done(tmp_path / c.key)]
-        assert rate == min(finished, key=lambda c: loss(c, STEPS)).experiment.training.learning_rate
+        best = min(finished, key=lambda c: loss(c, experiments[c.key], STEPS))
+        assert rate == experiments[best.key].training.learning_rate
         assert cell.tuned["tune_pruned"] == 12 - len(finished)
     assert [cell.seed for cell in tuned.cells] == [0, 1, 0, 1]
-    rates = {cell.values["normalization"]: cell.experiment.training.learning_rate for cell in tuned.cells}
+    rates = {cell.values["normalization"]: experiments[cell.key].training.learning_rate for cell in tuned.cells}
     assert len(set(rates.values())) == 2
 
 
 def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
-    plan = make_plan(pruner="median", trials=12)
-    tuned = tune(tmp_path, plan)
-    pruned = [cell for cell in tuned.trials if read_state(tmp_path / cell.key)["state"] == "pruned"]
+    tuned = tune(tmp_path, make_plan(pruner="median", trials=12)).plan
+    pruned = [cell for cell in tuned.trials if read_status(tmp_path / cell.key).state == "pruned"]
     assert pruned
     for design in BEST:
         cell = next(c for c in tuned.cells if c.values["normalization"] == design)
@@ -138,36 +141,38 @@ def test_a_controller_that_is_killed_in_any_line_of_its_journal_chooses_the_same
 
 
 def test_the_value_of_the_base_experiment_is_the_first_trial(tmp_path):
-    tuned = tune(tmp_path, make_plan())
-    assert [c.experiment.training.learning_rate for c in tuned.trials if c.trial == 0] == pytest.approx([1e-3, 1e-3])
+    tuned, experiments, *_ = tune(tmp_path, make_plan())
+    first = [experiments[cell.key] for cell in tuned.trials if cell.trial == 0]
+    assert [experiment.training.learning_rate for experiment in first] == pytest.approx([1e-3, 1e-3])
 
 
 def test_a_value_at_the_edge_of_what_was_tried_is_marked(tmp_path):
     inside = tune(tmp_path / "in", make_plan(trials=12))
-    assert all(cell.tuned["learning_rate_inside"] for cell in inside.cells)
+    assert all(cell.tuned["learning_rate_inside"] for cell in inside.plan.cells)
     search = {"training.learning_rate": {"low": 1e-4, "high": 2e-3}}
     edge = tune(tmp_path / "edge", make_plan(search=search))
-    assert not any(cell.tuned["learning_rate_inside"] for cell in edge.cells)
+    assert not any(cell.tuned["learning_rate_inside"] for cell in edge.plan.cells)
 
 
 def test_trials_may_be_cheaper_than_the_study_and_have_a_seed_of_their_own(tmp_path):
     plan = make_plan(set={"training.batch_size": 2})
-    tuned = tune(tmp_path, plan)
-    assert {cell.experiment.training.batch_size for cell in tuned.trials} == {2}
-    assert {cell.experiment.training.batch_size for cell in tuned.cells} == {8}
+    tuned, experiments, *_ = tune(tmp_path, plan)
+    assert {experiments[cell.key].training.batch_size for cell in tuned.trials} == {2}
+    assert {experiments[cell.key].training.batch_size for cell in tuned.cells} == {8}
     assert {cell.seed for cell in tuned.trials} == {1_000_000}
 
 
 def test_failed_trials_count_and_a_design_without_any_value_is_left_out_with_the_reason(tmp_path):
     plan = make_plan(trials=4)
-    tuning = Tuning(tmp_path, plan, plan.sweep.tune, retries=0)
+    tuning = Tuning(tmp_path, plan, plan.tune, retries=0)
     while (step := tuning.advance())[1]:
         for todo in step[1]:
             if todo.cell.values["normalization"] == "division":
-                claim(create_cell(tmp_path, todo.cell.experiment), Watch()).end("failed", "no luck")
+                folder = create_cell(tmp_path, step[0].experiments[todo.cell.key])
+                claim(folder, Watch()).end("failed", "no luck")
             else:
-                run(tmp_path, todo)
-    tuned = step[0]
+                run(tmp_path, todo, step[0])
+    tuned = step[0].plan
     assert {cell.values["normalization"] for cell in tuned.cells} == {"subtraction"}
     (omission,) = tuned.omitted
     assert omission.values == {"normalization": "division"}
@@ -193,23 +198,24 @@ def test_steering_gives_out_a_tuned_cell_once_its_own_tuning_has_ended_and_keeps
     steering = Steering(tmp_path, plan, retries=2)
     folders, _ = steering.advance()
     assert len(folders) == 4
-    for cell in steering.plan.trials[:2]:
-        run(tmp_path, (cell, 0))
+    for cell in steering.planned.plan.trials[:2]:
+        run(tmp_path, (cell, 0), steering.planned)
     folders, _ = steering.advance()
-    done = {cell.key for cell in steering.plan.trials[:2]}
+    planned, experiments, *_ = steering.planned
+    done = {cell.key for cell in planned.trials[:2]}
     assert len(folders) == 4
     assert not done & {folder.name for folder in folders}
-    assert {cell.values["normalization"] for cell in steering.plan.cells} == {"division"}
-    store_plan(tmp_path, steering.plan, PROVENANCE)
+    assert {cell.values["normalization"] for cell in planned.cells} == {"division"}
+    store_plan(tmp_path, planned, PROVENANCE)
     stored = load_plan(tmp_path, "tuned")
-    assert [c.key for c in stored.everything] == [c.key for c in (*steering.plan.trials, *steering.plan.cells)]
+    assert [c.key for c in stored.everything] == [c.key for c in planned.everything]
     assert stored.trials[0].label == "division trial 0 learning_rate=0.001"
-    assert stored.cells[0].tuned["learning_rate"] == steering.plan.cells[0].experiment.training.learning_rate
+    assert stored.cells[0].tuned["learning_rate"] == experiments[planned.cells[0].key].training.learning_rate
     assert steering.open
 
 
 def test_rungs_are_validations_before_the_end():
-    experiment = make_plan().cells[0].experiment
+    experiment = make_plan().own_experiments[0]
     assert rungs(experiment) == [10, 30, 90]
     rare = experiment.model_copy(update={"logging": experiment.logging.model_copy(update={"validate_every": 200})})
     assert rungs(rare) == [200]
@@ -235,14 +241,12 @@ def test_what_makes_no_sense_is_refused(changes, message):
 def test_a_pruner_without_a_validation_to_ask_at_is_refused(tmp_path):
     plan = make_plan(pruner="median")
     late = plan._replace(
-        cells=[
-            cell._replace(
-                experiment=cell.experiment.model_copy(
-                    update={"logging": cell.experiment.logging.model_copy(update={"validate_every": 500})}
-                )
+        experiments={
+            key: experiment.model_copy(
+                update={"logging": experiment.logging.model_copy(update={"validate_every": 500})}
             )
-            for cell in plan.cells
-        ]
+            for key, experiment in plan.experiments.items()
+        }
     )
     with pytest.raises(LabError, match=r"logging.validate_every \(500\) must be below training.steps \(270\)"):
-        Tuning(tmp_path, late, late.sweep.tune, 2)
+        Tuning(tmp_path, late, late.tune, 2)

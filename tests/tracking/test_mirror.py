@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,15 +14,17 @@ import pytest
 from PIL import Image
 
 from lina_lab.analysis.table import results_table
-from lina_lab.config.sweep import cell_label, load_sweep
+from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim, end_attempt, last_attempt
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
-from lina_lab.ledger.plan import StoredPlan, load_plan, store_plan
-from lina_lab.ledger.result import write_result
+from lina_lab.ledger.plan import Plan, load_plan, store_plan
+from lina_lab.ledger.result import Result, write_result
 from lina_lab.ledger.status import write_state
+from lina_lab.provenance import Provenance
+from lina_lab.sweep.planning import load_sweep
 from lina_lab.tracking.charts import GROUP_TAG, lines
 from lina_lab.tracking.mirror import Synced
 from lina_lab.tracking.run_record import read_facts
@@ -48,10 +51,10 @@ def bare(tmp_path, monkeypatch):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     runs = tmp_path / "runs"
-    plan = load_sweep(sweep)
-    for cell in plan.cells:
-        create_cell(runs, cell.experiment)
-    store_plan(runs, plan, {"commit": "0123abc"})
+    planned = load_sweep(sweep)
+    for experiment in planned.own_experiments:
+        create_cell(runs, experiment)
+    store_plan(runs, planned.plan, Provenance(commit="0123abc"))
     return runs, load_plan(runs, "two-designs")
 
 
@@ -76,15 +79,24 @@ def train(folder: Path, first: int = 1, last: int = 7) -> None:
 def finish(folder: Path, state: str = "done") -> None:
     append_metrics(folder, 11, {"eval/fid/digits-cnn": 23.5})
     metrics = {row.metric: row.value for row in read_metrics(folder)}
-    result = {"key": folder.name, "state": state, "steps": 11, "samples_seen": 704, "ema_share": 0.25}
-    result["metrics"] = metrics
-    cost = {"parameters": {"total": 101, "trainable": 97}, "flops": {"training": 1009, "sampling": 103}}
-    write_result(
-        folder, result | cost | {"seconds": {"training": 1.5}, "provenance": PROVENANCE | {"commit": "0123abc"}}
+    result = Result(
+        key=folder.name,
+        name="two-designs",
+        seed=0,
+        parameters={"total": 101, "trainable": 97},
+        flops={"training": 1009, "sampling": 103},
+        steps=11,
+        samples_seen=704,
+        ema_share=0.25,
+        seconds={"training": 1.5},
+        state=state,
+        metrics=metrics,
+        provenance=replace(PROVENANCE, commit="0123abc"),
     )
+    write_result(folder, result)
 
 
-def whole_study(runs: Path, plan: StoredPlan) -> None:
+def whole_study(runs: Path, plan: Plan) -> None:
     for cell in plan.cells:
         train(runs / cell.key)
         finish(runs / cell.key)

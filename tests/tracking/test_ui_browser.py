@@ -6,20 +6,23 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from lina_lab.cli.ui import server
-from lina_lab.config.sweep import load_sweep
+from lina_lab.cli.ui_server import server
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import write_result
+from lina_lab.provenance import Provenance
+from lina_lab.sweep.planning import load_sweep
 from tests.browser import answers, free_port
+from tests.conftest import fake_result
 
 pytestmark = pytest.mark.xdist_group("ui_browser")  # one server serves all
 
@@ -48,18 +51,18 @@ def runs(tmp_path_factory):
     """The ledger of a finished study: FID is 30 + 10 for each cell before."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "sweep.yaml").write_text(SWEEP)
-    plan = load_sweep(folder / "sweep.yaml")
-    store_plan(folder / "runs", plan, {})
+    plan, experiments, *_ = load_sweep(folder / "sweep.yaml")
+    store_plan(folder / "runs", plan, Provenance())
     for index, cell in enumerate(plan.cells):
-        cell_folder = create_cell(folder / "runs", cell.experiment)
+        cell_folder = create_cell(folder / "runs", experiments[cell.key])
         for step in (10, 20, 30):
             append_metrics(cell_folder, step, {"train/loss": 3 / step})
         append_metrics(cell_folder, 30, {"eval/fid/digits-cnn": 30.0 + 10 * index})
         sheet = io.BytesIO()
         Image.new("RGB", (60, 40), (40, 25 * index, 90)).save(sheet, "png")
         write_atomic(cell_folder / "samples" / "step-0000030.png", sheet.getvalue())
-        result = {"state": "done", "steps": 30, "metrics": {}, "parameters": {"total": 1000 * (1 + index // 2)}}
-        write_result(cell_folder, result)
+        result = fake_result(cell.key, cell.seed, 1000 * (1 + index // 2), 0.0)
+        write_result(cell_folder, replace(result, steps=30, metrics={}, seconds={}))
     return folder / "runs"
 
 

@@ -38,7 +38,7 @@ TOLERANCE = 1e-5
 """Of parameters: profiles need the objective alone, which is flat there."""
 FIRST, DOUBLINGS, SECANTS = 0.01, 24, 18
 Trace = Callable[[Array], tuple[Array, Array]]
-"""Wanted values (R,) -> the values reached and the lowest objective with them."""
+"""ExtractorNeeds values (R,) -> the values reached and the lowest objective with them."""
 
 
 class Profile(NamedTuple):

@@ -1,0 +1,120 @@
+"""`lab compare`: which of two designs in a table is better, and which scales better."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lina_lab.cli.options import AsJson
+from lina_lab.escape import shortened, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lina_lab.analysis.comparison import Verdict
+    from lina_lab.analysis.interval import Interval
+    from lina_lab.analysis.match_cells import Columns
+
+
+def compare(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A row a cell, e.g. table.csv of a report.")],
+    y: Annotated[str, typer.Option("--y", help="Column to compare, e.g. fid: lower is better.")],
+    by: Annotated[list[str], typer.Option("--by", help="Column that makes a design; give it again for more.")],
+    a: Annotated[str, typer.Option("--a", help="Design A: its value of every --by, in their order, e.g. division,5.")],
+    b: Annotated[str, typer.Option("--b", help="Design B.")],
+    x: Annotated[str, typer.Option("--x", help="Column of size.")] = "parameters",
+    pair: Annotated[str | None, typer.Option(help="What a pair shares besides its size; by default seed.")] = None,
+    lr_tuned: Annotated[bool, typer.Option("--lr-tuned", help="Learning rates had equal tuning budgets.")] = False,
+    higher: Annotated[bool, typer.Option("--higher-is-better", help="Higher values of --y are better.")] = False,
+    comparisons: Annotated[int, typer.Option(min=1, help="Pairs of designs that you look at: wider intervals.")] = 1,
+    drop_missing: Annotated[
+        bool, typer.Option("--drop-missing", help="Leave out rows where x or y is missing or a word.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which of two designs is better, and which scales better.
+
+    Cells are paired by size and seed. The ratio A / B is given at every size, with its trend and what two forms predict
+    at 4 times the largest size. A claim that the table cannot bear is undetermined, with every reason.
+
+    Example: lab compare table.csv --y fid --by variant --a LINA --b base
+    """
+    import json
+
+    from lina_lab.analysis.comparison import CompareOptions, compare_designs
+    from lina_lab.analysis.match_cells import Columns
+    from lina_lab.analysis.table_file import read_table
+
+    rows, columns = _as_meant(read_table(table), Columns(x=x, y=y, by=tuple(by), pair=pair), drop_missing=drop_missing)
+    options = CompareOptions(lr_tuned, higher, comparisons)
+    verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
+    if as_json:
+        print(json.dumps(verdict.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        _print(verdict, columns)
+
+
+def _as_meant(table: "pd.DataFrame", columns: "Columns", *, drop_missing: bool) -> "tuple[pd.DataFrame, Columns]":
+    """The table with its numbers as numbers and states as ours, and the columns by the table's own names."""
+    import pandas as pd
+
+    from lina_lab.analysis.columns import find_column, numbers, own_states
+    from lina_lab.analysis.match_cells import Columns
+
+    columns = Columns(
+        x=find_column(table, columns.x, "--x"),
+        y=find_column(table, columns.y, "--y"),
+        by=tuple(find_column(table, name, "--by") for name in columns.by),
+        pair=None if columns.pair is None else find_column(table, columns.pair, "--pair"),
+    )
+    found = {name: numbers(table, name) for name in (columns.x, columns.y)}
+    if drop_missing:
+        found = {name: pd.to_numeric(values, errors="coerce") for name, values in found.items()}
+    return table.assign(**found, state=own_states(table)), columns
+
+
+def _values(text: str, columns: "Columns") -> list[str]:
+    """A value may hold commas itself where it is the only one."""
+    return [text] if len(columns.by) == 1 else text.split(",")
+
+
+def _print(verdict: "Verdict", columns: "Columns") -> None:
+    from lina_lab.analysis.table import human
+    from lina_lab.analysis.wording import FORM_WORDS
+    from lina_lab.cli.console import print_table, text_table
+
+    level = f"{100 * verdict.level:.4g} % interval"
+    a, b = (shown(shortened(name)) for name in (verdict.a, verdict.b))
+    print(f"A: {a}\nB: {b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
+    table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
+    for gap in verdict.gaps:
+        table.add_row(shortened(gap.size), human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
+    print_table(table)
+    if verdict.predictions:
+        print()
+        table = text_table("predicted", columns.x, "A / B", level, "error at the largest size, held out", numbers=4)
+        for form in verdict.predictions:
+            error = form.holdout_error
+            checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
+            table.add_row(FORM_WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
+        print_table(table)
+        slope, ends = _shown(verdict.slope)
+        print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
+
+    def say(text: str) -> None:
+        print(shown(text.replace(verdict.a, shortened(verdict.a)).replace(verdict.b, shortened(verdict.b))))
+
+    print()
+    for sentence in verdict.sentences:
+        say(sentence)
+        print()
+    for warning in verdict.warnings:
+        say(f"warning: {warning}")
+
+
+def _shown(interval: "Interval") -> tuple[str, str]:
+    """A mean and its ends."""
+    if math.isnan(interval.low):
+        return f"{interval.mean:.4g}", "none"
+    return f"{interval.mean:.4g}", f"{interval.low:.4g} to {interval.high:.4g}"

@@ -1,0 +1,84 @@
+"""`lab sweep`: run every cell of a sweep without a result."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lina_lab.cli.options import (
+    GPU_TFLOPS,
+    RETRIES,
+    RUNS,
+    DryRun,
+    EngineName,
+    KeepGoing,
+    MaxCells,
+    OptionalDevices,
+    OptionalHangMinutes,
+    OptionalNodes,
+    OptionalPerGpu,
+    Retries,
+    Runs,
+    Setting,
+    StrategyName,
+    Tflops,
+    Timing,
+    Tracking,
+    Workers,
+)
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep, e.g. sweeps/digits-quick.yaml.")],
+    settings: Setting = [],  # noqa: B006, typer reads it
+    engine: EngineName = None,
+    workers: Workers = None,
+    per_gpu: OptionalPerGpu = None,
+    devices: OptionalDevices = None,
+    num_nodes: OptionalNodes = None,
+    strategy: StrategyName = None,
+    retries: Retries = RETRIES,
+    hang_minutes: OptionalHangMinutes = None,
+    keep_going: KeepGoing = False,
+    dry_run: DryRun = False,
+    timing: Timing = True,
+    tflops: Tflops = GPU_TFLOPS,
+    max_cells: MaxCells = None,
+    tracking: Tracking = True,
+    runs: Runs = RUNS,
+) -> None:
+    """Run every cell of a sweep without a result.
+
+    A cell is trained, sampled and evaluated. A sweep that was stopped continues. With --set that changes cells, plan
+    and report have a name of their own, as gates-steps-600. An earlier plan of the same name is kept; lab status
+    names it.
+
+    Example: lab sweep sweeps/digits-quick.yaml
+
+    Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
+    """
+    from lina_lab.cli.planning import planned_sweep
+    from lina_lab.config.sweep import chosen_engine
+
+    planned = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
+    chosen = chosen_engine(
+        planned.engine,
+        name=engine,
+        workers=workers,
+        per_gpu=per_gpu,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        hang_minutes=hang_minutes,
+    )
+    if dry_run:
+        from lina_lab.cli.dry_run import print_plan
+        from lina_lab.cli.launch import engine_slots
+
+        group = chosen.group if chosen.name == "local" else None
+        print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
+        return
+    from lina_lab.cli.launch import launch, refuse_expensive
+
+    refuse_expensive(planned, runs, chosen)
+    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))

@@ -1,0 +1,42 @@
+"""`lab table`: the results of a sweep as one table, from the ledger or from MLflow."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lina_lab.cli.options import RUNS, Runs, SweepName, out_file
+
+
+def table(
+    name: SweepName,
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=out_file(".csv", ".parquet"), help="File to write, .csv or .parquet; by default CSV on stdout."
+        ),
+    ] = Path("-"),
+    source: Annotated[
+        Literal["ledger", "mlflow"], typer.Option("--from", help="Where the results are read.")
+    ] = "ledger",
+    runs: Runs = RUNS,
+) -> None:
+    """Write every column of every cell of a sweep as one table.
+
+    Example: lab table digits-quick --out digits-quick.csv
+    """
+    from lina_lab.analysis.table import results_table, write_table
+    from lina_lab.ledger.plan import load_plan
+
+    if source == "mlflow":
+        from lina_lab.tracking.table import mlflow_table
+
+        found, _ = mlflow_table(runs, name)
+    else:
+        found = results_table(runs, load_plan(runs, name))
+    if out == Path("-"):
+        found.to_csv(sys.stdout, index=False)
+    else:
+        write_table(found, out)
+        print(f"wrote {out} ({len(found)} cells, {len(found.columns)} columns)")

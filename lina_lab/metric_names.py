@@ -1,0 +1,63 @@
+"""Every metric that a cell can have: its key, what a reader is shown, and which way is better. One table for all."""
+
+from typing import Literal, NamedTuple
+
+FID = "eval/fid/"
+FID_SD = "eval/fid_bootstrap_sd/"
+"""The standard deviation of a FID over resampled images, not over seeds."""
+LOSS = "val/loss"
+
+
+class MetricName(NamedTuple):
+    key: str
+    """As metrics.csv has it; after one that ends in / comes the extractor."""
+    label: str
+    better: Literal["lower", "higher", ""] = ""
+    unit: Literal["", "share"] = ""
+    brief: bool = True
+    """Whether it stands in tables for readers; a file of results has every metric."""
+
+    def covers(self, metric: str) -> bool:
+        """Whether a metric, by its whole name, is this one."""
+        return metric.startswith(self.key) if self.key.endswith("/") else metric == self.key
+
+
+METRICS = (
+    MetricName(FID, "FID", "lower"),
+    MetricName(FID_SD, "± (resampling)"),
+    MetricName("eval/fid_halves_sd/", "± (halves)", brief=False),
+    MetricName("eval/fid_jackknife/", "FID, jackknifed", "lower"),
+    MetricName("eval/fid_train/", "FID to train", "lower"),
+    MetricName("eval/kid/", "KID", "lower"),
+    MetricName("eval/kid_train/", "KID to train", "lower", brief=False),
+    MetricName(key="eval/precision/", label="precision", better="higher", unit="share"),
+    MetricName(key="eval/recall/", label="recall", better="higher", unit="share"),
+    MetricName(key="eval/class_accuracy/", label="class accuracy", better="higher", unit="share"),
+    MetricName(key="eval/composition/overall", label="composition", better="higher", unit="share"),
+    MetricName(key="eval/composition/overall_heldout", label="composition, held out", better="higher", unit="share"),
+    MetricName(key="eval/geneval/overall", label="GenEval", better="higher", unit="share"),
+    MetricName(LOSS, "held-out loss", "lower"),
+    MetricName("train/loss", "training loss", "lower", brief=False),
+    MetricName("train/learning_rate", "learning rate", brief=False),
+)
+"""In the order in which they are shown."""
+
+
+def find_metric(metric: str) -> MetricName | None:
+    """The entry of a metric, by its whole name; None for one of the many that the table does not single out."""
+    return next((known for known in METRICS if known.covers(metric)), None)
+
+
+def rank(metric: str) -> tuple[int, str]:
+    """Sorts metrics as they are shown: those of the table first, others by name."""
+    known = find_metric(metric)
+    return len(METRICS) if known is None else METRICS.index(known), metric
+
+
+def axis_label(metric: str, *, direction: bool = False) -> str:
+    """A metric for the axis of a figure: 'FID (digits-cnn)'; with its direction 'FID (digits-cnn), lower is better'."""
+    known = find_metric(metric)
+    if known is None:
+        return metric
+    extractor = f" ({metric.removeprefix(known.key)})" if known.key.endswith("/") else ""
+    return f"{known.label}{extractor}{f', {known.better} is better' if direction and known.better else ''}"
