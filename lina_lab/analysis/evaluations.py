@@ -95,7 +95,7 @@ def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
     for row in _of_result(folder) if has_result else ():
         yield cell | row
     scanned = [_of_point(point, experiment) for point in points]
-    evaluated = [row for path in files if (row := _of_file(path, experiment)) is not None]
+    evaluated = [kept for path in files if (kept := _of_file(path, experiment)) is not None]
     # Every point of a scan was measured as `lab evaluate` does, and is kept among its files, too.
     known = [_identity(row) for row in scanned]
     for row in (*(row for row in evaluated if _identity(row) not in known), *scanned):
