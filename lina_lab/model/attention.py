@@ -126,9 +126,11 @@ class Attention(nn.Module):
 
         Raises:
             ValueError: if the config needs a layout and there is none.
+            LabError: if the config, unvalidated, has a value that no axis knows.
         """
         super().__init__()
-        if layout is None and any(value.needs_grid for value in config.values()):
+        needs_grid = any(value.needs_grid for value in config.values())
+        if needs_grid and layout is None:
             raise ValueError("a convolution or a gate needs a layout, and this segment has none")
         self.config, self.layout = config, layout
         self.num_heads, self.head_size = num_heads, width // num_heads
