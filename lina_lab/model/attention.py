@@ -85,6 +85,7 @@ NORMALIZATIONS: dict[str, Reading] = {
 FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "elu1": lambda u: F.elu(u) + 1,
+    "silu": lambda u: F.relu(F.silu(u) + 0.2784645427610738),  # relu: a rounded sum can be below 0
     "identity": lambda u: u,
 }
 
