@@ -1,17 +1,29 @@
-# Two commands set everything up: `make demo` and `make test`.
+# `make demo` and `make test` set everything up; `make quick` is for while you work.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
+# Processes that test: the processor's cores, at most 8, since each takes over 1 GB.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+TESTERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) : 8 )))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup -q
 
-.PHONY: demo test check env dev clean-env
+.PHONY: demo test quick mutations check env dev
 
 demo: env  ## train a small grid on handwritten digits, measure FID, write reports/digits-quick/
 	$(BIN)/lab sweep sweeps/digits-quick.yaml --workers $(WORKERS)
 	$(BIN)/lab report digits-quick
 
 test: dev check  ## everything that must pass
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -q
+	$(PYTEST)
+
+quick: dev  ## style, and every test that is not marked slow: about a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) -m "not slow"
+
+mutations: dev  ## break the code in a copy, one line in each room, and see that a test fails
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutations.py
 
 check: dev  ## style, types, layers: under a minute
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ class Browser(NamedTuple):
 
     def wait_for(self, *texts: str) -> str:
         """The text of the page once it shows all of these."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             shown = self.text()
             if all(text in shown for text in texts):
@@ -44,7 +44,7 @@ class Browser(NamedTuple):
 
 def _post(url: str, body: dict):
     request = Request(url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
-    with urlopen(request, timeout=60) as response:
+    with urlopen(request, timeout=120) as response:
         return json.load(response)["value"]
 
 

@@ -12,6 +12,7 @@ from lina_lab.checkpoints.ema_weights import keep_trained
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.datasets import load_dataset
 from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.metrics import read_metrics
 from lina_lab.training.train import train
 
 DIGITS = {"name": "digits", "model": {"size": "nano", "patch": 2}}
@@ -21,6 +22,27 @@ SHAPES = {
     "model": {"size": "nano", "patch": 4},
     "evaluation": {"extractor": "inception", "num_samples": 12},
 }
+
+
+def experiment(**changes: object) -> Experiment:
+    """Twelve steps on digits; `training__steps=3` changes `training.steps`."""
+    values = {
+        "name": "test",
+        "model": {"size": "nano", "patch": 2, "attention": {"conv_kernel": 3, "kv_gate": "key_value"}},
+        "training": {"steps": 12, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 4},
+        "sampling": {"autoregressive_steps": 4, "flow_steps": 3},
+        "evaluation": {"num_samples": 50},
+        "logging": {"every": 4, "validate_every": 8, "checkpoint_every": 4},
+    }
+    for path, value in changes.items():
+        section, _, key = path.partition("__")
+        values[section] = values.get(section, {}) | {key: value}
+    return Experiment.model_validate(values)
+
+
+def rows(folder: Path) -> list[tuple[int, str, float]]:
+    """Step, metric and value of every row of a cell's metrics; the time differs from run to run."""
+    return [(row.step, row.metric, row.value) for row in read_metrics(folder)]
 
 
 def trained_cell(runs: Path, values: dict) -> Path:
@@ -51,7 +73,7 @@ def served(cell: Path, tmp_path: Path, **environment: str) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                out, errors = process.communicate(timeout=30)
+                out, errors = process.communicate(timeout=120)
             finally:
                 process.kill()
     assert (process.returncode, out, errors) == (0, "", "")

@@ -1,8 +1,12 @@
 """What several rooms' tests share."""
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -11,8 +15,11 @@ if not torch.cuda.is_available():
     # Read when Triton is first imported, by whichever test comes first.
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+from lina_lab.cell.run import run_cell
 from lina_lab.config.load import Document
 from lina_lab.config.sweep import Sweep
+from lina_lab.data.datasets import load_dataset
+from lina_lab.data.examples import Dataset
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
@@ -22,6 +29,7 @@ from lina_lab.provenance import Hardware, Provenance
 from lina_lab.sweep.planning import expand
 from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
+from tests.cells import experiment
 
 EXPERIMENT = {
     "name": "fake",
@@ -113,9 +121,43 @@ class FakeStudy:
                 claimed.end(state, reason)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long ones first: at the end no process waits for another that has just begun one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def surroundings() -> Iterator[None]:
+    """What a command changes of its own process is as before once a test ends."""
+    folder, path, threads = Path.cwd(), list(sys.path), torch.get_num_threads()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with mock.patch.dict(os.environ):
+        yield
+    sys.path[:] = path
+    os.chdir(folder)
+    torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """The handwritten digits."""
+    return load_dataset(experiment().data)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished cell of `experiment()`, which ran undisturbed; nobody changes it."""
+    folder = create_cell(tmp_path_factory.mktemp("whole"), experiment())
+    assert run_cell(folder) == "done"
+    return folder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from lina_lab.demo import SHOWN_SIDE
 from tests.cells import DIGITS, SHAPES, served, trained_cell
 
-pytestmark = pytest.mark.xdist_group("demo_browser")  # one server serves all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo_browser")]  # one server serves all
 
 WATCH = """
 window.seen = [];

@@ -127,6 +127,7 @@ def test_a_page_says_a_name_as_it_is(name):
     assert reader.said == name
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
 def test_a_whole_report_of_nasty_names_says_them_as_they_are(study, tmp_path):
     made = study()

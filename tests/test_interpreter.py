@@ -40,6 +40,7 @@ def shadows(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["", ":", ".", "{here}", ":{root}:.", "{root}"])
 def test_a_started_module_is_that_of_this_package_wherever_it_is_started(shadows, monkeypatch, path):
     root = str(Path(PACKAGE).parent)

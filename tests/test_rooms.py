@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from lina_lab.config.model import AttentionConfig
 from lina_lab.design.axes import AXES, OTHER_AXES
 
@@ -21,6 +23,53 @@ LIGHT = [
     "lina_lab.figures.sampling",
     "lina_lab.arrays",
 ]
+TESTED_IN = {
+    "analysis/test_ablation.py": "analysis/contrasts analysis/findings",
+    "analysis/test_comparison.py": "analysis/confounds analysis/wording",
+    "analysis/test_evaluations.py": "analysis/fid_points",
+    "analysis/test_report_data.py": "analysis/plan analysis/provenance_facts analysis/samples analysis/scaling",
+    "analysis/scaling_fit/test_fits.py": "analysis/scaling_fit/solver analysis/scaling_fit/starts",
+    "analysis/scaling_fit/test_intervals.py": "analysis/scaling_fit/profiles",
+    "figures/test_report.py": "figures/report_text",
+    "profiling/test_attention.py": "analysis/profile profiling/designs figures/step_breakdown",
+    "sweep/test_budget.py": "cell/estimate",
+    "cli/test_evaluate.py": "cell/guidance_scan cli/guidance cli/reference",
+    "cli/test_clean.py": "cli/clean_ledger",
+    "cli/test_fit.py": "cli/fit_table",
+    "cli/test_profile.py": "cli/profile_measure tracking/profile",
+    "cli/test_import_weights.py": "cli/export",
+    "cli/test_sweep.py": "cli/cell cli/dry_run cli/planning cli/report cli/sync cli/train start/lab_code",
+    "cli/test_tune.py": "cli/retry figures/tuning",
+    "sweep/test_progress.py": "cli/progress_display",
+    "tracking/test_ui_browser.py": "cli/ui cli/ui_server",
+    "tracking/test_mirror.py": "cli/table tracking/shipper tracking/store tracking/table",
+    "composition/test_detector.py": "composition/detector_accuracy",
+    "test_rooms.py": "design/axes design/value errors",
+    "test_escape.py": "cli/console",
+    "test_cost.py": "design/convolutions design/gates design/normalization design/position",
+    "config/test_load.py": "config/base config/model config/problems config/settings config/settled",
+    "sweep/test_planning.py": "config/experiment config/grid",
+    "sweep/test_local_engine.py": "config/engine sweep/local_worker sweep/run",
+    "sweep/test_tune.py": "config/tune",
+    "model/test_lina.py": "model/blocks model/sampler",
+    "model/test_variants.py": "config/variants",
+    "data/test_encoding.py": "data/cache data/moved data/shard",
+    "data/test_folder.py": "data/examples",
+    "data/test_emoji.py": "data/pack_emoji",
+    "data/test_shapes.py": "data/shapes_scenes",
+    "evaluation/test_extractors.py": "evaluation/train_digits_extractor",
+    "evaluation/test_image_extractor.py": "evaluation/train_image_extractor",
+    "figures/test_figures.py": "figures/curves figures/panels figures/samples figures/scaling",
+    "figures/test_paper.py": "figures/paper_captions figures/paper_context figures/paper_lina figures/paper_panels",
+    "kernels/test_linear.py": "kernels/linear_triton kernels/linear_gradient_triton",
+    "kernels/test_convolution.py": "kernels/convolution_triton",
+    "ledger/test_cells.py": "ledger/metrics ledger/result ledger/status",
+    "model/test_designs.py": "model/gates model/local_convolutions",
+    "model/test_golden.py": "model/head",
+    "published/test_names.py": "published/compatibility",
+    "sampling/test_image_set.py": "sampling/workers",
+}
+"""Modules that have no test file of their own name, by the file that tests them. A new module has one."""
 HEAVY = ["torch", "torchvision", "pytorch_lightning", "torch_fidelity", "mlflow"]
 
 
@@ -34,6 +83,7 @@ def test_design_config_cost_ledger_analysis_and_figures_import_without_torch():
     assert loaded(*LIGHT) == []
 
 
+@pytest.mark.slow
 def test_the_test_above_can_fail():
     assert "torch" in loaded("lina_lab.model.lina")
 
@@ -150,3 +200,12 @@ def test_every_axis_and_value_is_explained():
     for axis in (AXES | OTHER_AXES).values():
         assert axis.question
         assert all(value.formula and value.source for value in axis.values.values())
+
+
+def test_every_module_has_a_test_file_of_its_name_or_is_named_above():
+    modules = {path.relative_to(ROOT / "lina_lab") for path in (ROOT / "lina_lab").rglob("*.py")}
+    modules = {path for path in modules if path.name != "__init__.py"}
+    without = {path for path in modules if not (ROOT / "tests" / path.with_name(f"test_{path.name}")).exists()}
+    named = " ".join(TESTED_IN.values()).split()
+    assert sorted(named) == sorted(str(path.with_suffix("")) for path in without)
+    assert [name for name in TESTED_IN if not (ROOT / "tests" / name).exists()] == []

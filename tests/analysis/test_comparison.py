@@ -68,6 +68,7 @@ def test_b_against_a_is_the_same_verdict_seen_from_the_other_side(drawn):
     assert f"new scales better: its advantage grows from {before:.3g} % at 1M to {now:.3g} %" in other.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [EQUAL, AHEAD, SHARED_FLOOR], ids=["equal", "ahead", "shared floor"])
 def test_where_neither_scales_better_fewer_than_5_percent_are_told_otherwise(case):
     rng = np.random.default_rng(1)
@@ -75,6 +76,7 @@ def test_where_neither_scales_better_fewer_than_5_percent_are_told_otherwise(cas
     assert stats.binomtest(sum(told), len(told), 0.05, alternative="greater").pvalue > 0.05
 
 
+@pytest.mark.slow
 def test_exponents_that_differ_by_a_tenth_are_told_in_most_studies_and_rightly():
     rng = np.random.default_rng(2)
     told = [verdict(table(STRONG, rng)).scales_better.winner for _ in range(10)]
@@ -82,6 +84,7 @@ def test_exponents_that_differ_by_a_tenth_are_told_in_most_studies_and_rightly()
     assert told.count("B") == 0
 
 
+@pytest.mark.slow
 def test_an_advantage_that_an_exponent_or_a_floor_explains_is_told_to_grow_and_no_more():
     """Exponents 0.01 apart: over a factor of 27 no study tells them from floors."""
     rng = np.random.default_rng(2)
@@ -92,6 +95,7 @@ def test_an_advantage_that_an_exponent_or_a_floor_explains_is_told_to_grow_and_n
     assert all("under both forms; but undetermined whether new or old scales better: one exponent" in s for s in grows)
 
 
+@pytest.mark.slow
 def test_a_difference_of_floors_is_told_as_one_of_floors():
     """Floors of 4 and 8: the power law's slope excludes 0, but the exponents are equal."""
     rng = np.random.default_rng(12)
@@ -134,6 +138,7 @@ def test_too_few_sizes_make_no_trend(drawn):
     assert "one form only: a floor needs 4 sizes" in against(drawn[drawn["size"] != "size1"])[1]
 
 
+@pytest.mark.slow
 def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn):
     foreign = drawn.drop(columns=["learning_rate", "learning_rate_inside", "tune_trials"])
     assert against(foreign) == ([], ["the learning rate was not tuned for every size"])
@@ -158,6 +163,7 @@ def test_unequal_budgets_and_edges_are_named_with_their_size(drawn):
     assert edge == "the learning rate is the lowest or highest that was tried for A at size2, B at size2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["samples_seen", "batch_size"])
 def test_unequal_exposure_concerns_the_trend_and_at_the_largest_size_both(drawn, name):
     drawn[name] = np.where(drawn["size"] == "size1", 2_000_000, 1_000_000)
@@ -200,6 +206,7 @@ def test_a_gap_that_the_held_out_size_contradicts_is_no_claim():
     )
 
 
+@pytest.mark.slow
 def test_forms_that_disagree_and_a_design_that_only_catches_up_are_undetermined():
     behind = verdict(table(SHARED_FLOOR, np.random.default_rng(7), seeds=5))
     assert behind.slope.low > 0
@@ -232,6 +239,7 @@ def test_what_only_the_spread_of_smaller_sizes_makes_certain_is_undetermined():
     )
 
 
+@pytest.mark.slow
 def test_models_at_chance_are_the_first_reason_of_every_claim(drawn):
     accuracy = {"eval/class_accuracy/digits-cnn": 0.1, "num_generated": 1000}
     assert verdict(drawn.assign(**accuracy)[drawn["seed"] < 2]).at_chance
@@ -258,6 +266,7 @@ def test_more_comparisons_widen_every_interval(drawn):
     assert six.predictions[0].ratio.low < one.predictions[0].ratio.low
 
 
+@pytest.mark.slow
 def test_warnings_say_what_the_intervals_rest_on(drawn):
     assert verdict(drawn).warnings == []
     rng = np.random.default_rng(10)

@@ -35,6 +35,7 @@ def is_share(found: list[bool], share: float) -> bool:
     return stats.binomtest(sum(found), len(found), share).pvalue > 0.003
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_sizes", "seeds"), DESIGNS)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_gap_and_slope_hold_the_truth_with_floors_and_without(case, num_sizes, seeds):
@@ -49,6 +50,7 @@ def test_gap_and_slope_hold_the_truth_with_floors_and_without(case, num_sizes, s
     assert is_share(slopes, 0.95) or np.mean(slopes) > 0.95  # wider than it need be where the truth is bent
 
 
+@pytest.mark.slow
 def test_the_line_itself_is_no_interval_for_the_gap_where_floors_differ():
     """Why the gap is not read off the line: 95 % on paper, less than 70 % in truth."""
     rng = np.random.default_rng(4)
@@ -64,6 +66,7 @@ def slopes_apart(p) -> bool:
     return abs(fits[0].slope - fits[1].slope) > stats.t.ppf(0.975, 2 * (len(p.x) - 2)) * error
 
 
+@pytest.mark.slow
 def test_pairs_find_in_87_percent_of_studies_what_separate_fits_find_in_19():
     rng = np.random.default_rng(5)
     drawn = [study(APART, rng) for _ in range(600)]
@@ -71,6 +74,7 @@ def test_pairs_find_in_87_percent_of_studies_what_separate_fits_find_in_19():
     assert is_share([slopes_apart(p) for p in drawn], 0.19)
 
 
+@pytest.mark.slow
 def test_the_slope_is_found_without_cause_in_5_percent_and_one_comparison_of_ten_in_half_a_percent():
     rng = np.random.default_rng(6)
     drawn = [study(EQUAL, rng) for _ in range(600)]
@@ -79,6 +83,7 @@ def test_the_slope_is_found_without_cause_in_5_percent_and_one_comparison_of_ten
     assert is_share([holds(gaps(p, 0.8)[-1].ratio, 1) for p in drawn], 0.8)
 
 
+@pytest.mark.slow
 def test_one_exponent_and_one_floor_have_a_slope_and_the_gap_holds():
     """57 % of studies with equal exponents and a shared floor "find" a slope: exponents are no headline."""
     rng = np.random.default_rng(7)
@@ -88,12 +93,14 @@ def test_one_exponent_and_one_floor_have_a_slope_and_the_gap_holds():
     assert is_share([holds(gaps(p)[-1].ratio, SHARED_FLOOR.ratio(largest)) for p in drawn], 0.95)
 
 
+@pytest.mark.slow
 def test_lack_of_fit_is_found_without_cause_in_5_percent():
     rng = np.random.default_rng(8)
     assert is_share([lack_of_fit(study(EQUAL, rng)) < 0.05 for _ in range(300)], 0.05)
     assert np.mean([lack_of_fit(study(OTHER_FLOOR, rng, 5, 5)) < 0.05 for _ in range(50)]) > 0.8
 
 
+@pytest.mark.slow
 def test_uneven_spread_and_a_seed_that_helps_one_design_are_found_and_not_without_cause():
     rng = np.random.default_rng(9)
     drawn = [study(EQUAL, rng) for _ in range(300)]
@@ -105,6 +112,7 @@ def test_uneven_spread_and_a_seed_that_helps_one_design_are_found_and_not_withou
     assert seed_effect(one._replace(a=one.a * np.tile([1.0, 1.1, 1.2], 4))) < 0.01
 
 
+@pytest.mark.slow
 def test_the_line_of_powers_predicts_four_times_the_largest_size_as_often_as_it_says():
     rng = np.random.default_rng(10)
     x = 4 * sizes(4)[-1]
@@ -112,6 +120,7 @@ def test_the_line_of_powers_predicts_four_times_the_largest_size_as_often_as_it_
     assert is_share([holds(p.ratio, APART.ratio(x)) for p in drawn], 0.95)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [APART, OTHER_FLOOR])
 def test_the_form_with_a_floor_predicts_it_with_floors_and_without(case, monkeypatch):
     monkeypatch.setattr(gap_model, "DRAWS", 60)
@@ -123,6 +132,7 @@ def test_the_form_with_a_floor_predicts_it_with_floors_and_without(case, monkeyp
     assert np.median([math.log(p.ratio.high / p.ratio.low) for p in offsets]) < 0.25
 
 
+@pytest.mark.slow
 def test_a_line_without_noise_is_found_and_predicted_exactly():
     case = Case(Truth(40, 0.15), Truth(50, 0.10))
     pairs = pairs_of(table(case, np.random.default_rng(0), noise=0))
@@ -155,6 +165,7 @@ def test_the_line_has_the_interval_of_a_mean_predicted_by_least_squares():
     assert line(pairs).at(1e8) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_held_out_size_is_missed_by_what_a_floor_bends():
     case = Case(Truth(40, 0.5, floor=4), Truth(40, 0.5, floor=8))
     pairs = pairs_of(table(case, np.random.default_rng(0), num_sizes=5, seeds=2, noise=0))

@@ -105,6 +105,7 @@ def test_a_report_does_not_say_where_the_sweeps_file_lies(study, tmp_path):
     assert "secret" not in (tmp_path / "out" / "plan.json").read_text()
 
 
+@pytest.mark.slow
 def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(study):
     made = study(seeds=[0, 1, 2], axes=FOUR)
     table = noisy(report_data_of_ledger(made.runs, made.stored).table)
@@ -142,6 +143,7 @@ def test_a_design_without_results_is_not_compared_and_named(study):
     assert missing[0].startswith("normalization subtraction against division, conv_kernel 0: ")
 
 
+@pytest.mark.slow
 def test_every_design_has_both_curves_where_its_sizes_allow_them(study):
     made = study(seeds=[0, 1], axes=FOUR)
     table = report_data_of_ledger(made.runs, made.stored).table

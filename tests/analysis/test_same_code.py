@@ -78,6 +78,7 @@ def drawn(monkeypatch):
     return table(Case(Truth(40, 0.15), Truth(40, 0.10)), np.random.default_rng(0))
 
 
+@pytest.mark.slow
 def test_other_code_is_a_reason_against_the_claims_that_it_touches(drawn):
     drawn["code"] = np.where(drawn["design"] == "new", rooms(), rooms(model="bb"))
     found = compare_designs(drawn, COLUMNS, ["new"], ["old"])
@@ -90,6 +91,7 @@ def test_other_code_is_a_reason_against_the_claims_that_it_touches(drawn):
     assert (found.better.reasons, found.scales_better.reasons[0]) == ([], reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "new", "old"),
     [("sdpa", "flash_attention", "math"), ("matmul_precision", "high", "highest"), ("tf32_matmul", True, False)],

@@ -28,6 +28,7 @@ def claimed(pairs) -> bool:
     return (ratio.high < 1 or ratio.low > 1) and doubt(pairs) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("times", "common"), [(1, 0), (3, 0), (1, 0.04), (3, 0.013)])
 @pytest.mark.parametrize(("num_sizes", "seeds"), [(4, 3), (3, 2)])
 def test_no_difference_is_claimed_in_six_percent_of_studies_at_most(num_sizes, seeds, times, common):
@@ -37,6 +38,7 @@ def test_no_difference_is_claimed_in_six_percent_of_studies_at_most(num_sizes, s
     assert stats.binomtest(sum(told), len(told), 0.06, alternative="greater").pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_a_difference_at_all_sizes_is_claimed_where_the_spread_is_equal():
     """2.5 %, 3.4 standard errors: 81 % by the spread of all sizes, 45 % by that of the largest alone."""
     rng = np.random.default_rng(1)

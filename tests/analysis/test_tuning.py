@@ -16,6 +16,7 @@ def test_a_power_law_is_found_exactly():
     assert law.high == pytest.approx(-0.25)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_exponent_as_often_as_it_says():
     rng = np.random.default_rng(0)
     x = np.array([1e5, 4e5, 2e6, 1e7])

@@ -39,6 +39,7 @@ def experiment(pictures, **evaluation: object) -> Experiment:
     )
 
 
+@pytest.mark.slow
 def test_a_cell_goes_on_only_over_the_images_that_it_began_with(pictures, tmp_path):
     described = experiment(pictures)
     folder = create_cell(tmp_path / "runs", described)

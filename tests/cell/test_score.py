@@ -32,6 +32,7 @@ def shapes():
     return load_dataset(DataConfig.model_validate({"name": "shapes", "side": 32}))
 
 
+@pytest.mark.slow
 def test_held_out_scenes_are_right_and_shuffled_ones_are_not(shapes):
     """Real scenes for their own captions, and the same scenes one place on: only the prompts differ."""
     extractor = load_extractor("shapes-cnn-32")

@@ -30,6 +30,7 @@ def experiment(text: dict) -> Experiment:
     return Experiment.model_validate(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [WORDS, MINILM], ids=["words", "hf"])
 def test_a_cell_of_prompts_ends_with_composition_scores_and_keeps_its_prompts(tmp_path, monkeypatch, text):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
@@ -46,6 +47,7 @@ def test_a_cell_of_prompts_ends_with_composition_scores_and_keeps_its_prompts(tm
         assert len(set(kept["prompts"])) > 36
 
 
+@pytest.mark.slow
 def test_a_cell_without_end_that_was_paused_continues_to_the_same_bits(tmp_path):
     whole, broken = (create_cell(tmp_path / name, experiment(WORDS)) for name in ("whole", "broken"))
     run_cell(whole)

@@ -11,7 +11,7 @@ from lina_lab.analysis import gap_model
 from lina_lab.cli.main import app
 from lina_lab.errors import LabError
 from tests.analysis.simulated import Case, Truth, table
-from tests.cli.test_sweep import lab
+from tests.lab import lab
 
 CASE = Case(Truth(40, 0.5), Truth(40, 0.4))
 DESIGNS = ["--y", "fid", "--by", "design", "--a", "new", "--b", "old"]
@@ -54,6 +54,7 @@ def test_a_reader_gets_gaps_predictions_slope_and_both_claims(csv):
     assert "warning: left out, the other design has no such cell: B at size0, 0" in compare(csv, *DESIGNS)
 
 
+@pytest.mark.slow
 def test_options_reach_the_verdict(csv):
     def verdict(*options) -> dict:
         return json.loads(compare(csv, *DESIGNS, "--json", *options))
@@ -78,6 +79,7 @@ def test_several_columns_make_a_design_and_none_is_a_value(csv):
     assert (json.loads(output)["a"], json.loads(output)["num_pairs"]) == ("none, 5", 12)
 
 
+@pytest.mark.slow
 def test_notes_before_the_heading_are_skipped(csv):
     csv.write_text(f"# a note, with a comma\n# another\n{csv.read_text()}")
     assert json.loads(compare(csv, *DESIGNS, "--json"))["num_pairs"] == 12
@@ -111,6 +113,7 @@ def test_a_mistake_is_one_message_and_exit_code_2(csv):
     )
 
 
+@pytest.mark.slow
 def test_an_export_of_other_people_is_compared_without_its_gaps(csv, tmp_path):
     """Their states exclude nothing, their headings have another case, and a word is no number."""
     ours = table(CASE, np.random.default_rng(0)).rename(columns={"fid": "FID", "parameters": "Parameters"})

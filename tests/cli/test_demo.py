@@ -33,6 +33,7 @@ def lab_demo(capsys, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_not_there_or_not_trained_is_named(lab_demo, cell, tmp_path):
     assert lab_demo("nowhere") == (2, "", f"error: nowhere: no such cell in {tmp_path}\n")
     untrained = tmp_path / cell.name
@@ -61,6 +62,7 @@ def test_a_port_that_is_taken_or_none_is_named(lab_demo, cell):
     assert lab_demo(cell, "--port", "65536")[0] == 2
 
 
+@pytest.mark.slow
 def test_it_serves_on_loopback_alone_and_asks_nobody(cell, tmp_path):
     """A proxy would see every request that the server makes."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:

@@ -25,6 +25,7 @@ def test_a_reader_that_ends_is_no_traceback():
     assert ended(f"{LAB} axes | true; echo ${{PIPESTATUS[0]}}") == ("1", [])
 
 
+@pytest.mark.slow
 def test_an_output_that_is_closed_takes_a_message_as_well():
     assert ended(f"{LAB} axes >&-; echo $?") == ("0", [])
     code, errors = ended(f"{LAB} status nothing >&-; echo $?")

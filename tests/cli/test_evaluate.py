@@ -57,6 +57,7 @@ def metrics(output):
     return {line.split()[0]: float(line.split()[1]) for line in output.splitlines() if line.startswith("eval/")}
 
 
+@pytest.mark.slow
 def test_a_measurement_with_other_settings_is_kept_and_not_made_again(cell, drawn, tmp_path):
     words = ["evaluate", cell, "--num-samples", 60, "--guidance", 1.5, "--autoregressive-steps", 3, "--flow-steps", 2]
     first = lab(*words)
@@ -78,6 +79,7 @@ def test_a_measurement_with_other_settings_is_kept_and_not_made_again(cell, draw
     assert not [path for path in cell.glob("evaluations/*") if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_reference_of_the_held_out_split_gives_the_fid_of_the_held_out_split(cell, tmp_path):
     experiment, path = tmp_path / "digits.yaml", tmp_path / "heldout.npz"
     experiment.write_text(YAML)
@@ -92,6 +94,7 @@ def test_a_reference_of_the_held_out_split_gives_the_fid_of_the_held_out_split(c
     assert train["eval/fid/digits-cnn"] == pytest.approx(own["eval/fid_train/digits-cnn"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_search_measures_its_grid_and_refinements_once(cell, drawn):
     words = ["guidance", cell, "--scales", "1,2,4", "--refinements", 2]
     first = lab(*words)
@@ -129,6 +132,7 @@ def test_every_scale_has_the_same_seeds_and_a_row_is_what_evaluate_says(cell):
     assert np.sqrt(np.mean(np.square(deviations))) == pytest.approx(sd, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_steps_are_measured_at_the_values_that_are_named_and_drawn(cell, tmp_path):
     said = lab("guidance", cell, "--over", "flow_steps=4,2,4", "--guidance", 2)
     assert "2 values of flow_steps and 0 refinements" in said
@@ -145,7 +149,7 @@ def test_a_point_of_other_weights_is_measured_anew(cell, monkeypatch):
     """The file has only what its setting says; here the weights' hash is another."""
     words = ["guidance", cell, "--over", "flow_steps=6"]
     lab(*words)
-    monkeypatch.setattr(guidance_scan, "measure_subject", lambda *arguments: pytest.fail("measured"))
+    monkeypatch.setattr(guidance_scan, "measure_cell", lambda *arguments: pytest.fail("measured"))
     lab(*words)
     monkeypatch.setattr("lina_lab.cell.reevaluate.weights_digest", lambda folder: "f" * 64)
     with pytest.raises(pytest.fail.Exception, match="measured"):
@@ -185,6 +189,7 @@ def test_figures_of_a_cell_without_points_and_wrong_choices_are_refused(cell, tm
         lab("figures", "sampling", cell, "--only", "seed=99")
 
 
+@pytest.mark.slow
 def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
     """From request to result: `evaluation.reference` in the experiment."""
     from lina_lab.cell.run import run_cell
@@ -225,6 +230,7 @@ def test_samples_that_are_not_finite_are_a_failed_measurement_and_no_number(cell
     assert "metrics" not in kept
 
 
+@pytest.mark.slow
 def test_a_scan_goes_on_past_a_scale_whose_samples_are_not_finite(cell):
     output = lab("guidance", cell, "--scales", "1,1.5,1e30", "--refinements", 1)
     assert "guidance_scale 1e+30: failed: " in output

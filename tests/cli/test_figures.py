@@ -48,6 +48,7 @@ def cell(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_gates_are_mapped_and_summed_up_by_the_start_of_a_key(cell, tmp_path):
     folder, _ = cell()
     output = lab("figures", "gates", folder.name[:6], "--runs", str(folder.parent))
@@ -63,6 +64,7 @@ def test_gates_are_mapped_and_summed_up_by_the_start_of_a_key(cell, tmp_path):
     assert (tmp_path / "other" / "gates-decoder.png").exists()
 
 
+@pytest.mark.slow
 def test_gates_of_a_checkpoint_are_its_averaged_weights(cell, tmp_path):
     folder, lina = cell()
     state = {f"model.{name}": tensor for name, tensor in lina.state_dict().items()}
@@ -74,6 +76,7 @@ def test_gates_of_a_checkpoint_are_its_averaged_weights(cell, tmp_path):
     assert "layer 1, value: mean 0.900, SD 0.624" in lab("figures", "gates", str(folder), *options)
 
 
+@pytest.mark.slow
 def test_many_heads_have_an_overview_and_an_atlas_on_request(cell, tmp_path, monkeypatch):
     monkeypatch.setattr("lina_lab.figures.gates.MANY", 3)
     folder, _ = cell()
@@ -112,6 +115,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
         checkpoint_weights(tmp_path / "a.ckpt")
 
 
+@pytest.mark.slow
 def test_the_paper_is_drawn_with_ones_own_results_from_the_ledger(study, tmp_path, monkeypatch):
     monkeypatch.setattr("lina_lab.figures.paper.WIDTHS", {2: ""})
     made = study(seeds=[0, 1])
@@ -124,6 +128,7 @@ def test_the_paper_is_drawn_with_ones_own_results_from_the_ledger(study, tmp_pat
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_profile_is_drawn(tmp_path):
     (tmp_path / "profile.csv").write_text(PROFILE)
     out = tmp_path / "out"

@@ -101,6 +101,7 @@ def test_three_sizes_have_a_power_law_and_the_reason_for_no_offset(lab_fit):
     assert "needs 4 distinct sizes, not 3" in err
 
 
+@pytest.mark.slow
 def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
     _, out, _ = lab_fit(one(floor=0.0))
     assert "all rows: E not identified by offset: 0 and any floor up to" in out
@@ -108,6 +109,7 @@ def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
     assert "not identified" not in out
 
 
+@pytest.mark.slow
 def test_what_a_bound_set_is_marked_in_text_and_json(lab_fit):
     table = pd.DataFrame({"parameters": [3.3e7, 1.3e8, 4.58e8, 6.75e8], FID: [68.4, 43.47, 23.33, 19.47]})
     _, out, _ = lab_fit(table, "--form", "offset")

@@ -86,6 +86,7 @@ def test_results_that_are_imported_again_take_the_place_of_the_old(finished):
     assert len(told) == rows + 3 * 7
 
 
+@pytest.mark.slow
 def test_results_reach_mlflow_by_the_usual_sync(finished, monkeypatch):
     from mlflow import MlflowClient
 

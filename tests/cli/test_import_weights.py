@@ -60,6 +60,7 @@ def test_exported_weights_are_imported_to_the_same_bits(lab, exported, tmp_path)
     assert all(torch.equal(tensor, ours[1][name]) for name, tensor in ours[0].items())
 
 
+@pytest.mark.slow
 def test_other_commands_take_an_imported_cell(lab, exported, tmp_path):
     key = lab("import", "out", "--as", "digits.yaml").partition(":")[0]
     folder = tmp_path / "runs" / key
@@ -75,6 +76,7 @@ def test_other_commands_take_an_imported_cell(lab, exported, tmp_path):
     assert "nothing to remove" in lab("clean", "--yes")
 
 
+@pytest.mark.slow
 def test_a_cell_is_profiled_like_its_experiment(lab, exported, tmp_path):
     out = tmp_path / "profile"
     options = ["--batch", 2, "--limit", 0.001, "--no-tracking", "--out", out]

@@ -48,6 +48,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_attention_is_printed_written_and_can_be_drawn_again(lab_profile, tmp_path, capsys, monkeypatch):
     code, out, err = lab_profile(*SMALL, "--no-tracking", "--batch", "2", "--limit", "100")
     assert (code, err) == (0, "")
@@ -83,6 +84,7 @@ def test_the_attention_is_printed_written_and_can_be_drawn_again(lab_profile, tm
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_what_is_beyond_the_limit_is_named_and_empty(lab_profile, tmp_path):
     code, out, _ = lab_profile(*SMALL, "--tokens", "20480", "--no-tracking", "--limit", "0.2")
     assert code == 0
@@ -98,6 +100,7 @@ def test_what_is_beyond_the_limit_is_named_and_empty(lab_profile, tmp_path):
     assert far["reason"].str.startswith("would take about").all()
 
 
+@pytest.mark.slow
 def test_a_whole_model_is_printed_written_and_in_mlflow(lab_profile, tmp_path):
     words = [str(DIGITS), "--batch", "3", "--set", "sampling.autoregressive_steps=2", "--limit", "100"]
     code, out, err = lab_profile(*words)
@@ -120,6 +123,7 @@ def test_a_whole_model_is_printed_written_and_in_mlflow(lab_profile, tmp_path):
     assert artifacts == {"model-digits.csv", "model-digits.json", "model-digits.png"}
 
 
+@pytest.mark.slow
 def test_mlflow_has_a_curve_for_each_design_over_tokens(lab_profile, tmp_path, empty_store):
     (tmp_path / "runs").mkdir()
     shutil.copy(empty_store, tmp_path / "runs" / "mlflow.db")
@@ -177,6 +181,7 @@ def test_kernels_that_need_a_gpu_are_refused_without_one(lab_profile):
     assert (code, err) == (2, "error: --backend must be auto or torch without a GPU, not triton\n")
 
 
+@pytest.mark.slow
 def test_how_it_was_computed_is_in_the_table_and_reaches_the_model(lab_profile, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(attention, "accelerate", lambda module, execution: seen.append(execution))
@@ -186,6 +191,7 @@ def test_how_it_was_computed_is_in_the_table_and_reaches_the_model(lab_profile, 
     assert set(pd.read_csv(tmp_path / "out" / "attention.csv")["backend"]) == {"torch"}
 
 
+@pytest.mark.slow
 def test_an_experiment_is_computed_as_the_options_say(lab_profile, tmp_path):
     words = ["--batch", "2", "--set", "sampling.autoregressive_steps=1", "--limit", "100", "--no-tracking"]
     code, _, _ = lab_profile(str(DIGITS), *words, "--backend", "torch")
@@ -201,6 +207,7 @@ def test_a_gpu_that_is_not_there_is_refused(lab_profile, monkeypatch):
     assert (code, err) == (2, "error: --device must be auto or cpu here, not cuda: torch sees no GPU\n")
 
 
+@pytest.mark.slow
 def test_without_mlflow_everything_is_written_and_the_message_says_what_is_missing(lab_profile, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow.exceptions", None)
     code, _, err = lab_profile(*SMALL, "--limit", "100")
@@ -209,6 +216,7 @@ def test_without_mlflow_everything_is_written_and_the_message_says_what_is_missi
     assert (tmp_path / "out" / "attention.csv").exists()
 
 
+@pytest.mark.slow
 def test_busy_times_are_told_of(lab_profile, monkeypatch):
     monkeypatch.setattr("lina_lab.cli.profile_measure.NOISY", -1.0)
     _, out, _ = lab_profile(*SMALL, "--no-tracking", "--limit", "100")

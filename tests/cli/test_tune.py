@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tests.cli.test_sweep import EXPERIMENT, lab
+from tests.cli.test_sweep import EXPERIMENT
+from tests.lab import lab
 
-pytestmark = pytest.mark.xdist_group("tune")  # one study serves all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tune")]  # one study serves all
 SWEEP = """\
 name: tuned
 question: Which learning rate does each size want?

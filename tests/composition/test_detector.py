@@ -37,6 +37,7 @@ def test_every_shape_in_every_colour_is_found_where_it_is(side):
         assert found[0].fit > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "jpeg"),
     [(32, 0.9), (64, 0.99)],
@@ -51,6 +52,7 @@ def test_objects_are_found_under_noise_blur_and_jpeg(side, jpeg):
         assert accuracy[name]["colour"] >= 0.99
 
 
+@pytest.mark.slow
 def test_the_accuracy_falls_when_nothing_can_be_seen(monkeypatch):
     """The number beside every score is measured, not promised."""
     monkeypatch.setitem(CORRUPTIONS, "none", np.zeros_like)

@@ -30,6 +30,7 @@ def test_the_interval_of_a_share_holds_the_truth_in_19_of_20_sets_of_prompts(p, 
     assert all(one.low <= one.value <= one.high for one in found)
 
 
+@pytest.mark.slow
 def test_intervals_of_means_and_differences_hold_the_truth():
     rng = np.random.default_rng(1)
     truths = np.array([0.97, 0.9, 0.6, 0.8, 0.3, 0.05])

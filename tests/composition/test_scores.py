@@ -106,6 +106,7 @@ def test_real_scenes_are_right_and_black_images_wrong(scenes, images):
     }
 
 
+@pytest.mark.slow
 def test_shuffled_captions_are_right_by_chance_alone(scenes, images):
     order = torch.randperm(480, generator=torch.Generator().manual_seed(0))
     found = composition(images[order], scenes.captions).metrics
@@ -115,6 +116,7 @@ def test_shuffled_captions_are_right_by_chance_alone(scenes, images):
     assert found[f"{PREFIX}/overall"] < 0.1
 
 
+@pytest.mark.slow
 def test_held_out_captions_have_scores_of_their_own(scenes, images):
     novel = torch.tensor([is_held_out(parse(text)) for text in scenes.captions])
     assert novel.sum() == 80
@@ -130,6 +132,7 @@ def test_held_out_captions_have_scores_of_their_own(scenes, images):
     assert f"{PREFIX}/single_object_heldout" not in found
 
 
+@pytest.mark.slow
 def test_overall_is_the_mean_of_six_categories_whatever_their_sizes(scenes, images):
     keep = torch.cat([torch.arange(480)[scenes.labels != 1], torch.arange(480)[scenes.labels == 1][:10]])
     changed = images.clone()
@@ -161,6 +164,7 @@ def test_the_detectors_own_accuracy_stands_beside_the_score(scenes, images):
     assert record["num_captions_heldout"] == 4
 
 
+@pytest.mark.slow
 def test_metric_names_are_such_as_mlflow_takes(scenes, images):
     from mlflow.utils.validation import _validate_metric_name
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,7 @@ def check(load, text: str, name: str, *others: tuple[str, str]) -> Any:
             return None
 
 
+@pytest.mark.slow
 @given(mutated(EXPERIMENT))
 def test_an_experiment_is_valid_or_clearly_refused(text):
     experiment = check(load_experiment, text, "x.yaml")
@@ -92,6 +94,7 @@ def test_an_experiment_is_valid_or_clearly_refused(text):
         assert (again, cell_key(again)) == (experiment, cell_key(experiment))
 
 
+@pytest.mark.slow
 @given(mutated(SWEEP.replace("../experiments/digits.yaml", "digits.yaml")))
 def test_a_sweep_is_valid_or_clearly_refused(text):
     planned = check(load_sweep, text, "s.yaml", ("digits.yaml", EXPERIMENT))

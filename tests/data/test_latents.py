@@ -182,6 +182,7 @@ def encoded(prompt: str) -> torch.Tensor:
         return model(**tokenizer(prompt, return_tensors="pt")).last_hidden_state[0]
 
 
+@pytest.mark.slow
 def test_features_of_any_length_come_back_with_nothing_where_there_is_no_token(config, prompts):
     config = with_text(config)
     make_cache(config)
@@ -204,6 +205,7 @@ def test_features_of_any_length_come_back_with_nothing_where_there_is_no_token(c
     assert total == 2 * 384 * sum(counts)  # ragged: no padding on the disk
 
 
+@pytest.mark.slow
 def test_each_of_several_texts_is_drawn_as_often(config, prompts):
     config = with_text(config)
     make_cache(config)
@@ -230,6 +232,7 @@ def test_texts_that_cannot_be_encoded_and_texts_without_a_cache_are_refused(conf
         make_cache(with_text(config))
 
 
+@pytest.mark.slow
 def test_other_texts_are_noticed_and_encoded_again(config, prompts, pictures):
     config = with_text(config)
     before, lines = make_cache(config), []
@@ -239,6 +242,7 @@ def test_other_texts_are_noticed_and_encoded_again(config, prompts, pictures):
     assert after["sha256"] != before["sha256"]
 
 
+@pytest.mark.slow
 def test_emoji_have_latents_names_and_a_split_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     autoencoder = coder(save_autoencoder(tmp_path / "coder", channels=4, stride=8), channels=4, stride=8)

@@ -14,7 +14,7 @@ def test_results_come_in_order_and_no_more_are_begun_than_asked():
     def call(item: int) -> int:
         begun.append(item)
         if item == 0:
-            assert may_go.wait(10)
+            assert may_go.wait(60)
         return item * item
 
     results = prefetch(call, itertools.count(), depth=3, threads=4)

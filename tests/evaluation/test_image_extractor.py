@@ -17,6 +17,8 @@ from lina_lab.evaluation import train_image_extractor as script
 from lina_lab.evaluation.extractors import Extractor, load_extractor, new_network
 from lina_lab.evaluation.metrics import fid, precision_recall
 
+pytestmark = pytest.mark.slow
+
 MISSING = {"emoji": {3: 4.0, 6: 3.0}, "shapes": {0: 4.0, 3: 4.0}}
 """How many times the FID of whole halves it is at least, without flags or people, single objects or colours."""
 

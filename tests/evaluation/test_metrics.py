@@ -94,6 +94,7 @@ def test_paired_noise_is_the_spread_of_the_difference_of_sets_from_the_same_seed
     assert estimated < 0.6 * alone
 
 
+@pytest.mark.slow
 def test_kid_is_unbiased_and_sees_a_shift():
     real = normal(800, 16, 99)
     null = [kid(normal(400, 16, seed), real) for seed in range(10)]

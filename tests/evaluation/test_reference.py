@@ -60,6 +60,7 @@ def test_adms_file_has_no_count_and_without_images_only_fids(data, digits, gener
     assert found.evaluation.num_reference is None
 
 
+@pytest.mark.slow
 def test_fid_against_statistics_of_2048_features_is_the_closed_form():
     """N(0, 1) against N(c, s² 1), known exactly: d c² + d (1 - s)², and what n = 2,100 images add to it."""
     n, d = 2100, 2048
@@ -146,6 +147,7 @@ def test_a_reference_needs_more_images_than_features(digits, data, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_with_many_features_the_noise_is_told_by_halves():
     """300 features: a bootstrap would be left out, and the deviation by halves stands in its place."""
     data = load_dataset(DIGITS)

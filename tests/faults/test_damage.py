@@ -16,7 +16,9 @@ from lina_lab.ledger.plan import load_plan
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.ledger.status import read_status, write_state
 from lina_lab.training.recorder import checkpoints
-from tests.cell.test_run import experiment
+from tests.cells import experiment
+
+pytestmark = pytest.mark.slow
 
 SEED = 0
 
@@ -27,11 +29,9 @@ def outcome(folder):
     return [row[:3] for row in read_metrics(folder)], weights, sheets
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = create_cell(tmp_path_factory.mktemp("runs"), experiment())
-    assert run_cell(folder) == "done"
-    return outcome(folder)
+@pytest.fixture
+def undisturbed(whole):
+    return outcome(whole)
 
 
 def flipped(data: bytes, at: int) -> bytes:

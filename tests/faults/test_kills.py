@@ -17,8 +17,9 @@ from lina_lab.analysis.table import results_table
 from lina_lab.ledger.leases import Watch, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.plan import load_plan
+from tests.lab import lab
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("faults")]
 
 LAB = [sys.executable, "-m", "lina_lab.cli.main"]
 KILLS = 50
@@ -92,7 +93,7 @@ def test_fifty_kills_change_nothing(tmp_path):
     write_sweep(whole, seeds)
     assert launch(whole).wait(300) == 0
     assert outcome(folder) == outcome(whole)
-    assert subprocess.run([*LAB, "sync", "little"], cwd=folder, env=environment(), check=False).returncode == 0
+    lab(folder, "sync", "little")
     assert_in_mlflow(folder)
 
 

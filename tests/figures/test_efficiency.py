@@ -119,6 +119,7 @@ def test_a_wrong_profile_is_named_with_file_line_and_column(tmp_path, profile):
         write_profile(profile, tmp_path)
 
 
+@pytest.mark.slow
 def test_profile_figures_are_written_in_three_formats_with_the_same_bytes(profile, tmp_path):
     for name in ("a", "b"):
         write_profile(profile, tmp_path / name)

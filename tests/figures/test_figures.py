@@ -66,6 +66,7 @@ def test_a_diverged_cell_is_marked_and_not_silently_missing(study):
     assert "division, conv_kernel 0: diverged" in labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
 def test_a_figure_has_the_same_bytes_twice(study, tmp_path, kind):
     made = study()
@@ -113,6 +114,7 @@ def test_counts_are_short(count, text):
     assert human(count) == text
 
 
+@pytest.mark.slow
 def test_forty_designs_stand_in_rows_of_panels_of_six_at_most_and_no_picture_is_wider_than_a_page(study):
     axes = {
         "model.attention.conv_kernel": [0, 3, 5, 7],

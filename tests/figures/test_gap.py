@@ -2,18 +2,24 @@
 
 import pytest
 
+from lina_lab.analysis import gap_model
 from lina_lab.analysis.findings import findings
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.figures.gap import gap_figure
 from tests.analysis.test_report_data import FID, FOUR, noisy
+from tests.conftest import FakeStudy
 
 
-@pytest.fixture
-def found(study):
-    made = study(seeds=[0, 1, 2], axes=FOUR)
-    return findings(noisy(report_data_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Findings of 24 designs take many seconds, also with few draws."""
+    made = FakeStudy(tmp_path_factory.mktemp("study") / "runs", [0, 1, 2], FOUR)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gap_model, "DRAWS", 50)
+        return findings(noisy(report_data_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
 
 
+@pytest.mark.slow
 def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found):
     figure = gap_figure(found)
     panel = figure.axes[1]
@@ -32,6 +38,7 @@ def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found)
     assert len(wanted) == 4
 
 
+@pytest.mark.slow
 def test_a_wide_bar_leaves_the_panel_and_the_points_do_not(found):
     contrast = found[0].contrasts[0]
     gaps = [gap._replace(ratio=gap.ratio._replace(low=1e-30, high=1e30)) for gap in contrast.verdict.gaps]
@@ -42,6 +49,7 @@ def test_a_wide_bar_leaves_the_panel_and_the_points_do_not(found):
     assert all(low < gap.ratio.mean < high for gap in gaps)
 
 
+@pytest.mark.slow
 def test_a_place_without_a_panel_is_empty(found):
     figure = gap_figure([*found, found[0]])
     assert [panel.get_visible() for panel in figure.axes] == [True, True, True, False]

@@ -91,6 +91,7 @@ def test_the_overview_is_the_mean_and_the_spread_over_heads(weights):
     assert (shown[1, 3] > 0).sum() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
 def test_gate_maps_have_the_same_bytes_twice(weights, tmp_path, kind):
     for name in ("a", "b"):

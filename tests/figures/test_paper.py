@@ -119,6 +119,7 @@ def test_own_results_have_a_panel_of_their_own_with_their_values(made):
     assert not left.get_shared_y_axes().joined(left, right)
 
 
+@pytest.mark.slow
 def test_a_report_folder_and_a_ledger_name_are_the_same_results(made, tmp_path):
     report = tmp_path / "report"
     write_report(made.runs, made.stored, report)
@@ -146,6 +147,7 @@ def test_what_is_no_report_is_an_error_that_names_the_file(tmp_path):
         own_results(tmp_path, "unknown")
 
 
+@pytest.mark.slow
 def test_everything_is_written_in_both_widths_and_three_formats_with_the_same_bytes(made, tmp_path):
     written = write_paper(tmp_path / "a", own_results(made.runs, "fake"))
     assert written == ["lina-scaling", "lina-loss", "context", "published-and-own"]

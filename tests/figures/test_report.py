@@ -10,15 +10,25 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from lina_lab.analysis import gap_model
 from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
+from lina_lab.figures import report
 from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
 from tests.analysis.test_guidance import point
 from tests.conftest import AXES, PROVENANCE
+
+FORMATS = report.FORMATS
+
+
+@pytest.fixture(autouse=True)
+def one_format(monkeypatch):
+    """Half of a report's seconds are for formats that few tests look at."""
+    monkeypatch.setattr(report, "FORMATS", ("png",))
 
 
 def text_of(path):
@@ -42,6 +52,7 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     assert "c0ffee" in page
 
 
+@pytest.mark.slow
 def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has_too(study, tmp_path, capsys):
     made = study()
 
@@ -62,6 +73,7 @@ def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has
     assert "pixel for pixel" not in text_of(write_report(made.runs, made.stored, tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     made = study(seeds=[0, 1])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -73,7 +85,9 @@ def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     assert "No verdict is given" not in page
 
 
-def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path):
+@pytest.mark.slow
+def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(gap_model, "DRAWS", 50)
     made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
     path = write_report(made.runs, made.stored, tmp_path / "out")
     headings = re.findall("<h2>(.*?)</h2>", path.read_text())
@@ -87,6 +101,7 @@ def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, 
     assert "nothing checks the law" not in page
 
 
+@pytest.mark.slow
 def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -95,6 +110,7 @@ def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
     assert all("two sizes alone" in notes for notes in read_table(tmp_path / "out" / "fits.csv")["notes"])
 
 
+@pytest.mark.slow
 def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -106,6 +122,7 @@ def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
         assert f" {int(float(row['parameters'])):,} " in page
 
 
+@pytest.mark.slow
 def test_an_unfinished_sweep_says_so(study, tmp_path):
     made = study()
     made.unfinish(0, "failed", "no memory")
@@ -189,7 +206,9 @@ def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
+@pytest.mark.slow
+def test_the_same_ledger_gives_the_same_bytes(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FORMATS", FORMATS)
     made = study(seeds=[0, 1])
     for name in ("a", "b"):
         write_report(made.runs, made.stored, tmp_path / name)
@@ -198,7 +217,9 @@ def test_the_same_ledger_gives_the_same_bytes(study, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first, second, strict=True))
 
 
-def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, tmp_path):
+@pytest.mark.slow
+def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "FORMATS", FORMATS)
     made = study(seeds=[0, 1])
     gate = np.arange(40, dtype="float32").reshape(2, 20)
     save_file({"decoder.0.attention.gates.key": gate}, made.folder(0) / "ema.safetensors")
@@ -255,6 +276,7 @@ def test_a_report_of_an_older_version_is_drawn_again_with_what_it_has(study, tmp
     assert "2 cores" not in text_of(again)
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_network_and_escapes_what_it_shows(study, tmp_path):
     made = study()
     question = made.stored._replace(question="<script>alert(1)</script>")

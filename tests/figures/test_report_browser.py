@@ -5,12 +5,13 @@ import re
 
 import pytest
 
+from lina_lab.analysis import gap_model
 from lina_lab.cli.report import print_page
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from tests.conftest import AXES, FakeStudy
 
-pytestmark = pytest.mark.xdist_group("report_browser")  # one report serves all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report_browser")]  # one report serves all
 
 LOOK = """
 const images = [...document.images];
@@ -28,7 +29,9 @@ def page(tmp_path_factory):
     """A report takes many seconds to write, and no test changes it."""
     folder = tmp_path_factory.mktemp("report")
     made = FakeStudy(folder / "runs", [0, 1, 2], AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
-    return write_report(made.runs, made.stored, folder / "out").as_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gap_model, "DRAWS", 50)
+        return write_report(made.runs, made.stored, folder / "out").as_uri()
 
 
 def look(browser, page: str, width: int) -> dict:

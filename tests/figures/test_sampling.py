@@ -113,6 +113,7 @@ def test_fids_that_were_measured_differently_are_not_drawn_together(field, value
         assert len(curves(chosen(cells, {field: choice}), "guidance_scale")) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_is_written_from_cells_of_the_ledger(tmp_path):
     experiment = {
         "name": "x",

@@ -38,6 +38,7 @@ def ink(look: dict[str, Any], *, line: bool = True) -> bytes:
     return np.asarray(figure.canvas.buffer_rgba())[..., 0].tobytes()
 
 
+@pytest.mark.slow
 def test_the_shipped_designs_of_one_figure_all_differ_in_print_without_colour():
     look = design_looks(SHIPPED)
     assert len(SHIPPED) > 78

@@ -39,6 +39,7 @@ def test_a_gpu_is_used_if_dtype_head_and_generation_fit(monkeypatch, dtype, size
     assert usable(CUDA, dtype, size) == (reason is None)
 
 
+@pytest.mark.slow
 def test_without_triton_the_room_imports_and_says_what_is_missing():
     code = """
 import sys, torch
@@ -51,6 +52,7 @@ print(missing(torch.device("cuda"), torch.float32, 64))
     assert done.stdout == "the package triton, which is not installed\n"
 
 
+@pytest.mark.slow
 def test_importing_the_room_does_not_import_triton():
     """It costs a second, and most runs have no use for it."""
     code = "import sys, lina_lab.kernels.linear, lina_lab.kernels.convolution; print('triton.language' in sys.modules)"

@@ -8,6 +8,8 @@ from torch import Tensor
 from lina_lab.kernels import convolution
 from lina_lab.kernels.convolution import depthwise_convolution
 
+pytestmark = pytest.mark.slow
+
 B = 2
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOAT32 = 2e-6

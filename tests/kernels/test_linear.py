@@ -17,6 +17,8 @@ from lina_lab.kernels.convolution import depthwise_convolution
 from lina_lab.kernels.linear import linear_core
 from tests.model.test_golden import ATTENTIONS, GATED_CONV, GRID, assert_near
 
+pytestmark = pytest.mark.slow
+
 B, H = 2, 3
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 FLOAT32 = 5e-6

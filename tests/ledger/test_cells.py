@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from lina_lab import files
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger import cells, plan, result, status
@@ -33,20 +32,6 @@ def cell(tmp_path):
 def test_a_cell_comes_back_as_it_was_written(cell, tmp_path):
     assert cells.read_experiment(cell) == EXPERIMENT
     assert cells.create_cell(tmp_path, EXPERIMENT) == cell
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt"
-    files.write_atomic(path, "old")
-
-    def broken(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", broken)
-    with pytest.raises(OSError, match="No space"):
-        files.write_atomic(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_metrics_come_back_exactly_and_a_half_written_row_is_passed_over(cell):

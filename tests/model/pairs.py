@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from pydantic import ValidationError
 
 from lina_lab.config.model import AttentionConfig
@@ -17,6 +18,12 @@ def design(**values: object) -> AttentionConfig | None:
         return AttentionConfig.model_validate(values)
     except ValidationError:
         return None
+
+
+def singles() -> list[AttentionConfig]:
+    """Every value of every axis, beside `BASE`; equal designs once."""
+    made = (design(**BASE | {axis: value}) for axis, found in AXES.items() for value in found.values)
+    return list(dict.fromkeys(filter(None, made)))
 
 
 def pairs() -> list[AttentionConfig]:
@@ -36,4 +43,5 @@ def name(config: AttentionConfig) -> str:
     return ",".join(f"{value}" for axis, value in config.model_dump().items() if value != default[axis]) or "default"
 
 
-PAIRS = pairs()
+SINGLES = singles()
+PAIRS = [pytest.param(made, id=name(made), marks=[pytest.mark.slow] * (made not in SINGLES)) for made in pairs()]

@@ -67,6 +67,7 @@ def test_a_graph_keeps_what_its_function_closes_over_and_computes_from_new_argum
     assert graphs[0].replays == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", DESIGNS)
 @pytest.mark.parametrize("sampling", SAMPLINGS)
 def test_all_that_the_sampler_records_lives_as_long_as_its_replays(graphs, design, sampling):

@@ -53,6 +53,7 @@ def built(config: ModelConfig, data: DataShape) -> Lina:
         return Lina(config, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", PUBLISHED)
 def test_trainable_parameters_are_the_published_ones_to_the_last_digit(variant):
     """In closed form at every width, and of the model itself at one."""
@@ -134,6 +135,7 @@ def test_a_variant_trains_every_parameter(variant):
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in made.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", NANO)
 def test_a_variant_samples_the_same_with_static_shapes(variant, monkeypatch):
     """Its last block computes the wanted tokens alone, and more of them where all sets are as wide as the widest."""

@@ -75,7 +75,7 @@ def test_a_length_without_a_layout_is_refused_and_the_nearest_that_have_one_are_
         layout_of(0)
 
 
-@pytest.mark.parametrize("tokens", LENGTHS)
+@pytest.mark.parametrize("tokens", [64, *(pytest.param(n, marks=pytest.mark.slow) for n in LENGTHS[1:])])
 @pytest.mark.parametrize("index", range(len(designs("fp32")[0])))
 def test_torch_counts_the_closed_form_for_every_design_at_full_size(tokens, index):
     config, layout = designs("fp32")[0][index].config, layout_of(tokens)
@@ -101,6 +101,7 @@ def test_the_published_numbers_are_in_the_line():
     assert "more" in macs_against_softmax(prefix=1, grid=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(precision):
     chosen = designs(precision)[0]
@@ -129,6 +130,7 @@ def test_every_cell_of_a_small_profile_is_filled_and_the_exact_ones_are_exact(pr
         assert row["bound_ms"] == pytest.approx(bound / 1e6)
 
 
+@pytest.mark.slow
 def test_the_core_without_float32_keeps_fewer_bytes():
     table = profile_attention(AttentionSetting(24, 3, 2, "bf16", CPU, 100.0), [20], designs("bf16")[0])
     kept = table.set_index("design")["activation_bytes"]

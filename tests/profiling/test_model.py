@@ -48,6 +48,7 @@ DESIGNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", DESIGNS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision, ceilings):
@@ -130,12 +131,14 @@ def test_what_cannot_be_within_the_limit_is_not_run(ceilings, monkeypatch):
     assert set(facts.values()) == {None}
 
 
+@pytest.mark.slow
 def test_sampling_that_would_take_too_long_is_left_out(ceilings, monkeypatch):
     ceilings(FAST)
     monkeypatch.setattr(cost, "sampling_flops", lambda experiment: 1e30)
     assert profile_model(experiment(), StepSetting(2, CPU, 100.0)).facts["sampling_seconds"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["context_macs", "image_macs", "head_macs", "query_macs"])
 def test_a_wrong_closed_form_ends_the_profile(wrong, monkeypatch):
     right = getattr(cost, wrong)
@@ -148,6 +151,7 @@ def test_the_counter_names_the_whole():
     assert ALL == "Global"
 
 
+@pytest.mark.slow
 def test_a_hybrid_with_rotary_positions_is_profiled_by_kind_of_block(ceilings):
     """Of four blocks counted through encoder and decoder the third, the decoder's first, is softmax."""
     ceilings(FAST)

@@ -165,6 +165,7 @@ def test_the_hash_of_weights_is_that_of_their_names_and_bytes():
     assert digest({"b": torch.tensor([-2.0]).half(), "a": torch.tensor(1.0)}) == known
 
 
+@pytest.mark.slow
 def test_an_imported_cell_is_measured_and_claims_no_training(tmp_path):
     first = trained_cell(tmp_path / "runs", DIGITS | {"evaluation": {"num_samples": 50}})
     export_cell(first, tmp_path / "out")
@@ -267,6 +268,7 @@ def test_the_shipped_experiment_that_fits_is_found(tmp_path):
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [f"imagenet256-{size}" for size in "BLH"] + [f"t2i-{side}" for side in (256, 512, 1024)]
 )

@@ -21,7 +21,7 @@ from lina_lab.tracking.mirror import BATCH, Synced
 from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import SETTINGS
 
-pytestmark = pytest.mark.xdist_group("postgres")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
 
 
 class Server:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -14,8 +15,9 @@ from lina_lab.ledger.leases import attempts, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.ledger.status import read_status
+from tests.lab import lab as lab_here
 
-pytestmark = pytest.mark.xdist_group("slurm")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 LAB = [sys.executable, "-m", "lina_lab.cli.main"]
 EXPERIMENT = """\
@@ -49,6 +51,11 @@ def run(environment: dict, folder: Path, *words: str) -> str:
     return done.stdout
 
 
+def lab(environment: dict, folder: Path, *words: str) -> str:
+    with mock.patch.dict(os.environ, environment):
+        return lab_here(folder, *words).stdout
+
+
 def cells(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("runs/*/config.yaml"))
 
@@ -68,7 +75,7 @@ def log(folder: Path) -> str:
 def undisturbed(tmp_path_factory):
     """The same cell, run by the local engine without any trouble: its metrics and weights."""
     folder = study(tmp_path_factory.mktemp("local") / "study", 400)
-    run(dict(os.environ), folder, *LAB, "sweep", "little.yaml", "--engine", "local", "--no-tracking")
+    lab({}, folder, "sweep", "little.yaml", "--engine", "local", "--no-tracking")
     (cell,) = cells(folder)
     return [row[:3] for row in read_metrics(cell)], (cell / "ema.safetensors").read_bytes()
 
@@ -84,16 +91,16 @@ def is_training(folder: Path) -> bool:
 
 def test_a_sweep_is_submitted_followed_and_finished(slurm, tmp_path):
     folder = study(tmp_path / "study", 30, "division, subtraction, softmax", more=", gpus: 1")
-    output = run(slurm, folder, *LAB, "sweep", "little.yaml")
+    output = lab(slurm, folder, "sweep", "little.yaml")
     assert re.search(r"little: 3 of 3 cells submitted as job \d+", output)
-    again = run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    again = lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     assert "nothing to submit" in again
     until(lambda: all(is_done(c) for c in cells(folder)), "cells were not done")
-    assert "3 done of 3 cells" in run(slurm, folder, *LAB, "status", "little")
+    assert "3 done of 3 cells" in lab(slurm, folder, "status", "little")
     assert all(re.fullmatch(r"\d+_[123]", last_attempt(c).job) for c in cells(folder))
     until(lambda: not run(slurm, folder, "squeue", "--noheader").strip(), "a job ships no end")
-    assert "runs of 3 cells; sent now: 0 runs, 0 metrics" in run(slurm, folder, *LAB, "sync", "little")
-    assert "nothing to submit" in run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    assert "runs of 3 cells; sent now: 0 runs, 0 metrics" in lab(slurm, folder, "sync", "little")
+    assert "nothing to submit" in lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     # Each job saw a GPU of its own, and its worker was told which.
     assert all("CUDA_VISIBLE_DEVICES=" in (c / "log.txt").read_text() for c in cells(folder))
 
@@ -101,7 +108,7 @@ def test_a_sweep_is_submitted_followed_and_finished(slurm, tmp_path):
 def test_a_job_that_runs_out_of_time_writes_a_checkpoint_requeues_itself_and_finishes(slurm, tmp_path, undisturbed):
     """The signal that SLURM sends before the time limit, sent early."""
     folder = study(tmp_path / "study", 400)
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_training(folder), "the cell did not train")
     (cell,) = cells(folder)
     run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)
@@ -116,7 +123,7 @@ def test_a_job_that_runs_out_of_time_writes_a_checkpoint_requeues_itself_and_fin
 def test_a_task_that_requeues_itself_leaves_the_other_tasks_of_its_array_alone(slurm, tmp_path):
     """One task has the array's own number as its job number: by that one SLURM would requeue the whole array."""
     folder = study(tmp_path / "study", 400, "division, subtraction")
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: all(read_status(c).step > 20 for c in cells(folder)), "the cells did not train")
     numbers = dict(line.split() for line in run(slurm, folder, "squeue", "-h", "--format", "%i %A").splitlines())
     named = {last_attempt(cell).job: cell for cell in cells(folder)}
@@ -132,7 +139,7 @@ def test_a_task_that_requeues_itself_leaves_the_other_tasks_of_its_array_alone(s
 
 def test_a_preempted_job_is_requeued_and_finishes(slurm, tmp_path, undisturbed):
     folder = study(tmp_path / "study", 400, cpus=2)
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_training(folder), "the cell did not train")
     (cell,) = cells(folder)
     run(slurm, folder, "sbatch", "--partition=urgent", "--cpus-per-task=2", "--output=/dev/null", "--wrap=sleep 1")
@@ -143,7 +150,7 @@ def test_a_preempted_job_is_requeued_and_finishes(slurm, tmp_path, undisturbed):
 
 def test_a_killed_worker_is_replaced_within_its_job_and_a_killed_job_by_the_next_sweep(slurm, tmp_path, undisturbed):
     folder = study(tmp_path / "study", 400)
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_training(folder), "the cell did not train")
     (cell,) = cells(folder)
     os.kill(last_attempt(cell).pid, signal.SIGKILL)
@@ -152,7 +159,7 @@ def test_a_killed_worker_is_replaced_within_its_job_and_a_killed_job_by_the_next
     run(slurm, folder, "scancel", "--full", "--signal=KILL", job)
     until(lambda: read_status(cell).state == "waiting", "the killed job still counts as running")
     until(lambda: job not in run(slurm, folder, "squeue", "--array", "--noheader", "--format=%i"), "the job is there")
-    assert "submitted as job" in run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    assert "submitted as job" in lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_done(cell), "the sweep did not finish")
     first, second, third = attempts(cell)
     assert (first.ended, third.ended) == ("died", "done")
@@ -162,7 +169,7 @@ def test_a_killed_worker_is_replaced_within_its_job_and_a_killed_job_by_the_next
 
 def test_a_cancelled_job_stays_cancelled_and_keeps_its_checkpoint(slurm, tmp_path):
     folder = study(tmp_path / "study", 4000)
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_training(folder), "the cell did not train")
     (cell,) = cells(folder)
     run(slurm, folder, "scancel", last_attempt(cell).job)
@@ -191,20 +198,20 @@ def test_a_tuning_goes_on_by_itself_when_its_trials_have_ended(slurm, tmp_path):
     tune = "\ntune: {search: {training.learning_rate: {low: 1e-4, high: 1e-1}}, trials: 2, parallel: 1}"
     folder = study(tmp_path / "study", 30)
     (folder / "little.yaml").write_text((folder / "little.yaml").read_text() + tune)
-    output = run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    output = lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     assert "1 of 3 cells submitted" in output
     assert re.search(r"will be submitted by job \d+", output)
     until(lambda: sum(is_done(cell) for cell in cells(folder)) == 3, "the tuning did not go on")
-    assert "3 done of 3 cells" in run(slurm, folder, *LAB, "status", "little")
+    assert "3 done of 3 cells" in lab(slurm, folder, "status", "little")
 
 
 def test_a_cell_of_two_processes_is_stopped_requeued_and_finished(slurm, tmp_path):
     """To the same numbers as undisturbed: the sums of a group are those of the group."""
     more = ", devices: 2, strategy: ddp"
     whole = study(tmp_path / "whole", 400)
-    run(dict(os.environ), whole, *LAB, "sweep", "little.yaml", "--engine=local", "--devices=2", "--no-tracking")
+    lab({}, whole, "sweep", "little.yaml", "--engine=local", "--devices=2", "--no-tracking")
     folder = study(tmp_path / "study", 400, cpus=2, more=more)
-    run(slurm, folder, *LAB, "sweep", "little.yaml", "--no-tracking")
+    lab(slurm, folder, "sweep", "little.yaml", "--no-tracking")
     until(lambda: is_training(folder), "the group did not train")
     (cell,), (expected,) = cells(folder), cells(whole)
     run(slurm, folder, "scancel", "--batch", "--signal=TERM", last_attempt(cell).job)

@@ -98,6 +98,7 @@ def test_the_limit_is_never_less_than_ten_steps_of_the_cell(clock, cell, step_se
     assert clock.ended
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["starting", "validating", "decoding", "evaluating"])
 def test_where_no_steps_are_counted_a_worker_that_computes_is_at_work_and_one_that_only_waits_is_not(
     clock, cell, phase
@@ -144,13 +145,25 @@ def test_a_family_is_a_process_and_what_it_started_and_nothing_else():
 
 
 def test_processor_seconds_count_what_is_computed_and_not_what_is_waited():
-    before = processor_seconds(os.getpid())
-    time.sleep(0.2)
-    rested = processor_seconds(os.getpid())
-    while time.process_time() < 0.3 + rested:
-        pass
+    """Of a process of the test's own: others of this one may be at work."""
+    code = (
+        "import sys, time\nprint('up', flush=True)\nfor line in sys.stdin:\n"
+        "    end = time.process_time() + float(line)\n    while time.process_time() < end:\n        pass\n"
+        "    print('done', flush=True)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.readline()
+        before = processor_seconds(process.pid)
+        time.sleep(0.2)
+        rested = processor_seconds(process.pid)
+        process.stdin.write("0.3\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        worked = processor_seconds(process.pid)
+        process.stdin.close()
     assert rested - before < 0.1
-    assert processor_seconds(os.getpid()) - rested >= 0.2
+    assert worked - rested >= 0.2
 
 
 def disturb_once(folder: Path, disturb):
@@ -166,20 +179,21 @@ def disturb_once(folder: Path, disturb):
     return tick
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumes", [True, False])
 def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp_path, monkeypatch, resumes):
     """One goes on when it is told to, writes its stack and a checkpoint; the other stays as it is, and is killed."""
-    monkeypatch.setattr(hang, "GRACE_SECONDS", 20.0 if resumes else 1.0)
+    monkeypatch.setattr(hang, "GRACE_SECONDS", 60.0 if resumes else 1.0)
     if not resumes:
         monkeypatch.setattr(hang.signal, "SIGCONT", 0)
     whole, stopped = (create_cell(tmp_path / name, plan(LONG).own_experiments[0]) for name in "ab")
     run([whole])
-    engine = Engine(deque([stopped]), [{}], retries=1, limits=Limits(hang_minutes=0.03))
+    engine = Engine(deque([stopped]), [{}], retries=1, limits=Limits(hang_minutes=0.1))
     (ended,) = engine.run(disturb_once(stopped, lambda pid: os.kill(pid, signal.SIGSTOP)))
     assert ended.state == "done"
     first, second = attempts(stopped)
     assert (first.ended, second.ended) == ("died", "done")
-    assert first.reason.startswith("no step for 0.03")
+    assert first.reason.startswith("no step for 0.1")
     assert first.is_fault
     log = (stopped / "log.txt").read_text()
     assert f"{first.reason}: processes {first.pid} are ended; their stacks:" in log
@@ -188,6 +202,7 @@ def test_a_stopped_worker_is_ended_and_its_cell_tried_again_to_the_same_bits(tmp
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_group_of_which_a_process_is_stopped_is_ended_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(hang, "GRACE_SECONDS", 1.0)
     folder, seen = create_cell(tmp_path, plan(LONG).own_experiments[0]), []
@@ -196,18 +211,19 @@ def test_a_group_of_which_a_process_is_stopped_is_ended_whole(tmp_path, monkeypa
         seen.extend(family(pid))
         os.kill(max(seen), signal.SIGSTOP)
 
-    engine = Engine(deque([folder]), [{}], 0, Group(2), limits=Limits(hang_minutes=0.05))
+    engine = Engine(deque([folder]), [{}], 0, Group(2), limits=Limits(hang_minutes=0.1))
     (ended,) = engine.run(disturb_once(folder, stop_the_last))
     assert (ended.state, last_attempt(folder).ended) == ("failed", "died")
     assert ended.reason.startswith("no step for ")
     assert len(seen) >= 4, "a worker, torchrun and two ranks"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while alive := [pid for pid in seen if _born(pid)]:
         assert time.monotonic() < deadline, alive
         time.sleep(0.1)
     assert "most recent call first" in (folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_cell_tells_the_time_of_its_steps_only_while_it_makes_them(tmp_path):
     """It is what the limit is held against: told in a validation it would be taken for a hang's."""
     seen = set()

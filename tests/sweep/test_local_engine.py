@@ -56,6 +56,7 @@ def metrics(folder: Path) -> list[tuple]:
     return [(row.step, row.metric, row.value) for row in read_metrics(folder)]
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
     shown: list[Snapshot] = []
     ended = sweep(tmp_path, plan(), show=lambda snapshot, new: shown.append(snapshot))
@@ -66,6 +67,7 @@ def test_a_sweep_runs_every_cell_and_a_second_one_runs_none(tmp_path):
     assert sweep(tmp_path, plan()) == []
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
     for workers in (1, 2):
         sweep(tmp_path / str(workers), plan(), workers)
@@ -75,6 +77,7 @@ def test_results_do_not_depend_on_the_number_of_workers_or_the_order(tmp_path):
         assert (one / "ema.safetensors").read_bytes() == (two / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_path):
     """One cell is not readable, the worker of another is killed; the third, on the same one worker slot, is done."""
     long = plan(BASE | {"training": BASE["training"] | {"steps": 5000}}, seed=[1]).own_experiments[0]
@@ -90,6 +93,7 @@ def test_a_cell_that_fails_or_whose_worker_dies_does_not_stop_the_others(tmp_pat
     assert read_status(killed).state == "failed"
 
 
+@pytest.mark.slow
 def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
     experiment = plan(BASE | {"training": BASE["training"] | {"steps": 60}}).own_experiments[0]
     whole, killed = (create_cell(tmp_path / name, experiment) for name in "ab")
@@ -101,6 +105,7 @@ def test_a_killed_cell_is_tried_again_and_ends_as_if_nothing_had_been(tmp_path):
     assert (killed / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_path):
     base = BASE | {"training": BASE["training"] | {"steps": 80}, "logging": {"checkpoint_every": 1000}}
     experiment = plan(base).own_experiments[0]
@@ -114,6 +119,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_died_idle_is_replaced(
     tmp_path, monkeypatch
 ):
@@ -133,6 +139,7 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
     assert [[a.ended for a in attempts(folder)] for folder in (first, second)] == [["done"], ["done"]]
 
 
+@pytest.mark.slow
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
     three = plan(training__steps=[6, 7, 8])
     code = (
@@ -181,6 +188,7 @@ def test_gpus_are_those_that_the_environment_leaves(monkeypatch, tmp_path):
     assert visible_gpus() == []
 
 
+@pytest.mark.slow
 def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_log(tmp_path):
     wild = BASE["sampling"] | {"guidance_scale": 1e30}
     folder = create_cell(tmp_path, plan(BASE | {"sampling": wild}).own_experiments[0])
@@ -193,6 +201,7 @@ def test_a_worker_works_where_its_slot_says_and_its_log_lines_are_in_its_cells_l
     assert len([line for line in lines if said in line]) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_path, monkeypatch):
     folder = create_cell(tmp_path, plan().own_experiments[0])
     monkeypatch.setattr(local_engine, "loaded", lambda: "of an hour ago")
@@ -213,6 +222,7 @@ def kill_once_it_trains(folder: Path, number: int):
     return tick
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     longer = plan(BASE | {"training": BASE["training"] | {"steps": 150}})
 

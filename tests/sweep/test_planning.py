@@ -292,6 +292,7 @@ def test_an_experiment_is_no_sweep_and_a_sweep_no_base(sweep):
         load_sweep(sweep(SWEEP.replace("base.yaml", "none.yaml")))
 
 
+@pytest.mark.slow
 def test_a_grid_too_large_is_counted_and_refused_before_it_is_planned(sweep):
     text = SWEEP.replace("[0, 1]", json.dumps(list(range(20_000))))
     with pytest.raises(

@@ -60,6 +60,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_the_processes_that_time_cells_import_nothing_from_the_working_folder(tmp_path, tmp_path_factory):
     """Nor may they start an unguarded fork server, which workers of the same command would come from."""
     for name in ("statistics", "signal"):

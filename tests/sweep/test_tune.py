@@ -109,12 +109,14 @@ def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
         assert cell.tuned["tune_steps"] < 12 * STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
 def test_a_controller_that_is_started_again_after_every_trial_chooses_the_same(tmp_path, pruner):
     plan = make_plan(pruner=pruner)
     assert outline(tune(tmp_path / "a", plan)) == outline(tune(tmp_path / "b", plan, restart=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["none", "median"])
 def test_a_controller_that_is_killed_in_any_line_of_its_journal_chooses_the_same(tmp_path, monkeypatch, pruner):
     plan = make_plan(trials=3, parallel=2, pruner=pruner)
@@ -184,6 +186,7 @@ def test_a_metric_that_is_not_measured_is_named(tmp_path):
         tune(tmp_path, make_plan(metric="eval/none"))
 
 
+@pytest.mark.slow
 def test_an_optuna_database_serves_as_well_as_the_journal(tmp_path):
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     plan = make_plan(trials=3, pruner="median")

@@ -30,6 +30,7 @@ def made(study, empty_store, monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_is_killed_until_it_goes_on_and_ends(made):
     runs, plan = made.runs, made.stored
     made.unfinish(0, "waiting")

@@ -122,6 +122,7 @@ def held(runs: Path, *, roles: tuple[str, ...] = ("cell",)) -> dict[str, dict]:
         assert count == len(history), "no row is stored twice"
         images = [Path(file.path).name for file in client.list_artifacts(run.info.run_id, "images")]
         found[key] = {
+            "name": run.info.run_name,
             "params": run.data.params,
             "tags": {k: v for k, v in run.data.tags.items() if not k.startswith("mlflow.")},
             "status": run.info.status,
@@ -174,7 +175,9 @@ def test_tags_let_group_by_fold_the_seeds(study):
     runs, plan = study
     whole_study(runs, plan)
     sync(runs, plan)
-    tags = [run["tags"] for run in held(runs).values()]
+    found = held(runs).values()
+    tags = [run["tags"] for run in found]
+    assert sorted(run["name"] for run in found) == sorted(t["lab.cell"] for t in tags)
     assert sorted((t["lab.cell"], t["lab.seed"]) for t in tags) == sorted(
         (cell_label(cell.values), str(cell.seed)) for cell in plan.cells
     )
@@ -192,6 +195,7 @@ def test_lines_of_29_designs_have_29_colours_and_more_do_no_harm():
     assert len(set(lines(f"design {i}" for i in range(40)).values())) == 40
 
 
+@pytest.mark.slow
 def test_shipping_twice_adds_nothing(study):
     runs, plan = study
     whole_study(runs, plan)
@@ -203,6 +207,7 @@ def test_shipping_twice_adds_nothing(study):
     assert held(runs, roles=("cell", "driver")) == before
 
 
+@pytest.mark.slow
 def test_a_deleted_store_is_rebuilt_equal(study):
     runs, plan = study
     whole_study(runs, plan)
@@ -230,6 +235,7 @@ def test_rows_that_come_later_arrive_once_and_the_run_ends_as_the_cell_does(stud
     assert run["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_cell_that_went_back_to_a_checkpoint_keeps_no_old_rows(study):
     runs, plan = study
     folder = runs / plan.cells[0].key
@@ -243,6 +249,7 @@ def test_a_cell_that_went_back_to_a_checkpoint_keeps_no_old_rows(study):
     assert run["sheets"] == [7, 11]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["create_run", "log_batch", "log_image", "log_artifact", "set_terminated", "set_tag"])
 def test_a_sync_that_is_killed_before_or_after_any_call_is_completed_by_the_next(study, monkeypatch, empty_store, call):
     from mlflow import MlflowClient
@@ -275,6 +282,7 @@ def test_a_sync_that_is_killed_before_or_after_any_call_is_completed_by_the_next
     assert broken == held(runs)
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_skipped_and_the_state_says_it(study):
     runs, plan = study
     folder = runs / plan.cells[0].key
@@ -288,6 +296,7 @@ def test_what_is_not_finite_is_skipped_and_the_state_says_it(study):
     assert sync(runs, plan).metrics == 0
 
 
+@pytest.mark.slow
 def test_a_failed_cell_has_its_traceback_and_runs_again_under_its_run(study):
     runs, plan = study
     folder = runs / plan.cells[0].key
@@ -314,6 +323,7 @@ def test_a_damaged_cell_is_named_and_holds_no_other_up(study):
     assert held(runs).keys() == {cell.key for cell in plan.cells[1:]}
 
 
+@pytest.mark.slow
 def test_a_cell_that_left_the_plan_leaves_the_view_and_can_come_back(study):
     runs, plan = study
     whole_study(runs, plan)
@@ -342,6 +352,7 @@ def test_a_single_cell_without_axes_is_called_after_its_plan(study):
     assert "two-designs" in {run.info.run_name for run in found}
 
 
+@pytest.mark.slow
 def test_a_new_store_that_two_processes_open_at_once_works(bare):
     runs, plan = bare
     whole_study(runs, plan)
@@ -357,6 +368,7 @@ def test_a_new_store_that_two_processes_open_at_once_works(bare):
     assert not list(runs.glob(".mlflow.db*"))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_does_not_disturb_the_sweep_and_sync_catches_up(study, monkeypatch):
     runs, plan = study
     with socket.socket() as free:
@@ -373,6 +385,7 @@ def test_a_server_that_is_away_does_not_disturb_the_sweep_and_sync_catches_up(st
     assert all(rows_of(runs / key) <= run["rows"] for key, run in held(runs).items())
 
 
+@pytest.mark.slow
 def test_the_shipper_follows_a_sweep_and_has_everything_at_its_end(study):
     runs, plan = study
     with Shipper(runs, plan, every=0.05) as shipper:
@@ -412,6 +425,7 @@ def test_a_sync_without_a_server_is_one_message_without_its_password(study, monk
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_table_from_mlflow_is_the_table_of_the_ledger(study):
     runs, plan = study
     whole_study(runs, plan)

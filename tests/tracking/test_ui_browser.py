@@ -24,7 +24,7 @@ from lina_lab.sweep.planning import load_sweep
 from tests.browser import answers, free_port
 from tests.conftest import fake_result
 
-pytestmark = pytest.mark.xdist_group("ui_browser")  # one server serves all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui_browser")]  # one server serves all
 
 SWEEP = f"""
 name: two-designs
@@ -40,7 +40,7 @@ SERVE = """
 import sys
 from pathlib import Path
 from lina_lab.cli.ui import serve_ui
-from lina_lab.plans import load_plan
+from lina_lab.ledger.plan import load_plan
 runs = Path(sys.argv[1])
 serve_ui(runs, load_plan(runs, "two-designs"), int(sys.argv[2]), echo=lambda line: print(line, flush=True))
 """
@@ -85,7 +85,7 @@ def links(runs):
         yield found
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert not answers(port)
 

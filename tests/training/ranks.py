@@ -25,7 +25,7 @@ COUNTED = ("barrier", "broadcast", "reduce_scatter")
 def together(*groups: tuple[int, list[tuple[Path, str, int]]]) -> None:
     """Train cells by groups, one after the other: of each the size, and for each cell folder, strategy, pause or 0."""
     words = json.dumps([[size, [[str(folder), *how] for folder, *how in jobs]] for size, jobs in groups])
-    subprocess.run([sys.executable, __file__, words], check=True, timeout=200)
+    subprocess.run([sys.executable, __file__, words], check=True, timeout=600)
 
 
 def main() -> None:

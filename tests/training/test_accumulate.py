@@ -15,7 +15,7 @@ from lina_lab.ledger.metrics import read_metrics
 from lina_lab.model.random_streams import BatchShard, step_streams
 from lina_lab.training.recorder import Stopped, checkpoints
 from lina_lab.training.train import build_model, train
-from tests.cell.test_run import experiment
+from tests.cells import experiment
 
 # Clipping, an average that is not updated every step, validations and checkpoints: all that counts steps.
 COUNTS = {"training__gradient_clip": 0.2, "training__ema_every": 3}
@@ -77,21 +77,25 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_parts():
             torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_batch_in_four_parts_trains_what_a_whole_one_trains(tmp_path, at_once):
     assert_close(trained(tmp_path, [4]), at_once)
 
 
+@pytest.mark.slow
 def test_a_cell_goes_on_with_another_number_of_parts(tmp_path, at_once):
     """Checkpoints of a stop at any step, of a validation and of their own turn, to and from more parts."""
     assert_close(trained(tmp_path, [4, 1, 2, 8], stops=[3, 8, 9]), at_once)
 
 
+@pytest.mark.slow
 def test_a_killed_cell_in_parts_continues_to_the_same_bits(tmp_path):
     whole, stopped = trained(tmp_path / "a", [2]), trained(tmp_path / "b", [2, 2, 2], stops=[5, 8])
     assert whole[0] == stopped[0]
     assert all(torch.equal(value, stopped[1][name]) for name, value in whole[1].items())
 
 
+@pytest.mark.slow
 def test_checkpoints_are_of_steps_and_not_of_parts(tmp_path):
     trained(tmp_path, [4])
     (folder,) = tmp_path.iterdir()

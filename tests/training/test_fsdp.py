@@ -21,10 +21,10 @@ from lina_lab.training.as_numpy import checkpoint_weights
 from lina_lab.training.module import LinaModule
 from lina_lab.training.recorder import Stopped, checkpoints, newest_checkpoint
 from lina_lab.training.train import build_model, train
-from tests.cell.test_run import experiment
+from tests.cells import experiment
 from tests.training.ranks import together
 
-pytestmark = pytest.mark.xdist_group("sharded")  # its cells serve all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharded")]  # its cells serve all
 
 CLIPPED = {"training__batch_size": 12, "training__gradient_clip": 0.2, "training__ema_every": 3}
 PARTS = {"execution__accumulate": 2, "execution__activation_checkpointing": "block"}

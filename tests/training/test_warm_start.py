@@ -15,7 +15,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.model.lina import Lina
 from lina_lab.training.warm_start import interpolated, warm_start
-from tests.cell.test_run import experiment
+from tests.cells import experiment
 
 KEY = "0123456789ab"
 
@@ -103,6 +103,7 @@ def test_a_tensor_that_does_not_fit_is_named_with_both_shapes():
         warm_start(lina(8, 0, num_heads=4), InitConfig(cell=KEY, gates="interpolate"), lina(4, 0))
 
 
+@pytest.mark.slow
 def test_a_cell_starts_with_the_loss_of_the_cell_it_starts_from(tmp_path):
     first = experiment()
     folder = create_cell(tmp_path, first)

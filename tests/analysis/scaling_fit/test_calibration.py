@@ -28,6 +28,7 @@ def drawn(x: np.ndarray, seed: int, scenario: str) -> np.ndarray:
     return predict("surface", TRUTH, x) * np.exp(rng.normal(0, 0.01, len(x)) * factor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["equal", "small sizes", "outliers"])
 def test_intervals_hold_the_truth_and_no_estimate_stands_at_an_end(scenario):
     """Few datasets, so that it is quick: `benchmarks/coverage.py` runs thousands."""
@@ -47,6 +48,7 @@ def test_intervals_hold_the_truth_and_no_estimate_stands_at_an_end(scenario):
         assert stats.binomtest(missed, count, 0.05, alternative="greater").pvalue > 0.003, name
 
 
+@pytest.mark.slow
 def test_the_curve_beyond_the_data_has_an_interval_that_holds_it():
     x, target = design(40), [[4e10, 1e12]]
     truth = float(predict("surface", TRUTH, target)[0])

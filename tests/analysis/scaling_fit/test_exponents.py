@@ -11,6 +11,7 @@ from tests.analysis.simulated import APART, EQUAL_FLOOR, OTHER_FLOOR, Case, Trut
 APART_BY_A_TENTH = Case(Truth(40, 0.5), Truth(40, 0.4))
 
 
+@pytest.mark.slow
 def test_a_difference_of_floors_is_no_difference_of_exponents():
     rng = np.random.default_rng(0)
     found = [exponents(study(OTHER_FLOOR, rng)) for _ in range(25)]
@@ -20,6 +21,7 @@ def test_a_difference_of_floors_is_no_difference_of_exponents():
     assert np.median([f.alpha for f in found]) == pytest.approx(0.5, rel=0.15)
 
 
+@pytest.mark.slow
 def test_exponents_a_tenth_apart_are_refused_to_be_one_and_need_no_floor():
     rng = np.random.default_rng(1)
     found = [exponents(study(APART_BY_A_TENTH, rng)) for _ in range(12)]
@@ -27,6 +29,7 @@ def test_exponents_a_tenth_apart_are_refused_to_be_one_and_need_no_floor():
     assert np.mean([f.no_floor < 0.05 for f in found]) < 0.25
 
 
+@pytest.mark.slow
 def test_what_no_data_tell_apart_is_not_told_apart():
     rng = np.random.default_rng(2)
     assert np.mean([exponents(study(APART, rng)).one < 0.05 for _ in range(8)]) < 0.4

@@ -83,6 +83,7 @@ def test_the_loss_is_the_sum_of_hubers():
     assert found.objective == pytest.approx(loss("offset", found.params, y), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", range(6))
 def test_no_start_of_scipy_leads_lower(form, seed):
@@ -157,6 +158,7 @@ def test_whole_weights_are_repetitions_and_no_weight_is_absence(form):
     assert weighted.params == pytest.approx(fit(form, x[repeated], y[repeated]).params, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_refits_are_the_fits_one_by_one(form):
     x, y = points(form), noisy(form, 4)

@@ -49,6 +49,7 @@ def held(form: str, floor: float, x: np.ndarray, noise: float, count: int) -> di
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_sizes", "num_seeds"), [(3, 2), (4, 3), (5, 5)])
 def test_the_power_laws_intervals_hold_the_truth_as_often_as_they_say(num_sizes, num_seeds):
     count = 150
@@ -56,12 +57,14 @@ def test_the_power_laws_intervals_hold_the_truth_as_often_as_they_say(num_sizes,
         assert stats.binomtest(times, count, 0.95).pvalue > 0.003, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_sizes", "num_seeds", "count"), [(4, 3, 20), (5, 2, 20)])
 def test_with_a_floor_the_profiles_hold_the_truth_as_often_as_they_say(num_sizes, num_seeds, count):
     for name, times in held("offset", 5, sizes(num_sizes, num_seeds), 0.02, count).items():
         assert stats.binomtest(times, count, 0.95).pvalue > 0.003, name
 
 
+@pytest.mark.slow
 def test_without_a_floor_the_profiles_hold_the_truth_at_least_as_often():
     """The truth is at the edge, where a profile holds it more often."""
     count = 8
@@ -69,6 +72,7 @@ def test_without_a_floor_the_profiles_hold_the_truth_at_least_as_often():
         assert stats.binomtest(times, count, 0.95, alternative="less").pvalue > 0.003, name
 
 
+@pytest.mark.slow
 def test_a_power_law_through_a_floor_misses_its_prediction():
     """Why both forms are fitted: one of these numbers is wrong in nearly every sweep, with a narrow interval."""
     assert held("power", 5, sizes(4, 3), 0.02, 40)["prediction"] <= 7
@@ -85,6 +89,7 @@ def test_the_power_laws_interval_is_the_t_interval_of_least_squares():
     assert found["A"][1:] == pytest.approx((low, high), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_profiles_ends_are_where_the_best_fit_with_that_floor_is_worse_by_the_f_quantile():
     """Checked by brute force: for each floor a least squares over a fine grid of exponents."""
     x = sizes(5, 3)
@@ -112,6 +117,7 @@ def test_a_floor_that_the_data_do_not_show_has_an_interval_from_zero():
     assert intervals(fit("offset", x, with_floor), x, with_floor)["E"].low > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["power", "offset"])
 def test_every_interval_holds_the_reported_value(form):
     """The value minimises the robust sum, the interval the squares: an outlier parts them."""
@@ -149,6 +155,7 @@ def test_a_floor_that_is_not_told_from_none_is_not_above_the_data(y):
     assert found["A"].high == math.inf  # as alpha has no upper end
 
 
+@pytest.mark.slow
 def test_a_floor_that_the_curve_has_reached_may_lie_above_the_lowest_value():
     """Half of the values at the floor lie below it: an interval that ended at the lowest would never hold it."""
     x = sizes(5, 3)
@@ -163,6 +170,7 @@ def test_a_floor_that_the_curve_has_reached_may_lie_above_the_lowest_value():
     assert held_by >= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_where_nothing_tells_that_the_curve_falls_no_floor_is_identified(seed):
     x = sizes(4, 2)
@@ -172,6 +180,7 @@ def test_where_nothing_tells_that_the_curve_falls_no_floor_is_identified(seed):
     assert floor is None or (floor.low == 0 and floor.high <= max(y.min(), best.params["E"]))
 
 
+@pytest.mark.slow
 def test_predictions_hold_where_noise_grows_with_size():
     """Three times as much at the largest size: t intervals hold in 86 %, which 2,000 simulations told apart."""
     x, count = sizes(4, 3), 200
@@ -183,6 +192,7 @@ def test_predictions_hold_where_noise_grows_with_size():
     assert times >= 0.92 * count
 
 
+@pytest.mark.slow
 def test_a_surface_has_intervals_about_its_truth():
     x = np.array([(n, d) for n in np.geomspace(1e5, 1e8, 5) for d in np.geomspace(1e8, 1e11, 5)])
     real = {"E": 1.7, "A": 60.0, "alpha": 0.34, "B": 800.0, "beta": 0.28}
@@ -211,11 +221,13 @@ def bootstrap_held(bootstrap, x: np.ndarray, count: int) -> int:
     return times
 
 
+@pytest.mark.slow
 def test_the_parametric_bootstrap_holds_the_exponent_as_often_as_it_says():
     held_by = bootstrap_held(parametric_bootstrap, sizes(5, 3), 40)
     assert stats.binomtest(held_by, 40, 0.95, alternative="less").pvalue > 0.003
 
 
+@pytest.mark.slow
 def test_the_pairwise_bootstrap_of_two_seeds_is_too_narrow_to_be_an_interval():
     assert bootstrap_held(pairwise_bootstrap, sizes(3, 2), 25) < 0.85 * 25
 
