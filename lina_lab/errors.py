@@ -14,4 +14,4 @@ class LabError(Exception):
 
 
 class NotFinite(LabError):
-    """Images with NaN or infinite values: no 8-bit image stands for them, and no measure of them means anything."""
+    """Images with NaN or infinite values, which have no 8-bit form and no meaningful metric."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 MOST = 60
-"""Characters of a name that stands in a table, a legend or a title."""
+"""Most characters of a name in a table, a legend or a title."""
 # A row of a table that begins with [ or * is an argument of the line end before it.
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -28,7 +28,7 @@ LATEX |= {"ο": "o", "ς": r"$\varsigma$"}
 
 
 def shortened(text: str, most: int = MOST) -> str:
-    """At most so many characters: of a longer text the beginning and the end, which tell names apart."""
+    """A text cut to so many characters; beginning and end are kept, because they tell names apart."""
     if len(text) <= most:
         return text
     front = (most - 1) // 2
@@ -36,13 +36,13 @@ def shortened(text: str, most: int = MOST) -> str:
 
 
 def writable(text: str) -> str:
-    r"""A text that every file and terminal takes: bytes of a file name that are no UTF-8 as \xe9."""
+    r"""A text that can be written anywhere: bytes of a file name that are not UTF-8 become \xe9."""
     text = re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(name: str | Path) -> str:
-    r"""A name on one line of a message: what cannot be printed as \xe9, \n or \u202e."""
+    r"""A name on one line of a message: unprintable characters become \xe9, \n or \u202e."""
     kept = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in writable(str(name)))
     return "".join(kept)
 
@@ -53,7 +53,7 @@ def markdown_cell(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Text of a LaTeX document. Letters that pdfLaTeX has no font for stand as their code point, U+4E2D."""
+    """Text for LaTeX. Letters without a font in pdfLaTeX become their code point, U+4E2D."""
     return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in shown(text))
 
 

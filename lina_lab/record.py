@@ -33,7 +33,7 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"must be an object, not {values!r}")  # noqa: TRY004, as all other damage
-        shape = _shape(cls)
+        shape = _shape(cls)  # type: ignore[arg-type]  # mypy takes classes of frozen values for unhashable
         if lacking := shape.required - values.keys():
             raise ValueError(f"has no {', '.join(sorted(lacking))}")
         read: dict[str, Any] = dict.fromkeys(shape.nullable)
@@ -50,7 +50,7 @@ class Record:
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object: what a record was read from, with the fields that have been set since at its end."""
-        shape = _shape(type(self))
+        shape = _shape(type(self))  # type: ignore[arg-type]
         values = {name: getattr(self, name) for name in shape.names} | dict(self.others)
         names = [name for name, v in values.items() if name not in shape.defaults or v != shape.defaults[name]]
         if self.keys is not None:

@@ -130,6 +130,15 @@ def test_a_wrong_option_would_be_seen():
 
 
 @pages
+def test_lines_that_a_diff_adds_are_in_their_file(page):
+    blocks = re.findall(r"^```diff\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for path, change in re.findall(r"^\+\+\+ b/(\S+)\n((?:(?!--- ).*\n)*)", "".join(blocks), flags=re.MULTILINE):
+        added = [line[1:] for line in change.splitlines() if line.startswith("+")]
+        assert added
+        assert [line for line in added if line not in (ROOT / path).read_text(encoding="utf-8").splitlines()] == []
+
+
+@pages
 def test_no_paragraph_is_a_wall(page):
     lines = [line for line in prose(page).splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > LONGEST_LINE] == []

@@ -93,10 +93,10 @@ def _measurements(folder: Path) -> Iterator[dict[str, Any]]:
         "weights": "ema",
         "weights_sha256": _weights_sha256(folder),
     }
-    for row in _of_result(folder) if has_result else ():
-        yield cell | row
+    if has_result:
+        yield from (cell | row for row in _of_result(folder))
     scanned = [_of_point(point, experiment) for point in points]
-    evaluated = [row for path in files if (row := _of_file(path, experiment)) is not None]
+    evaluated = filter(None, (_of_file(path, experiment) for path in files))
     # Every point of a scan was measured as `lab evaluate` does, and is kept among its files, too.
     known = [_identity(row) for row in scanned]
     for row in (*(row for row in evaluated if _identity(row) not in known), *scanned):

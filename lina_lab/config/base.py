@@ -1,4 +1,4 @@
-"""What every part of a config is made of."""
+"""Building blocks of configs: number types, problems of keys, the base class."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
@@ -24,7 +24,7 @@ class OneOf(NamedTuple):
 
 
 class KeyProblem(ValueError):
-    """A value that is wrong only beside others: to be mended at `key`, or at what was written last of `beside`."""
+    """A value that is wrong together with others: reported at `key` or at the latest written of `beside`."""
 
     also: "Sequence[KeyProblem]" = ()
     """Other problems of the same rule."""
@@ -35,7 +35,7 @@ class KeyProblem(ValueError):
 
 
 class MeaninglessCombination(KeyProblem):
-    """Two values, each right, that mean nothing together: a sweep leaves such a cell out and says so."""
+    """Two values that are right by themselves and meaningless together: a sweep omits such a cell and says so."""
 
 
 class Config(BaseModel):

@@ -19,7 +19,7 @@ from lina_lab.design.value import Value
 
 SEGMENTS = ("context", "encoder", "decoder")
 GRID_PARTS = tuple(name for name, axis in AXES.items() if axis.decoder_only)
-"""Parts of `model.attention` that act in the decoder alone, where the full grid is, unless a segment asks for them."""
+"""Axes that `model.attention` sets in the decoder only, where the full grid is, unless a segment asks for them."""
 
 
 class AttentionConfig(Config):
@@ -42,7 +42,7 @@ class AttentionConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _canonical(cls, values: Any) -> Any:
-        """What a value makes meaningless takes its one canonical form, so that equal designs have equal keys."""
+        """Bring values that another makes meaningless to one canonical form, so that equal designs have equal keys."""
         if not isinstance(values, dict):
             return values
         if values.get("normalization") in BY_SOFTMAX and values.get("feature_map") in (None, *FEATURE_MAP.values):
@@ -82,7 +82,7 @@ class AttentionConfig(Config):
 
 
 SOFTMAX = AttentionConfig(normalization="softmax")
-"""Softmax with nothing beside it: the blocks that `softmax_every` picks."""
+"""Plain softmax, of the blocks that `softmax_every` picks."""
 
 
 class ModelConfig(Config):
@@ -110,7 +110,7 @@ class ModelConfig(Config):
     position: Annotated[str, OneOf(POSITION)] = "table"
     """How attention knows where a token is."""
     softmax_every: Annotated[int, Field(ge=2)] | None = None
-    """Every so many blocks, counted in the context stack, and in encoder and decoder together, one is plain softmax."""
+    """Every k-th block is plain softmax, counted in the context stack, and in encoder and decoder together."""
     context: AttentionConfig
     encoder: AttentionConfig
     decoder: AttentionConfig
@@ -187,7 +187,7 @@ class ModelConfig(Config):
                 )
 
     def _fits_hybrid(self) -> None:
-        """Of two ways to write one design only the simpler is taken, so that it has one key."""
+        """Accept only the simpler of two ways to write the same design, so that it has one key."""
         if self.softmax_every is None:
             return
         changed = {s: [block != getattr(self, s) for block in self.blocks(s)] for s in SEGMENTS}

@@ -105,6 +105,11 @@ FEATURE_MAP = Axis(
             positive=True,
             kernels=True,
         ),
+        "silu": FeatureMap(
+            "φ(u) = u sigmoid(u) + 0.27846..., SiLU less its least value: never below 0",
+            "SiLU: TransNormerLLM, arXiv:2307.14995, which does not divide; the shift is ours",
+            positive=True,
+        ),
         "identity": FeatureMap(
             "φ(u) = u; refused with division, whose denominator must stay positive",
             "reference code, variant linear5 (its loss stayed near 1.43)",

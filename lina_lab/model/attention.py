@@ -85,6 +85,7 @@ NORMALIZATIONS: dict[str, Reading] = {
 FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "elu1": lambda u: F.elu(u) + 1,
+    "silu": lambda u: F.relu(F.silu(u) + 0.2784645427610738),  # relu: a rounded sum can be below 0
     "identity": lambda u: u,
 }
 
@@ -126,9 +127,11 @@ class Attention(nn.Module):
 
         Raises:
             ValueError: if the config needs a layout and there is none.
+            LabError: if the config, unvalidated, has a value that no axis knows.
         """
         super().__init__()
-        if layout is None and any(value.needs_grid for value in config.values()):
+        needs_grid = any(value.needs_grid for value in config.values())
+        if needs_grid and layout is None:
             raise ValueError("a convolution or a gate needs a layout, and this segment has none")
         self.config, self.layout = config, layout
         self.num_heads, self.head_size = num_heads, width // num_heads

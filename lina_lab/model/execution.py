@@ -1,4 +1,4 @@
-"""How a built model computes: attention kernels, compiled blocks, activations computed again."""
+"""How a built model computes: attention kernels, compiled blocks, recomputed activations."""
 
 import os
 import shutil
@@ -20,19 +20,19 @@ from lina_lab.model.head import HeadBlock
 from lina_lab.provenance import Arithmetic
 
 COMPILED = (Block, HeadBlock)
-"""Compiled one by one: they repeat, so one compilation serves a stack, and a change of length few of them."""
+"""Modules that are compiled one by one: they repeat, so a stack costs one compilation, another length few more."""
 PROBED_TOKENS = 64
-"""Of an attention without a layout: torch does not choose by the number of tokens, as long as there are some."""
+"""Tokens of a probe of attention without a layout; torch's choice does not depend on their number."""
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {"none": (), "mlp": (Mlp,), "block": (Block, HeadBlock)}
 
 
 def device() -> torch.device:
-    """Where models are trained and drawn from: the GPU if there is one, as Lightning's `accelerator: auto`."""
+    """The device of training and sampling: the GPU if there is one, as with Lightning's `accelerator: auto`."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
-    """Set, on a built model or a part of it, how it will compute; weights and names stay.
+    """Set how a built model, or a module of one, computes; weights and their names stay.
 
     Raises:
         LabError: if this machine cannot do what is asked.
@@ -48,14 +48,14 @@ def accelerate(model: nn.Module, execution: ExecutionConfig) -> None:
                 raise LabError(f"execution.attention_backend triton needs {reason}; auto takes what is there")
             module.backend = execution.attention_backend
         if isinstance(module, RECOMPUTED[execution.activation_checkpointing]):
-            # No dropout anywhere: there is no random state to bring back.
+            # Without dropout there is no random state to restore.
             module.forward = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)
         if execution.compile and isinstance(module, COMPILED):
             module.compile()
 
 
 def arithmetic(model: nn.Module, experiment: Experiment) -> Arithmetic:
-    """What torch chooses by itself, and what changes float32 products: two cells differ by it like by a setting."""
+    """Choices of torch, and settings of float32 products, that distinguish cells as an axis would."""
     chosen = {"training": experiment.training.precision, "sampling": experiment.sampling.precision}
     sdpa = {use: sdpa_backends(model, precision, grad=use == "training") for use, precision in chosen.items()}
     return Arithmetic(
@@ -68,7 +68,7 @@ def arithmetic(model: nn.Module, experiment: Experiment) -> Arithmetic:
 
 
 def sdpa_backends(model: nn.Module, precision: str, *, grad: bool) -> str:
-    """What `scaled_dot_product_attention` takes for a model's softmax attentions where the model is; '' for none."""
+    """The backends that `scaled_dot_product_attention` chooses for a model's softmax attentions; '' for none."""
     where, dtype = next(model.parameters()).device, torch.bfloat16 if precision == "bf16" else torch.float32
     attentions = [m for m in model.modules() if isinstance(m, Attention) and m.config.normalization in BY_SOFTMAX]
     shapes = {(m.num_heads, m.layout.tokens if m.layout else PROBED_TOKENS, m.head_size) for m in attentions}

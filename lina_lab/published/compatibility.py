@@ -1,4 +1,4 @@
-"""What the names and shapes of a published checkpoint tell of its design, and where they disagree with a config."""
+"""Infer the design of a published checkpoint from tensor names and shapes, and compare it with a config."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ KV_GATES = {tuple(sorted(value.weights)): word for word, value in PUBLISHED_GATE
 
 
 def misfits(tensors: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
-    """Why a checkpoint is not of a design, each reason a line; none if every tensor has its place and its shape."""
+    """Why a checkpoint does not fit a design, one reason a line; none if every tensor fits."""
     if lacks := unpublished(model, data):
         return [f"published weights are not known of a design with {', '.join(lacks)}"]
     expected = published_like(model, data)[1]
@@ -53,12 +53,12 @@ def _fits(name: str, found: Tensor, expected: Tensor) -> bool:
 
 
 def unplaced(tensors: Tensors, expected: Tensors, model: ModelConfig, data: DataShape) -> list[str]:
-    """Names of tensors that the model has no place for, and that are not its own position tables."""
+    """Names of tensors without a counterpart in the model, except its own position tables."""
     return [name for name in tensors.keys() - expected.keys() if not is_position_table(tensors[name], model, data)]
 
 
 def is_position_table(tensor: Tensor, model: ModelConfig, data: DataShape) -> bool:
-    """Whether a tensor is the table that the model makes for its image or context grid, to the rounding of its type."""
+    """Whether a tensor equals the position table of the model's image or context grid, up to rounding."""
     side, context = data.side // model.patch, near_square(model.context_tokens)
     for height, width in ((side, side), context):
         if tensor.squeeze().shape == (height * width, model.width) and tensor.dtype.is_floating_point:
@@ -68,7 +68,7 @@ def is_position_table(tensor: Tensor, model: ModelConfig, data: DataShape) -> bo
 
 
 def design(tensors: Tensors, encoder_depth: int) -> dict[str, str | int]:
-    """The design by config key, as far as names and shapes tell it."""
+    """The design by config key, as far as names and shapes determine it."""
     told: dict[str, str | int] = {}
 
     def tell(key: str, name: str, axis: int) -> None:
@@ -99,7 +99,7 @@ def design(tensors: Tensors, encoder_depth: int) -> dict[str, str | int]:
 
 
 def _blocks(tensors: Tensors, stack: str) -> dict[int, dict[str, Tensor]]:
-    """Blocks of a stack by number: their tensors by the name inside."""
+    """Blocks of a stack by number, each as its tensors by local name."""
     blocks: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if found := re.fullmatch(rf"{stack}\.blocks\.(\d+)\.(.+)", name):

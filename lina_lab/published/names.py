@@ -1,4 +1,4 @@
-"""Published LINA checkpoints: their names and shapes to ours, and back, from one table.
+"""Convert tensors of published LINA checkpoints to ours and back, by one table of names.
 
 The published names are those of the code released with arXiv:2601.22630. Differences beyond names: the two halves of
 the image stack are one list of blocks, subtraction keeps q and (k, v) in two maps, patch projections are convolutions,
@@ -43,7 +43,7 @@ MODULES = {
     "head.modulation": "image_decoder.norm.proj",
     "head.out": "image_decoder.head",
 }
-"""Our modules, and single tensors, outside of blocks."""
+"""Published names of our modules and single tensors outside of blocks."""
 STACKS = {
     "context": "video_encoder.blocks",
     "encoder": "image_encoder.blocks",
@@ -70,7 +70,7 @@ ANY_VALUE = ("size", "mlp_ratio", "patch", "position")
 
 
 def published_names(name: str, model: ModelConfig) -> tuple[str, ...]:
-    """Names of one tensor of ours: one; or two, whose rows follow each other; none if the published code has none."""
+    """Published names of one of our tensors: one; two whose rows are concatenated; none if it has no counterpart."""
     found = BLOCK_OF.fullmatch(name)
     if found is None:
         return _renamed(name, MODULES)
@@ -127,7 +127,7 @@ def from_published(
 
 
 def published_like(model: ModelConfig, data: DataShape) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Our state dict and its published twin without values: names and shapes alone.
+    """Our state dict and its published counterpart, with names and shapes but no values.
 
     Raises:
         LabError: if the design has tensors without a published name.
@@ -138,7 +138,7 @@ def published_like(model: ModelConfig, data: DataShape) -> tuple[dict[str, Tenso
 
 
 def unpublished(model: ModelConfig, data: DataShape) -> list[str]:
-    """Values of a design whose published names, or place in the published code, are not known.
+    """Values of a design that the published code does not have, or whose published names are unknown.
 
     As 'model.decoder.feature_map elu1'.
     """
@@ -166,7 +166,7 @@ def _is_published(attention: AttentionConfig, name: str) -> bool:
 
 
 def some(names: Iterable[str], most: int = 20) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

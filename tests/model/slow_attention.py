@@ -77,6 +77,7 @@ def pair_weights(
     phi = {
         "relu": lambda u: u.clamp(min=0),
         "elu1": lambda u: torch.where(u > 0, u + 1, u.exp()),
+        "silu": lambda u: u / (1 + (-u).exp()) + 0.2784645427610738,
         "identity": lambda u: u,
     }[str(design["feature_map"])]
     q, k = phi(q) + epsilon, phi(k) + epsilon

