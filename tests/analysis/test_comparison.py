@@ -108,6 +108,7 @@ def test_a_difference_of_floors_is_told_as_one_of_floors():
     assert " new is ahead by a floor: one exponent (0." in sentence
 
 
+@pytest.mark.slow
 def test_floors_that_differ_make_a_gap_and_no_line():
     found = verdict(table(OTHER_FLOOR, np.random.default_rng(3), 5, 5))
     assert found.better.winner == "A"
@@ -181,6 +182,7 @@ def test_unequal_exposure_concerns_the_trend_and_at_the_largest_size_both(drawn,
 EXPOSURE = "size0 A 1, size0 B 2, size1 A 1, size1 B 2, size2 A 1, size2 B 2, size3 A 1, size3 B 2"
 
 
+@pytest.mark.slow
 def test_samples_seen_that_nobody_knows_are_not_taken_to_be_equal(drawn):
     reason = "the table does not say how many samples each cell has seen (samples_seen)"
     assert against(drawn.drop(columns="samples_seen")) == ([], [reason])
@@ -194,6 +196,7 @@ def test_a_diverged_cell_is_a_reason_and_not_only_left_out(drawn):
     assert against(drawn) == ([reason], [reason])
 
 
+@pytest.mark.slow
 def test_a_gap_that_the_held_out_size_contradicts_is_no_claim():
     """Both forms miss the largest size by more than the gap that they predict."""
     drawn = table(EQUAL, np.random.default_rng(5), 5, 3)
@@ -257,6 +260,7 @@ def test_models_at_chance_are_the_first_reason_of_every_claim(drawn):
     assert found.scales_better.reasons[0].startswith("a design is no better than chance or an untrained model, which")
 
 
+@pytest.mark.slow
 def test_more_comparisons_widen_every_interval(drawn):
     one, six = verdict(drawn), verdict(drawn, CompareOptions(comparisons=6))
     assert six.level == pytest.approx(1 - 0.05 / 6)

@@ -46,6 +46,7 @@ def test_a_difference_at_all_sizes_is_claimed_where_the_spread_is_equal():
     assert np.mean(told) > 0.6
 
 
+@pytest.mark.slow
 def test_scatter_of_both_designs_at_one_size_is_uneven_there_and_nowhere_else():
     rng = np.random.default_rng(2)
     pairs = [drawn(rng, 4, 3, 6, 0) for _ in range(60)]

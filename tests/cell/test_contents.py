@@ -258,6 +258,7 @@ def test_a_finished_cell_follows_its_folder_and_keeps_all_else():
     assert (now.data.path, list(now.contents), now.logging.every) == ("moved", ["moved"], 5)
 
 
+@pytest.mark.slow
 def test_latents_are_known_by_their_cache_and_the_weights_by_their_files(place):
     """Under paths of another name the key is the same; before there is a cache the path stands for itself."""
 

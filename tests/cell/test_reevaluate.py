@@ -31,6 +31,7 @@ def record_of(subject):
     return subject.folder / "evaluations" / f"{reevaluate._identity(subject)}.json"
 
 
+@pytest.mark.slow
 def test_once_another_machine_has_measured_nothing_more_is_drawn(subject, monkeypatch):
     drawn, make = [], reevaluate.drawer
 
@@ -72,6 +73,7 @@ def test_one_machine_measures_and_the_others_wait_for_it(subject, monkeypatch):
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_gone_is_waited_for_no_longer(subject, monkeypatch):
     path = record_of(subject)
     held = claim(path.with_suffix(""), Watch())

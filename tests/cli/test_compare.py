@@ -69,6 +69,7 @@ def test_options_reach_the_verdict(csv):
     assert verdict(*options)["seeds"] == 3
 
 
+@pytest.mark.slow
 def test_several_columns_make_a_design_and_none_is_a_value(csv):
     drawn = table(CASE, np.random.default_rng(0)).assign(kv_gate="none", conv_kernel=5.0)
     drawn.loc[drawn["design"] == "old", "conv_kernel"] = 0.0

@@ -14,6 +14,7 @@ def ended(line: str) -> tuple[str, list[str]]:
     return done.stdout.strip(), done.stderr.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["axes", "--help"])
 def test_a_full_disk_is_one_line(command, unbuffered):

@@ -68,6 +68,7 @@ def test_no_image_is_in_both_parts(large):
     assert not any(image.numpy().tobytes() in train for image in large.heldout.images)
 
 
+@pytest.mark.slow
 def test_the_split_never_changes(small, large):
     """A changed split would make old and new FIDs incomparable under one name."""
     assert [fingerprint(data)[:16] for data in (small, large)] == ["f907ef253de6f755", "ea0c2c4b70ba940a"]

@@ -106,6 +106,7 @@ def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     assert record.labels == "exactly balanced"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [4, 9])
 def test_a_class_that_is_never_drawn_is_named_and_the_rest_is_not_called_balanced(data, digits, generated, gone):
     (images,), labels = generated
@@ -123,6 +124,7 @@ def test_held_out_images_that_training_has_are_in_the_record(data, digits, gener
     assert record.heldout_in_training == RepeatedImages(images=1, of=2, example=("3", "2"))
 
 
+@pytest.mark.slow
 def test_both_references_and_the_classifier_are_measured(data, digits, generated):
     metrics = evaluate(*generated, data, digits, seed=0).metrics
     # The images come from the training split, so that is nearer.
@@ -132,6 +134,7 @@ def test_both_references_and_the_classifier_are_measured(data, digits, generated
     assert evaluate(generated[0], wrong, data, digits, seed=0).metrics["eval/class_accuracy/digits-cnn"] < 0.2
 
 
+@pytest.mark.slow
 def test_the_same_images_give_the_same_numbers(data, digits, generated):
     torch.manual_seed(1)
     first = evaluate(*generated, data, digits, seed=4).metrics

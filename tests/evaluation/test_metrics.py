@@ -77,6 +77,7 @@ def test_the_noise_by_bootstrap_and_by_halves_is_the_spread_of_fresh_samples():
     assert fid_bootstrap(normal(400, 300, 0), normal(400, 300, 1), generator()) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["bootstrap", "halves"])
 def test_paired_noise_is_the_spread_of_the_difference_of_sets_from_the_same_seeds(by):
     """The second set is the first, a little wider: their FIDs move together, and their difference hardly moves."""

@@ -218,6 +218,7 @@ def test_a_fresh_model_starts_its_gates_where_they_change_nothing():
         assert 0.7 * fan_in**-0.5 < parameter.abs().max() <= fan_in**-0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", NANO)
 def test_the_initial_weights_of_a_variant_are_the_seeds_alone(variant):
     made = []

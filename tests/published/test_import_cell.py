@@ -117,6 +117,7 @@ def assert_same(found: dict, expected: dict) -> None:
         assert torch.equal(found[name], tensor), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [16, 32])
 @pytest.mark.parametrize(
     ("dtype", "name"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float16, "fp16")]

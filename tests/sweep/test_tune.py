@@ -78,6 +78,7 @@ def outline(planned):
     return [(c.key, c.trial, c.seed, tuple(c.tuned.items())) for c in planned.plan.everything]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("pruner", ["none", "median", "hyperband"])
 def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sampler, pruner):

@@ -62,6 +62,7 @@ def test_a_launcher_that_stops_leaves_a_killed_sweep_behind(made):
     assert driver(made.runs).info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_cells_all_diverged_is_told_as_that(made):
     for index in range(8):
         made.change(index, state="diverged", diverged_at=3, metrics={})

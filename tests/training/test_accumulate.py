@@ -136,6 +136,7 @@ def test_a_batch_without_equal_parts_is_refused_before_anything_starts(tmp_path)
         run_cell(folder, group=Group(2, 2))
 
 
+@pytest.mark.slow
 def test_a_cell_in_parts_is_timed_by_one_of_them(monkeypatch):
     monkeypatch.setattr("lina_lab.cell.estimate.FLOPS", 1e18)
     assert cell_seconds(experiment(execution__accumulate=4, evaluation__num_samples=40)).total > 0

@@ -13,7 +13,7 @@ from lina_lab.training.train import train
 from tests.cells import experiment, rows
 
 
-@pytest.mark.parametrize("stop_after", [4, 5, 8, 9, 11])
+@pytest.mark.parametrize("stop_after", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8, 9, 11))])
 def test_a_killed_cell_continues_to_the_same_bits(tmp_path, dataset, whole, monkeypatch, stop_after):
     folder = create_cell(tmp_path, experiment())
     after = Recorder.on_train_batch_end

@@ -56,6 +56,7 @@ def test_equal_values_have_no_floor():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [-0.3, -0.05, 0.0, 0.02, 0.1, 0.5])
 def test_the_form_with_a_floor_is_never_worse_than_the_one_without(slope):
     for seed in range(4):

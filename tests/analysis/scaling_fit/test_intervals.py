@@ -109,6 +109,7 @@ def test_a_profiles_ends_are_where_the_best_fit_with_that_floor_is_worse_by_the_
         assert squares(end) == pytest.approx(limit, rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_floor_that_the_data_do_not_show_has_an_interval_from_zero():
     x = sizes(4, 3)
     rng = np.random.default_rng(2)
@@ -145,6 +146,7 @@ def test_a_curve_that_rises_has_the_intervals_of_the_power_law_and_none_of_a_flo
     assert prediction_interval(best, x, y, 4e8) == prediction_interval(law, x, y, 4e8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [(68.4, 43.47, 23.33, 19.47), (57.6, 33.5, 18.8, 17.2), (153.6, 120, 110, 100)])
 def test_a_floor_that_is_not_told_from_none_is_not_above_the_data(y):
     """Four points leave one degree of freedom, where the F quantile, 161, allows a flat line above them."""
