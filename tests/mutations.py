@@ -186,20 +186,8 @@ def exit_code(folder: Path, tests: list[str]) -> int:
     sys.path[0] = str(folder)
     sys.dont_write_bytecode = True  # a file that changes twice in a second would keep its older code
     # Not slow: these are tests that a developer runs all the time.
-    options = [
-        "-q",
-        "-x",
-        "-m",
-        "not slow",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:anyio",
-        "--no-header",
-        "--tb=no",
-    ]
+    options = "-qq -x --no-header --tb=no -p no:cacheprovider -p no:randomly -m".split()
+    options += ["not slow", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     code = pytest.main([*options, *tests])
     sys.stdout.flush()
     os._exit(code)
@@ -212,8 +200,7 @@ def main(rooms: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="lina-lab-mutations-") as name:
         folder = Path(name)
         copy_to(folder)
-        import mlflow  # noqa: F401, heavy, and the same for all
-        import pytorch_lightning  # noqa: F401, the same
+        import pytorch_lightning  # noqa: F401, heavy, and the same for all
 
         if exit_code(folder, sorted({test for one in wanted for test in one.tests.split()})):
             sys.exit("the tests must pass on what is not broken")
