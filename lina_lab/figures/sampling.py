@@ -60,12 +60,22 @@ def scanned_cells(evaluations: pd.DataFrame) -> list[Scanned]:
     cells = []
     for key, rows in evaluations.groupby("key", sort=False):
         first = rows.to_dict("records")[0]
-        points = fid_points(rows)
+        points = _comparable(fid_points(rows))
         if points:
             design = {name: first[name] for name in DESIGN}
             size, seed = str(first["size"]), int(first["training_seed"])
             cells.append(Scanned(key=str(key), design=design, size=size, seed=seed, points=points))
     return cells
+
+
+def _comparable(points: Sequence[FidPoint]) -> list[FidPoint]:
+    """Without the points of `lab evaluate` that cannot be compared with those of the cell's scan, if it has one."""
+
+    def way(point: FidPoint) -> tuple[Any, ...]:
+        return tuple(getattr(point, name) for name in SAME)
+
+    scanned = {way(point) for point in points if point.source == "guidance"}
+    return [point for point in points if not scanned or way(point) in scanned]
 
 
 def chosen(cells: Sequence[Scanned], only: Mapping[str, str]) -> list[Scanned]:

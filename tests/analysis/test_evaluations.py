@@ -122,14 +122,18 @@ def test_results_alone_make_no_file_and_a_file_of_an_earlier_report_goes(study, 
 def test_what_lab_evaluate_measured_is_a_point_of_the_sampling_figure(measured, tmp_path):
     folder = measured.folder(0)
     for scale in (1.0, 2.0, 4.0):
-        evaluate(folder, f"{scale:012}", 5 - scale / 2, guidance_scale=scale, num_samples=100)
+        evaluate(folder, f"{scale:012}", 5 - scale / 2, guidance_scale=scale, autoregressive_steps=16)
     table = scans_table([folder])
-    points = [p for p in fid_points(table) if p.num_samples == 100]
+    points = [p for p in fid_points(table) if p.source == "evaluate" and p.autoregressive_steps == 16]
     assert [(p.guidance_scale, p.fid) for p in points] == [(1.0, 4.5), (2.0, 4.0), (4.0, 3.0)]
     paths = write_sampling(table, tmp_path, {})
     assert [path.name for path in paths] == ["guidance_scale.png", "sampling.csv"]
     written = pd.read_csv(paths[-1])
     assert written["source"].value_counts().to_dict() == {"evaluate": 4, "guidance": 1}
+    evaluate(folder, "other", 9.0, guidance_scale=1.0, num_samples=100)  # cannot be compared with the scan
+    evaluate(folder, "further", 8.0, guidance_scale=2.0, num_samples=100)
+    again = write_sampling(scans_table([folder]), tmp_path / "again", {})
+    assert again[0].read_bytes() == paths[0].read_bytes()
 
 
 def test_a_cell_that_was_sampled_in_one_way_alone_is_named(study):
