@@ -33,7 +33,7 @@ class Record:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"must be an object, not {values!r}")  # noqa: TRY004, as all other damage
-        shape = _shape(cls)  # type: ignore[arg-type]  # mypy takes classes of frozen values for unhashable
+        shape = cls._shape()
         if lacking := shape.required - values.keys():
             raise ValueError(f"has no {', '.join(sorted(lacking))}")
         read: dict[str, Any] = dict.fromkeys(shape.nullable)
@@ -44,13 +44,18 @@ class Record:
         others = {name: value for name, value in values.items() if name not in shape.names}
         return cls(**read, others=others, keys=tuple(values))
 
+    @classmethod
+    def _shape(cls) -> "_Shape":
+        kind: type = cls
+        return _shape_of(kind)
+
     def lacks(self, name: str) -> bool:
         """Whether the file that it comes from has no such key."""
         return self.keys is not None and name not in self.keys
 
     def as_json(self) -> dict[str, Any]:
         """The JSON object: what a record was read from, with the fields that have been set since at its end."""
-        shape = _shape(type(self))  # type: ignore[arg-type]
+        shape = self._shape()
         values = {name: getattr(self, name) for name in shape.names} | dict(self.others)
         names = [name for name, v in values.items() if name not in shape.defaults or v != shape.defaults[name]]
         if self.keys is not None:
@@ -70,7 +75,7 @@ class _Shape(NamedTuple):
 
 
 @cache
-def _shape(kind: type[Any]) -> _Shape:
+def _shape_of(kind: type[Any]) -> _Shape:
     own = [f for f in fields(kind) if f.name not in {"others", "keys"}]
     types = get_type_hints(kind)
     hints = {f.name: {types[f.name], *get_args(types[f.name])} for f in own}

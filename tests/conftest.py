@@ -1,5 +1,6 @@
 """What several rooms' tests share."""
 
+import logging
 import os
 import signal
 import sys
@@ -137,8 +138,12 @@ def surroundings() -> Iterator[None]:
     """What a command changes of its own process is as before once a test ends."""
     folder, path, threads = Path.cwd(), list(sys.path), torch.get_num_threads()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    package = logging.getLogger("lina_lab")
+    level, shown = package.level, list(package.handlers)
     with mock.patch.dict(os.environ):
         yield
+    package.setLevel(level)
+    package.handlers[:] = shown
     sys.path[:] = path
     os.chdir(folder)
     torch.set_num_threads(threads)

@@ -6,14 +6,21 @@ from typing import Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, SweepName, out_folder
+from lina_lab.cli.options import RUNS, Runs, out_folder
 from lina_lab.errors import LabError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def report(
-    name: SweepName,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SWEEP",
+            help="Name of a sweep that has run, or its YAML file; or the folder of a report, as reports/gates, which "
+            "is drawn again from its own data.",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
     ] = None,
@@ -23,13 +30,21 @@ def report(
     """Write the verdict, tables, figures and page of a sweep.
 
     Example: lab report digits-quick --pdf
+
+    Example: lab report reports/digits-quick
     """
     from lina_lab.cli.progress_display import ShareDone
-    from lina_lab.figures.report import write_report
+    from lina_lab.figures.report import redraw_report, write_report
     from lina_lab.ledger.plan import load_plan
 
-    plan = load_plan(runs, name)
-    page = write_report(runs, plan, out or Path("reports") / plan.name, ShareDone("comparing pairs of designs"), print)
+    show = ShareDone("comparing pairs of designs")
+    if os.sep in name and Path(name).is_dir():
+        if out is not None:
+            raise LabError(f"--out: goes with the name of a sweep; the report in {name} is drawn again where it is")
+        page = redraw_report(Path(name), show, print)
+    else:
+        plan = load_plan(runs, name)
+        page = write_report(runs, plan, out or Path("reports") / plan.name, show, print)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")

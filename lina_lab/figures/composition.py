@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.figures.panels import Designs, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
+from lina_lab.ledger.plan import Plan
 
 PREFIX = "eval/composition/"
 CATEGORIES = ("single_object", "two_object", "counting", "colors", "position", "color_attr", "overall")

@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
+from lina_lab.ledger.plan import Plan
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
@@ -18,6 +17,7 @@ from lina_lab.escape import shortened
 from lina_lab.figures.panels import Group, grouped
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, save, style
 from lina_lab.figures.ticks import log_axis, si
+from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import axis_label
 
 DESIGN = ["normalization", "conv_kernel", "kv_gate"]

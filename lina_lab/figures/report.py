@@ -13,7 +13,6 @@ from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.evaluations import readable_evaluations
 from lina_lab.analysis.findings import Finding, findings, verdicts_table
 from lina_lab.analysis.guidance import OVER
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import (
     ReportData,
@@ -49,6 +48,7 @@ from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
+from lina_lab.ledger.plan import Plan
 
 FORMATS = ("png", "pdf", "svg")
 

@@ -8,12 +8,12 @@ import pandas as pd
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
+from lina_lab.ledger.plan import Plan
 
 
 def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:

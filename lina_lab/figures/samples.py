@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.samples import CLASSES, PER_CLASS, Samples
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
 from lina_lab.figures.style import new_figure, style
+from lina_lab.ledger.plan import Plan
 
 
 def samples_figure(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> Figure | None:

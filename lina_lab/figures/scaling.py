@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.interval import log_interval
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
+from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID, FID_SD, axis_label
 
 

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from lina_lab.analysis.plan import Plan
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import rows_of
 from lina_lab.figures.style import design_looks, named, new_figure, style
+from lina_lab.ledger.plan import Plan
 
 ACROSS = 5
 """Panels side by side at most."""
