@@ -30,6 +30,12 @@ def test_the_interval_of_a_share_holds_the_truth_in_19_of_20_sets_of_prompts(p, 
     assert all(one.low <= one.value <= one.high for one in found)
 
 
+def test_the_interval_of_a_mean_is_that_of_independent_shares_and_keeps_their_skew():
+    """Four shares whose ends are 0.2 below and 0.1 above: of their mean it is half of that, 1 / √4."""
+    found = mean([Proportion(value, value - 0.2, value + 0.1) for value in (0.3, 0.5, 0.6, 0.8)])
+    assert found == pytest.approx((0.55, 0.45, 0.6))
+
+
 @pytest.mark.slow
 def test_intervals_of_means_and_differences_hold_the_truth():
     rng = np.random.default_rng(1)

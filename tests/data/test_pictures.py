@@ -44,7 +44,7 @@ def test_a_split_is_both_parts_with_first_texts_and_images_that_are_in_both():
         heldout=heldout,
         read=lambda row: image([9, 9, 7, 255][row]),  # b is a again
         checksum=str,
-        stamp=lambda row: (0, 0),
+        size_and_time=lambda row: (0, 0),
     )
     made = split(pictures, 2)
     assert (list(made.train.captions), list(made.heldout.captions)) == (["one", "three"], ["two", "four"])

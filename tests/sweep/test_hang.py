@@ -74,7 +74,9 @@ def test_a_worker_that_makes_no_step_is_ended_after_the_limit_and_made_to_after_
     assert not clock.ended
     clock.watch(watched, cell, 6)
     assert clock.ended == [(1205, "no step for 20 minutes (training)")]
-    clock.watch(watched, cell, hang.GRACE_SECONDS + 1)
+    clock.watch(watched, cell, hang.GRACE_SECONDS - 6)
+    assert len(clock.ended) == 1
+    clock.watch(watched, cell, 7)
     assert clock.ended[1][1] == signal.SIGKILL
     assert watched.hung(cell) == "no step for 20 minutes (training)"
     assert watched.hung(cell) == ""
