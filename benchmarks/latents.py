@@ -195,7 +195,7 @@ def main(
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
     if out is not None:
         facts = {"images": images, "bytes": images * IMAGE_BYTES, "batch": batch, "of": batch * GPUS, "rounds": rounds}
-        facts |= {"device": f"{hardware()['cpu']}, 1 thread", "tflops": TFLOPS / 1e12}
+        facts |= {"device": f"{hardware().cpu}, 1 thread", "tflops": TFLOPS / 1e12}
         found = {"formats": rows_of, "loader": steps, "provenance": provenance().as_json()}
         out.write_text(json.dumps(facts | found, indent=1) + "\n")
 

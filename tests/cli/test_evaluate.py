@@ -212,7 +212,7 @@ def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
         results.append(read_result(folder))
     fids = [result.metrics["eval/fid/digits-cnn"] for result in results]
     assert fids[0] == pytest.approx(fids[1], rel=1e-6)
-    assert "eval/fid_train/digits-cnn" not in results[1]["metrics"]
+    assert "eval/fid_train/digits-cnn" not in results[1].metrics
     hashes = [result.evaluation.reference_sha256 for result in results]
     assert hashes[0] != hashes[1]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lina_lab.config.experiment import Experiment, cell_key
-from lina_lab.config.load import ConfigError
+from lina_lab.config.problems import ConfigError
 from lina_lab.config.sweep import left_out, parse_settings
 from lina_lab.design.axes import AXES
 from lina_lab.errors import LabError
