@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
-from lina_lab.config.load import ConfigError, Document
+from lina_lab.config.load import Document
+from lina_lab.config.problems import ConfigError
 from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import create_cell
