@@ -178,7 +178,7 @@ def test_flops_of_a_variant_are_what_the_flop_counter_counts(variant):
     """One training forward with 9 visible tokens, and one sample with guidance, of a small model."""
     values = {"name": "x", "model": {"size": "nano", "patch": 1, "context_tokens": 9}, "seed": 0}
     values["training"] = {"steps": 1, "batch_size": 2, "learning_rate": 1e-3}
-    values["sampling"] = {"autoregressive_steps": 3, "flow_steps": 3, "guidance_scale": 2.0}
+    values["sampling"] = {"autoregressive_steps": 3, "flow_steps": 6, "guidance_scale": 2.0}
     changes = VARIANTS["kvscale1"] | {"model.softmax_every": 3} if variant == "hybrid" else VARIANTS[variant]
     for path, value in changes.items():
         values = set_path(values, path, value)
@@ -197,7 +197,7 @@ def test_flops_of_a_variant_are_what_the_flop_counter_counts(variant):
 
     assert counted_macs(training)[ALL] == pytest.approx(2 * cost.forward_macs(experiment, 9) + query, rel=1e-9)
     # Beside this there are the times of the flow steps, once for each number of them.
-    steps = set(flow_schedule(3, experiment.sampling.flow_steps_last, len(count_schedule(64, 3))))
+    steps = set(flow_schedule(6, experiment.sampling.flow_steps_last, len(count_schedule(64, 3))))
     times = sum(steps) * (256 * 32 + 32 * 32)
     expected = cost.sampling_flops(experiment) + times + query  # two images, 2 FLOPs a multiply-add
     assert counted_macs(sampling)[ALL] == pytest.approx(expected, rel=1e-9)

@@ -95,7 +95,8 @@ def test_static_shapes_give_the_same_samples_and_really_are_static(sampling, mon
     static = sample_of_draws(made, labels, sampling, *draws, static=True)
     assert len(shapes) == 6
     assert len(set(shapes)) == 1
-    torch.testing.assert_close(static, sample_of_draws(made, labels, sampling, *draws), rtol=1e-5, atol=1e-5)
+    # Guidance multiplies the rounding of sums, which is another on every kind of processor.
+    torch.testing.assert_close(static, sample_of_draws(made, labels, sampling, *draws), rtol=1e-4, atol=1e-4)
 
 
 def test_the_conditioning_of_wanted_positions_is_that_of_all():

@@ -8,6 +8,7 @@ import torch
 from lina_lab.errors import LabError
 from lina_lab.profiling import clock
 from lina_lab.profiling.clock import choose_device, device_words, timed
+from lina_lab.provenance import Hardware
 
 CPU = torch.device("cpu")
 
@@ -29,7 +30,7 @@ def test_auto_is_a_gpu_only_where_torch_sees_one_and_cuda_is_refused_without(mon
 
 
 def test_a_processor_is_named_with_its_threads(monkeypatch):
-    monkeypatch.setattr(clock, "hardware", lambda: {"cpu": "a processor"})
+    monkeypatch.setattr(clock, "hardware", lambda: Hardware(cpu="a processor", cores=1))
     for threads, words in ((1, "a processor, 1 thread"), (2, "a processor, 2 threads")):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         assert device_words(CPU) == words

@@ -229,10 +229,17 @@ def test_processes_do_not_wait_for_each_other_at_every_step(cells, name):
 
 
 def test_bf16_of_sharded_weights_is_that_of_whole_ones(cells):
-    """Each process computes the same in bfloat16; only float32 sums differ."""
-    assert_close(cells("bf16 sharded"), cells("bf16 ddp"))
-    difference = [abs(a[2] / b[2] - 1) for a, b in zip(rows(cells("bf16 ddp")), rows(cells("one")), strict=True)]
-    assert 1e-6 < max(difference) < 1e-2
+    """Only float32 sums differ; on some processors one of them turns a rounding to bfloat16, and that is all."""
+    whole = cells("bf16 ddp")
+    loss = {name: np.array([row[2] for row in rows(cells(name))]) for name in ("bf16 ddp", "bf16 sharded", "one")}
+    of_sums, of_bf16 = (np.abs(loss[name] / loss["bf16 ddp"] - 1).max() for name in ("bf16 sharded", "one"))
+    assert 1e-6 < of_bf16 < 1e-2
+    assert of_sums < of_bf16
+
+    def distance(name):
+        return sum(((weights(cells(name))[key] - tensor) ** 2).sum() for key, tensor in weights(whole).items()) ** 0.5
+
+    assert distance("bf16 sharded") < distance("one") / 5
 
 
 @pytest.mark.parametrize("name", ["one bf16", "bf16 sharded"])
