@@ -17,7 +17,7 @@ demo: env  ## train a small grid on handwritten digits, measure FID, write repor
 test: dev check  ## everything that must pass
 	$(PYTEST)
 
-quick: dev  ## style, and every test that is not marked slow: about a minute
+quick: dev  ## style, and every test that is not marked slow: a few minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST) -m "not slow"
