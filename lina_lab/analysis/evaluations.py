@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from lina_lab import cost
-from lina_lab.analysis.guidance import FILE, GuidancePoint, read_points, root_mean_square
+from lina_lab.analysis.guidance import FILE, OPTIONAL, GuidancePoint, read_points, root_mean_square
 from lina_lab.analysis.table import COMPARABLE, measured_with
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
@@ -39,7 +39,7 @@ DIGITS = 12
 GENEVAL = "eval/geneval/"
 MEASURED_BY = {"evaluate": "lab evaluate", "guidance": "lab guidance", "geneval": "GenEval"}
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def evaluations_of_study(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def evaluations_of_study(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
         try:
             rows += list(_measurements(folder))
         except LabError as error:
-            log.warning("evaluations left out: %s", error)
+            logger.warning("evaluations left out: %s", error)
     return _table(rows) if any(row["source"] != "result" for row in rows) else pd.DataFrame()
 
 
@@ -164,7 +164,7 @@ def _of_file(path: Path, experiment: Experiment) -> dict[str, Any] | None:
 
 def _of_point(point: GuidancePoint, experiment: Experiment) -> dict[str, Any]:
     name = extractor_name(point.extractor)
-    metrics = {metric: getattr(point, metric) for metric in ("fid", "fid_jackknife", "kid", "precision", "recall")}
+    metrics = {metric: getattr(point, metric) for metric in ("fid", *OPTIONAL)}
     drawn = {field: getattr(point, field) for field in GuidancePoint._fields if field in COMPARABLE}
     return {
         "source": "guidance",

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.evaluations import evaluations_table, extractor_name
-from lina_lab.analysis.guidance import FILE
+from lina_lab.analysis.guidance import FILE, OPTIONAL
 from lina_lab.errors import LabError
 
 SCANNED = ("evaluate", "guidance")
 """Sources whose rows can be points: they sample one cell in several ways."""
-OPTIONAL = ("fid_sd", "fid_jackknife", "kid", "precision", "recall")
 
 
 class FidPoint(NamedTuple):

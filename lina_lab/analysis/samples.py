@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from lina_lab.arrays import names_in, read_array
+
 PER_CLASS, CLASSES = 5, 10
 
 
@@ -33,8 +35,7 @@ def samples_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, Samples]:
     for key in table.loc[table["seed"] == table["seed"].min(), "key"]:
         path = runs / key / "samples" / "generated.npz"
         if path.exists():
-            with np.load(path) as file:
-                samples[key] = first_of_each_class(file["arr_0"], file["labels"])
+            samples[key] = first_of_each_class(read_array(path, "arr_0"), read_array(path, "labels"))
     return samples
 
 
@@ -47,9 +48,12 @@ def samples_bytes(samples: Mapping[str, Samples]) -> bytes:
 
 
 def read_samples(path: Path) -> dict[str, Samples]:
-    """The samples of a file, by the key of their cell; none if it is not there."""
+    """The samples of a file, by the key of their cell; none if it is not there.
+
+    Raises:
+        LabError: if it is damaged.
+    """
     if not path.exists():
         return {}
-    with np.load(path) as file:
-        keys = dict.fromkeys(name.partition(".")[0] for name in file.files)
-        return {key: Samples(file[f"{key}.images"], file[f"{key}.labels"]) for key in keys}
+    keys = dict.fromkeys(name.partition(".")[0] for name in names_in(path))
+    return {key: Samples(read_array(path, f"{key}.images"), read_array(path, f"{key}.labels")) for key in keys}

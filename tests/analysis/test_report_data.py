@@ -62,6 +62,15 @@ def test_a_folder_that_is_no_report_is_named_with_what_makes_one(tmp_path):
         read_report_data(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half of one"])
+def test_a_damaged_file_of_samples_is_named(study, tmp_path, content):
+    made = study()
+    write_report_data(report_data_of_ledger(made.runs, made.stored), tmp_path)
+    (tmp_path / "samples.npz").write_bytes(content)
+    with pytest.raises(LabError, match=r"samples\.npz: must be a whole \.npz"):
+        read_report_data(tmp_path)
+
+
 def test_a_report_of_other_cells_is_moved_aside_whole_and_one_that_has_grown_is_not(study, tmp_path):
     made = study()
     out = tmp_path / "reports" / "fake"

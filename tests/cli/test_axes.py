@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from lina_lab.cli.main import app
 from lina_lab.config.experiment import cell_key
 from lina_lab.config.load import load_experiment
 from lina_lab.config.sweep import parse_settings
@@ -13,16 +11,6 @@ from lina_lab.config.variants import VARIANTS
 from lina_lab.design.axes import AXES, OTHER_AXES
 
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "digits.yaml"
-
-
-@pytest.fixture
-def lab():
-    def run(*words: str) -> str:
-        result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.output
-
-    return run
 
 
 def test_axes_lists_every_value_with_formula_and_source(lab):

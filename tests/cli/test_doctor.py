@@ -1,20 +1,6 @@
 """`lab doctor`: what it says is true."""
 
-import pytest
-from typer.testing import CliRunner
-
-from lina_lab.cli.main import app
 from lina_lab.evaluation import extractors
-
-
-@pytest.fixture
-def lab():
-    def run(*words: str) -> str:
-        result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.output
-
-    return run
 
 
 def test_doctor_says_what_is_here_and_what_is_missing(lab, tmp_path, monkeypatch):

@@ -1,19 +1,6 @@
 """`lab size`: what it says is true."""
 
 import pytest
-from typer.testing import CliRunner
-
-from lina_lab.cli.main import app
-
-
-@pytest.fixture
-def lab():
-    def run(*words: str) -> str:
-        result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.output
-
-    return run
 
 
 @pytest.mark.parametrize(
