@@ -69,6 +69,8 @@ class Dataset(NamedTuple):
     draw: Callable[[Tensor], Examples] | None = None
     name: str = ""
     """Name of the data set."""
+    classes: str = ""
+    """The data set whose classes the labels are, as extractors name it; empty if no other has them."""
     latents: Latents | None = None
     num_classes: int = 0
     """From the config; 0 without one."""

@@ -54,7 +54,7 @@ def evaluate(
     if not given:
         train = extractor.extract(to_uint8(dataset.train.images)).features
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
-    if extractor.data == dataset.name and classes is not None:
+    if extractor.data == dataset.classes and classes is not None:
         found["class_accuracy"] = (classes == labels).double().mean().item()
     evaluation = Evaluation(
         extractor=extractor.id,
