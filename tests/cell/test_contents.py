@@ -129,19 +129,18 @@ def test_a_set_of_torchvision_is_known_by_its_own_files_wherever_they_lie(place)
     assert key(torchvision("moved")) == first, "others beside it are no part of it"
     assert key(torchvision("moved", dataset="KMNIST")) != first
     labels = Path("moved/MNIST/raw/train-labels-idx1-ubyte")
-    labels.write_bytes(labels.read_bytes()[:-1] + b"\x03")
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
     assert key(torchvision("moved")) != first
 
 
 def test_a_set_that_is_not_there_refuses_a_run_and_not_a_dry_run(monkeypatch):
     tries = []
     monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
-    monkeypatch.setattr(datasets.MNIST, "download", lambda self: tries.append(self))
+    monkeypatch.setattr(datasets.MNIST, "download", tries.append)
     planned = planned_experiment(torchvision("data"), [], Path("runs"), dry_run=True)
-    assert [line.partition(";")[0] for line in planned.missing] == [
-        "MNIST is not all there: missing in data/MNIST/raw: train-images-idx3-ubyte, train-labels-idx1-ubyte, "
-        "t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
-    ]
+    files = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    told = [line.partition(";")[0] for line in planned.missing]
+    assert told == [f"MNIST is not all there: missing in data/MNIST/raw: {files}"]
     assert tries == []
     Path("sweep.yaml").write_text("name: s\nquestion: q\nexperiment: t.yaml\naxes: {training.steps: [4, 5, 6]}\n")
     with pytest.raises(LabError, match=r"t\.yaml:\d+: data\.root: MNIST is not all there: .*; downloading failed: "):

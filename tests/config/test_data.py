@@ -136,13 +136,13 @@ def test_an_extractor_must_read_the_images_of_the_data_set():
 
 
 def test_an_extractor_of_the_same_pictures_goes_before_any_that_reads_their_shape(monkeypatch):
-    """As a set of torchvision is also in the package: its classes are known by the data set that the extractor names."""
+    """As some of torchvision's have one: their classes are those of the data set that it names."""
     for name, data in (("digits-cnn", "mnist"), ("emoji-cnn-32", "other")):
         monkeypatch.setitem(EXTRACTORS, name, ExtractorInput(data, channels=1, side=28))
     experiment(MNIST, "digits-cnn")
     experiment(MNIST | {"dataset": "EMNIST-digits"}, "digits-cnn")
     experiment(MNIST | {"dataset": "KMNIST"}, "emoji-cnn-32")
-    with pytest.raises(ValueError, match="extractor of MNIST of side 28 must be digits-cnn.* or inception, not emoji"):
+    with pytest.raises(ValueError, match=r"extractor of MNIST of side 28 must be digits-cnn.* or inception, not emoji"):
         experiment(MNIST, "emoji-cnn-32")
 
 
