@@ -15,7 +15,7 @@ from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 
 ACCURACY = "eval/class_accuracy/"
-CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
+CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "objects": 1 / 48, "shapes": 1 / 6}
 """Class accuracy of a model that always draws the most frequent class, by the data set in an extractor's name."""
 RECORDED = "class_chance"
 """Column with the class accuracy by chance for other data sets."""

@@ -87,12 +87,11 @@ NUM_OBJECTS = 48
 
 def source_of(name: str, dataset: str | None = None, labels: str = "category") -> Source | None:
     """The facts of a data set, by what a config says of it; None for a name that there is not."""
-    source, known = SOURCES.get(name), TORCHVISION_SETS.get(dataset or "")
-    if source is None or (name == "torchvision" and known is None):
-        return source
-    if known is not None and name == "torchvision":
+    known = TORCHVISION_SETS.get(dataset or "")
+    if name == "torchvision" and known is not None:
         return Source(channels=known.channels, num_classes=known.num_classes, sides=(known.side,), vocabulary=0)
-    return source._replace(num_classes=NUM_OBJECTS) if labels == "object" else source
+    source = SOURCES.get(name)
+    return source._replace(num_classes=NUM_OBJECTS) if source and labels == "object" else source
 
 
 class Sizes(NamedTuple):
@@ -158,8 +157,8 @@ class DataConfig(Config):
     held_out: Annotated[float, Field(gt=0, lt=1)] = HELD_OUT
     """For images: the share that is held out, by the hash of an image's path."""
     fit: Literal["crop", "pad"] = "crop"
-    """For images that are not square: cut to the centre square, or reduced whole and laid on a square in the colour of
-    their edge. Neither enlarges: crop refuses what is smaller than the side, pad gives it a wider border."""
+    """For images: their centre square, or the whole on a square of the colour of their edge. Neither enlarges: crop
+    refuses what is smaller than the side, pad gives it a wider border."""
     dataset: str | None = None
     """For torchvision: its name there, as MNIST or CIFAR10; EMNIST with its split, as EMNIST-letters."""
     root: str | None = None
