@@ -13,10 +13,19 @@ from scipy import stats
 
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
+from lina_lab.config.settings import EXTRACTORS
 
 ACCURACY = "eval/class_accuracy/"
-CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "objects": 1 / 48, "shapes": 1 / 6}
-"""Class accuracy of a model that always draws the most frequent class, by the data set in an extractor's name."""
+CHANCE = {
+    "digits": 1 / 10,
+    "emoji": 67 / 287,
+    "fashion-mnist": 1 / 10,
+    "mnist": 1135 / 10_000,
+    "objects-detector": 1 / 48,
+    "shapes": 1 / 6,
+}
+"""Class accuracy of a model that always draws the most frequent class, by the data set of an extractor, or by what else
+judges classes."""
 RECORDED = "class_chance"
 """Column with the class accuracy by chance for other data sets."""
 UNTRAINED = "untrained/"
@@ -60,7 +69,8 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
 
 
 def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
-    data = name.removeprefix(ACCURACY).partition("-")[0]
+    judge = name.removeprefix(ACCURACY)
+    data = EXTRACTORS[judge].data if judge in EXTRACTORS else judge
     level = cells[RECORDED].mean() if RECORDED in cells else CHANCE.get(data, math.nan)
     images = cells["num_generated"].astype(int)
     right, total = int((cells[name] * images).round().sum()), int(images.sum())

@@ -16,7 +16,7 @@ from torch import Tensor
 from lina_lab.config.data import DataConfig
 from lina_lab.data import cache, emoji, folder
 from lina_lab.data.examples import Dataset, Examples, Latents, repeats
-from lina_lab.data.pictures import Pictures, Pixels, read_all, spaced
+from lina_lab.data.pictures import Pictures, Pixels, read_all
 from lina_lab.data.text import conditions
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -60,6 +60,11 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     # Caches made before records had "contents" can be compared by file checksums only.
     contents = [known for record in records for known in record.get("contents", record["sha256"])]
     return Dataset(shown[0], shown[1], latents=latents, repeats=repeats(contents, names, pictures.heldout.tolist()))
+
+
+def spaced(rows: Tensor, most: int) -> Tensor:
+    """At most so many of the rows, evenly spaced."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def _record(root: Path, number: int) -> dict[str, Any]:

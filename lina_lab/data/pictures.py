@@ -83,11 +83,6 @@ def read_all(read: Callable[[int], Pixels], rows: Sequence[int], side: int, thre
     return torch.from_numpy(pixels)
 
 
-def spaced(rows: Tensor, most: int) -> Tensor:
-    """At most so many of the rows, evenly spaced."""
-    return rows[:: max(1, -(-len(rows) // most))]
-
-
 def refuse(problems: Sequence[str]) -> None:
     """Raise one error with all problems, if there are any."""
     if problems:

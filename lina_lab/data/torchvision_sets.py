@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig, Sizes
 from lina_lab.config.torchvision_sets import TORCHVISION_SETS, TorchvisionSet
-from lina_lab.data.examples import Dataset, Examples, from_uint8, repeats
-from lina_lab.data.pictures import content, spaced
+from lina_lab.data.examples import Dataset, Examples, evenly_spaced, from_uint8, repeats
+from lina_lab.data.pictures import content
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 
@@ -35,7 +35,7 @@ def load_torchvision(config: DataConfig) -> Dataset:
     """
     train, train_labels = _arrays(config, train=True)
     test, test_labels = _arrays(config, train=False)
-    rows = spaced(torch.arange(len(test)), MOST_HELD_OUT)
+    rows = evenly_spaced(torch.arange(len(test)), MOST_HELD_OUT)
     test, test_labels = test[rows], test_labels[rows]
     names = [*(f"train {row}" for row in range(len(train))), *(f"test {row}" for row in rows.tolist())]
     contents = [content(image) for part in (train, test) for image in part.numpy()]
@@ -56,7 +56,7 @@ def sizes_of(config: DataConfig) -> Sizes | None:
     if missing(config):
         return None
     train, test = (len(_part(config, train=train)) for train in (True, False))
-    return Sizes(train, len(spaced(torch.arange(test), MOST_HELD_OUT)), train)
+    return Sizes(train, min(test, MOST_HELD_OUT), train)
 
 
 def missing(config: DataConfig) -> list[str]:
