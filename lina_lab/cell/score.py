@@ -6,8 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lina_lab.composition.objects import object_accuracy
-from lina_lab.composition.scores import composition
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset
 from lina_lab.evaluation.evaluate import Measurement, evaluate
@@ -33,7 +31,10 @@ def measure(
         LabError: if there are too few images for a FID.
     """
     detected = None
-    if dataset.classes == "objects" or (request.prompts and dataset.name == "shapes"):
+    if dataset.classes_of == "objects" or (request.prompts and dataset.name == "shapes"):
+        from lina_lab.composition.objects import object_accuracy  # scipy.stats and scipy.ndimage
+        from lina_lab.composition.scores import composition
+
         images = torch.cat(list(chunks))  # they are small
         chunks = [images]
         detected = composition(images, request.prompts) if request.prompts else object_accuracy(images, request.labels)

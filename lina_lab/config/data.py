@@ -254,7 +254,7 @@ class DataConfig(Config):
         return self.dataset or self.name
 
     @property
-    def classes(self) -> str:
+    def classes_of(self) -> str:
         """The data set whose classes the labels are, as extractors name it; empty if no other has them."""
         if self.labels == "object":
             return "objects"

@@ -126,7 +126,7 @@ class Experiment(Config):
             if (reads.channels, reads.side) == (data.source.channels, data.side)
         ]
         # Where none was trained on such pictures, as for most folders, any that reads their shape may be named.
-        own = [other for other in shaped if EXTRACTORS[other].data in {data.name, data.classes}]
+        own = [other for other in shaped if EXTRACTORS[other].data in {data.name, data.classes_of}]
         fitting = [*(own or shaped), "inception"]
         if name not in fitting:
             raise KeyProblem(

@@ -35,7 +35,7 @@ def load_dataset(config: DataConfig, *, pixels: bool = True) -> Dataset:
         dataset = load_latents(config, pixels=pixels)
     else:
         dataset = LOADERS[config.name](config)
-    return dataset._replace(name=config.name, classes=config.classes, num_classes=config.shape.num_classes)
+    return dataset._replace(name=config.name, classes_of=config.classes_of, num_classes=config.shape.num_classes)
 
 
 def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path

@@ -69,11 +69,13 @@ class Dataset(NamedTuple):
     draw: Callable[[Tensor], Examples] | None = None
     name: str = ""
     """Name of the data set."""
-    classes: str = ""
+    classes_of: str = ""
     """The data set whose classes the labels are, as extractors name it; empty if no other has them."""
     latents: Latents | None = None
     num_classes: int = 0
     """From the config; 0 without one."""
+    classes: Sequence[str] = ()
+    """The classes' names, by label; empty where their numbers are their names."""
     repeats: Repeats | None = None
     """None where duplicates are not looked for, as in an endless data set."""
 

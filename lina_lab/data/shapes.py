@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig
 from lina_lab.data.examples import Dataset, Examples
-from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, SHAPES, caption
+from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, OBJECTS, SHAPES, TAGS, caption
 from lina_lab.data.shapes_scenes import Scenes, Split, objects, requests, scenes
 
 Pixels = NDArray[np.float32]
@@ -30,8 +30,9 @@ def load_shapes(config: DataConfig) -> Dataset:
     decides only which indices it draws.
     """
     fixed = torch.arange(NUM_FIXED)
-    draw = partial(single_objects if config.labels == "object" else examples, side=config.side)
-    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw)
+    by_object = config.labels == "object"
+    draw = partial(single_objects if by_object else examples, side=config.side)
+    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw, classes=OBJECTS if by_object else TAGS)
 
 
 def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:

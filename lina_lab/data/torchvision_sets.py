@@ -33,17 +33,19 @@ def load_torchvision(config: DataConfig) -> Dataset:
     Raises:
         LabError: naming every file that is missing, or the first that torchvision cannot read.
     """
-    train, train_labels = _arrays(config, train=True)
-    test, test_labels = _arrays(config, train=False)
+    known, parts = _known(config), [_part(config, train=train) for train in (True, False)]
+    (train, train_labels), (test, test_labels) = (_arrays(config, part) for part in parts)
     rows = evenly_spaced(torch.arange(len(test)), MOST_HELD_OUT)
     test, test_labels = test[rows], test_labels[rows]
     names = [*(f"train {row}" for row in range(len(train))), *(f"test {row}" for row in rows.tolist())]
     contents = [content(image) for part in (train, test) for image in part.numpy()]
+    classes = getattr(parts[0], "classes", ())[known.first_label :]  # not every set names them
     heldout = [False] * len(train) + [True] * len(test)
     return Dataset(
         Examples(from_uint8(train), train_labels),
         Examples(from_uint8(test), test_labels),
         repeats=repeats(contents, names, heldout),
+        classes=classes if len(classes) == known.num_classes else (),
     )
 
 
@@ -138,12 +140,12 @@ def _part(config: DataConfig, *, train: bool) -> Any:
         ) from error
 
 
-def _arrays(config: DataConfig, *, train: bool) -> tuple[Tensor, Tensor]:
+def _arrays(config: DataConfig, part: Any) -> tuple[Tensor, Tensor]:
     """The images (n, side, side, C) uint8 and labels (n,) of a part.
 
     They are taken from the arrays of torchvision's classes: its Pillow images, one by one, take thirty times as long.
     """
-    known, part = _known(config), _part(config, train=train)
+    known = _known(config)
     pixels = torch.as_tensor(part.data)
     if known.channels == 1:
         pixels = pixels.unsqueeze(-1)

@@ -254,6 +254,7 @@ def test_by_object_the_middle_of_an_object_has_the_colour_of_its_class(by_object
 
 
 def test_by_category_shapes_are_what_they_were(data, by_object):
-    assert (data.classes, by_object.classes) == ("shapes", "objects")
+    assert (data.classes_of, by_object.classes_of) == ("shapes", "objects")
+    assert (data.classes, by_object.classes) == (TAGS, OBJECTS)
     assert (data.num_classes, by_object.num_classes) == (6, 48)
     assert torch.equal(data.heldout.images, examples(torch.arange(NUM_FIXED), 32, "heldout").images)

@@ -140,7 +140,7 @@ def test_every_set_is_what_torchvision_gives_picture_by_picture(dataset, tmp_pat
             assert np.array_equal(image.permute(1, 2, 0).numpy(), pixels)
             assert label == target - (dataset == "EMNIST-letters")
     assert data.heldout.labels.tolist() == (np.arange(TEST) % known.num_classes).tolist()
-    assert (data.name, data.classes, data.num_classes) == ("torchvision", known.classes, known.num_classes)
+    assert (data.name, data.classes_of, data.num_classes) == ("torchvision", known.classes, known.num_classes)
 
 
 def test_the_table_names_the_files_and_classes_of_torchvision():
@@ -149,6 +149,16 @@ def test_the_table_names_the_files_and_classes_of_torchvision():
     names = datasets.EMNIST.classes_split_dict
     for split in datasets.EMNIST.splits:
         assert TORCHVISION_SETS[f"EMNIST-{split}"].num_classes == len(set(names[split]) - {"N/A"})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "first", "last"),
+    [("FashionMNIST", "T-shirt/top", "Ankle boot"), ("EMNIST-letters", "a", "z"), ("EMNIST-byclass", "0", "z")],
+)
+def test_classes_have_the_names_that_torchvision_gives_them(dataset, first, last, tmp_path):
+    write_mnist(tmp_path, dataset)
+    names = load_dataset(config(tmp_path, dataset)).classes
+    assert (names[0], names[-1], len(names)) == (first, last, TORCHVISION_SETS[dataset].num_classes)
 
 
 def test_grey_values_stay_what_they_were(tmp_path):
