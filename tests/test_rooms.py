@@ -57,6 +57,7 @@ TESTED_IN = {
     "data/test_folder.py": "data/examples",
     "data/test_emoji.py": "data/pack_emoji",
     "data/test_shapes.py": "data/shapes_scenes",
+    "data/test_torchvision_sets.py": "config/torchvision_sets",
     "evaluation/test_extractors.py": "evaluation/train_digits_extractor",
     "evaluation/test_image_extractor.py": "evaluation/train_image_extractor",
     "figures/test_figures.py": "figures/curves figures/panels figures/samples figures/scaling",

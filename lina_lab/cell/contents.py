@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
@@ -15,6 +15,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, named_paths
 from lina_lab.config.settings import EXTRACTORS, FEATURES
 from lina_lab.config.settled import Settle
+from lina_lab.config.torchvision_sets import TORCHVISION_SETS
 from lina_lab.errors import LabError
 from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
@@ -30,18 +31,22 @@ THREADS = 8
 def settler(estimate: list[str] | None = None) -> Settle:
     """A function that fills in the `contents` of experiments, and reads every file only once.
 
-    `estimate` is for dry runs, which give the cost of a model of latents before the latents exist: problems that would
-    refuse a run are appended to it, and paths stay as they are written.
+    Of torchvision's sets, what is missing is downloaded first.
+
+    `estimate` is for dry runs, which give the cost of a model before its latents are made or its data are downloaded:
+    problems that would refuse a run are appended to it, and paths stay as they are written.
     """
-    digest, latents, check = cache(_digest), cache(_latents), cache(_check_reference)
+    known, latents, check, get = cache(_known), cache(_latents), cache(_check_reference), cache(_download)
 
     def settle(experiment: Experiment) -> tuple[Experiment, list[KeyProblem]]:
         contents: dict[str, str] = {}
         problems: list[KeyProblem] = []
-        behind = experiment.data.autoencoder is not None
+        data = experiment.data
+        if data.root is not None and estimate is None and (problem := get(data)):
+            return experiment, [KeyProblem("data.root", problem)]
         for field, path in named_paths(experiment).items():
             try:
-                found = latents(experiment.data) if behind and field == "data.path" else digest(field, Path(path))
+                found = known(data, field, path)
                 if field == "evaluation.reference":
                     check(Path(path), experiment.evaluation.extractor)
             except LabError as error:
@@ -49,7 +54,9 @@ def settler(estimate: list[str] | None = None) -> Settle:
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
-        if estimate is not None and behind and latents(experiment.data) is None:
+        behind = data.autoencoder is not None
+        absent = latents(data) is None if behind else data.root is not None and data.root not in contents
+        if estimate is not None and absent:
             estimate.extend(line for line in map(str, problems) if line not in estimate)
             return experiment, []
         same = contents == experiment.contents
@@ -69,8 +76,7 @@ def check_contents(experiment: Experiment) -> None:
         if known is None:
             continue
         try:
-            behind = field == "data.path" and experiment.data.autoencoder is not None
-            found = _latents(experiment.data) if behind else _digest(field, Path(path))
+            found = _known(experiment.data, field, path)
         except LabError as error:
             raise LabError(f"{field}: {error}") from error
         if found != known:
@@ -87,6 +93,13 @@ def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[Ke
         KeyProblem("contents", f"{path}: must have SHA-256 {experiment.contents[path]}, not {found}")
         for path, found in wrong.items()
     ]
+
+
+def _known(data: DataConfig, field: str, path: str) -> str | None:
+    """What stands for a path in the key; None for a hub id, and for latents that are not made yet."""
+    if field == "data.root":
+        return _torchvision(data)
+    return _latents(data) if data.autoencoder is not None and field == "data.path" else _digest(field, Path(path))
 
 
 def _digest(field: str, path: Path) -> str | None:
@@ -121,19 +134,44 @@ def _latents(data: DataConfig) -> str | None:
     return None if manifest is None else str(manifest["sha256"])
 
 
-def content_of(path: Path) -> str:
-    """SHA-256 of a file, or, for a folder, of the names and SHA-256 of all its files except hidden ones.
+def _download(data: DataConfig) -> str:
+    """Why a set of torchvision is not all there after what is missing was downloaded; '' if it is.
+
+    It is a value, so that the cells of a sweep do not try again one after the other.
+    """
+    from lina_lab.data.torchvision_sets import download
+
+    try:
+        download(data)
+    except LabError as error:
+        return str(error)
+    return ""
+
+
+def _torchvision(data: DataConfig) -> str:
+    """SHA-256 of the names and SHA-256 of a set's files; others in the folder are no part of it."""
+    from lina_lab.data.torchvision_sets import missing, not_there
+
+    if missing(data):
+        raise LabError(not_there(data))
+    return content_of(Path(data.root or ""), TORCHVISION_SETS[data.dataset or ""].files)
+
+
+def content_of(path: Path, names: Sequence[str] | None = None) -> str:
+    """SHA-256 of a file, or, for a folder, of the names and SHA-256 of all its files except hidden ones, or of `names`.
 
     Files whose size, times and inode are unchanged are not read again.
     """
     if not path.is_dir():
         return sha256_of(path)
-    kept, started = cache_folder() / "contents" / f"{sha256(fsencode(path.resolve())).hexdigest()[:16]}.json", time_ns()
+    place, started = fsencode(path.resolve()) + b"".join(map(fsencode, names or ())), time_ns()
+    kept = cache_folder() / "contents" / f"{sha256(place).hexdigest()[:16]}.json"
     try:
         known = dict(json.loads(kept.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         known = {}
-    files = {file.relative_to(path).as_posix(): file for file in _visible(path)}
+    found_files = _visible(path) if names is None else map(path.joinpath, names)
+    files = {file.relative_to(path).as_posix(): file for file in found_files}
     states = {name: _file_state(file) for name, file in files.items()}
     found = {name: str(known[name][1]) for name, state in states.items() if known.get(name, [None])[0] == state}
     new = [name for name in files if name not in found]

@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lina_lab.composition.scores import composition
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset
 from lina_lab.evaluation.evaluate import Measurement, evaluate
@@ -26,20 +25,24 @@ def measure(
 ) -> Measurement:
     """Every metric of images drawn for a request, which come in chunks (k, 3, h, w) uint8 in the order of the request.
 
-    Of prompts on shapes there is the composition too.
+    On shapes the detector of objects judges too: the composition of prompts, the class of single objects.
 
     Raises:
         LabError: if there are too few images for a FID.
     """
-    composed = None
-    if request.prompts and dataset.name == "shapes":
+    detected = None
+    if dataset.classes_of == "objects" or (request.prompts and dataset.name == "shapes"):
+        from lina_lab.composition.objects import object_accuracy  # scipy.stats and scipy.ndimage
+        from lina_lab.composition.scores import composition
+
         images = torch.cat(list(chunks))  # they are small
-        composed, chunks = composition(images, request.prompts), [images]
+        chunks = [images]
+        detected = composition(images, request.prompts) if request.prompts else object_accuracy(images, request.labels)
     found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
-    if composed is None:
+    if detected is None:
         return found
-    evaluation = replace(found.evaluation, composition=composed.record)
-    return found._replace(metrics=found.metrics | composed.metrics, evaluation=evaluation)
+    evaluation = replace(found.evaluation, composition=detected.record)
+    return found._replace(metrics=found.metrics | detected.metrics, evaluation=evaluation)
 
 
 def with_sampling(evaluation: Evaluation, sampling: SamplingConfig) -> Evaluation:

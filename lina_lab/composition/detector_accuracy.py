@@ -6,12 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
 from lina_lab.composition.detector import DetectedObject, detect
 from lina_lab.data.shapes import Pixels, render
-from lina_lab.data.shapes_scenes import Scenes, scenes
+from lina_lab.data.shapes_scenes import Scenes, Split, scenes
 
 NUM_SCENES = 240
 FIRST = 100_000
@@ -45,15 +46,18 @@ CORRUPTIONS: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 @lru_cache
-def detector_accuracy(side: int) -> dict[str, dict[str, float]]:
+def detector_accuracy(
+    side: int, draw: Callable[[NDArray[np.int64], Split], Scenes] = scenes
+) -> dict[str, dict[str, float]]:
     """By corruption, the share of scenes with the right `count`, of objects with the right `shape`, `colour`, `box`.
 
+    `draw` gives the scenes of indices (n,).
     `scene` is the share of scenes in which all of that is right.
 
     Each object is compared with the detected one whose centre is nearest. A box is right if its intersection with the
     true box is at least three quarters of their union.
     """
-    drawn = scenes(np.arange(FIRST, FIRST + NUM_SCENES), "heldout")
+    drawn = draw(np.arange(FIRST, FIRST + NUM_SCENES), "heldout")
     images = render(drawn, side)
     return {name: _accuracy(drawn, corrupt(images)) for name, corrupt in CORRUPTIONS.items()}
 

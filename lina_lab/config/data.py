@@ -7,11 +7,19 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, PositiveFloat
+from lina_lab.config.torchvision_sets import TORCHVISION_SETS
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 HELD_OUT = 0.15
 """Default share of each class of a folder that is held out, on average."""
-OF_FOLDER = ("path", "num_classes", "digest", "held_out")
+OF_ONE = {
+    "images": ("a folder of images", ("path", "num_classes", "digest", "held_out", "fit")),
+    "shapes": ("scenes of shapes", ("labels",)),
+    "torchvision": ("a set of torchvision", ("dataset", "root")),
+}
+"""Fields that describe one kind of data set alone, in words and by name."""
+NEEDED = ("path", "num_classes", "dataset", "root")
+"""Those of them that must be given."""
 ENCODABLE = ("emoji", "images")
 """Finite RGB data sets: those that an autoencoder can encode."""
 
@@ -73,7 +81,19 @@ SOURCES = {
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
     "mnist": Source(channels=1, num_classes=10, sides=(28,), vocabulary=0),
     "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
+    "torchvision": Source(channels=0, num_classes=0, sides=(), vocabulary=0),  # see TORCHVISION_SETS
 }
+NUM_OBJECTS = 48
+"""Classes of `labels: object`: six shapes in eight colours."""
+
+
+def source_of(name: str, dataset: str | None = None, labels: str = "category") -> Source | None:
+    """The facts of a data set, by what a config says of it; None for a name that there is not."""
+    known = TORCHVISION_SETS.get(dataset or "")
+    if name == "torchvision" and known is not None:
+        return Source(channels=known.channels, num_classes=known.num_classes, sides=(known.side,), vocabulary=0)
+    source = SOURCES.get(name)
+    return source._replace(num_classes=NUM_OBJECTS) if source and labels == "object" else source
 
 
 class Sizes(NamedTuple):
@@ -133,7 +153,7 @@ class AutoencoderConfig(Config):
 
 
 class DataConfig(Config):
-    name: Literal["digits", "emoji", "fashion-mnist", "images", "mnist", "shapes"] = "digits"
+    name: Literal["digits", "emoji", "fashion-mnist", "images", "mnist", "shapes", "torchvision"] = "digits"
     side: Count
     """Pixels of a side."""
     path: str | None = None
@@ -144,6 +164,15 @@ class DataConfig(Config):
     """For images: the start of the SHA-256 of the folder's content; other content is then refused."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = HELD_OUT
     """For images: the share that is held out, by the hash of an image's path."""
+    fit: Literal["crop", "pad"] = "crop"
+    """For images: their centre square, or the whole on a square of the colour of their edge. Neither enlarges: crop
+    refuses what is smaller than the side, pad gives it a wider border."""
+    dataset: str | None = None
+    """For torchvision: its name there, as MNIST or CIFAR10; EMNIST with its split, as EMNIST-letters."""
+    root: str | None = None
+    """For torchvision: its root folder. What is missing there is downloaded when a run starts."""
+    labels: Literal["category", "object"] = "category"
+    """For shapes: the class is one of GenEval's six categories, or the shape and colour of the only object."""
     text: TextConfig | None = None
     """Null: the condition is the label."""
     autoencoder: AutoencoderConfig | None = None
@@ -152,39 +181,50 @@ class DataConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        source = SOURCES.get(str(values.get("name", "digits"))) if isinstance(values, dict) else None
+        if not isinstance(values, dict):
+            return values
+        source = source_of(str(values.get("name", "digits")), str(values.get("dataset")))
         return values if source is None else {"side": (source.sides or (32,))[0]} | values
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        source = SOURCES[self.name]
+        self._fits_kind()
+        source = self.source
         if source.sides and self.side not in source.sides:
             sides = " or ".join(map(str, source.sides))
-            raise KeyProblem("side", f"side of {self.name} must be {sides}, not {self.side}", "name")
+            message = f"side of {self.title} must be {sides}, not {self.side}"
+            raise KeyProblem("side", message, "name", "dataset")
         if not source.sides and self.side < SMALLEST_SIDE:
             message = f"side of {self.name} must be at least {SMALLEST_SIDE}, not {self.side}"
             raise KeyProblem("side", message, "name")
-        self._fits_folder()
         self._fits_autoencoder()
         if self.text is not None and self.text.encoder == "words" and not source.vocabulary:
             raise KeyProblem(
                 "text",
-                f"{self.name} has no closed vocabulary to learn: text must be null, or its encoder hf",
+                f"{self.title} has no closed vocabulary to learn: text must be null, or its encoder hf",
                 "name",
                 "text.encoder",
             )
+        if self.text is not None and self.labels == "object":
+            raise KeyProblem("labels", "labels: object makes the label the condition: text must be null", "text")
         return self
 
-    def _fits_folder(self) -> None:
-        """A folder of images has a path and a number of classes, and no other set has what describes one."""
+    def _fits_kind(self) -> None:
+        """A set has what it needs, and nothing that describes a set of another kind."""
         fields = type(self).model_fields
-        given = [field for field in OF_FOLDER if getattr(self, field) != fields[field].default]
-        if self.name == "images":
-            absent = [field for field in ("path", "num_classes") if field not in given]
-            wrong = [KeyProblem(field, f"is missing: a folder of images needs {field}") for field in absent]
-        else:
-            message = f"describes a folder of images: {self.name} has none"
-            wrong = [KeyProblem(field, f"{field} {message}", "name") for field in given]
+        wrong = []
+        for kind, (what, names) in OF_ONE.items():
+            given = [field for field in names if getattr(self, field) != fields[field].default]
+            if self.name == kind:
+                absent = [field for field in names if field in NEEDED and field not in given]
+                wrong += [KeyProblem(field, f"is missing: {what} needs {field}") for field in absent]
+            else:
+                wrong += [
+                    KeyProblem(field, f"{field} describes {what}: {self.name} has none", "name") for field in given
+                ]
+        if self.name == "torchvision" and self.dataset is not None and self.dataset not in TORCHVISION_SETS:
+            known = ", ".join(TORCHVISION_SETS)
+            wrong.append(KeyProblem("dataset", f"dataset must be one of {known}, not {self.dataset}"))
         if wrong:
             first, *more = wrong
             first.also = more
@@ -204,9 +244,27 @@ class DataConfig(Config):
             )
 
     @property
+    def source(self) -> Source:
+        """The facts of the set."""
+        return source_of(self.name, self.dataset, self.labels) or SOURCES[self.name]
+
+    @property
+    def title(self) -> str:
+        """What the set is called: torchvision's word for one of its sets."""
+        return self.dataset or self.name
+
+    @property
+    def classes_of(self) -> str:
+        """The data set whose classes the labels are, as extractors name it; empty if no other has them."""
+        if self.labels == "object":
+            return "objects"
+        known = TORCHVISION_SETS.get(self.dataset or "")
+        return self.name if known is None else known.classes
+
+    @property
     def shape(self) -> DataShape:
         """What the model sees: of an autoencoder its latents."""
-        source, coder = SOURCES[self.name], self.autoencoder
+        source, coder = self.source, self.autoencoder
         classes, text = source.num_classes or self.num_classes or 0, self._text_shape(source)
         if coder is None:
             return DataShape(channels=source.channels, side=self.side, num_classes=classes, text=text)

@@ -11,13 +11,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from lina_lab.config.base import Config, KeyProblem
-from lina_lab.config.data import DIGITS, HELD_OUT, SOURCES, DataConfig
+from lina_lab.config.data import DIGITS, HELD_OUT, DataConfig
 from lina_lab.config.model import SEGMENTS, ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
     EvaluationConfig,
     ExecutionConfig,
-    ExtractorInput,
     LoggingConfig,
     SamplingConfig,
     TrainingConfig,
@@ -38,6 +37,10 @@ LATER: dict[tuple[str, ...], Any] = {
     ("data", "digest"): None,
     ("data", "held_out"): HELD_OUT,
     ("data", "autoencoder"): None,
+    ("data", "fit"): "crop",
+    ("data", "dataset"): None,
+    ("data", "root"): None,
+    ("data", "labels"): "category",
     ("model", "position"): "table",
     ("model", "softmax_every"): None,
     ("sampling", "flow_steps_last"): None,
@@ -92,8 +95,8 @@ class Experiment(Config):
             latent = " through its autoencoder" if self.data.autoencoder else ""
             raise KeyProblem(
                 "model.patch",
-                f"patch must divide the side of {self.data.name}{latent}: {patch} does not divide {side}",
-                *("data.name", "data.side", "data.autoencoder.stride"),
+                f"patch must divide the side of {self.data.title}{latent}: {patch} does not divide {side}",
+                *("data.name", "data.dataset", "data.side", "data.autoencoder.stride"),
             )
         self._fits_extractor()
         batch, micro_batches = self.training.batch_size, self.execution.accumulate
@@ -105,31 +108,31 @@ class Experiment(Config):
 
     def _fits_classes(self) -> None:
         classes, count = self.data.shape.num_classes, self.evaluation.num_samples
-        balanced = SOURCES[self.data.name].balanced or (self.evaluation.reference and self.data.text is None)
+        balanced = self.data.source.balanced or (self.evaluation.reference and self.data.text is None)
         if balanced and count % classes:
             below = count // classes * classes
             raise KeyProblem(
                 "evaluation.num_samples",
-                f"num_samples must be a multiple of the {classes} classes of {self.data.name}, so that labels are "
+                f"num_samples must be a multiple of the {classes} classes of {self.data.title}, so that labels are "
                 f"balanced, as {f'{below:,} or ' if below else ''}{below + classes:,}, not {count:,}",
-                *("data.name", "data.num_classes", "evaluation.reference"),
+                *("data.name", "data.num_classes", "data.labels", "evaluation.reference"),
             )
 
     def _fits_extractor(self) -> None:
         data, name = self.data, self.evaluation.extractor
-        own = ExtractorInput(data.name, SOURCES[data.name].channels, data.side)
-        # A folder of images has no extractor of its own: any that reads images of its shape may be named.
-        fitting = [
+        shaped = [
             other
             for other, reads in EXTRACTORS.items()
-            if reads == own or (data.name == "images" and reads._replace(data=own.data) == own)
+            if (reads.channels, reads.side) == (data.source.channels, data.side)
         ]
-        fitting += ["inception"]
+        # Where none was trained on such pictures, as for most folders, any that reads their shape may be named.
+        own = [other for other in shaped if EXTRACTORS[other].data in {data.name, data.classes_of}]
+        fitting = [*(own or shaped), "inception"]
         if name not in fitting:
             raise KeyProblem(
                 "evaluation.extractor",
-                f"extractor of {data.name} of side {data.side} must be {' or '.join(fitting)}, not {name}",
-                *("data.name", "data.side"),
+                f"extractor of {data.title} of side {data.side} must be {' or '.join(fitting)}, not {name}",
+                *("data.name", "data.dataset", "data.side"),
             )
 
 
@@ -146,6 +149,7 @@ def named_paths(experiment: Experiment) -> dict[str, str]:
     data = experiment.data
     paths = {
         "data.path": data.path,
+        "data.root": data.root,
         "data.autoencoder.path": data.autoencoder.path if data.autoencoder else None,
         "data.text.path": data.text.path if data.text else None,
         "evaluation.reference": experiment.evaluation.reference,

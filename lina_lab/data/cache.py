@@ -28,7 +28,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import digest
 from lina_lab.data import emoji, folder
 from lina_lab.data.pictures import Pictures
-from lina_lab.data.pixels import RULE
+from lina_lab.data.pixels import PAD_RULE, RULE
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 from lina_lab.files import cache_folder, sha256_of
@@ -44,12 +44,12 @@ PICTURES: dict[str, Callable[[DataConfig], Pictures]] = {"emoji": emoji.pictures
 
 def source(config: DataConfig) -> dict[str, Any]:
     """What a cache is made from. Split and scaling are not part of it: they are applied when it is read."""
-    coder, text = config.autoencoder, config.text
+    coder, text, rule = config.autoencoder, config.text, PAD_RULE if config.fit == "pad" else RULE
     if coder is None:
         raise LabError("data.autoencoder is null: a model of pixels needs no cache")
     return {
         "format": FORMAT,
-        "data": {"name": config.name, "path": config.path, "side": config.side, "resize_rule": RULE},
+        "data": {"name": config.name, "path": config.path, "side": config.side, "resize_rule": rule},
         "autoencoder": coder.model_dump(include={"path", "channels", "stride"}),
         "text": None if text is None or text.encoder != "hf" else text.model_dump(),
     }

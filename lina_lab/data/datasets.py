@@ -14,6 +14,7 @@ from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.folder import images
 from lina_lab.data.mnist import mnist
 from lina_lab.data.shapes import load_shapes
+from lina_lab.data.torchvision_sets import load_torchvision
 from lina_lab.errors import NotFinite
 
 __all__ = ["EIGHT_BIT_RULE", "LOADERS", "Dataset", "Examples", "load_dataset", "to_uint8"]
@@ -34,7 +35,7 @@ def load_dataset(config: DataConfig, *, pixels: bool = True) -> Dataset:
         dataset = load_latents(config, pixels=pixels)
     else:
         dataset = LOADERS[config.name](config)
-    return dataset._replace(name=config.name, num_classes=config.shape.num_classes)
+    return dataset._replace(name=config.name, classes_of=config.classes_of, num_classes=config.shape.num_classes)
 
 
 def digits(config: DataConfig) -> Dataset:  # noqa: ARG001, one size and no path
@@ -67,6 +68,7 @@ LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
     "images": images,
     "mnist": mnist,
     "shapes": load_shapes,
+    "torchvision": load_torchvision,
 }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
 from lina_lab.data.depth import Unusable
-from lina_lab.data.pixels import squared, to_rgb
+from lina_lab.data.pixels import FITS, to_rgb
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 
@@ -31,8 +31,8 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's limit is off: MOST_PIXELS applies
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY  # of the texts that are read
 
 
-def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
-    """The centre square of a picture at (side, side, 3): see `to_rgb` and `squared`.
+def read_picture(path: Path, side: int, fit: str = "crop") -> NDArray[np.uint8]:
+    """The centre square of a picture at (side, side, 3), or with `pad` the whole: see `to_rgb`, `squared`, `padded`.
 
     Raises:
         LabError: naming the file, if it holds no picture, or one whose values Pillow would misread.
@@ -40,7 +40,7 @@ def read_picture(path: Path, side: int) -> NDArray[np.uint8]:
     try:
         data = path.read_bytes()
         with QUIET, _opened(data) as image:
-            return np.asarray(squared(to_rgb(image), side))
+            return np.asarray(FITS[fit](to_rgb(image), side))
     except Unusable as error:
         raise LabError(f"{shown(path)}: {error}") from error
     except OSError as error:

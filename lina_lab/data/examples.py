@@ -69,9 +69,13 @@ class Dataset(NamedTuple):
     draw: Callable[[Tensor], Examples] | None = None
     name: str = ""
     """Name of the data set."""
+    classes_of: str = ""
+    """The data set whose classes the labels are, as extractors name it; empty if no other has them."""
     latents: Latents | None = None
     num_classes: int = 0
     """From the config; 0 without one."""
+    classes: Sequence[str] = ()
+    """The classes' names, by label; empty where their numbers are their names."""
     repeats: Repeats | None = None
     """None where duplicates are not looked for, as in an endless data set."""
 
@@ -83,7 +87,7 @@ class Dataset(NamedTuple):
 
 
 def evenly_spaced(images: Tensor, most: int) -> Tensor:
-    """At most so many of n images, evenly spaced over them, in order."""
+    """At most so many of n images, or of their numbers, evenly spaced over them, in order."""
     count = min(most, len(images))
     return images if count == len(images) else images[torch.linspace(0, len(images) - 1, count).round().long()]
 

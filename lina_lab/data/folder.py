@@ -51,7 +51,7 @@ def images(config: DataConfig) -> Dataset:
 
 
 def pictures(config: DataConfig) -> Pictures:
-    """The images of a folder, read on demand: centre square, reduced to the side (see `pixels`).
+    """The images of a folder, read on demand: cut or padded to a square, reduced to the side (see `pixels`).
 
     The class is the sub-folder, in alphabetical order.
 
@@ -88,7 +88,7 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
         labels=labels,
         texts=texts,
         heldout=outside,
-        read=lambda number: read_picture(root / names[number], config.side),
+        read=lambda number: read_picture(root / names[number], config.side, config.fit),
         checksum=lambda number: _of(root / names[number], sha256_of),
         size_and_time=lambda number: _of(root / names[number], _size_and_time),
     )

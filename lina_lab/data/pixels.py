@@ -3,12 +3,14 @@
 Colour profiles are not applied.
 """
 
+import numpy as np
 from PIL import Image
 
 from lina_lab.data.depth import Unusable, check, mended, on_white
 from lina_lab.data.orientation import turn_of
 
 RULE = "EXIF orientation, onto white, centre square, Pillow's bicubic with antialiasing"
+PAD_RULE = "EXIF orientation, onto white, Pillow's bicubic with antialiasing, centred on the median colour of its edge"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -47,3 +49,23 @@ def squared(image: Image.Image, side: int) -> Image.Image:
     # Cropped first: with the `box` of a resize, the filter would reach outside it.
     square = image.crop((left, top, left + edge, top + edge))
     return square.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def padded(image: Image.Image, side: int) -> Image.Image:
+    """The whole of an RGB image on a square (side, side) of the median colour of its outermost pixels.
+
+    The longer of its sides is reduced to that of the square, by the same filter; an image that is smaller keeps its
+    pixels. The border is thus black about a digit on black and white about a drawing on white.
+    """
+    scale = min(1.0, side / max(image.size))
+    width, height = (max(1, round(scale * length)) for length in image.size)
+    pixels = np.asarray(image)
+    edge = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
+    red, green, blue = np.median(edge, axis=0).round().astype(int).tolist()
+    square = Image.new("RGB", (side, side), (red, green, blue))
+    square.paste(image.resize((width, height), Image.Resampling.BICUBIC), ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+FITS = {"crop": squared, "pad": padded}
+"""By the word in `data.fit`."""

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig
 from lina_lab.data.examples import Dataset, Examples
-from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, SHAPES, caption
-from lina_lab.data.shapes_scenes import Scenes, Split, requests, scenes
+from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, OBJECTS, SHAPES, TAGS, caption
+from lina_lab.data.shapes_scenes import Scenes, Split, objects, requests, scenes
 
 Pixels = NDArray[np.float32]
 NUM_FIXED = 2016
-"""Scenes of the held-out split, and of the sample of training scenes: 336 of each category."""
+"""Scenes of the held-out split, and of the sample of training scenes: 336 of each category, or 42 of each object."""
 PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)
 """# (8, 3) of 255"""
 
@@ -25,12 +25,14 @@ PALETTE = np.array(list(COLOURS.values()), dtype=np.float32)
 def load_shapes(config: DataConfig) -> Dataset:
     """Endless training scenes by `draw`, the first `NUM_FIXED` of them as `train`, and as many held-out scenes.
 
-    One in `NOVEL_EVERY` held-out scenes shows a combination that training never shows. Scenes are always those of
-    seed 0; an experiment's seed decides only which indices it draws.
+    One in `NOVEL_EVERY` held-out scenes shows a combination that training never shows. With `labels: object` a scene
+    has one object, nothing is new, and there are no captions. Scenes are always those of seed 0; an experiment's seed
+    decides only which indices it draws.
     """
     fixed = torch.arange(NUM_FIXED)
-    draw = partial(examples, side=config.side)
-    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw)
+    by_object = config.labels == "object"
+    draw = partial(single_objects if by_object else examples, side=config.side)
+    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw, classes=OBJECTS if by_object else TAGS)
 
 
 def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
@@ -38,6 +40,12 @@ def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
     drawn = scenes(indices.numpy(), split)
     images = torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1)
     return Examples(images, torch.from_numpy(drawn.label), [caption(request) for request in requests(drawn)])
+
+
+def single_objects(indices: Tensor, side: int, split: Split = "train") -> Examples:
+    """The images (n, 3, side, side) and objects (n,) of scenes (n,) of a single object."""
+    drawn = objects(indices.numpy(), split)
+    return Examples(torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1), torch.from_numpy(drawn.label))
 
 
 def render(drawn: Scenes, side: int) -> Pixels:

@@ -29,6 +29,8 @@ COLOURS = {
     "white": (250, 250, 250),
 }
 """sRGB, 0 ... 255."""
+OBJECTS = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
+"""The classes of scenes with a single object: class k is shape k // 8 in colour k % 8."""
 COUNTS = {"a": 1, "two": 2, "three": 3, "four": 4}
 RELATIONS = ("left of", "right of", "above", "below")
 MOST_OBJECTS = 4

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lina_lab.data.shapes_grammar import (
     COLOURS,
     MOST_OBJECTS,
+    OBJECTS,
     RELATIONS,
     SHAPES,
     TAGS,
@@ -42,7 +43,7 @@ class Scenes(NamedTuple):
     """n scenes of up to four objects; columns from `number` on are unused."""
 
     label: Ints
-    """# (n,) the place of the category in `TAGS`"""
+    """# (n,) the place of the category in `TAGS`, or of the object in `OBJECTS`"""
     number: Ints
     """# (n,) 1 ... 4"""
     shape: Ints
@@ -85,6 +86,28 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
         radius=radius,
         centre=centre,
         relation=relation,
+        grey=low + (high - low) * uniform.take(),
+    )
+
+
+def objects(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
+    """Scenes of a single object, of indices (n,). Labels cycle through `OBJECTS`, and nothing is held out: a model
+    could not know a class that it has never seen.
+    """
+    uniform = _Columns(_uniforms(indices, split, seed))
+    label = indices % len(OBJECTS)
+    number = np.ones_like(label)
+    shape, colour = (np.repeat(trait[:, None], MOST_OBJECTS, 1) for trait in np.divmod(label, len(COLOURS)))
+    radius, centre = _places(number, uniform)
+    low, high = GREYS
+    return Scenes(
+        label=label,
+        number=number,
+        shape=shape,
+        colour=colour,
+        radius=radius,
+        centre=centre,
+        relation=np.full_like(label, -1),
         grey=low + (high - low) * uniform.take(),
     )
 

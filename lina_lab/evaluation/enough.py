@@ -27,7 +27,9 @@ def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -
         change = f"set data.held_out nearer to 0.5 ({data.held_out:g} now)" if halves else "add images"
         remedy = f"{change}, or name evaluation.reference"
     counts = " and ".join(f"{count:,} {split}" for split, count in splits.items())
-    raise LabError(f"{data.path or data.name}: must have {least:,} images in each split, not {counts}: {why}: {remedy}")
+    raise LabError(
+        f"{data.path or data.title}: must have {least:,} images in each split, not {counts}: {why}: {remedy}"
+    )
 
 
 def check_batch(experiment: Experiment, sizes: Sizes) -> None:
@@ -38,5 +40,5 @@ def check_batch(experiment: Experiment, sizes: Sizes) -> None:
     """
     batch, count = experiment.training.batch_size, sizes.trained_on
     if count is not None and batch > count and experiment.training.imported is None:
-        what = f"the training images of {experiment.data.name}"
+        what = f"the training images of {experiment.data.title}"
         raise LabError(f"training.batch_size must be at most {count:,}, {what}, not {batch:,}")

@@ -59,7 +59,7 @@ def evaluate(
         some = evenly_spaced(dataset.train.images, MOST_TRAINING_IMAGES)
         train = extractor.extract(to_uint8(some)).features
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
-    if extractor.data == dataset.name and classes is not None:
+    if extractor.data == dataset.classes_of and classes is not None:
         found["class_accuracy"] = (classes == labels).double().mean().item()
     evaluation = Evaluation(
         extractor=extractor.id,

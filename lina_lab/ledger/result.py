@@ -45,7 +45,7 @@ class Evaluation(Record):
     heldout_in_training: RepeatedImages | None = None
     eight_bit_rule: str | None = None
     composition: Mapping[str, Any] | None = None
-    """How often the detector is right, and how many pictures there were: see `composition.scores`."""
+    """How often the detector is right, and how many pictures there were: see `composition`."""
     autoregressive_steps: int | None = None
     flow_steps: int | None = None
     flow_steps_last: int | None = None

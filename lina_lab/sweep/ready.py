@@ -32,7 +32,11 @@ def check_data(experiments: Iterable[Experiment]) -> list[str]:
         known = sizes[experiment.data]
         check_enough(experiment.data, experiment.evaluation, known or UNKNOWN)
         check_batch(experiment, known or UNKNOWN)
-    absent = [f"{data.path or data.name}: no such folder, or no finished cache" for data in sizes if not sizes[data]]
+    absent = [
+        f"{data.path or data.root or data.name}: no such folder, or no {data.dataset or 'finished cache'}"
+        for data in sizes
+        if not sizes[data]
+    ]
     references = {evaluation.reference: None for _, evaluation, _ in seen if evaluation.reference is not None}
     return absent + [f"evaluation.reference: {path}: no such file" for path in references if not Path(path).is_file()]
 
@@ -44,6 +48,10 @@ def _sizes(data: DataConfig) -> Sizes | None:
         from lina_lab.data.latents import load_latents
 
         return load_latents(data, pixels=False).sizes if (place(data) / MANIFEST).is_file() else None
+    if data.root is not None:
+        from lina_lab.data.torchvision_sets import sizes_of
+
+        return sizes_of(data)
     if data.name in SIZES:
         return SIZES[data.name]
     if not Path(data.path or "").is_dir():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lina_lab.analysis.chance import CHANCE, chance, with_losses
-from lina_lab.config.data import SOURCES
+from lina_lab.config.data import NUM_OBJECTS, SOURCES
 from tests.analysis.simulated import EQUAL, paired, table
 
 ACCURACY = "eval/class_accuracy/digits-cnn"
@@ -83,5 +83,6 @@ def test_the_levels_of_chance_are_those_of_the_data():
     for name, source in SOURCES.items():
         if source.balanced:
             assert CHANCE[name] == pytest.approx(1 / source.num_classes)
+    assert CHANCE["objects-detector"] == 1 / NUM_OBJECTS
     counts = load_dataset(DataConfig(name="emoji", side=32)).heldout.labels.bincount()
     assert CHANCE["emoji"] == pytest.approx(float(counts.max() / counts.sum()), abs=0.02)

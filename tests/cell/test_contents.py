@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from torchvision import datasets
 
 from lina_lab.cell import contents
 from lina_lab.cell.contents import check_contents, content_of, settler
@@ -24,6 +25,7 @@ from lina_lab.ledger.cells import create_cell, read_experiment
 from lina_lab.ledger.result import write_result
 from lina_lab.sweep.planning import load_sweep
 from tests.conftest import fake_result
+from tests.data.test_torchvision_sets import write_mnist
 from tests.latents import coder, draw_folder, folder_data, save_autoencoder
 
 
@@ -103,6 +105,58 @@ def test_a_folder_of_images_is_known_by_its_content_wherever_it_lies(place):
     assert key(images("copy")) != first, "names decide the split"
     Image.new("RGB", (16, 16)).save("moved/few/1.png")
     assert key(images("moved")) != first
+
+
+def torchvision(root: str, name: str = "t.yaml", dataset: str = "MNIST") -> Path:
+    values = {
+        "name": "whole",
+        "data": {"name": "torchvision", "dataset": dataset, "root": root},
+        "model": {"size": "nano", "patch": 4},
+        "training": {"steps": 4, "batch_size": 4, "learning_rate": 1e-3},
+        "evaluation": {"extractor": "inception"},
+    }
+    Path(name).write_text(yaml.safe_dump(values, sort_keys=False))
+    return Path(name)
+
+
+def test_a_set_of_torchvision_is_known_by_its_own_files_wherever_they_lie(place):
+    write_mnist(Path("data"), "MNIST")
+    first = key(torchvision("data"))
+    Path("data").rename("moved")
+    assert key(torchvision("moved")) == key(torchvision(str(place / "moved"))) == first
+    write_mnist(Path("moved"), "KMNIST")
+    (Path("moved") / "MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(b"what was unpacked")
+    assert key(torchvision("moved")) == first, "others beside it are no part of it"
+    assert key(torchvision("moved", dataset="KMNIST")) != first
+    labels = Path("moved/MNIST/raw/train-labels-idx1-ubyte")
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
+    assert key(torchvision("moved")) != first
+
+
+def test_a_set_that_is_not_there_refuses_a_run_and_not_a_dry_run(monkeypatch):
+    tries = []
+    monkeypatch.setattr(datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    monkeypatch.setattr(datasets.MNIST, "download", lambda _: tries.append("MNIST"))
+    planned = planned_experiment(torchvision("data"), [], Path("runs"), dry_run=True)
+    files = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    told = [line.partition(";")[0] for line in planned.missing]
+    assert told == [f"MNIST is not all there: missing in data/MNIST/raw: {files}"]
+    assert tries == []
+    Path("sweep.yaml").write_text("name: s\nquestion: q\nexperiment: t.yaml\naxes: {training.steps: [4, 5, 6]}\n")
+    with pytest.raises(LabError, match=r"t\.yaml:\d+: data\.root: MNIST is not all there: .*; downloading failed: "):
+        planned_sweep(Path("sweep.yaml"), [], Path("runs"), None, dry_run=False)
+    assert len(tries) == 1, "once for all cells"
+
+
+def test_files_of_torchvision_that_change_after_planning_stop_the_run():
+    write_mnist(Path("data"), "MNIST")
+    experiment = next(
+        iter(planned_experiment(torchvision("data"), [], Path("runs"), dry_run=False).experiments.values())
+    )
+    check_contents(experiment)
+    (Path("data") / "MNIST/raw/t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(LabError, match=r"data\.root: MNIST is not all there: missing in data/MNIST/raw: t10k-labels"):
+        check_contents(experiment)
 
 
 def test_what_a_user_holds_a_folder_against_adds_nothing_to_its_content():

@@ -53,3 +53,17 @@ def test_labels_alone_have_no_composition(shapes):
     images = to_uint8(shapes.heldout.images)[:120]
     found = measure([images], request, shapes, load_extractor("shapes-cnn-32"), 0)
     assert not [name for name in found.metrics if "composition" in name]
+
+
+def test_single_objects_are_judged_by_the_detector_and_not_by_an_extractor_of_other_classes():
+    data = load_dataset(DataConfig.model_validate({"name": "shapes", "labels": "object"}))
+    request = requested(data.heldout, 96, prompts=False)
+    assert request.labels.bincount().tolist() == [2] * 48
+    order = data.heldout.labels.argsort(stable=True).view(48, -1)[:, :2].flatten()
+    images = to_uint8(data.heldout.images)[order]
+    found = measure(images.split(40), request, data, load_extractor("shapes-cnn-32"), 0)
+    assert {name: value for name, value in found.metrics.items() if "accuracy" in name} == {
+        "eval/class_accuracy/objects-detector": pytest.approx(1, abs=0.03)
+    }
+    assert found.evaluation.composition["rule"] == "one object alone, of the shape and colour of its class"
+    assert "eval/fid/shapes-cnn-32" in found.metrics

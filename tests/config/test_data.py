@@ -6,9 +6,10 @@ import pytest
 
 from lina_lab.config.data import PUBLISHED_DATA, SOURCES, DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key
-from lina_lab.config.settings import EXTRACTORS, EvaluationConfig
+from lina_lab.config.settings import EXTRACTORS, EvaluationConfig, ExtractorInput
 
 FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
+MNIST = {"name": "torchvision", "dataset": "MNIST", "root": "data"}
 MAR = {"path": "mar", "channels": 16, "stride": 16, "scaling_factor": 0.2325}
 
 
@@ -44,6 +45,18 @@ def experiment(data: dict, extractor: str = "emoji-cnn-32", num_samples: int = 3
         (FOLDER | {"side": 40, "autoencoder": MAR}, "stride must divide the side in pixels: 16 does not divide 40"),
         (FOLDER | {"autoencoder": MAR | {"scaling_factor": 0.0}}, "greater than 0"),
         (FOLDER | {"autoencoder": MAR | {"shift_factor": float("nan")}}, "finite number"),
+        ({"name": "torchvision", "dataset": "MNIST"}, "is missing: a set of torchvision needs root"),
+        ({"name": "torchvision", "root": "data"}, "is missing: a set of torchvision needs dataset"),
+        (MNIST | {"dataset": "Mnist"}, "dataset must be one of MNIST, FashionMNIST, .*CIFAR10, .* not Mnist"),
+        (MNIST | {"dataset": 5}, "should be a valid string"),
+        (MNIST | {"side": 32}, "side of MNIST must be 28, not 32"),
+        (MNIST | {"held_out": 0.2}, "held_out describes a folder of images: torchvision has none"),
+        (MNIST | {"autoencoder": MAR}, "autoencoder is for emoji and images, not for torchvision"),
+        (MNIST | {"text": {}}, "MNIST has no closed vocabulary to learn: text must be null, or its encoder hf"),
+        ({"name": "digits", "root": "data"}, "root describes a set of torchvision: digits has none"),
+        ({"name": "emoji", "fit": "pad"}, "fit describes a folder of images: emoji has none"),
+        ({"name": "emoji", "labels": "object"}, "labels describes scenes of shapes: emoji has none"),
+        ({"name": "shapes", "labels": "object", "text": {}}, "labels: object makes the label the condition"),
         (FOLDER | {"text": {}}, "images has no closed vocabulary to learn: text must be null, or its encoder hf"),
     ],
 )
@@ -56,6 +69,9 @@ def test_shapes_come_from_the_source_or_from_the_config_where_only_the_files_tel
     assert DataConfig.model_validate({"name": "emoji"}).shape[:3] == (3, 32, 10)
     assert DataConfig.model_validate({"name": "emoji", "side": 64}).shape[:3] == (3, 64, 10)
     assert DataConfig.model_validate(FOLDER | {"side": 48}).shape[:3] == (3, 48, 7)
+    assert DataConfig.model_validate(MNIST).shape[:3] == (1, 28, 10)
+    assert DataConfig.model_validate(MNIST | {"dataset": "CIFAR100"}).shape[:3] == (3, 32, 100)
+    assert DataConfig.model_validate({"name": "shapes", "labels": "object"}).shape[:3] == (3, 32, 48)
     text = DataConfig.model_validate({"name": "emoji", "text": {"tokens": 12}}).shape.text
     assert (text.tokens, text.vocabulary) == (12, SOURCES["emoji"].vocabulary)
 
@@ -102,7 +118,13 @@ def test_an_extractor_must_read_the_images_of_the_data_set():
     experiment({"name": "emoji", "side": 64}, "inception")
     experiment(FOLDER)
     experiment(FOLDER, "shapes-cnn-32")
+    experiment(MNIST, "inception")
+    experiment(MNIST | {"dataset": "CIFAR10"}, "emoji-cnn-32")
+    experiment({"name": "shapes", "labels": "object"}, "shapes-cnn-32", num_samples=480)
     refused = [
+        (MNIST, "digits-cnn", "extractor of MNIST of side 28 must be .*inception, not digits-cnn"),
+        (MNIST | {"dataset": "STL10"}, "emoji-cnn-64", "extractor of STL10 of side 96 must be inception, not"),
+        ({"name": "shapes", "labels": "object"}, "emoji-cnn-32", "must be shapes-cnn-32 or inception, not"),
         ({"name": "emoji"}, "digits-cnn", "emoji of side 32 must be emoji-cnn-32 or inception, not digits-cnn"),
         ({"name": "emoji", "side": 64}, "emoji-cnn-32", "must be emoji-cnn-64 or inception, not emoji-cnn-32"),
         ({"name": "digits"}, "emoji-cnn-32", "extractor of digits of side 8 must be digits-cnn or inception"),
@@ -111,6 +133,26 @@ def test_an_extractor_must_read_the_images_of_the_data_set():
     for data, extractor, message in refused:
         with pytest.raises(ValueError, match=message):
             experiment(data, extractor)
+
+
+def test_an_extractor_of_the_same_pictures_goes_before_any_that_reads_their_shape(monkeypatch):
+    """As some of torchvision's have one: their classes are those of the data set that it names."""
+    for name, data in (("digits-cnn", "mnist"), ("emoji-cnn-32", "other")):
+        monkeypatch.setitem(EXTRACTORS, name, ExtractorInput(data, channels=1, side=28))
+    experiment(MNIST, "digits-cnn")
+    experiment(MNIST | {"dataset": "EMNIST-digits"}, "digits-cnn")
+    experiment(MNIST | {"dataset": "KMNIST"}, "emoji-cnn-32")
+    with pytest.raises(ValueError, match=r"extractor of MNIST of side 28 must be digits-cnn.* or inception, not emoji"):
+        experiment(MNIST, "emoji-cnn-32")
+
+
+def test_a_patch_must_divide_the_side_of_a_set_of_torchvision():
+    assert experiment(MNIST, "inception").model.context_tokens == 12  # a quarter of 7 x 7
+    with pytest.raises(ValueError, match="patch must divide the side of USPS: 3 does not divide 16"):
+        Experiment.model_validate(
+            experiment({"name": "emoji"}).model_dump(exclude={"model"})
+            | {"data": MNIST | {"dataset": "USPS"}, "model": {"size": "nano", "patch": 3}}
+        )
 
 
 def test_the_number_of_samples_is_bound_to_the_classes_only_where_they_are_balanced():
@@ -147,3 +189,9 @@ def test_side_path_classes_and_digest_enter_the_key_where_they_say_something():
     others = [{"path": "other"}, {"num_classes": 8}, {"digest": "0" * 12}, {"digest": "1" * 12}]
     keys = {cell_key(experiment(FOLDER | other)) for other in [{}, *others]}
     assert len(keys) == 5
+    sets = [MNIST, MNIST | {"dataset": "KMNIST"}, MNIST | {"root": "other"}]
+    assert len({cell_key(experiment(data, "inception")) for data in sets}) == 3
+    assert set(canonical(experiment(MNIST, "inception"))["data"]) == {"name", "side", "dataset", "root"}
+    assert cell_key(experiment(FOLDER | {"fit": "pad"})) != cell_key(plain)
+    objects = {"name": "shapes", "labels": "object"}
+    assert set(canonical(experiment(objects, "shapes-cnn-32", 480))["data"]) == {"name", "side", "labels"}

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from lina_lab.config.data import DIGITS, SOURCES, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
 from lina_lab.errors import NotFinite
+from tests.data.test_torchvision_sets import write_mnist
 
 
 @pytest.fixture
@@ -27,7 +28,12 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises(name, folder):
-    more = {"path": str(folder), "num_classes": 4} if name == "images" else {}
+    write_mnist(folder / ".hidden", "MNIST")
+    of_files = {
+        "images": {"path": str(folder), "num_classes": 4},
+        "torchvision": {"dataset": "MNIST", "root": str(folder / ".hidden")},
+    }
+    more = of_files.get(name, {})
     config = DataConfig.model_validate({"name": name} | more)
     data, shape = load_dataset(config), config.shape
     assert set(LOADERS) == set(SOURCES)

@@ -50,6 +50,12 @@ def told(config: DataConfig, **options) -> list[str]:
     return lines[1:]
 
 
+def test_padded_pictures_have_a_cache_of_their_own_and_cut_ones_the_one_they_had(config):
+    rule = "EXIF orientation, onto white, centre square, Pillow's bicubic with antialiasing"
+    assert cache.source(config)["data"] == {"name": "images", "path": config.path, "side": 16, "resize_rule": rule}
+    assert cache.place(config.model_copy(update={"fit": "pad"})) != cache.place(config)
+
+
 def test_moments_are_those_of_diffusers_in_half_precision_in_the_order_of_the_names(config, path):
     manifest = make_cache(config)
     assert manifest["count"] == 60

@@ -46,6 +46,21 @@ def test_about_fifteen_percent_are_held_out_and_another_file_moves_none(root):
     assert colours(after.heldout) - colours(before.heldout) <= {(9, 9, 9)}
 
 
+def test_pictures_are_cut_or_padded_as_the_config_says(tmp_path):
+    for number in range(40):
+        draw(tmp_path / f"{number}.png", (number, 200, 30), size=(40, 20))
+        picture = Image.open(tmp_path / f"{number}.png")
+        picture.paste((0, 0, 0), (0, 8, 4, 12))  # at the left, where a centre square does not reach
+        picture.save(tmp_path / f"{number}.png")
+    cut, padded = (load_dataset(config(tmp_path, num_classes=1, fit=fit)).train.images for fit in ("crop", "pad"))
+    assert torch.equal(cut, cut[:, :, :1, :1].expand_as(cut))
+    assert padded[:, 1, 7:9, 0].max() < 0
+    assert torch.equal(padded[:, :, 0], cut[:, :, 0])
+    draw(tmp_path / "40.png", size=(15, 12))
+    load_dataset(config(tmp_path, num_classes=1, fit="pad"))
+    assert "40.png: must have at least 16 x 16 pixels, not 15 x 12" in refusal(tmp_path, num_classes=1)
+
+
 def test_a_flat_folder_is_one_class(tmp_path):
     for number in range(30):
         draw(tmp_path / f"{number}.jpg", (number, 0, 0))

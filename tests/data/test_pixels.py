@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lina_lab.data.pixels import squared, to_rgb
+from lina_lab.data.pixels import padded, squared, to_rgb
 
 
 def reread(image: Image.Image, kind: str = "PNG", **options: object) -> Image.Image:
@@ -96,3 +96,42 @@ def test_nothing_is_enlarged():
     squared(Image.new("RGB", (16, 99)), 16)
     with pytest.raises(ValueError, match="must have at least 16 x 16 pixels, not 15 x 99"):
         squared(Image.new("RGB", (15, 99)), 16)
+
+
+def on(ground: tuple[int, int, int], width: int, height: int) -> Image.Image:
+    """A red rectangle with a margin of a quarter all round."""
+    image = Image.new("RGB", (width, height), ground)
+    image.paste((255, 0, 0), (width // 4, height // 4, width - width // 4, height - height // 4))
+    return image
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 0), (255, 255, 255), (10, 200, 90)])
+@pytest.mark.parametrize("size", [(64, 32), (32, 64)])
+def test_padding_keeps_the_whole_and_goes_on_with_the_ground(ground, size):
+    square = np.asarray(padded(on(ground, *size), 32))
+    assert square.shape == (32, 32, 3)
+    border = np.concatenate([square[[0, -1]].reshape(-1, 3), square[:, [0, -1]].reshape(-1, 3)])
+    assert (border == ground).all()
+    rows, columns = np.nonzero(abs(square - (255.0, 0, 0)).sum(2) < abs(square - np.array(ground, float)).sum(2))
+    middle = (rows.min() + rows.max() + 1, columns.min() + columns.max() + 1)
+    assert middle == (32, 32), "it stands in the middle"
+    long, short = (columns, rows) if size[0] > size[1] else (rows, columns)
+    assert (len(set(long.tolist())), len(set(short.tolist()))) == (16, 8)
+
+
+def test_padding_enlarges_nothing_and_changes_no_pixel_of_what_fits():
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 20, 3), np.uint8)
+    square = np.asarray(padded(Image.fromarray(pixels), 32))
+    assert np.array_equal(square[2:30, 6:26], pixels)
+    edge = np.concatenate([pixels[[0, -1]].reshape(-1, 3), pixels[:, [0, -1]].reshape(-1, 3)])
+    assert np.abs(square[0, 0] - np.median(edge, axis=0)).max() <= 0.5
+
+
+def test_a_square_is_padded_as_it_is_cut():
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    assert np.array_equal(np.asarray(padded(image, 16)), np.asarray(squared(image, 16)))
+
+
+def test_a_line_of_pixels_is_padded_to_a_square():
+    assert padded(Image.new("RGB", (1000, 1), (9, 9, 9)), 16).getpixel((0, 0)) == (9, 9, 9)

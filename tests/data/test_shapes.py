@@ -8,10 +8,12 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import chisquare
 
-from lina_lab.config.data import DataConfig
+from lina_lab.config.data import NUM_OBJECTS, DataConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
-from lina_lab.data.shapes import OUTLINES, PALETTE, coverage, examples, render
+from lina_lab.data.shapes import NUM_FIXED, OUTLINES, PALETTE, coverage, examples, render
 from lina_lab.data.shapes_grammar import (
+    COLOURS,
+    OBJECTS,
     SHAPES,
     TAGS,
     count_held_out,
@@ -21,7 +23,7 @@ from lina_lab.data.shapes_grammar import (
     shape_colour_held_out,
     tag,
 )
-from lina_lab.data.shapes_scenes import GAP, GREYS, MARGIN, RADII, Scenes, scenes
+from lina_lab.data.shapes_scenes import GAP, GREYS, MARGIN, RADII, Scenes, objects, scenes
 
 MANY = 30_000
 
@@ -214,3 +216,45 @@ def test_a_side_too_small_to_see_shapes_is_refused():
     with pytest.raises(ValidationError, match="side of shapes must be at least 16, not 15"):
         DataConfig.model_validate({"name": "shapes", "side": 15})
     assert DataConfig.model_validate({"name": "shapes", "side": 100}).shape[:3] == (3, 100, 6)
+
+
+@pytest.fixture(scope="module")
+def by_object():
+    return load_dataset(DataConfig.model_validate({"name": "shapes", "labels": "object"}))
+
+
+def test_by_object_a_scene_has_one_object_of_its_class_in_the_usual_sizes_and_places():
+    drawn = objects(np.arange(MANY))
+    assert (drawn.number == 1).all()
+    assert len(set(drawn.grey)) == MANY
+    names = [f"{tuple(COLOURS)[c]} {SHAPES[s]}" for s, c in zip(drawn.shape[:, 0], drawn.colour[:, 0], strict=True)]
+    assert [OBJECTS[label] for label in drawn.label] == names
+    assert len(OBJECTS) == NUM_OBJECTS == len(set(names))
+    radius, centre = drawn.radius[:, 0], drawn.centre[:, 0]
+    assert RADII[0] <= radius.min() < radius.max() <= RADII[1]
+    assert (centre - radius[:, None]).min() >= MARGIN - 1e-9
+    assert (centre + radius[:, None]).max() <= 1 - MARGIN + 1e-9
+    assert (abs(centre.mean(0) - 0.5) < 0.01).all()
+
+
+def test_by_object_every_class_is_seen_and_measured_equally_often(by_object):
+    for part in (by_object.train, by_object.heldout, by_object.draw(torch.arange(7 * 48, 9 * 48))):
+        counts = part.labels.bincount(minlength=NUM_OBJECTS)
+        assert counts.tolist() == [len(part.labels) // NUM_OBJECTS] * NUM_OBJECTS
+    assert len(by_object.heldout.labels) == NUM_FIXED
+    assert by_object.train.captions == ()
+    assert not set(objects(np.arange(2000)).grey) & set(objects(np.arange(2000), "heldout").grey)
+
+
+def test_by_object_the_middle_of_an_object_has_the_colour_of_its_class(by_object):
+    drawn, images = objects(np.arange(NUM_FIXED), "heldout"), to_uint8(by_object.heldout.images)
+    for row in np.flatnonzero(drawn.shape[:, 0] != SHAPES.index("ring"))[:200]:
+        x, y = (drawn.centre[row, 0] * 32).astype(int)
+        assert images[row, :, y, x].tolist() == PALETTE[drawn.label[row] % 8].tolist()
+
+
+def test_by_category_shapes_are_what_they_were(data, by_object):
+    assert (data.classes_of, by_object.classes_of) == ("shapes", "objects")
+    assert (data.classes, by_object.classes) == (TAGS, OBJECTS)
+    assert (data.num_classes, by_object.num_classes) == (6, 48)
+    assert torch.equal(data.heldout.images, examples(torch.arange(NUM_FIXED), 32, "heldout").images)

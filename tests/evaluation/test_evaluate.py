@@ -189,7 +189,7 @@ def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data
 
 
 def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated):
-    names = evaluate(*generated, data._replace(name="else"), digits, seed=0).metrics
+    names = evaluate(*generated, data._replace(classes_of="else"), digits, seed=0).metrics
     assert "eval/class_accuracy/digits-cnn" not in names
     assert "eval/fid/digits-cnn" in names
 
