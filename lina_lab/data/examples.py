@@ -72,6 +72,8 @@ class Dataset(NamedTuple):
     latents: Latents | None = None
     num_classes: int = 0
     """From the config; 0 without one."""
+    classes: Sequence[str] = ()
+    """The classes' names, by label; empty where their numbers are their names."""
     repeats: Repeats | None = None
     """None where duplicates are not looked for, as in an endless data set."""
 

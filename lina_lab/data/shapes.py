@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lina_lab.config.data import DataConfig
 from lina_lab.data.examples import Dataset, Examples
-from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, SHAPES, caption
+from lina_lab.data.shapes_grammar import COLOURS, MOST_OBJECTS, SHAPES, TAGS, caption
 from lina_lab.data.shapes_scenes import Scenes, Split, requests, scenes
 
 Pixels = NDArray[np.float32]
@@ -30,7 +30,7 @@ def load_shapes(config: DataConfig) -> Dataset:
     """
     fixed = torch.arange(NUM_FIXED)
     draw = partial(examples, side=config.side)
-    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw)
+    return Dataset(draw(fixed), draw(fixed, split="heldout"), draw, classes=TAGS)
 
 
 def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
