@@ -66,7 +66,8 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
 
 
 def _no_lower_fid(cells: pd.DataFrame, y: str) -> str | None:
-    if not y.startswith(FID) or VARIANCE not in cells or not (cells[y] >= cells[VARIANCE]).all():
+    known = y.startswith(FID) and VARIANCE in cells and cells[VARIANCE].notna().all()
+    if not known or (cells[y] < cells[VARIANCE]).any():
         return None
     return f"FID {cells[y].mean():.3g}, {cells[VARIANCE].mean():.3g} of one average picture drawn again and again"
 

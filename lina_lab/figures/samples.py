@@ -11,7 +11,7 @@ from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, design
 from lina_lab.ledger.plan import Plan
 from lina_lab.sheets import Row, most_columns, sheet
 
-WIDTH = 870
+WIDTH = 900
 """Pixels for the pictures of a row: a page's width, without the names of sizes."""
 MOST_ROWS = 12
 """Most rows beside the first figure."""

@@ -93,7 +93,7 @@ def test_training_curves_are_against_samples_seen(study):
 
 def draw_samples(made, index, numbers, side=8):
     """A cell's 20 images of 10 classes in the order of `numbers`; each is as bright as its number."""
-    numbers = np.asarray(numbers)
+    numbers = np.array(list(numbers))
     path = made.folder(index) / "samples" / "generated.npz"
     path.parent.mkdir()
     images = np.broadcast_to((10 * numbers)[:, None, None, None], (20, side, side, 3)).astype(np.uint8)

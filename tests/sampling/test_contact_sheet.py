@@ -19,4 +19,5 @@ def test_images_follow_each_other_row_by_row(tmp_path):
         assert pixels[top, left].tolist() == pixels[top + 11, left + 11].tolist() == COLOURS[number].tolist()
     assert (pixels[16:, 16:] == 255).all()
     save_sheet(tmp_path / "a.png", images, 2, ["one", "two"])
-    assert Image.open(tmp_path / "a.png").height > contact_sheet(images, 2).height
+    with Image.open(tmp_path / "a.png") as written:
+        assert written.height > contact_sheet(images, 2).height
