@@ -1,6 +1,7 @@
 """The handbook says what is true: its links and paths lead somewhere, its commands parse, the README stays short."""
 
 import re
+import subprocess
 import shlex
 from pathlib import Path
 
@@ -142,3 +143,24 @@ def test_lines_that_a_diff_adds_are_in_their_file(page):
 def test_no_paragraph_is_a_wall(page):
     lines = [line for line in prose(page).splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
+
+
+def git(*words):
+    """The lines that git prints of this checkout."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "not a git repository" in done.stderr:
+        pytest.skip("no git checkout")
+    return done.stdout.splitlines()
+
+
+def test_what_commands_write_by_default_is_ignored_by_git_and_no_file_of_ours():
+    """A clone stays as it was after `make demo`, and our own measurements are not overwritten by a reader's."""
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (demo,) = re.findall(r"lab report (\S+)", recipe)
+    assert f"lab sweep sweeps/{demo}.yaml" in recipe
+    folders = [f"reports/{name}" for name in (demo, f"{demo}@0a1b2c", "guidance", "profile")]
+    written = ["runs/ab12/result.json", "reports/digits/01_scaling_curves.ipynb"]
+    written += [f"{folder}/index.html" for folder in folders]
+    assert git("check-ignore", *written) == written
+    assert git("ls-files", *folders, "runs") == []
+    assert git("check-ignore", "reports/gates/index.html") == []
