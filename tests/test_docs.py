@@ -1,8 +1,8 @@
 """The handbook says what is true: its links and paths lead somewhere, its commands parse, the README stays short."""
 
 import re
-import subprocess
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest

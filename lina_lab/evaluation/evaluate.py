@@ -55,10 +55,8 @@ def evaluate(
     if not given:
         train = extractor.extract(to_uint8(dataset.train.images)).features
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
-    class_chance = None
     if extractor.data == dataset.name and classes is not None:
         found["class_accuracy"] = (classes == labels).double().mean().item()
-        class_chance = (counts.max() / counts.sum()).item()
     evaluation = Evaluation(
         extractor=extractor.id,
         torch_fidelity=metadata.version("torch-fidelity"),
@@ -68,7 +66,7 @@ def evaluate(
         data_sha256=fingerprint(dataset),
         reference_sha256=reference.sha256,
         labels="exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
-        class_chance=class_chance,
+        class_chance=int(counts.max()) / len(labels),
         reference_variance=float(np.trace(reference.statistics.sigma)),
         classes_not_drawn=(counts == 0).nonzero().flatten().tolist() or None,
         heldout_in_training=repeated_images(dataset),
