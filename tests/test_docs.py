@@ -13,7 +13,14 @@ from lina_lab.cli.main import app
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/*.md"))
 TOP = ("lina_lab", "docs", "tests", "experiments", "sweeps", "analysis", "benchmarks", "reports")
-READERS_OWN = {"sweeps/gates.yaml", "reports/gates", "reports/SWEEP"}
+READERS_OWN = {
+    "sweeps/gates.yaml",
+    "reports/gates",
+    "reports/SWEEP",
+    "reports/demo",
+    "reports/guidance",
+    "reports/profile",
+}
 """What a page asks its reader to write, or what that makes."""
 LONGEST_LINE = 400
 """Characters of a paragraph or list item: beyond it nobody finds the sentence again. Rows of tables may be longer."""
