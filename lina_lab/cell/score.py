@@ -6,7 +6,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lina_lab.composition.scores import composition
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset
 from lina_lab.evaluation.evaluate import Measurement, evaluate
@@ -33,6 +32,8 @@ def measure(
     """
     composed = None
     if request.prompts and dataset.name == "shapes":
+        from lina_lab.composition.scores import composition  # scipy.stats and scipy.ndimage
+
         images = torch.cat(list(chunks))  # they are small
         composed, chunks = composition(images, request.prompts), [images]
     found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
