@@ -20,7 +20,7 @@ from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
 from tests.analysis.test_guidance import point
-from tests.conftest import AXES, PROVENANCE
+from tests.study import AXES, PROVENANCE
 
 FORMATS = report.FORMATS
 

@@ -21,7 +21,7 @@ from lina_lab.ledger.status import read_status
 from lina_lab.sweep.planning import expand
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
-from tests.conftest import EXPERIMENT, PROVENANCE, fake_result
+from tests.study import EXPERIMENT, PROVENANCE, fake_result
 
 BEST = {"division": 3e-3, "subtraction": 3e-2}
 STEPS = 270
