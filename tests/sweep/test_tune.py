@@ -101,6 +101,7 @@ def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sam
     assert len(set(rates.values())) == 2
 
 
+@pytest.mark.slow
 def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
     tuned = tune(tmp_path, make_plan(pruner="median", trials=12)).plan
     pruned = [cell for cell in tuned.trials if read_status(tmp_path / cell.key).state == "pruned"]
