@@ -1,134 +1,40 @@
-"""What several rooms' tests share."""
+"""What several rooms' tests share. Heavy imports stand where they are used: xdist's own process runs no test."""
 
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-import torch
 
-if not torch.cuda.is_available():
-    # Read when Triton is first imported, by whichever test comes first.
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
-from lina_lab.cell.run import run_cell
-from lina_lab.config.load import Document
-from lina_lab.config.sweep import Sweep
-from lina_lab.data.datasets import load_dataset
-from lina_lab.data.examples import Dataset
-from lina_lab.ledger.cells import create_cell
-from lina_lab.ledger.leases import Watch, claim
-from lina_lab.ledger.metrics import append_metrics
-from lina_lab.ledger.plan import Plan, load_plan, store_plan
-from lina_lab.ledger.result import Evaluation, Result, write_result
-from lina_lab.provenance import Hardware, Provenance
-from lina_lab.sweep.planning import expand
-from lina_lab.tracking.store import connect, locked
 from tests.browser import browser, chromium  # noqa: F401, fixtures
-from tests.cells import experiment
 
-EXPERIMENT = {
-    "name": "fake",
-    "model": {"size": "nano", "patch": 2},
-    "training": {"steps": 100, "batch_size": 8, "learning_rate": 1e-3},
-}
-AXES = {
-    "model.attention.normalization": ["division", "subtraction"],
-    "model.attention.conv_kernel": [0, 5],
-    "model.size": ["nano", "micro"],
-}
-FIDS = {"nano": 80.0, "micro": 50.0, "tiny": 32.0, "small": 20.0}
-PARAMETERS = {"nano": 100_000, "micro": 400_000, "tiny": 1_600_000, "small": 6_400_000}
-PROVENANCE = Provenance(
-    commit="c0ffee",
-    versions={"torch": "2.0"},
-    python="3.11",
-    hardware=Hardware(cpu="a processor", cores=2),
-    command="lab sweep fake.yaml",
-    started="2026-01-01T00:00:00+00:00",
-)
+if TYPE_CHECKING:
+    from lina_lab.data.examples import Dataset
+    from tests.study import FakeStudy
 
 
-def fake_fid(size: str, seed: int, normalization: str = "division", conv_kernel: int = 0, **rest: object) -> float:
-    """A FID without noise of measurement: known to the last digit."""
-    base = FIDS[size] * (0.5 if conv_kernel else 1.0)
-    return base * (1.1 if normalization == "subtraction" else 1.0) * (1 + 0.02 * seed)
+def pytest_collection() -> None:
+    import torch
 
-
-def fake_result(key: str, seed: int, parameters: int, fid: float) -> Result:
-    names = {"fid": fid, "fid_bootstrap_sd": 0.5, "kid": fid / 100, "precision": 0.5, "recall": 0.25}
-    return Result(
-        key=key,
-        name="fake",
-        seed=seed,
-        parameters={"total": parameters, "trainable": parameters - 10},
-        flops={"training": 6.0 * parameters},
-        steps=100,
-        samples_seen=800,
-        ema_share=0.25,
-        seconds={"training": 10.0, "sampling": 1.0, "evaluation": 0.5},
-        state="done",
-        metrics={f"eval/{name}/digits-cnn": value for name, value in names.items()} | {"val/loss": fid / 100},
-        evaluation=Evaluation(
-            extractor="digits-cnn-1a2b3c4d",
-            num_generated=1000,
-            num_reference=500,
-            autoregressive_steps=16,
-            flow_steps=25,
-            guidance_scale=1.0,
-            guidance_min=1.0,
-        ),
-        provenance=PROVENANCE,
-    )
-
-
-class FakeStudy:
-    """A finished sweep, written through the ledger's own functions."""
-
-    def __init__(self, runs: Path, seeds: list[int], axes: dict) -> None:
-        self.runs = runs
-        sweep = Sweep(name="fake", question="Which is better?", experiment="-", axes=axes, seeds=seeds)
-        self.planned = expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("fake.yaml"))
-        self.plan: Plan = self.planned.plan
-        store_plan(runs, self.plan, PROVENANCE)
-        self.stored: Plan = load_plan(runs, "fake")
-        for cell in self.plan.cells:
-            folder = create_cell(runs, self.planned.experiments[cell.key])
-            fid = fake_fid(**cell.values, seed=cell.seed)
-            parameters = PARAMETERS[cell.values["size"]] + 1000 * (cell.values.get("conv_kernel", 0))
-            for step in (50, 100):
-                append_metrics(folder, step, {"val/loss": fid / step})
-            write_result(folder, fake_result(cell.key, cell.seed, parameters, fid))
-
-    def folder(self, index: int) -> Path:
-        return self.runs / self.plan.cells[index].key
-
-    def change(self, index: int, **changes: object) -> None:
-        """Write one cell's result anew, with changes."""
-        cell = self.plan.cells[index]
-        result = fake_result(cell.key, cell.seed, 100_000, fake_fid(**cell.values, seed=cell.seed))
-        write_result(self.folder(index), replace(result, **changes))
-
-    def unfinish(self, index: int, state: str, reason: str = "") -> None:
-        (self.folder(index) / "result.json").unlink()
-        if state != "waiting":
-            claimed = claim(self.folder(index), Watch())
-            if state != "running":
-                claimed.end(state, reason)
+    if not torch.cuda.is_available():
+        # Read when Triton is first imported, by whichever test comes first.
+        os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long ones first: at the end no process waits for another that has just begun one."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Long ones first, above all groups, which one process runs: at the end none waits for another."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("xdist_group", "slow")])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    import torch
+
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
 
@@ -136,6 +42,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def surroundings() -> Iterator[None]:
     """What a command changes of its own process is as before once a test ends."""
+    import torch
+
     folder, path, threads = Path.cwd(), list(sys.path), torch.get_num_threads()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     package = logging.getLogger("lina_lab")
@@ -152,14 +60,21 @@ def surroundings() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def dataset() -> Dataset:
+def dataset() -> "Dataset":
     """The handwritten digits."""
+    from lina_lab.data.datasets import load_dataset
+    from tests.cells import experiment
+
     return load_dataset(experiment().data)
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The finished cell of `experiment()`, which ran undisturbed; nobody changes it."""
+    from lina_lab.cell.run import run_cell
+    from lina_lab.ledger.cells import create_cell
+    from tests.cells import experiment
+
     folder = create_cell(tmp_path_factory.mktemp("whole"), experiment())
     assert run_cell(folder) == "done"
     return folder
@@ -168,8 +83,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(tmp_path):
     """`study(seeds=[0, 1])` makes a finished fake sweep."""
+    from tests.study import AXES, FakeStudy
 
-    def make(seeds: list[int] | None = None, axes: dict = AXES) -> FakeStudy:
+    def make(seeds: list[int] | None = None, axes: dict = AXES) -> "FakeStudy":
         return FakeStudy(tmp_path / "runs", seeds or [0], axes)
 
     return make
@@ -178,6 +94,8 @@ def study(tmp_path):
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new store takes seconds to make: it is made once and copied."""
+    from lina_lab.tracking.store import connect, locked
+
     runs = tmp_path_factory.mktemp("empty")
     with pytest.MonkeyPatch.context() as patch, locked(runs):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

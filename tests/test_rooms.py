@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,7 @@ def loaded(*modules: str) -> list[str]:
     return eval(done.stdout)  # noqa: S307, our own list
 
 
+@pytest.mark.slow
 def test_design_config_cost_ledger_analysis_and_figures_import_without_torch():
     assert loaded(*LIGHT) == []
 
@@ -101,6 +103,7 @@ def test_every_init_file_is_empty():
     assert [p for p in (ROOT / "lina_lab").rglob("__init__.py") if p.read_text().strip()] == []
 
 
+@cache
 def sources():
     """Every module of the package by its path in it, parsed."""
     package = ROOT / "lina_lab"
@@ -156,6 +159,7 @@ def is_record(node):
     )
 
 
+@cache
 def records_of(tree):
     """The number of fields of every NamedTuple and dataclass that a module defines."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and is_record(node)]
@@ -181,8 +185,7 @@ def built_by_position(trees):
         counts = known_records(path, trees)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             splat = len(call.args) > 1 and any(isinstance(argument, ast.Starred) for argument in call.args)
-            name = ast.unparse(call.func)
-            if counts.get(name, 0) > 3 and (len(call.args) > 3 or splat):
+            if (len(call.args) > 3 or splat) and counts.get(name := ast.unparse(call.func), 0) > 3:
                 yield f"{path}:{call.lineno}: {name}"
 
 

@@ -103,6 +103,7 @@ def test_only_seeds_are_replicates(effects):
     assert tuple(whole[["ratio", "low", "high"]]) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
 
 
+@pytest.mark.slow
 def test_no_number_has_moved():
     """To the last digit, of committed reports and of simulated studies with cells missing: see `ablation_cases`."""
     golden = json.loads(GOLDEN.read_text())

@@ -58,6 +58,7 @@ def test_a_clear_case_is_said_in_the_wording_of_the_house(drawn):
     assert 34 < low <= high < 42
 
 
+@pytest.mark.slow
 def test_b_against_a_is_the_same_verdict_seen_from_the_other_side(drawn):
     found, other = verdict(drawn), verdict(drawn, a="old", b="new")
     assert (other.better.winner, other.scales_better.winner) == ("B", "B")
@@ -153,6 +154,7 @@ def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn
     assert against(drawn, CompareOptions(lr_tuned=True)) == ([], [])
 
 
+@pytest.mark.slow
 def test_unequal_budgets_and_edges_are_named_with_their_size(drawn):
     drawn["tune_trials"] = np.where((drawn["size"] == "size1") & (drawn["design"] == "old"), 4, 8)
     drawn["learning_rate_inside"] = (drawn["size"] != "size2").astype(object)
@@ -190,6 +192,7 @@ def test_samples_seen_that_nobody_knows_are_not_taken_to_be_equal(drawn):
     assert against(drawn) == ([], [reason])
 
 
+@pytest.mark.slow
 def test_a_diverged_cell_is_a_reason_and_not_only_left_out(drawn):
     drawn.loc[12, "state"] = "diverged"
     reason = "cells diverged, and without them a design looks better than it is: B at size0, 0 (diverged)"
@@ -220,6 +223,7 @@ def test_forms_that_disagree_and_a_design_that_only_catches_up_are_undetermined(
     assert any(reason.startswith("the forms disagree at 108M: ratio ") for reason in reasons)
 
 
+@pytest.mark.slow
 def test_where_higher_is_better_the_other_design_wins_and_no_floor_is_fitted():
     rising = Case(Truth(0.2, -0.10), Truth(0.2, -0.05))
     found = verdict(table(rising, np.random.default_rng(9)), CompareOptions(higher_is_better=True))

@@ -119,6 +119,7 @@ def test_results_alone_make_no_file_and_a_file_of_an_earlier_report_goes(study, 
     assert not (tmp_path / "evaluations.csv").exists()
 
 
+@pytest.mark.slow
 def test_what_lab_evaluate_measured_is_a_point_of_the_sampling_figure(measured, tmp_path):
     folder = measured.folder(0)
     for scale in (1.0, 2.0, 4.0):

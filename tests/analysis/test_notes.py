@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lina_lab.analysis.notes import noted, notes, notes_of
 from lina_lab.ledger.result import RepeatedImages
-from tests.conftest import fake_result
+from tests.study import fake_result
 
 PLAIN = fake_result("a-key", 0, 100, 1.0).evaluation
 REPEATS = RepeatedImages(images=1850, of=2000, example=["b/2.png", "a/1.png"])

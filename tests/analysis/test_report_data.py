@@ -13,7 +13,7 @@ from lina_lab.analysis.report_data import make_way, read_report_data, report_dat
 from lina_lab.analysis.scaling import design_fits, readable_fits
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import store_plan
-from tests.conftest import AXES, PROVENANCE
+from tests.study import AXES, PROVENANCE
 
 FID = "eval/fid/digits-cnn"
 REPORTS = Path(__file__).parents[2] / "reports"

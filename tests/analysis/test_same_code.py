@@ -105,6 +105,7 @@ def test_other_arithmetic_is_a_reason_and_a_design_without_it_none(drawn, name, 
     assert compare_designs(drawn, COLUMNS, ["new"], ["old"]).better.reasons == []
 
 
+@pytest.mark.slow
 def test_a_long_average_is_a_warning(drawn):
     drawn["ema_share"] = np.where(drawn["size"] == "size0", 0.34, 1 / 3)
     count = (drawn["size"] == "size0").sum()

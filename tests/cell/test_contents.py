@@ -24,9 +24,9 @@ from lina_lab.files import CACHE_VARIABLE
 from lina_lab.ledger.cells import create_cell, read_experiment
 from lina_lab.ledger.result import write_result
 from lina_lab.sweep.planning import load_sweep
-from tests.conftest import fake_result
 from tests.data.test_torchvision_sets import write_mnist
 from tests.latents import coder, draw_folder, folder_data, save_autoencoder
+from tests.study import fake_result
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ def test_once_another_machine_has_measured_nothing_more_is_drawn(subject, monkey
     assert not record_of(subject).with_suffix("").exists()
 
 
+@pytest.mark.slow
 def test_one_machine_measures_and_the_others_wait_for_it(subject, monkeypatch):
     monkeypatch.setattr(reevaluate, "WAIT_SECONDS", 0.02)
     monkeypatch.setattr(reevaluate, "measure", lambda *arguments: pytest.fail("measured twice"))

@@ -15,7 +15,7 @@ from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.plan import plan_path, store_plan
 from lina_lab.ledger.status import write_state
 from lina_lab.sweep.planning import expand, single
-from tests.conftest import AXES, EXPERIMENT, PROVENANCE
+from tests.study import AXES, EXPERIMENT, PROVENANCE
 
 
 def other(runs, steps: int, **training: object):

@@ -32,6 +32,7 @@ def compare(*words) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_a_reader_gets_gaps_predictions_slope_and_both_claims(csv):
     output = compare(csv, *DESIGNS)
     document = json.loads(compare(csv, *DESIGNS, "--json"))

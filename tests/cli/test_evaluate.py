@@ -119,6 +119,7 @@ def test_the_search_measures_its_grid_and_refinements_once(cell, drawn):
     assert list(map(same, read_points(path))) == list(map(same, points))
 
 
+@pytest.mark.slow
 def test_every_scale_has_the_same_seeds_and_a_row_is_what_evaluate_says(cell):
     lab("guidance", cell, "--scales", "1.5,3", "--refinements", 0, "--flow-steps", 5)
     with (cell / "guidance.csv").open() as file:
@@ -176,6 +177,7 @@ def test_a_mistake_is_named(cell, words, message):
         lab(words[0], cell, *words[1:])
 
 
+@pytest.mark.slow
 def test_figures_of_a_cell_without_points_and_wrong_choices_are_refused(cell, tmp_path):
     other = trained_cell(tmp_path, DIGITS)
     with pytest.raises(LabError, match=r"guidance\.csv: no points yet; lab guidance [0-9a-f]{12} measures some"):

@@ -261,6 +261,7 @@ def test_an_export_with_states_and_gaps_of_its_own_is_fitted_without_its_gaps(la
     assert (found["n"], found["params"]["alpha"]) == (3, pytest.approx(0.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["--by", "normalization"]])
 def test_two_designs_in_one_curve_are_refused_as_lab_compare_does(lab_fit, words):
     table = pd.concat([results().assign(conv_kernel=k, run=f"r{k}") for k in (0, 5)], ignore_index=True)

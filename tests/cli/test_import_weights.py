@@ -47,6 +47,7 @@ def exported(tmp_path, lab):
     return cell.name
 
 
+@pytest.mark.slow
 def test_exported_weights_are_imported_to_the_same_bits(lab, exported, tmp_path):
     said = lab("import", "out", "--as", "digits.yaml")
     key = said.partition(":")[0]
@@ -116,6 +117,7 @@ def test_a_mistake_is_a_message_and_leaves_nothing(exported, tmp_path, monkeypat
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_in_a_wrapper_and_a_pickle_is_the_same_cell(lab, exported, tmp_path):
     first = lab("import", "out", "--as", "digits.yaml").partition(":")[0]
     tensors = load_file(tmp_path / "out" / "transformer" / "diffusion_pytorch_model.safetensors")

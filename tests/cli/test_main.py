@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from lina_lab.cli.main import app
 from lina_lab.ledger.plan import plan_path, store_plan
 from lina_lab.logs import show_logs
-from tests.conftest import PROVENANCE
+from tests.study import PROVENANCE
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,6 +7,7 @@ import pytest
 
 from lina_lab.figures import report
 from tests.lab import lab
+from tests.study import TWO
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_report_is_drawn_again_from_its_folder_alone(study, tmp_path):
     made = study()
     lab(tmp_path, "report", "fake", "--runs", made.runs)
@@ -31,7 +33,7 @@ def test_a_report_is_drawn_again_from_its_folder_alone(study, tmp_path):
 
 
 def test_a_report_that_is_drawn_again_stays_where_it_is(study, tmp_path):
-    lab(tmp_path, "report", "fake", "--runs", study().runs)
+    lab(tmp_path, "report", "fake", "--runs", study(axes=TWO).runs)
     refused = lab(tmp_path, "report", "reports/fake", "--out", "elsewhere", code=2)
     assert "--out: goes with the name of a sweep" in refused.stderr
 

@@ -2,7 +2,7 @@
 
 from lina_lab.cli.status import print_status
 from lina_lab.ledger.plan import load_plan, store_plan
-from tests.conftest import PROVENANCE
+from tests.study import PROVENANCE
 
 
 def test_the_status_names_the_other_plans_of_a_sweep_and_how_to_see_them(study, capsys):

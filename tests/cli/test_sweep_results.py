@@ -8,7 +8,7 @@ import pytest
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.escape import shortened
 from lina_lab.ledger.leases import Watch, claim
-from tests.conftest import AXES, fake_result
+from tests.study import AXES, fake_result
 
 MANY = {
     **AXES,
@@ -42,7 +42,7 @@ def test_the_results_are_what_varies_the_metric_and_its_spread(study, shown):
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_no_line_of_the_results_is_wider_than_the_terminal_and_every_number_is_whole(study, shown, width, monkeypatch):
-    monkeypatch.setattr("tests.conftest.fake_fid", lambda **axes: 12345.678)
+    monkeypatch.setattr("tests.study.fake_fid", lambda **axes: 12345.678)
     made = study(axes=MANY)
     head, *rows = shown(made, width)
     rows = rows[: len(made.plan.cells)]

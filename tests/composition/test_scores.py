@@ -95,6 +95,7 @@ def images(scenes):
     return to_uint8(scenes.images)
 
 
+@pytest.mark.slow
 def test_real_scenes_are_right_and_black_images_wrong(scenes, images):
     found = composition(images, scenes.captions)
     assert found.metrics[f"{PREFIX}/overall"] > 0.99

@@ -101,6 +101,7 @@ def test_a_sweep_is_valid_or_clearly_refused(text):
     assert planned is None or planned.plan.cells
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_refused_clearly(data):
     with tempfile.TemporaryDirectory() as folder:

@@ -43,6 +43,7 @@ def find(data, caption: str) -> np.ndarray:
     raise AssertionError(caption)
 
 
+@pytest.mark.slow
 def test_there_are_as_many_as_the_documentation_says(small, large):
     for data, side in ((small, 32), (large, 64)):
         assert data.train.images.shape == (1624, 3, side, side)

@@ -50,6 +50,7 @@ def uniform(count: int) -> torch.Tensor:
     return torch.rand(count, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_samples_have_mean_and_deviation_of_the_posterior_as_the_model_sees_it(config):
     make_cache(config)
     names, moments = stored(config)

@@ -35,6 +35,7 @@ def generated(data):
     return images.split([250, 250, 100]), data.train.labels[index]
 
 
+@pytest.mark.slow
 def test_a_file_of_the_held_out_split_gives_the_numbers_of_the_held_out_split(data, digits, generated, tmp_path):
     path = tmp_path / "new" / "heldout.npz"
     write_reference(path, data.heldout, digits)

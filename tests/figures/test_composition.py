@@ -4,7 +4,7 @@ import pytest
 
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.composition import CATEGORIES, PREFIX, composition_figure
-from tests.conftest import fake_result
+from tests.study import fake_result
 
 
 def scores(seed: int) -> dict[str, float]:

@@ -18,7 +18,7 @@ from lina_lab.figures.style import new_figure, save, style
 from lina_lab.model.lina import Lina
 from lina_lab.sampling.generate import generate
 from tests.cells import experiment
-from tests.conftest import AXES
+from tests.study import AXES
 
 FID = "eval/fid/digits-cnn"
 

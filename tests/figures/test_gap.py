@@ -7,7 +7,7 @@ from lina_lab.analysis.findings import findings
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.figures.gap import gap_figure
 from tests.analysis.test_report_data import FID, FOUR, noisy
-from tests.conftest import FakeStudy
+from tests.study import FakeStudy
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,7 @@ def test_a_planted_weight_is_at_its_pixel_and_nowhere_else(weights):
     assert (shown == 7).sum() == (shown == 11).sum() == 1
 
 
+@pytest.mark.slow
 def test_the_colours_are_centred_at_the_start_and_shared(weights):
     weights["decoder.0.attention.gates.key"][:, :20] = 1.5
     figure = gate_maps(gates_table(weights, GATED, DATA))

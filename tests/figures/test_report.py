@@ -20,7 +20,7 @@ from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
 from tests.analysis.test_guidance import point
-from tests.conftest import AXES, PROVENANCE
+from tests.study import AXES, PROVENANCE, TWO
 
 FORMATS = report.FORMATS
 
@@ -31,11 +31,18 @@ def one_format(monkeypatch):
     monkeypatch.setattr(report, "FORMATS", ("png",))
 
 
+@pytest.fixture
+def unsaved(monkeypatch):
+    """Figures are drawn, and not written, which takes the time."""
+    monkeypatch.setattr("lina_lab.figures.report.save", lambda *_: None)
+
+
 def text_of(path):
     plain = re.sub(r"<style>.*?</style>|<[^>]+>", " ", path.read_text(), flags=re.DOTALL)
     return re.sub(r"\s+", " ", plain.replace("&#39;", "'"))
 
 
+@pytest.mark.usefixtures("unsaved")
 def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -53,6 +60,7 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has_too(study, tmp_path, capsys):
     made = study()
 
@@ -74,6 +82,7 @@ def test_the_page_and_the_terminal_name_what_was_not_drawn_and_what_training_has
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_with_seeds_the_page_gives_intervals(study, tmp_path):
     made = study(seeds=[0, 1])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -86,6 +95,7 @@ def test_with_seeds_the_page_gives_intervals(study, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, tmp_path, monkeypatch):
     monkeypatch.setattr(gap_model, "DRAWS", 50)
     made = study(seeds=[0, 1, 2], axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
@@ -102,6 +112,7 @@ def test_the_verdict_stands_first_and_gives_every_reason_against_a_claim(study, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -111,6 +122,7 @@ def test_two_sizes_are_said_to_check_no_law(study, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
     made = study()
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
@@ -123,6 +135,7 @@ def test_the_numbers_on_the_page_are_those_of_the_csv(study, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
 def test_an_unfinished_sweep_says_so(study, tmp_path):
     made = study()
     made.unfinish(0, "failed", "no memory")
@@ -134,12 +147,7 @@ def test_an_unfinished_sweep_says_so(study, tmp_path):
     assert "diverged: division conv_kernel=5 nano, seed 0, at step 17" in page
 
 
-@pytest.fixture
-def unsaved(monkeypatch):
-    """Figures are drawn, and not written, which takes the time."""
-    monkeypatch.setattr("lina_lab.figures.report.save", lambda *_: None)
-
-
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_results(study, tmp_path):
     made = study(seeds=[0, 1])
@@ -176,10 +184,6 @@ def test_models_at_chance_are_named_first_everywhere_and_then_each_axis_value_in
     assert text.index(note) < text.index("Which is better?") < text.index("Verdict")
     assert (out / "table.md").read_text().startswith(f"**{note}**\n\n| ")
     assert (out / "table.tex").read_text().startswith(f"% {note}\n\\begin{{tabular}}")
-
-
-TWO = AXES | {"model.attention.conv_kernel": [0], "model.size": ["nano"]}
-"""Two cells: the fewest that make a report."""
 
 
 @pytest.mark.usefixtures("unsaved")
@@ -260,6 +264,7 @@ def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, 
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_what_was_measured_in_other_ways_stands_on_the_page(study, tmp_path):
     made = study(axes=TWO)

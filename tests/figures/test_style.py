@@ -56,7 +56,7 @@ def test_the_shipped_designs_of_one_figure_all_differ_in_print_without_colour():
         ("memory_groups", [1, 2, 4, 8]),
         ("learning_rate", [1e-3, 2e-3, 4e-3]),
         ("softmax_every", [None, 2, 4]),
-        ("anything", [f"value {n}" for n in range(78)]),
+        pytest.param("anything", [f"value {n}" for n in range(78)], marks=pytest.mark.slow),
     ],
 )
 def test_designs_that_differ_on_any_axis_differ_in_print(axis, values):

@@ -11,7 +11,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger import cells, plan, result, status
 from lina_lab.ledger.leases import Watch, claim, forgive
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
-from tests.conftest import fake_result
+from tests.study import fake_result
 
 EXPERIMENT = Experiment.model_validate(
     {

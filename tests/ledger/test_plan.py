@@ -27,7 +27,7 @@ from lina_lab.ledger.plan import (
     store_plan,
 )
 from lina_lab.sweep.planning import PlannedSweep, expand, planned_again, single
-from tests.conftest import EXPERIMENT, PROVENANCE
+from tests.study import EXPERIMENT, PROVENANCE
 
 THREE = {"model.attention.conv_kernel": [0, 3, 5]}
 TWO = {"model.attention.conv_kernel": [0, 5]}

@@ -82,6 +82,7 @@ def test_a_model_is_profiled_part_by_part_with_exact_counts(attention, precision
     assert shares[-1] == 1
 
 
+@pytest.mark.slow
 def test_a_model_of_prompts_is_counted_with_what_projects_them(ceilings):
     ceilings(FAST)
     text = {"encoder": "hf", "path": "an/encoder", "tokens": 5, "features": 7}

@@ -18,7 +18,7 @@ from lina_lab.files import CACHE_VARIABLE
 from lina_lab.ledger.cells import create_cell, read_experiment
 from lina_lab.ledger.result import Evaluation, write_result
 from lina_lab.sweep.older import keys_in
-from tests.conftest import fake_result
+from tests.study import fake_result
 
 RUNS = Path("runs")
 

@@ -13,7 +13,7 @@ from lina_lab.ledger.status import CellStatus
 from lina_lab.provenance import Hardware, Provenance
 from lina_lab.sweep import progress as progresses
 from lina_lab.sweep.progress import Row, Snapshot, SweepProgress, Work
-from tests.conftest import fake_result
+from tests.study import fake_result
 from tests.sweep.test_local_engine import plan
 
 STEPS, SECONDS = 6, {"start": 8.0, "training": 60.0, "sampling": 24.0, "evaluation": 4.0}

@@ -21,7 +21,7 @@ from lina_lab.ledger.status import read_status
 from lina_lab.sweep.planning import expand
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
-from tests.conftest import EXPERIMENT, PROVENANCE, fake_result
+from tests.study import EXPERIMENT, PROVENANCE, fake_result
 
 BEST = {"division": 3e-3, "subtraction": 3e-2}
 STEPS = 270
@@ -101,6 +101,7 @@ def test_every_design_gets_its_own_best_value_from_an_equal_budget(tmp_path, sam
     assert len(set(rates.values())) == 2
 
 
+@pytest.mark.slow
 def test_a_pruner_saves_steps_and_its_victims_are_counted(tmp_path):
     tuned = tune(tmp_path, make_plan(pruner="median", trials=12)).plan
     pruned = [cell for cell in tuned.trials if read_status(tmp_path / cell.key).state == "pruned"]

@@ -55,6 +55,7 @@ def test_a_sweep_that_was_killed_is_killed_until_it_goes_on_and_ends(made):
     assert done.info.run_id == killed.info.run_id
 
 
+@pytest.mark.slow
 def test_a_launcher_that_stops_leaves_a_killed_sweep_behind(made):
     made.unfinish(0, "waiting")
     with Shipper(made.runs, made.stored, every=0.05), driven(made.runs, "fake"):

@@ -31,7 +31,7 @@ from lina_lab.tracking.run_record import read_facts
 from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 from lina_lab.tracking.table import mlflow_table
-from tests.conftest import PROVENANCE
+from tests.study import PROVENANCE
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SWEEP = f"""

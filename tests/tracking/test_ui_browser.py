@@ -22,7 +22,7 @@ from lina_lab.ledger.result import write_result
 from lina_lab.provenance import Provenance
 from lina_lab.sweep.planning import load_sweep
 from tests.browser import answers, free_port
-from tests.conftest import fake_result
+from tests.study import fake_result
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui_browser")]  # one server serves all
 
