@@ -8,11 +8,14 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TESTERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) : 8 )))
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup -q
 
-.PHONY: demo test quick mutations check env dev
+.PHONY: demo readme test quick mutations check env dev
 
-demo: env  ## train a small grid on handwritten digits, measure FID, write reports/digits-quick/
-	$(BIN)/lab sweep sweeps/digits-quick.yaml --workers $(WORKERS)
-	$(BIN)/lab report digits-quick
+demo: env  ## train a small grid on handwritten digits, measure FID, write reports/demo/, which git ignores
+	$(BIN)/lab sweep sweeps/demo.yaml --workers $(WORKERS)
+	$(BIN)/lab report demo
+
+readme:  ## the figure and pictures of the README, from the report of `make demo`
+	cp reports/demo/scaling.png reports/demo/samples.png docs/demo/
 
 test: dev check  ## everything that must pass
 	$(PYTEST)

@@ -24,7 +24,7 @@ from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.text import text_encoder
 from lina_lab.errors import LabError
 from lina_lab.model.lina import Lina
-from lina_lab.sampling.contact_sheet import sheet
+from lina_lab.sampling.contact_sheet import contact_sheet
 from lina_lab.sampling.generate import generate
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def demo_page(name: str, experiment: Experiment, painter: Painter) -> gr.Blocks:
             for step, steps, images in drawing:
                 at = f"step {step} of {steps}{note}"
                 state = f"{'done' if step == steps else 'stopped'}: {at}"
-                yield sheet(images, min(len(images), COLUMNS), SHOWN_SIDE), _said(at)
+                yield contact_sheet(images, min(len(images), COLUMNS), shown_side=SHOWN_SIDE), _said(at)
         except LabError as error:  # such as a guidance scale whose samples are not finite
             state = str(error)
         yield gr.skip(), _said(state)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from lina_lab.demo import SHOWN_SIDE
+from lina_lab.sheets import GAP
 from tests.cells import DIGITS, SHAPES, served, trained_cell
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo_browser")]  # one server serves all
@@ -119,9 +120,9 @@ def test_a_prompt_gives_the_image_of_lab_sample(browser, shapes, tmp_path):
     subprocess.run([sys.executable, "-m", "lina_lab.cli.main", "sample", str(cell), *words], check=True)
     with np.load(tmp_path / "a.npz") as file:
         images = file["arr_0"]
-    factor, gap = SHOWN_SIDE // 16, SHOWN_SIDE + 1
-    assert picture.shape == (gap + 1, 3 * gap + 1, 3)
-    shown = np.stack([picture[1:, 1 + i * gap :][:SHOWN_SIDE:factor, :SHOWN_SIDE:factor] for i in range(3)])
+    factor, step = SHOWN_SIDE // 16, SHOWN_SIDE + GAP
+    assert picture.shape == (step + GAP, 3 * step + GAP, 3)
+    shown = np.stack([picture[GAP:, GAP + i * step :][:SHOWN_SIDE:factor, :SHOWN_SIDE:factor] for i in range(3)])
     np.testing.assert_array_equal(shown, images)
     check_quiet(browser)
 

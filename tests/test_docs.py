@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from lina_lab.cli.main import app
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/*.md"))
 TOP = ("lina_lab", "docs", "tests", "experiments", "sweeps", "analysis", "benchmarks", "reports")
-READERS_OWN = {"sweeps/gates.yaml", "reports/gates", "reports/SWEEP"}
+READERS_OWN = {
+    "sweeps/gates.yaml",
+    "reports/gates",
+    "reports/SWEEP",
+    "reports/demo",
+    "reports/guidance",
+    "reports/profile",
+}
 """What a page asks its reader to write, or what that makes."""
 LONGEST_LINE = 400
 """Characters of a paragraph or list item: beyond it nobody finds the sentence again. Rows of tables may be longer."""
@@ -142,3 +150,24 @@ def test_lines_that_a_diff_adds_are_in_their_file(page):
 def test_no_paragraph_is_a_wall(page):
     lines = [line for line in prose(page).splitlines() if not line.startswith("|")]
     assert [line for line in lines if len(line) > LONGEST_LINE] == []
+
+
+def git(*words):
+    """The lines that git prints of this checkout."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "not a git repository" in done.stderr:
+        pytest.skip("no git checkout")
+    return done.stdout.splitlines()
+
+
+def test_what_commands_write_by_default_is_ignored_by_git_and_no_file_of_ours():
+    """A clone stays as it was after `make demo`, and our own measurements are not overwritten by a reader's."""
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (demo,) = re.findall(r"lab report (\S+)", recipe)
+    assert f"lab sweep sweeps/{demo}.yaml" in recipe
+    folders = [f"reports/{name}" for name in (demo, f"{demo}@0a1b2c", "guidance", "profile")]
+    written = ["runs/ab12/result.json", "reports/digits/01_scaling_curves.ipynb"]
+    written += [f"{folder}/index.html" for folder in folders]
+    assert git("check-ignore", *written) == written
+    assert git("ls-files", *folders, "runs") == []
+    assert git("check-ignore", "reports/gates/index.html") == []

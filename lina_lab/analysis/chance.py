@@ -1,8 +1,9 @@
 """Whether a design has learnt anything; none that has not takes part in a claim.
 
-A design is at chance at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %).
-Where a table has none: if its y is no better than that of an untrained model of that size (a column `untrained/` and
-the name of y), or the held-out loss of no cell has fallen from the first validation to the last (`val/loss_first`,
+A design is at chance at a size if the class accuracy of its cells together is not above chance (binomial test, 5 %),
+or their FID is no lower than that of one average picture drawn again and again (`reference_variance`). Where a table
+has no class accuracy: if its y is no better than that of an untrained model of that size (a column `untrained/` and the
+name of y), or the held-out loss of no cell has fallen from the first validation to the last (`val/loss_first`,
 `val/loss_last`). A table with none of these columns leaves it open, which counts as no reason against a claim.
 """
 
@@ -13,21 +14,15 @@ from scipy import stats
 
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
-from lina_lab.config.settings import EXTRACTORS
+from lina_lab.analysis.progress import has_result
+from lina_lab.analysis.table import LEARNT_NOTHING, design_label, designs
+from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import FID
 
 ACCURACY = "eval/class_accuracy/"
-CHANCE = {
-    "digits": 1 / 10,
-    "emoji": 67 / 287,
-    "fashion-mnist": 1 / 10,
-    "mnist": 1135 / 10_000,
-    "objects-detector": 1 / 48,
-    "shapes": 1 / 6,
-}
-"""Class accuracy of a model that always draws the most frequent class, by the data set of an extractor, or by what else
-judges classes."""
-RECORDED = "class_chance"
-"""Column with the class accuracy by chance for other data sets."""
+RECORDED, VARIANCE = LEARNT_NOTHING
+CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
+"""Class accuracy by chance of results that are older than its record, by the data set in an extractor's name."""
 UNTRAINED = "untrained/"
 FIRST_LOSS, LAST_LOSS = "val/loss_first", "val/loss_last"
 ALPHA = 0.05
@@ -56,6 +51,8 @@ def chance(pairs: Pairs, y: str, *, sign: int = 1) -> Reasons:
 
 def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
     """Why the cells of one design and size are at chance; None if they are above it, or the table does not tell."""
+    if words := _no_lower_fid(cells, y):
+        return words
     accuracy = [name for name in map(str, cells) if name.startswith(ACCURACY) and cells[name].notna().all()]
     if len(accuracy) == 1 and "num_generated" in cells and cells["num_generated"].notna().all():
         return _at_chance(cells, accuracy[0])
@@ -68,15 +65,43 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
     return None
 
 
+def _no_lower_fid(cells: pd.DataFrame, y: str) -> str | None:
+    known = y.startswith(FID) and VARIANCE in cells and cells[VARIANCE].notna().all()
+    if not known or (cells[y] < cells[VARIANCE]).any():
+        return None
+    return f"FID {cells[y].mean():.3g}, {cells[VARIANCE].mean():.3g} of one average picture drawn again and again"
+
+
 def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
-    judge = name.removeprefix(ACCURACY)
-    data = EXTRACTORS[judge].data if judge in EXTRACTORS else judge
-    level = cells[RECORDED].mean() if RECORDED in cells else CHANCE.get(data, math.nan)
+    level = cells[RECORDED].mean() if RECORDED in cells else math.nan
+    if math.isnan(level):
+        level = CHANCE.get(name.removeprefix(ACCURACY).partition("-")[0], math.nan)
     images = cells["num_generated"].astype(int)
     right, total = int((cells[name] * images).round().sum()), int(images.sum())
     if not 0 < level < 1 or stats.binom.sf(right - 1, total, level) < ALPHA:
         return None
     return f"class accuracy {right / total:.3g} of {total:,} images, {level:.3g} by chance"
+
+
+MOST = 6
+"""Most models that a line names; the rest are counted."""
+
+
+def learnt_nothing(table: pd.DataFrame, plan: Plan, metric: str) -> str:
+    """The line with which a report begins if some models are at chance, naming them; '' if none are.
+
+    table: `with_losses`.
+    """
+    models = list(designs(table[has_result(table)].dropna(subset=[metric]), list(plan.axes)))
+    blind = [(values, words) for values, cells in models if (words := _floor(cells, metric, 1)) is not None]
+    if not blind:
+        return ""
+    named = [f"{design_label(values)} ({words})" for values, words in blind[:MOST]]
+    more = [f"and {len(blind) - MOST} more"] if len(blind) > MOST else []
+    return (
+        f"Nothing learnt: {len(blind)} of {len(models)} models are {NO_BETTER}, and what is said of them below says "
+        f"nothing of their designs: {'; '.join([*named, *more])}."
+    )
 
 
 def with_losses(table: pd.DataFrame, curves: pd.DataFrame | None) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.chance import NO_BETTER, with_losses
+from lina_lab.analysis.chance import NO_BETTER
 from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
 from lina_lab.analysis.contrasts import DesignPair, design_pairs
 from lina_lab.analysis.match_cells import Columns, as_text
@@ -44,13 +44,11 @@ def findings(
     plan: Plan,
     metric: str,
     progress: Callable[[float], None] = lambda share: None,
-    curves: pd.DataFrame | None = None,
 ) -> tuple[list[Finding], list[str]]:
     """A finding for each axis value with contrasts, and a line for each contrast that failed, saying why.
 
-    curves: held-out losses, see `ReportData`; without class accuracy they show whether anything was learnt.
+    table: `with_losses`, which without class accuracy show whether anything was learnt.
     """
-    table = with_losses(table, curves)
     pairs = list(design_pairs(plan))
     by_value: dict[tuple[str, Scalar], Finding] = {}
     missing = []

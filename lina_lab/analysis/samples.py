@@ -14,19 +14,23 @@ PER_CLASS, CLASSES = 5, 10
 
 
 class Samples(NamedTuple):
-    """Up to `PER_CLASS` images of each of the first `CLASSES` classes."""
+    """Up to `PER_CLASS` images of each of the first `CLASSES` classes; equal numbers have equal noise in every cell."""
 
     images: np.ndarray
     """(n, height, width, 3), uint8."""
     labels: np.ndarray
     """(n,)"""
+    numbers: np.ndarray
+    """(n,): the numbers of the images in their set, from which their noise follows."""
+    titles: np.ndarray
+    """(n,): what was asked for, in words: a prompt or the name of a class."""
 
 
-def first_of_each_class(images: np.ndarray, labels: np.ndarray) -> Samples:
+def first_of_each_class(drawn: Samples) -> Samples:
     """The first images of each of the first classes, in their order."""
+    labels = drawn.labels
     places = [np.flatnonzero(labels == label)[:PER_CLASS] for label in np.unique(labels)[:CLASSES]]
-    kept = np.concatenate(places)
-    return Samples(images[kept], labels[kept])
+    return Samples(*(array[np.concatenate(places)] for array in drawn))
 
 
 def samples_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, Samples]:
@@ -35,8 +39,20 @@ def samples_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, Samples]:
     for key in table.loc[table["seed"] == table["seed"].min(), "key"]:
         path = runs / key / "samples" / "generated.npz"
         if path.exists():
-            samples[key] = first_of_each_class(read_array(path, "arr_0"), read_array(path, "labels"))
+            samples[key] = first_of_each_class(_drawn(path))
     return samples
+
+
+def _drawn(path: Path) -> Samples:
+    """All images of a cell; older sets lack numbers and the names of classes."""
+    there, labels = names_in(path), read_array(path, "labels")
+    title = next((name for name in ("prompts", "classes") if name in there), "labels")
+    return Samples(
+        images=read_array(path, "arr_0"),
+        labels=labels,
+        numbers=read_array(path, "numbers") if "numbers" in there else np.arange(len(labels)),
+        titles=read_array(path, title).astype(str),
+    )
 
 
 def samples_bytes(samples: Mapping[str, Samples]) -> bytes:
@@ -56,4 +72,4 @@ def read_samples(path: Path) -> dict[str, Samples]:
     if not path.exists():
         return {}
     keys = dict.fromkeys(name.partition(".")[0] for name in names_in(path))
-    return {key: Samples(read_array(path, f"{key}.images"), read_array(path, f"{key}.labels")) for key in keys}
+    return {key: Samples(*(read_array(path, f"{key}.{name}") for name in Samples._fields)) for key in keys}

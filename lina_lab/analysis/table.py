@@ -29,6 +29,8 @@ SAMPLING = (
 )
 COMPARABLE = ("extractor", "data_sha256", "num_generated", "num_reference", "reference_sha256", *SAMPLING)
 """Values of a metric may be compared only where these are equal: they are of other data, or FID's bias is another."""
+LEARNT_NOTHING = ("class_chance", "reference_variance")
+"""What metrics are by chance: see `ledger.result.Evaluation`."""
 ARITHMETIC = ("sdpa", "matmul_precision", "tf32_matmul", "tf32_cudnn")
 """How the machine computed: cells that differ in it differ by more than their designs."""
 LABEL = 40
@@ -90,6 +92,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **result.metrics,
         **measured_with(evaluation),
         **noted(evaluation),
+        **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
         "commit": provenance.commit,

@@ -75,7 +75,7 @@ def cell_seconds(experiment: Experiment) -> Seconds:
 
     validations = -(-training.steps // experiment.logging.validate_every) - 1  # the last one was timed with the steps
     classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
-    shown = min(SHEET_ROWS, classes) * SHEET_COLUMNS
+    shown = SHEET_ROWS * min(SHEET_COLUMNS, classes)
     losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
     return Seconds(
         training=image * (training.steps * batch + validations * losses),

@@ -78,6 +78,7 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
         LabError: naming every class of which no image, or every one, is held out.
     """
     root = Path(config.path or "")
+    folders = {label: Path(name).parent for name, label in zip(names, labels.tolist(), strict=True)}
     places = [_place(name) for name in names]
     outside = torch.tensor([place < config.held_out * 2**64 for place in places])
     if not outside.any():
@@ -91,6 +92,7 @@ def named(config: DataConfig, names: Sequence[str], labels: Tensor, texts: Seque
         read=lambda number: read_picture(root / names[number], config.side, config.fit),
         checksum=lambda number: _of(root / names[number], sha256_of),
         size_and_time=lambda number: _of(root / names[number], _size_and_time),
+        classes=[shown(folders[label].name or root.name) for label in sorted(folders)],
     )
 
 

@@ -59,7 +59,13 @@ def load_latents(config: DataConfig, *, pixels: bool) -> Dataset:
     shown = [_shown(config, pictures, spaced(part, most), checksums) for part in (train, heldout)]
     # Caches made before records had "contents" can be compared by file checksums only.
     contents = [known for record in records for known in record.get("contents", record["sha256"])]
-    return Dataset(shown[0], shown[1], latents=latents, repeats=repeats(contents, names, pictures.heldout.tolist()))
+    return Dataset(
+        shown[0],
+        shown[1],
+        latents=latents,
+        repeats=repeats(contents, names, pictures.heldout.tolist()),
+        classes=pictures.classes,
+    )
 
 
 def spaced(rows: Tensor, most: int) -> Tensor:

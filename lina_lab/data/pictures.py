@@ -37,6 +37,8 @@ class Pictures(NamedTuple):
     """SHA-256 of an image's file, as hex."""
     size_and_time: Callable[[int], tuple[int, int]]
     """Size in bytes and time of change in ns of an image's file: while both stay, the content is assumed to stay."""
+    classes: Sequence[str]
+    """The classes' names, by label."""
 
 
 def split(pictures: Pictures, side: int) -> Dataset:
@@ -52,6 +54,7 @@ def split(pictures: Pictures, side: int) -> Dataset:
         everything.where(~pictures.heldout),
         everything.where(pictures.heldout),
         repeats=repeats(contents, pictures.names, pictures.heldout.tolist()),
+        classes=pictures.classes,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +71,8 @@ def evaluate(
         data_sha256=fingerprint(dataset),
         reference_sha256=reference.sha256,
         labels="exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
+        class_chance=int(counts.max()) / len(labels),
+        reference_variance=float(np.trace(reference.statistics.sigma)),
         classes_not_drawn=(counts == 0).nonzero().flatten().tolist() or None,
         heldout_in_training=repeated_images(dataset),
         eight_bit_rule=EIGHT_BIT_RULE,

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
+from lina_lab.analysis.chance import learnt_nothing, with_losses
 from lina_lab.analysis.evaluations import readable_evaluations
-from lina_lab.analysis.findings import Finding, findings, verdicts_table
+from lina_lab.analysis.findings import Finding, findings, sentences, verdicts_table
 from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import (
@@ -42,13 +43,14 @@ from lina_lab.figures.efficiency import efficiency_figure
 from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
-from lina_lab.figures.samples import samples_figure
+from lina_lab.figures.samples import samples_sheets
 from lina_lab.figures.sampling import NAMES, comparable_figures
 from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
+from lina_lab.sheets import write_sheet
 
 FORMATS = ("png", "pdf", "svg")
 
@@ -60,8 +62,8 @@ class StudyFindings(NamedTuple):
     findings: list[Finding]
     missing: list[str]
     """Comparisons that could not be had, and why."""
-    note: str
-    """That cells are missing; empty if none are."""
+    first: list[str]
+    """What a reader must know before anything else: that cells are missing, or have learnt nothing."""
 
 
 def write_report(
@@ -73,8 +75,9 @@ def write_report(
 ) -> Path:
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
-    `progress` is told the share of the comparisons that are made: they take the time. `tell` gets a line for what the
-    user must know: that cells are missing, or that the report of another plan was moved aside.
+    `progress` is told the share of the comparisons that are made: they take the time. `tell` gets lines for what the
+    user must know: that cells are missing or have learnt nothing, that the report of another plan was moved aside, and
+    the first sentence on every axis value.
 
     Raises:
         LabError: if no cell has a FID yet, or the cells cannot be compared.
@@ -108,12 +111,14 @@ def redraw_report(
 def _compare_designs(
     study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
 ) -> StudyFindings:
-    metric, note = main_metric(study.table), unfinished(study.table, study.plan)
+    metric = main_metric(study.table)
     refuse_mixtures(study.table, metric)
-    if note:
-        tell(note)
-    compared, missing = findings(study.table, study.plan, metric, progress, study.curves)
-    return StudyFindings(metric=metric, findings=compared, missing=missing, note=note)
+    table, plan = with_losses(study.table, study.curves), study.plan
+    first = list(filter(None, (unfinished(table, plan), learnt_nothing(table, plan, metric))))
+    compared, missing = findings(table, plan, metric, progress)
+    for line in (*first, *(next(iter(sentences(finding))) for finding in compared)):
+        tell(line)
+    return StudyFindings(metric=metric, findings=compared, missing=missing, first=first)
 
 
 def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
@@ -123,16 +128,19 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     shown = _write_tables(study, results, effects, out)
     figures = {name: figure for name, figure in _study_figures(study, results, effects, gates).items() if figure}
     for name, figure in figures.items():
-        save(figure, out / f"{name}.png", ("png",) if name == "samples" else FORMATS)
+        save(figure, out / f"{name}.png", FORMATS)
+    sheets = samples_sheets(study.samples, table, plan)
+    for name, drawn in sheets.items():
+        write_sheet(out / f"{name}.png", drawn)
     page = _template().render(
         plan=plan,
-        unfinished=results.note,
+        first=results.first,
         verdict=list(report_text.verdict_sentences(results.findings, effects)),
         missing=results.missing,
         bars=bars(table).replace("\n", " "),
         seen=list(report_text.what_is_seen(table, plan, metric)),
         unknown=list(report_text.what_is_not_known(table[has_result(table)], plan)),
-        images={name: _embedded(out / f"{name}.png") for name in (*figures, *kept)},
+        images={name: _embedded(out / f"{name}.png") for name in (*figures, *sheets, *kept)},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(shown_table) for name, shown_table in shown.items()},
@@ -159,7 +167,6 @@ def _study_figures(
         "training": training_figure(study.curves, table, plan),
         "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),
-        "samples": samples_figure(study.samples, table, plan),
         **{f"sampling-{over}": figure for over, figure in comparable_figures(study.evaluations).items()},
         **{f"tuning-{name}": tuning_figure(study.trials, table, plan, name, path) for name, path in tuned.items()},
     }
@@ -168,8 +175,8 @@ def _study_figures(
 def _write_tables(
     study: ReportData, results: StudyFindings, effects: pd.DataFrame, out: Path
 ) -> dict[str, pd.DataFrame]:
-    """Write each table for people as Markdown and LaTeX, under a note, and its numbers as CSV: those for people."""
-    plan, table, note = study.plan, study.table, results.note
+    """Write each table for people as Markdown and LaTeX, under what comes first, and its numbers as CSV."""
+    plan, table = study.plan, study.table
     fits = design_fits(table, plan, results.metric)
     numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
     shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
@@ -181,8 +188,8 @@ def _write_tables(
         if len(rows):
             write_table(rows, out / f"{name}.csv")
     for name, rows in shown.items():
-        write_atomic(out / f"{name}.md", (note and f"**{note}**\n\n") + to_markdown(rows))
-        write_atomic(out / f"{name}.tex", (note and f"% {note}\n") + to_latex(rows))
+        write_atomic(out / f"{name}.md", "".join(f"**{line}**\n\n" for line in results.first) + to_markdown(rows))
+        write_atomic(out / f"{name}.tex", "".join(f"% {line}\n" for line in results.first) + to_latex(rows))
     return shown
 
 

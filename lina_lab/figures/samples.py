@@ -1,64 +1,55 @@
-"""Samples side by side: designs down, sizes across."""
+"""Samples side by side: a cell a row, and in each column the same noise and the same class or prompt."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
-from lina_lab.analysis.samples import CLASSES, PER_CLASS, Samples
+from lina_lab.analysis.samples import Samples
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
-from lina_lab.figures.style import new_figure, style
 from lina_lab.ledger.plan import Plan
+from lina_lab.sheets import Row, most_columns, sheet
+
+WIDTH = 900
+"""Pixels for the pictures of a row: a page's width, without the names of sizes."""
+MOST_ROWS = 12
+"""Most rows beside the first figure."""
 
 
-def samples_figure(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> Figure | None:
-    """The first generated images of each design and size under the first seed; None if there are none yet.
+def samples_sheets(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> dict[str, Image.Image]:
+    """`samples`: a row for each design and size under the first seed; of many, the largest size of the first designs.
 
-    All cells of a seed start from the same noise and order, so images at one place are comparable.
+    Where that leaves any out, `samples-all` has them. Empty if nothing was drawn yet.
     """
-    table = table[table["seed"] == table["seed"].min()]
-    sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
-    rows = list(designs(table, design_axes(plan)))
-    if not any(key in samples for key in table["key"]):
-        return None
-    with style():
-        figure = new_figure(1.0 + 2.7 * len(sizes), 0.3 + 1.5 * len(rows))
-        panels = figure.subplots(len(rows), len(sizes), squeeze=False)
-        for (values, cells), line in zip(rows, panels, strict=True):
-            for size, panel in zip(sizes, line, strict=True):
-                cell = cells if size is None else cells[cells[SIZE_AXIS] == size]
-                _show(panel, samples, cell)
-                if values == rows[0][0]:
-                    panel.set_title(size or "")
-            line[0].set_ylabel(design_label(values).replace(", ", "\n"), fontsize=8)
-    return figure
+    first = table[(table["seed"] == table["seed"].min()) & table["key"].isin(samples)]
+    if first.empty:
+        return {}
+    every = _sheet(samples, first, plan)
+    if len(first) <= MOST_ROWS:
+        return {"samples": every}
+    largest = first[first[SIZE_AXIS] == first[SIZE_AXIS].iloc[-1]] if SIZE_AXIS in first else first
+    return {"samples": _sheet(samples, largest.head(MOST_ROWS), plan), "samples-all": every}
 
 
-def _show(panel: Axes, samples: Mapping[str, Samples], cell: pd.DataFrame) -> None:
-    panel.set_xticks([])
-    panel.set_yticks([])
-    panel.grid(visible=False)
-    for spine in panel.spines.values():
-        spine.set_visible(False)
-    shown = samples.get(cell["key"].iloc[0]) if len(cell) else None
-    if shown is None:
-        state = cell["state"].iloc[0] if len(cell) else "no cell"
-        panel.text(0.5, 0.5, state, ha="center", va="center", transform=panel.transAxes)
-        return
-    panel.imshow(mosaic(shown.images, shown.labels), interpolation="nearest")
+def _sheet(samples: Mapping[str, Samples], cells: pd.DataFrame, plan: Plan) -> Image.Image:
+    numbers, heads = _columns(max((samples[key] for key in cells["key"]), key=lambda one: one.images.shape[2]))
+    rows = []
+    for values, of_design in designs(cells, design_axes(plan)):
+        group = design_label(values)
+        for cell in of_design.to_dict("records"):
+            drawn = samples[cell["key"]]
+            place = dict(zip(drawn.numbers.tolist(), drawn.images, strict=True))
+            pictures = [place.get(number) for number in numbers]
+            rows.append(Row(pictures, name=str(cell.get(SIZE_AXIS, "")), group=group))
+            group = ""
+    return sheet(rows, heads)
 
 
-def mosaic(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """`PER_CLASS` images of each of the first `CLASSES` classes, a class a column: one (height, width, 3) image."""
-    classes = np.unique(labels)[:CLASSES]
-    columns = [images[labels == label][:PER_CLASS] for label in classes]
-    height, width = images.shape[1:3]
-    factor = max(1, 16 // height)
-    sheet = np.full((PER_CLASS * (height + 1) - 1, len(classes) * (width + 1) - 1, 3), 255, np.uint8)
-    for x, column in enumerate(columns):
-        for y, image in enumerate(column):
-            sheet[y * (height + 1) : y * (height + 1) + height, x * (width + 1) : x * (width + 1) + width] = image
-    return np.asarray(Image.fromarray(sheet).resize((sheet.shape[1] * factor, sheet.shape[0] * factor), 0))
+def _columns(drawn: Samples) -> tuple[list[int], list[str]]:
+    """Numbers and titles of as many images as a row has room for: the first of every class, then the second."""
+    room = most_columns(drawn.images.shape[2], WIDTH)
+    rank = pd.Series(drawn.labels).groupby(drawn.labels).cumcount().to_numpy()
+    each = max(1, room // len(np.unique(drawn.labels)))
+    shown = np.flatnonzero(rank < each)[:room]
+    return drawn.numbers[shown].tolist(), drawn.titles[shown].tolist()

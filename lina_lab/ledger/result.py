@@ -42,6 +42,10 @@ class Evaluation(Record):
     reference_sha256: str | None = None
     labels: str | None = None
     classes_not_drawn: Sequence[int] | None = None
+    class_chance: float | None = None
+    """Class accuracy of a model that always draws the class that was asked for most often."""
+    reference_variance: float | None = None
+    """Trace of the covariance of the reference's features: the FID of drawing their mean again and again."""
     heldout_in_training: RepeatedImages | None = None
     eight_bit_rule: str | None = None
     composition: Mapping[str, Any] | None = None

@@ -1,32 +1,21 @@
 """Sample images tiled on one sheet."""
 
-import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
-from lina_lab.files import write_atomic
-
-SHOWN_SIDE = 64
-"""Small images are enlarged by a whole factor to about this many pixels, so that their pixels can be seen."""
+from lina_lab.sheets import SHOWN_SIDE, Row, sheet, write_sheet
 
 
-def save_sheet(path: Path, images: Tensor, columns: int) -> None:
-    """Write the `sheet` of images (n, 3, H, W) uint8 as PNG."""
-    buffer = io.BytesIO()
-    sheet(images, columns).save(buffer, "PNG")
-    write_atomic(path, buffer.getvalue())
+def save_sheet(path: Path, images: Tensor, columns: int, heads: Sequence[str] = ()) -> None:
+    """Write images (n, 3, H, W) uint8 as PNG, row by row under the names of the columns."""
+    write_sheet(path, contact_sheet(images, columns, heads))
 
 
-def sheet(images: Tensor, columns: int, shown_side: int = SHOWN_SIDE) -> Image.Image:
-    """Images (n, 3, H, W) uint8, row by row, with a gap of one pixel."""
-    height, width = images.shape[-2:]
-    factor = max(1, shown_side // width)
-    rows = -(-len(images) // columns)
-    whole = Image.new("RGB", (columns * (width * factor + 1) + 1, rows * (height * factor + 1) + 1), "white")
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        tile = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width * factor, height * factor), 0)
-        whole.paste(tile, (column * (width * factor + 1) + 1, row * (height * factor + 1) + 1))
-    return whole
+def contact_sheet(images: Tensor, columns: int, heads: Sequence[str] = (), shown_side: int = SHOWN_SIDE) -> Image.Image:
+    """Images (n, 3, H, W) uint8, row by row; see `sheets.sheet`."""
+    pictures = list(images.permute(0, 2, 3, 1).numpy())
+    rows = [Row(pictures[first : first + columns]) for first in range(0, len(pictures), columns)]
+    return sheet(rows, heads, shown_side)

@@ -20,6 +20,8 @@ class SampleRequest(NamedTuple):
 
     labels: Tensor
     prompts: Sequence[str] = ()
+    classes: Sequence[str] = ()
+    """The classes' names, by label; empty where their numbers are their names."""
 
 
 def requested(heldout: Examples, count: int, *, prompts: bool, num_classes: int | None = None) -> SampleRequest:
@@ -45,12 +47,14 @@ def requests(experiment: Experiment, dataset: Dataset) -> tuple[SampleRequest, T
     prompts = experiment.data.text is not None
     classes = experiment.data.shape.num_classes if experiment.evaluation.reference else None
     count = experiment.evaluation.num_samples
-    request = requested(dataset.heldout, count, prompts=prompts, num_classes=classes)
+    request = requested(dataset.heldout, count, prompts=prompts, num_classes=classes)._replace(classes=dataset.classes)
     asked = Examples(dataset.heldout.images, request.labels, request.prompts)
     return request, conditions(experiment.data)(asked)
 
 
 def labels_and_prompts(request: SampleRequest) -> dict[str, NDArray[Any]]:
-    """The labels, and the prompts if there are any, as arrays to store with the images."""
+    """The labels, and class names and prompts if there are any, as arrays (n,) to store with the images."""
     known = {"labels": request.labels.numpy()}
+    if request.classes:
+        known["classes"] = np.array(request.classes)[known["labels"]]
     return known | ({"prompts": np.array(request.prompts)} if request.prompts else {})

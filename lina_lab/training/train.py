@@ -37,7 +37,8 @@ from lina_lab.training.warm_start import load_initial_weights
 
 logger = logging.getLogger(__name__)
 
-SHEET_ROWS, SHEET_COLUMNS = 10, 8
+SHEET_ROWS, SHEET_COLUMNS = 4, 10
+"""Samples of a class, and classes or prompts, on the sheet of a validation."""
 HELD_OUT_LOSS = 512
 """Most held-out examples of a validation; of a larger set every n-th is taken."""
 VALIDATION_TOKENS = HELD_OUT_LOSS * 320
@@ -91,7 +92,7 @@ def train(
 
     def validate(model: Lina, held_out: Batch, step: int) -> None:
         if recorder.diverged_at is None and rank == 0:
-            _validate(folder, experiment, model, held_out, step)
+            _validate(folder, experiment, model, held_out, step, dataset.classes)
 
     def validate_sharded(model: Lina, held_out: Batch, step: int) -> None:
         validate(unsharded(model, experiment, rank), held_out, step)
@@ -195,7 +196,9 @@ def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) 
 
 
 @torch.no_grad()
-def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int) -> None:
+def _validate(
+    folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int, classes: Sequence[str]
+) -> None:
     """Held-out loss and a sheet of samples, with the same draws at every step: only the weights differ."""
     images, labels = held_out
     at_once = max(1, VALIDATION_TOKENS // (model.config.context_tokens + model.tokens))
@@ -206,14 +209,15 @@ def _validate(folder: Path, experiment: Experiment, model: Lina, held_out: Batch
         for share in WHOLE.split(chunks)
     ]
     append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
-    shown = labels.unique(dim=0)[:SHEET_ROWS].repeat_interleave(SHEET_COLUMNS, dim=0)  # labels or prompts
+    shown = labels.unique(dim=0)[:SHEET_COLUMNS]  # labels or prompts
+    heads = [classes[label] if classes else str(label) for label in shown.tolist()] if shown.ndim == 1 else []
     decode = decoder(experiment.data, next(model.parameters()).device)
     try:
-        images = generate(model, shown, experiment.sampling, experiment.seed, decode=decode)
+        images = generate(model, torch.cat([shown] * SHEET_ROWS), experiment.sampling, experiment.seed, decode=decode)
     except NotFinite as error:  # at this step; the training itself may recover, or be seen to diverge
         logger.warning("step %d: no sheet of samples: %s", step, error)
         return
-    save_sheet(folder / "samples" / f"step-{step:07d}.png", images, SHEET_COLUMNS)
+    save_sheet(folder / "samples" / f"step-{step:07d}.png", images, len(shown), heads)
 
 
 def _quiet_lightning() -> None:

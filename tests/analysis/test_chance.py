@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from lina_lab.analysis.chance import CHANCE, chance, with_losses
-from lina_lab.config.data import NUM_OBJECTS, SOURCES
-from tests.analysis.simulated import EQUAL, paired, table
+from lina_lab.analysis.chance import CHANCE, chance, learnt_nothing, with_losses
+from lina_lab.analysis.match_cells import matched
+from lina_lab.analysis.table import results_table
+from lina_lab.evaluation.metrics import fid
+from tests.analysis.simulated import COLUMNS, EQUAL, paired, table
 
-ACCURACY = "eval/class_accuracy/digits-cnn"
+ACCURACY, FID = "eval/class_accuracy/digits-cnn", "eval/fid/digits-cnn"
 
 
 @pytest.fixture
@@ -58,6 +61,46 @@ def test_a_level_of_chance_in_the_table_counts_for_any_data(drawn):
     assert not reasons(drawn.assign(**own, class_chance=0.25)).better
 
 
+def test_results_that_are_older_than_its_record_have_the_level_of_their_data(drawn):
+    old = {ACCURACY: 0.1, "num_generated": 1000, "class_chance": np.nan}
+    assert reasons(drawn.assign(**old)).better
+
+
+def test_a_fid_no_lower_than_that_of_one_picture_again_and_again_is_chance_whatever_the_accuracy(drawn):
+    drawn = drawn.rename(columns={"fid": FID}).assign(**{ACCURACY: 0.6}, num_generated=1000)
+    columns = COLUMNS._replace(y=FID)
+    for variance, found in ((1.0, True), (1000.0, False)):
+        pairs = matched(drawn.assign(reference_variance=variance), columns, ["new"], ["old"])
+        assert bool(chance(pairs, FID).better) == found
+    assert (
+        "1 of one average picture drawn again and again"
+        in chance(matched(drawn.assign(reference_variance=1.0), columns, ["new"], ["old"]), FID).better[0]
+    )
+
+
+def test_the_variance_of_features_is_the_fid_of_drawing_their_mean():
+    features = torch.randn(400, 6, generator=torch.Generator().manual_seed(0)).double() * torch.arange(1, 7)
+    mean = features.mean(0) + 1e-9 * torch.randn(400, 6, generator=torch.Generator().manual_seed(1))
+    assert fid(mean, features) == pytest.approx(features.var(0).sum().item(), rel=1e-4)
+
+
+def test_the_first_line_of_a_report_names_models_that_have_learnt_nothing(study):
+    made = study()
+    table = results_table(made.runs, made.stored)
+    assert learnt_nothing(table, made.stored, FID) == ""
+    table = table.assign(**{ACCURACY: 0.6}, num_generated=1000, class_chance=0.1)
+    assert learnt_nothing(table, made.stored, FID) == ""
+    table.loc[table["conv_kernel"] == 0, ACCURACY] = 0.11
+    assert learnt_nothing(table, made.stored, FID).startswith(
+        "Nothing learnt: 4 of 8 models are no better than chance or an untrained model, and what is said of them below "
+        "says nothing of their designs: division, conv_kernel 0, nano (class accuracy 0.11 of 1,000 images, 0.1 by "
+        "chance); division, conv_kernel 0, micro ("
+    )
+    table[ACCURACY] = 0.1
+    assert "8 of 8 models" in (line := learnt_nothing(table, made.stored, FID))
+    assert line.endswith("; and 2 more.")
+
+
 def test_without_classes_an_untrained_model_is_the_floor(drawn):
     assert reasons(drawn.assign(**{"untrained/fid": 10.0})).better
     assert not reasons(drawn.assign(**{"untrained/fid": 400.0})).better
@@ -77,12 +120,10 @@ def test_without_either_a_held_out_loss_that_has_not_fallen(drawn):
 
 
 def test_the_levels_of_chance_are_those_of_the_data():
-    from lina_lab.config.data import DataConfig
+    from lina_lab.config.data import SOURCES, DataConfig
     from lina_lab.data.datasets import load_dataset
 
-    for name, source in SOURCES.items():
-        if source.balanced:
-            assert CHANCE[name] == pytest.approx(1 / source.num_classes)
-    assert CHANCE["objects-detector"] == 1 / NUM_OBJECTS
+    for name in ("digits", "shapes"):
+        assert CHANCE[name] == pytest.approx(1 / SOURCES[name].num_classes)
     counts = load_dataset(DataConfig(name="emoji", side=32)).heldout.labels.bincount()
     assert CHANCE["emoji"] == pytest.approx(float(counts.max() / counts.sum()), abs=0.02)

@@ -22,6 +22,7 @@ def colours(examples) -> set[tuple[int, ...]]:
 
 def test_classes_are_the_sorted_sub_folders_and_every_image_is_in_one_part(root):
     data = load_dataset(config(root))
+    assert list(data.classes) == sorted(COLOURS)
     assert data.train.images.shape[1:] == (3, 16, 16)
     assert len(data.train.images) + len(data.heldout.images) == 120
     for part in (data.train, data.heldout):
@@ -66,6 +67,7 @@ def test_a_flat_folder_is_one_class(tmp_path):
         draw(tmp_path / f"{number}.jpg", (number, 0, 0))
     data = load_dataset(config(tmp_path, 1))
     assert data.train.labels.unique().tolist() == [0]
+    assert list(data.classes) == [tmp_path.name]
 
 
 def test_hidden_files_and_folders_are_passed_over(root):

@@ -45,8 +45,10 @@ def test_a_split_is_both_parts_with_first_texts_and_images_that_are_in_both():
         read=lambda row: image([9, 9, 7, 255][row]),  # b is a again
         checksum=str,
         size_and_time=lambda row: (0, 0),
+        classes=["x", "y"],
     )
     made = split(pictures, 2)
+    assert made.classes == ["x", "y"]
     assert (list(made.train.captions), list(made.heldout.captions)) == (["one", "three"], ["two", "four"])
     assert made.heldout.labels.tolist() == [1, 1]
     assert made.train.images.shape == (2, 3, 2, 2)

@@ -104,6 +104,9 @@ def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     assert (record.num_generated, record.num_reference, record.num_reference_train) == (400, 500, 1297)
     assert record.extractor == digits.id
     assert record.labels == "exactly balanced"
+    assert record.class_chance == pytest.approx(0.1)
+    features = digits.extract(to_uint8(data.heldout.images)).features.double()
+    assert record.reference_variance == pytest.approx(features.var(0).sum().item())
 
 
 @pytest.mark.slow

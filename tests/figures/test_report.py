@@ -150,7 +150,7 @@ def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_
     out = tmp_path / "out"
     page = write_report(made.runs, made.stored, out, tell=said.append)
     note = "Unfinished: 8 of 16 cells have results; 8 waiting."
-    assert said == [note]
+    assert said[0] == note
     text = text_of(page)
     assert text.index(note) < text.index("Which is better?") < text.index("Verdict")
     for name in ("table", "ablation"):
@@ -159,6 +159,23 @@ def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_
     assert re.search(r"seeds 0 time .* minutes of one core for 8 cells", text)
     assert "the spread over training seeds was not measured. No verdict is given." in text
     assert "95 % t interval over training seeds" not in text
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_models_at_chance_are_named_first_everywhere_and_then_each_axis_value_in_a_sentence(study, tmp_path):
+    made = study(axes=TWO)
+    for cell in made.plan.cells:
+        result = read_result(made.runs / cell.key)
+        metrics = {**result.metrics, "eval/class_accuracy/digits-cnn": 0.104}
+        write_result(made.runs / cell.key, replace(result, metrics=metrics))
+    said, out = [], tmp_path / "out"
+    text = text_of(write_report(made.runs, made.stored, out, tell=said.append))
+    note, sentence = said
+    assert note.startswith("Nothing learnt: 2 of 2 models are no better than chance")
+    assert sentence.startswith("normalization subtraction against division: undetermined: both designs are no better")
+    assert text.index(note) < text.index("Which is better?") < text.index("Verdict")
+    assert (out / "table.md").read_text().startswith(f"**{note}**\n\n| ")
+    assert (out / "table.tex").read_text().startswith(f"% {note}\n\\begin{{tabular}}")
 
 
 TWO = AXES | {"model.attention.conv_kernel": [0], "model.size": ["nano"]}
@@ -170,7 +187,7 @@ def test_a_finished_report_has_no_note(study, tmp_path):
     made = study(axes=TWO)
     said = []
     page = write_report(made.runs, made.stored, tmp_path / "out", tell=said.append)
-    assert said == []
+    assert [line.partition(":")[0] for line in said] == ["normalization subtraction against division"]
     assert "nfinished" not in text_of(page)
     assert (tmp_path / "out" / "table.md").read_text().startswith("| ")
 
@@ -183,7 +200,7 @@ def test_a_report_of_another_plan_is_kept_and_the_user_is_told(study, tmp_path):
     few = store_plan(made.runs, made.plan._replace(cells=made.plan.cells[:1]), PROVENANCE)
     write_report(made.runs, few, out, tell=said.append)
     aside = tmp_path / f"out@{made.stored.id}"
-    assert said == [f"moved to {aside}: the report of another plan, which was in {out}"]
+    assert said[-1] == f"moved to {aside}: the report of another plan, which was in {out}"
     assert len(read_table(aside / "table.csv")) == 2
     assert len(read_table(out / "table.csv")) == 1
 

@@ -3,6 +3,7 @@
 import base64
 import re
 
+import numpy as np
 import pytest
 
 from lina_lab.analysis import gap_model
@@ -20,6 +21,7 @@ return {
   shown: images.filter(image => image.complete && image.naturalWidth > 300 && image.clientWidth > 100).length,
   images: images.length,
   wide: document.documentElement.scrollWidth - window.innerWidth,
+  shrunk: images.filter(image => image.className == "pixels").map(image => image.clientWidth / image.naturalWidth),
 };
 """
 
@@ -29,6 +31,11 @@ def page(tmp_path_factory):
     """A report takes many seconds to write, and no test changes it."""
     folder = tmp_path_factory.mktemp("report")
     made = FakeStudy(folder / "runs", [0, 1, 2], AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
+    for cell in made.plan.cells:
+        path = made.runs / cell.key / "samples" / "generated.npz"
+        path.parent.mkdir()
+        images = np.random.default_rng(cell.seed).integers(0, 256, (20, 28, 28, 3)).astype(np.uint8)
+        np.savez(path, arr_0=images, labels=np.arange(20) % 10)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gap_model, "DRAWS", 50)
         return write_report(made.runs, made.stored, folder / "out").as_uri()
@@ -43,7 +50,8 @@ def look(browser, page: str, width: int) -> dict:
 @pytest.mark.parametrize("width", [1400, 500])
 def test_every_figure_is_seen_and_nothing_hangs_over(browser, page, width):
     seen = look(browser, page, width)
-    assert seen["images"] == seen["shown"] == 5
+    assert seen["images"] == seen["shown"] == 7
+    assert seen["shrunk"] == [1, 1]
     assert seen["wide"] <= 0
     assert seen["text"].index("Verdict") < seen["text"].index("Scaling")
     assert "conv_kernel 5 against 0: at 6.4M parameters" in seen["text"]

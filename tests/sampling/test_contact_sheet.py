@@ -1,27 +1,23 @@
-"""Sheets of images: each at its place, enlarged by a whole factor."""
+"""Sheets of images: row by row."""
 
 import numpy as np
 import torch
+from PIL import Image
 
-from lina_lab.sampling.contact_sheet import sheet
+from lina_lab.sampling.contact_sheet import contact_sheet, save_sheet
+from lina_lab.sheets import GAP
 
 COLOURS = torch.tensor([[200, 0, 0], [0, 200, 0], [0, 0, 200]], dtype=torch.uint8)
-WHITE = (255, 255, 255)
 
 
-def test_images_follow_each_other_row_by_row_with_a_white_gap_of_one_pixel():
-    images = COLOURS[:, :, None, None].expand(-1, -1, 2, 4)  # three of 4 x 2 pixels
-    made = sheet(images, columns=2, shown_side=12)  # each becomes 12 x 6
+def test_images_follow_each_other_row_by_row(tmp_path):
+    images = COLOURS[:, :, None, None].expand(-1, -1, 4, 4)
+    made = contact_sheet(images, columns=2, shown_side=12)
     pixels = np.asarray(made)
-    assert pixels.shape == (2 * 7 + 1, 2 * 13 + 1, 3)
-    for number, (top, left) in enumerate([(1, 1), (1, 14), (8, 1)]):
-        tile = pixels[top : top + 6, left : left + 12].reshape(-1, 3)
-        assert {tuple(pixel) for pixel in tile.tolist()} == {tuple(COLOURS[number].tolist())}
-    assert {tuple(pixel) for pixel in pixels[7].tolist()} == {WHITE}
-    assert {tuple(pixel) for pixel in pixels[8:, 14:].reshape(-1, 3).tolist()} == {WHITE}
-
-
-def test_images_that_are_large_enough_keep_their_pixels():
-    image = torch.arange(3 * 70 * 70).reshape(1, 3, 70, 70).to(torch.uint8)
-    pixels = np.asarray(sheet(image, columns=1))
-    np.testing.assert_array_equal(pixels[1:-1, 1:-1], image[0].permute(1, 2, 0).numpy())
+    assert pixels.shape == (2 * (12 + GAP) + GAP, 2 * (12 + GAP) + GAP, 3)
+    for number, (top, left) in enumerate([(2, 2), (2, 16), (16, 2)]):
+        assert pixels[top, left].tolist() == pixels[top + 11, left + 11].tolist() == COLOURS[number].tolist()
+    assert (pixels[16:, 16:] == 255).all()
+    save_sheet(tmp_path / "a.png", images, 2, ["one", "two"])
+    with Image.open(tmp_path / "a.png") as written:
+        assert written.height > contact_sheet(images, 2).height

@@ -29,3 +29,8 @@ def test_labels_stand_beside_images_and_prompts_where_there_are_any():
     kept = labels_and_prompts(SampleRequest(labels, ["x", "y"]))
     np.testing.assert_array_equal(kept["labels"], [4, 5])
     np.testing.assert_array_equal(kept["prompts"], ["x", "y"])
+
+
+def test_the_name_of_each_images_class_is_stored_where_classes_have_names():
+    kept = labels_and_prompts(SampleRequest(torch.tensor([2, 0, 2]), classes=["coat", "bag", "shirt"]))
+    assert kept["classes"].tolist() == ["shirt", "coat", "shirt"]

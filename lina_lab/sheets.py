@@ -1,0 +1,97 @@
+"""Pictures in rows and columns, enlarged until a person recognises them, with names over columns and beside rows."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from lina_lab.files import write_atomic
+
+Picture = NDArray[np.uint8]
+"""(height, width, 3)"""
+SHOWN_SIDE = 84
+"""Pixels of a side that a picture is enlarged to, or a little more: digits of 28 x 28 three times."""
+GAP, ROOM = 2, 8
+"""Pixels between pictures, and around words."""
+WORDS, LINE = 13, 17
+"""Pixels of the letters' size, and of a line."""
+MOST_LINES = 3
+
+
+class Row(NamedTuple):
+    pictures: Sequence[Picture | None]
+    """None leaves a place empty."""
+    name: str = ""
+    """To the left of the row."""
+    group: str = ""
+    """Above the row, where it begins a group of rows."""
+
+
+def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOWN_SIDE) -> Image.Image:
+    """All rows under the names of their columns.
+
+    Each picture is enlarged by the whole factor that brings the widest to at least `shown_side` pixels, without
+    smoothing: its own pixels are seen. Smaller pictures take the same room.
+    """
+    pictures = [picture for row in rows for picture in row.pictures if picture is not None]
+    height, width = max((picture.shape[:2] for picture in pictures), key=lambda size: size[1])
+    factor = -(-shown_side // width)
+    tall, wide = height * factor, width * factor
+    titles = [_wrapped(head, wide) for head in heads]
+    columns = max(len(row.pictures) for row in rows)
+    left = max(_length(row.name) for row in rows)
+    left += ROOM if left else GAP
+    tops = [max((len(title) for title in titles), default=0) * LINE + GAP]
+    for row in rows:
+        tops.append(tops[-1] + (LINE + ROOM) * bool(row.group) + tall + GAP)
+    right = max([left + columns * (wide + GAP), *(ROOM + _length(row.group) for row in rows)])
+    whole = Image.new("RGB", (right, tops[-1]), "white")
+    draw = ImageDraw.Draw(whole)
+    for column, title in enumerate(titles):
+        place = (left + column * (wide + GAP) + wide // 2, GAP)
+        draw.multiline_text(place, "\n".join(title), "black", _font(), anchor="ma", align="center")
+    for row, below in zip(rows, tops[1:], strict=True):
+        top = below - tall - GAP
+        draw.text((GAP, top - GAP), row.group, "black", _font(), anchor="ld")
+        draw.text((left - ROOM, top + tall // 2), row.name, "black", _font(), anchor="rm")
+        for column, picture in enumerate(row.pictures):
+            if picture is not None:
+                enlarged = Image.fromarray(picture).resize((wide, tall), Image.Resampling.NEAREST)
+                whole.paste(enlarged, (left + column * (wide + GAP), top))
+    return whole
+
+
+def most_columns(side: int, width: int) -> int:
+    """How many pictures of a side fit into a width, both in pixels, as `sheet` shows them; at least one."""
+    return max(1, width // (-(-SHOWN_SIDE // side) * side + GAP))
+
+
+def write_sheet(path: Path, drawn: Image.Image) -> None:
+    """Write a sheet as PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    drawn.save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())
+
+
+def _wrapped(words: str, width: int) -> list[str]:
+    """Words in lines that fit a width, the last of `MOST_LINES` shortened."""
+    letters = max(3, int(width / _length("n")))
+    return textwrap.wrap(words, letters, max_lines=MOST_LINES, placeholder="…")
+
+
+def _length(words: str) -> int:
+    return int(_font().getlength(words) + 0.5)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """The font of the figures, which comes with matplotlib and has most scripts."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), WORDS)

@@ -1,0 +1,74 @@
+"""Sheets of pictures: each at its place, enlarged by a whole factor, with names."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lina_lab.sheets import GAP, LINE, SHOWN_SIDE, Row, most_columns, sheet, write_sheet
+
+WHITE = (255, 255, 255)
+
+
+def flat(colour, height=8, width=8):
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def colours(pixels):
+    return {tuple(pixel) for pixel in pixels.reshape(-1, 3).tolist()}
+
+
+def test_pictures_stand_in_rows_and_columns_with_white_between_them():
+    rows = [Row([flat((200, 0, 0)), flat((0, 200, 0))]), Row([flat((0, 0, 200)), None])]
+    pixels = np.asarray(sheet(rows))
+    side = 88  # 11 times 8
+    assert pixels.shape == (2 * (side + GAP) + GAP, 2 * (side + GAP) + GAP, 3)
+    first, second = (slice(GAP + n * (side + GAP), (n + 1) * (side + GAP)) for n in range(2))
+    assert colours(pixels[first, first]) == {(200, 0, 0)}
+    assert colours(pixels[first, second]) == {(0, 200, 0)}
+    assert colours(pixels[second, first]) == {(0, 0, 200)}
+    assert colours(pixels[second, second]) == {WHITE}
+    assert colours(pixels[side + GAP : side + 2 * GAP]) == {WHITE}
+
+
+@pytest.mark.parametrize(("side", "factor"), [(8, 11), (16, 6), (28, 3), (32, 3), (64, 2), (84, 1), (256, 1)])
+def test_every_pixel_is_seen_as_a_square_of_a_whole_number_of_pixels(side, factor):
+    picture = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
+    pixels = np.asarray(sheet([Row([picture])]))[GAP:-GAP, GAP:-GAP]
+    np.testing.assert_array_equal(pixels, picture.repeat(factor, 0).repeat(factor, 1))
+    assert len(pixels) >= SHOWN_SIDE or factor == 1
+
+
+def test_smaller_pictures_take_the_room_of_larger_ones():
+    pixels = np.asarray(sheet([Row([flat((9, 9, 9), 16, 16)]), Row([flat((7, 7, 7), 32, 32)])]))
+    assert (pixels == 9).all(-1).sum() == (pixels == 7).all(-1).sum() == 96**2
+
+
+def test_names_stand_over_columns_beside_rows_and_above_groups():
+    black = flat((0, 0, 200))
+    bare = np.asarray(sheet([Row([black, black])]))
+    headed = np.asarray(sheet([Row([black, black])], ["one", "two"]))
+    assert headed.shape == (bare.shape[0] + LINE, bare.shape[1], 3)
+    assert (headed[:LINE, :88] == 0).any()
+    assert (headed[:LINE, 92:] == 0).any()
+    np.testing.assert_array_equal(headed[LINE:], bare)
+    named = np.asarray(sheet([Row([black, black], name="nano", group="division, conv_kernel 5")]))
+    assert named.shape[0] > bare.shape[0]
+    assert named.shape[1] > bare.shape[1]
+
+
+def test_a_long_name_is_wrapped_and_at_last_shortened():
+    tall, short = (sheet([Row([flat(0)])], [words]).height for words in ("a red circle above a blue ring " * 9, "x"))
+    assert tall == short + 2 * LINE
+
+
+def test_as_many_columns_as_fit_are_told():
+    for side in (8, 28, 32, 64, 400):
+        columns = most_columns(side, 870)
+        assert columns == 1 or sheet([Row([flat(0, side, side)] * columns)]).width <= 870 + GAP
+        assert sheet([Row([flat(0, side, side)] * (columns + 1))]).width > 870
+
+
+def test_a_sheet_is_written_as_it_is(tmp_path):
+    drawn = sheet([Row([flat((1, 2, 3))])])
+    write_sheet(tmp_path / "a.png", drawn)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(drawn))
