@@ -80,7 +80,7 @@ def download(config: DataConfig) -> None:
             for train in (True, False):
                 _class(config)(config.root, download=True, **_known(config).part(train=train))
     except (OSError, RuntimeError, HTTPException) as error:
-        why = str(error).strip() or type(error).__name__
+        why = " ".join(str(error).split()) or type(error).__name__
     if missing(config):
         raise LabError(f"{not_there(config)}; downloading failed: {shown(why) or 'the files did not come'}")
 

@@ -13,6 +13,7 @@ from lina_lab.model.random_streams import WHOLE, step_streams
 from lina_lab.profiling.memory import activation_bytes
 from lina_lab.sweep.ready import check_data, least_bytes, memory_bytes, too_large
 from lina_lab.training.train import build_model
+from tests.data.test_torchvision_sets import write_mnist
 
 
 def experiment(**sections):
@@ -57,6 +58,20 @@ def test_what_is_not_here_is_told_and_the_rest_is_checked(tmp_path):
     few = away.model_copy(update={"evaluation": away.evaluation.model_copy(update={"num_samples": 64})})
     with pytest.raises(LabError, match=r"evaluation\.num_samples must be at least 65"):
         check_data([few])
+
+
+def test_a_set_of_torchvision_is_held_against_what_its_cells_need(tmp_path):
+    data = {"name": "torchvision", "dataset": "MNIST", "root": str(tmp_path)}
+    wanted = experiment(data=data, model={"patch": 4}, evaluation={"extractor": "mnist-cnn", "num_samples": 70})
+    assert check_data([wanted]) == [f"{tmp_path}: no such folder, or no MNIST"]
+    write_mnist(tmp_path, "MNIST")
+    with pytest.raises(LabError, match="MNIST: must have 65 images in each split, not 24 for training and 12 held out"):
+        check_data([wanted])
+    by_file = {"evaluation": {"extractor": "mnist-cnn", "num_samples": 70, "reference": "adm.npz"}}
+    with pytest.raises(
+        LabError, match=r"training\.batch_size must be at most 24, the training images of MNIST, not 25"
+    ):
+        check_data([experiment(data=data, model={"patch": 4}, training={"batch_size": 25}, **by_file)])
 
 
 def test_a_batch_larger_than_the_set_is_refused():
