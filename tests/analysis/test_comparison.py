@@ -28,7 +28,7 @@ AHEAD = Case(Truth(40, 0.3), Truth(44, 0.3))
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Verdicts need the predictions' means alone."""
-    monkeypatch.setattr(gap_model, "DRAWS", 10)
+    monkeypatch.setattr(gap_model, "DRAWS", 2)
 
 
 def verdict(drawn, options=PLAIN, a="new", b="old"):
