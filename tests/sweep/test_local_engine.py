@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -124,11 +124,14 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
     tmp_path, monkeypatch
 ):
     first, second = (create_cell(tmp_path, experiment) for experiment in plan().own_experiments)
-    engine, waited, start = Engine(deque([first]), [{}], 0), [], Engine._start_worker
-    monkeypatch.setattr(Engine, "_start_worker", lambda engine: time.sleep(3) or start(engine))
+    engine, shown, start = Engine(deque([first]), [{}], 0), threading.Event(), Engine._start_worker
+    monkeypatch.setattr(Engine, "_start_worker", lambda engine: shown.wait(60) and start(engine))
+    waited = []
 
     def tick(new):
         waited.append(not engine.running)
+        if len(waited) == 4:
+            shown.set()
         if new and new[0].folder == first:
             engine.idle[0].process.kill()
             engine.idle[0].process.join()
@@ -227,7 +230,7 @@ def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     longer = plan(BASE | {"training": BASE["training"] | {"steps": 150}})
 
     def interrupt(snapshot, new):
-        if any(row.state == "running" and row.step > 4 for row in snapshot.rows):
+        if any(row.state == "running" and row.step > 0 for row in snapshot.rows):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
