@@ -23,6 +23,8 @@ from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import attempts
 from tests.latents import SMALL, coder, draw_folder, folder_data, maker, save_autoencoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -77,7 +79,6 @@ def test_a_finished_cache_is_left_as_it_is(config):
     assert before == {str(path): path.stat().st_mtime_ns for path in cache.place(config).rglob("*.bin")}
 
 
-@pytest.mark.slow
 def test_a_killed_maker_is_continued_to_the_same_bytes(config, tmp_path, monkeypatch):
     make_cache(config)
     whole = content(config)
@@ -100,7 +101,6 @@ def test_a_killed_maker_is_continued_to_the_same_bytes(config, tmp_path, monkeyp
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in list(made.items())[:2])
 
 
-@pytest.mark.slow
 def test_two_makers_at_once_share_the_shards_and_make_the_same_bytes(config, tmp_path, monkeypatch):
     make_cache(config)
     whole = content(config)
