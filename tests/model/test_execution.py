@@ -53,8 +53,7 @@ def test_activation_checkpointing_gives_the_same_gradients_from_less_memory(what
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo looks at it
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-# A pool of compilers would first import torch in each. Unoptimised, C++ is compiled sooner, to the same arithmetic.
-@inductor.patch({"compile_threads": 1, "aot_inductor.debug_compile": True})
+@inductor.patch(compile_threads=1)  # a pool of compilers would first import torch in each
 def test_compiled_blocks_give_the_same_loss_gradients_and_samples():
     plain, other = awake(**DESIGN), awake(**DESIGN)
     accelerate(other, ExecutionConfig(compile=True))
