@@ -88,7 +88,7 @@ def test_a_drawing_that_is_left_stops_and_the_next_one_waits_for_that(painter, d
     decode = painter.model.decode
 
     def slow(*arguments):
-        assert go.acquire(timeout=30)
+        assert go.acquire(timeout=120)
         steps.append(threading.get_ident())
         return decode(*arguments)
 

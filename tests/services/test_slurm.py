@@ -62,7 +62,7 @@ def cells(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("runs/*/config.yaml"))
 
 
-def until(condition, what: str, seconds: float = 150) -> None:
+def until(condition, what: str, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
