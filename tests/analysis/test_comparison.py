@@ -286,6 +286,7 @@ def test_warnings_say_what_the_intervals_rest_on(drawn):
     assert any(w.startswith("a seed favours the same design at every size") for w in verdict(moved).warnings)
 
 
+@pytest.mark.slow
 def test_the_document_holds_finite_numbers_or_null(drawn):
     document = verdict(drawn).as_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
