@@ -6,7 +6,7 @@ WORKERS ?= auto
 # Processes that test: the processor's cores, at most 8, since each takes over 1 GB.
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TESTERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) : 8 )))
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup -q
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup -q
 
 .PHONY: demo readme test quick mutations check env dev
 
@@ -17,13 +17,13 @@ demo: env  ## train a small grid on handwritten digits, measure FID, write repor
 readme:  ## the figure and pictures of the README, from the report of `make demo`
 	cp reports/demo/scaling.png reports/demo/samples.png docs/demo/
 
-test: dev check  ## everything that must pass
-	$(PYTEST)
+test: dev check  ## everything that must pass; one process more than cores, since slow tests wait for what they start
+	$(PYTEST) -n $$(( $(TESTERS) + 1 ))
 
 quick: dev  ## style, and every test that is not marked slow: a few minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n $(TESTERS) -m "not slow"
 
 mutations: dev  ## break the code in a copy, one line in each room, and see that a test fails
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutations.py

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,13 @@ from tests.browser import browser, chromium  # noqa: F401, fixtures
 if TYPE_CHECKING:
     from lina_lab.data.examples import Dataset
     from tests.study import FakeStudy
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Of a file that is slow as a whole the quick lane does not even import what it tests."""
+    if config.option.markexpr != "not slow" or not collection_path.match("test_*.py"):
+        return None
+    return True if re.search(r"^pytestmark = .*mark\.slow", collection_path.read_text(), re.MULTILINE) else None
 
 
 def pytest_collection() -> None:

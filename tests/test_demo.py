@@ -14,6 +14,8 @@ from lina_lab.demo import MOST_IMAGES, Painter, encoder, example_prompts, read_w
 from lina_lab.errors import LabError, NotFinite
 from tests.cells import DIGITS, SHAPES, trained_cell
 
+pytestmark = pytest.mark.slow
+
 GREY = 128
 
 
@@ -55,7 +57,6 @@ def sampled(folder, out, monkeypatch, *words):
         return torch.from_numpy(file["arr_0"]).permute(0, 3, 1, 2)
 
 
-@pytest.mark.slow
 def test_the_last_frame_holds_the_images_of_lab_sample(painter, digits, shapes, tmp_path, monkeypatch):
     settings = ["--seed", "3", "--each", "2", "--guidance", "1.5", "--flow-steps", "5"]
     *_, last = painter.draw(wished(digits, 7, flow_steps=5))
@@ -87,7 +88,7 @@ def test_a_drawing_that_is_left_stops_and_the_next_one_waits_for_that(painter, d
     decode = painter.model.decode
 
     def slow(*arguments):
-        assert go.acquire(timeout=30)
+        assert go.acquire(timeout=120)
         steps.append(threading.get_ident())
         return decode(*arguments)
 

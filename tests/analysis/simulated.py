@@ -1,5 +1,6 @@
 """Studies of two designs with known truth: y = E + A (N / 1M)^-alpha, noise of 2 %, correlated 0.8 between them."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -49,40 +50,55 @@ def sizes(count: int) -> np.ndarray:
     return 1e6 * STEP ** np.arange(count)
 
 
+def values(
+    case: Case, rng: np.random.Generator, num_sizes: int, seeds: int, noise: float = 0.02
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, and y of both designs, size by size and of each every seed."""
+    x = np.repeat(sizes(num_sizes), seeds)
+    of_a, other = rng.normal(size=(2, len(x)))
+    of_b = 0.8 * of_a + 0.6 * other
+    return x, case.a.at(x) * np.exp(noise * of_a), case.b.at(x) * np.exp(noise * of_b)
+
+
 def table(
     case: Case, rng: np.random.Generator, num_sizes: int = 4, seeds: int = 3, noise: float = 0.02
 ) -> pd.DataFrame:
     """A study as a results table, tuned and of equal exposure."""
-    x = np.repeat(sizes(num_sizes), seeds)
-    of_a, other = rng.normal(size=(2, len(x)))
-    of_b = 0.8 * of_a + 0.6 * other
+    x, a, b = values(case, rng, num_sizes, seeds, noise)
     sides = [
         pd.DataFrame(
             {
                 "design": name,
-                "size": np.repeat([f"size{i}" for i in range(num_sizes)], seeds),
+                "size": names(num_sizes, seeds),
                 "seed": np.tile(np.arange(seeds), num_sizes),
                 "state": "done",
                 "parameters": x,
-                "fid": truth.at(x) * np.exp(noise * of),
+                "fid": y,
                 "samples_seen": 25600,
                 "learning_rate": 1e-3,
                 "learning_rate_inside": True,
                 "tune_trials": 8,
             }
         )
-        for name, truth, of in (("new", case.a, of_a), ("old", case.b, of_b))
+        for name, y in (("new", a), ("old", b))
     ]
     return pd.concat(sides, ignore_index=True)
 
 
+def names(num_sizes: int, seeds: int) -> list[str]:
+    return [f"size{i}" for i in range(num_sizes) for _ in range(seeds)]
+
+
 def study(case: Case, rng: np.random.Generator, num_sizes: int = 4, seeds: int = 3) -> Pairs:
     """The pairs of such a table, without the way there, which thousands of them have no time for."""
-    drawn = table(case, rng, num_sizes, seeds)
-    a, b = (drawn[drawn["design"] == name] for name in ("new", "old"))
-    rows = pd.DataFrame({DESIGN: np.repeat(["A", "B"], len(a)), SHARE: pd.concat([a["seed"], b["seed"]]).map(str)})
-    numbers = (side.to_numpy(float) for side in (a["parameters"], a["fid"], b["fid"]))
-    return Pairs(*numbers, a["size"].tolist(), seeds, rows, [], [])
+    return Pairs(*values(case, rng, num_sizes, seeds), names(num_sizes, seeds), seeds, rows(num_sizes, seeds), [], [])
+
+
+@cache
+def rows(num_sizes: int, seeds: int) -> pd.DataFrame:
+    number = num_sizes * seeds
+    shares = [str(seed) for seed in range(seeds)] * num_sizes
+    return pd.DataFrame({DESIGN: np.repeat(["A", "B"], number), SHARE: shares * 2})
 
 
 def paired(drawn: pd.DataFrame) -> Pairs:

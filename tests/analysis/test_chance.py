@@ -119,6 +119,7 @@ def test_without_either_a_held_out_loss_that_has_not_fallen(drawn):
     assert with_losses(keyed, None) is keyed
 
 
+@pytest.mark.slow
 def test_the_levels_of_chance_are_those_of_the_data():
     from lina_lab.config.data import SOURCES, DataConfig
     from lina_lab.data.datasets import load_dataset

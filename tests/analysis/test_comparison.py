@@ -28,7 +28,7 @@ AHEAD = Case(Truth(40, 0.3), Truth(44, 0.3))
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Verdicts need the predictions' means alone."""
-    monkeypatch.setattr(gap_model, "DRAWS", 10)
+    monkeypatch.setattr(gap_model, "DRAWS", 2)
 
 
 def verdict(drawn, options=PLAIN, a="new", b="old"):
@@ -286,6 +286,7 @@ def test_warnings_say_what_the_intervals_rest_on(drawn):
     assert any(w.startswith("a seed favours the same design at every size") for w in verdict(moved).warnings)
 
 
+@pytest.mark.slow
 def test_the_document_holds_finite_numbers_or_null(drawn):
     document = verdict(drawn).as_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == document

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from lina_lab.analysis import gap_model
 from lina_lab.analysis.comparison import UNDETERMINED
 from lina_lab.analysis.findings import findings, sentences, verdicts_table
 from lina_lab.analysis.report_data import make_way, read_report_data, report_data_of_ledger, write_report_data
@@ -115,7 +116,8 @@ def test_a_report_does_not_say_where_the_sweeps_file_lies(study, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(study):
+def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(study, monkeypatch):
+    monkeypatch.setattr(gap_model, "DRAWS", 10)
     made = study(seeds=[0, 1, 2], axes=FOUR)
     table = noisy(report_data_of_ledger(made.runs, made.stored).table)
     found, missing = findings(table, made.stored, FID)

@@ -28,8 +28,6 @@ from tests.latents import coder, draw_folder, save_autoencoder
 def place(tmp_path, monkeypatch):
     """A folder with an experiment on latents of emoji; the cache and the ledger stand beside it."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    # Cells are forked from a process with the environment of its start: that of another test.
-    forkserver._forkserver._stop()
     autoencoder = coder(save_autoencoder(tmp_path / "coder", channels=4, stride=2), channels=4, stride=2)
     values = {
         "name": "latent-emoji",
@@ -41,7 +39,14 @@ def place(tmp_path, monkeypatch):
         "logging": {"validate_every": 2, "checkpoint_every": 2},
     }
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(values))
-    yield tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def own_workers(place):
+    """Workers are forked from a process with the environment of its start: that of another test."""
+    forkserver._forkserver._stop()
+    yield
     forkserver._forkserver._stop()
 
 
@@ -61,6 +66,7 @@ def lab(*words: object) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_workers")
 def test_a_cell_of_latents_ends_with_images_of_the_side_of_its_pixels(place):
     file, runs = place / "x.yaml", place / "runs"
     with pytest.raises(
@@ -102,6 +108,7 @@ def test_a_cell_of_latents_ends_with_images_of_the_side_of_its_pixels(place):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_workers")
 def test_two_workers_make_the_same_bytes_as_one_and_ctrl_c_leaves_what_goes_on(place, monkeypatch):
     # Moments of 4 MB an image, so that 20 make two shards.
     autoencoder = coder(save_autoencoder(place / "wide", channels=256, stride=1), channels=256, stride=1)

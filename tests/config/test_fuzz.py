@@ -15,6 +15,8 @@ from lina_lab.config.load import load_experiment
 from lina_lab.errors import LabError
 from lina_lab.sweep.planning import load_sweep
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = (ROOT / "experiments" / "digits.yaml").read_text()
 SWEEP = (ROOT / "sweeps" / "digits-quick.yaml").read_text()
@@ -84,7 +86,6 @@ def check(load, text: str, name: str, *others: tuple[str, str]) -> Any:
             return None
 
 
-@pytest.mark.slow
 @given(mutated(EXPERIMENT))
 def test_an_experiment_is_valid_or_clearly_refused(text):
     experiment = check(load_experiment, text, "x.yaml")
@@ -94,14 +95,12 @@ def test_an_experiment_is_valid_or_clearly_refused(text):
         assert (again, cell_key(again)) == (experiment, cell_key(experiment))
 
 
-@pytest.mark.slow
 @given(mutated(SWEEP.replace("../experiments/digits.yaml", "digits.yaml")))
 def test_a_sweep_is_valid_or_clearly_refused(text):
     planned = check(load_sweep, text, "s.yaml", ("digits.yaml", EXPERIMENT))
     assert planned is None or planned.plan.cells
 
 
-@pytest.mark.slow
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_refused_clearly(data):
     with tempfile.TemporaryDirectory() as folder:

@@ -12,6 +12,8 @@ from lina_lab.data.autoencoder import decoder, load_autoencoder
 from lina_lab.errors import LabError
 from tests.latents import coder, save_autoencoder
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -23,6 +23,8 @@ from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import attempts
 from tests.latents import SMALL, coder, draw_folder, folder_data, maker, save_autoencoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def path(tmp_path):

@@ -57,13 +57,6 @@ def test_the_mean_over_shares_is_the_loss_of_the_batch(share):
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_trains(tmp_path, whole):
-    folder = create_cell(tmp_path, experiment())
-    assert run_cell(folder, group=Group(2)) == "done"
-    assert_the_same_to_rounding(folder, whole)
-
-
-@pytest.mark.slow
 def test_a_group_that_pauses_is_continued_by_a_sharded_group(tmp_path, whole):
     folder = create_cell(tmp_path, experiment())
     assert run_cell(folder, until=4, group=Group(2)) == "paused"

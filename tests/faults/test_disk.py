@@ -80,7 +80,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_sweep_goes_on_later(tmp_path, undistu
     command = [*LAB, "sweep", "little.yaml", "--workers", "2", "--no-tracking"]
     with (tmp_path / "log").open("w") as log:
         launcher = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not any(last_attempt(cell) for cell in cells(folder)):
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -96,7 +96,7 @@ def test_an_owner_that_was_taken_over_stops_at_once(tmp_path):
     code = (
         "import sys, pathlib, time; from lina_lab.ledger import leases; leases.HEARTBEAT_SECONDS = 0.1\n"
         "with leases.claim(pathlib.Path(sys.argv[1]), leases.Watch()):\n"
-        "    print('held', flush=True); time.sleep(60); print('too late')"
+        "    print('held', flush=True); time.sleep(120); print('too late')"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:

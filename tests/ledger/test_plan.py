@@ -182,7 +182,7 @@ def test_a_launcher_is_seen_until_it_ends_or_is_killed(tmp_path):
         assert not is_driven(tmp_path, "others")
     assert not is_driven(tmp_path, "gates")
     code = "import sys, time; from pathlib import Path; from lina_lab.ledger.plan import driven\n"
-    code += "with driven(Path(sys.argv[1]), 'gates'): print('held', flush=True); time.sleep(60)"
+    code += "with driven(Path(sys.argv[1]), 'gates'): print('held', flush=True); time.sleep(120)"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         assert is_driven(tmp_path, "gates")

@@ -75,6 +75,7 @@ def broken_cells(runs: Path) -> list[Path]:
     return made
 
 
+@pytest.mark.slow
 def test_a_broken_environment_is_tried_three_times_and_the_same_command_goes_on_when_it_is_mended(tmp_path, capsys):
     """Even where there are no retries: the failures are forgiven."""
     cells = broken_cells(tmp_path)
@@ -94,6 +95,7 @@ def test_a_broken_environment_is_tried_three_times_and_the_same_command_goes_on_
     assert [finished.state for finished in ended] == ["done"] * 4
 
 
+@pytest.mark.slow
 def test_with_keep_going_every_cell_is_tried(tmp_path):
     cells = broken_cells(tmp_path)
     ended = Engine(deque(cells), [{}], 0, limits=Limits(keep_going=True)).run(lambda new: None)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from lina_lab.sweep.planning import PlannedSweep, expand
 from lina_lab.sweep.progress import Snapshot
 from lina_lab.sweep.run import run_sweep
 from lina_lab.sweep.slurm_engine import job_script
-from lina_lab.training.recorder import checkpoints
 
 BASE = {
     "name": "test",
@@ -113,7 +112,7 @@ def test_a_worker_that_is_told_to_stop_leaves_a_checkpoint_of_its_very_step(tmp_
     run([whole])
     run([stopped], kill_once_it_trains(stopped, signal.SIGTERM), retries=0)
     assert [a.ended for a in attempts(stopped)] == ["stopped", "done"]
-    (checkpoint,) = checkpoints(stopped)
+    (checkpoint,) = (stopped / "checkpoints").iterdir()
     assert 0 < int(checkpoint.stem.removeprefix("step-")) < 80
     assert metrics(stopped) == metrics(whole)
     assert (stopped / "ema.safetensors").read_bytes() == (whole / "ema.safetensors").read_bytes()
@@ -124,11 +123,14 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
     tmp_path, monkeypatch
 ):
     first, second = (create_cell(tmp_path, experiment) for experiment in plan().own_experiments)
-    engine, waited, start = Engine(deque([first]), [{}], 0), [], Engine._start_worker
-    monkeypatch.setattr(Engine, "_start_worker", lambda engine: time.sleep(3) or start(engine))
+    engine, shown, start = Engine(deque([first]), [{}], 0), threading.Event(), Engine._start_worker
+    monkeypatch.setattr(Engine, "_start_worker", lambda engine: shown.wait(60) and start(engine))
+    waited = []
 
     def tick(new):
         waited.append(not engine.running)
+        if len(waited) == 4:
+            shown.set()
         if new and new[0].folder == first:
             engine.idle[0].process.kill()
             engine.idle[0].process.join()
@@ -227,7 +229,7 @@ def test_ctrl_c_stops_the_workers_and_the_sweep_continues(tmp_path):
     longer = plan(BASE | {"training": BASE["training"] | {"steps": 150}})
 
     def interrupt(snapshot, new):
-        if any(row.state == "running" and row.step > 4 for row in snapshot.rows):
+        if any(row.state == "running" and row.step > 0 for row in snapshot.rows):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -171,6 +171,7 @@ def test_params_are_the_axes_by_name_and_every_leaf_of_the_config(study):
     assert params["model.encoder.normalization"] == "division"
 
 
+@pytest.mark.slow
 def test_tags_let_group_by_fold_the_seeds(study):
     runs, plan = study
     whole_study(runs, plan)
@@ -313,6 +314,7 @@ def test_a_failed_cell_has_its_traceback_and_runs_again_under_its_run(study):
     assert (run["status"], run["tags"]["lab.attempt"]) == ("RUNNING", "2")
 
 
+@pytest.mark.slow
 def test_a_damaged_cell_is_named_and_holds_no_other_up(study):
     runs, plan = study
     whole_study(runs, plan)

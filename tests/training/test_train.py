@@ -26,6 +26,7 @@ def test_bfloat16_trains_with_float32_weights(tmp_path, dataset):
     assert all(torch.isfinite(p).all() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_validation_of_long_sequences_goes_in_parts_to_the_same_loss(tmp_path, dataset, whole, monkeypatch):
     monkeypatch.setattr(trainings, "VALIDATION_TOKENS", 100 * 20)  # 100 images at once, not all 500 held-out ones
     folder = create_cell(tmp_path, experiment())
