@@ -13,10 +13,11 @@ from scipy import stats
 
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
+from lina_lab.config.settings import EXTRACTORS
 
 ACCURACY = "eval/class_accuracy/"
-CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "shapes": 1 / 6}
-"""Class accuracy of a model that always draws the most frequent class, by the data set in an extractor's name."""
+CHANCE = {"digits": 1 / 10, "emoji": 67 / 287, "fashion-mnist": 1 / 10, "mnist": 1135 / 10_000, "shapes": 1 / 6}
+"""Class accuracy of a model that always draws the most frequent class, by the data set of an extractor."""
 RECORDED = "class_chance"
 """Column with the class accuracy by chance for other data sets."""
 UNTRAINED = "untrained/"
@@ -60,8 +61,8 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
 
 
 def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
-    data = name.removeprefix(ACCURACY).partition("-")[0]
-    level = cells[RECORDED].mean() if RECORDED in cells else CHANCE.get(data, math.nan)
+    reads = EXTRACTORS.get(name.removeprefix(ACCURACY))
+    level = cells[RECORDED].mean() if RECORDED in cells else CHANCE.get(reads.data if reads else "", math.nan)
     images = cells["num_generated"].astype(int)
     right, total = int((cells[name] * images).round().sum()), int(images.sum())
     if not 0 < level < 1 or stats.binom.sf(right - 1, total, level) < ALPHA:

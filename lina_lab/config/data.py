@@ -69,7 +69,9 @@ def words_of(name: str) -> tuple[str, ...]:
 SOURCES = {
     "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0, balanced=True),
     "emoji": Source(channels=3, num_classes=10, sides=(32, 64), vocabulary=len(words_of("emoji"))),
+    "fashion-mnist": Source(channels=1, num_classes=10, sides=(28,), vocabulary=0, balanced=True),
     "images": Source(channels=3, num_classes=0, sides=(), vocabulary=0),
+    "mnist": Source(channels=1, num_classes=10, sides=(28,), vocabulary=0),
     "shapes": Source(channels=3, num_classes=6, sides=(), vocabulary=len(words_of("shapes")), balanced=True),
 }
 
@@ -82,7 +84,13 @@ class Sizes(NamedTuple):
     trained_on: int | None
 
 
-SIZES = {"digits": Sizes(1297, 500, 1297), "emoji": Sizes(1624, 287, 1624), "shapes": Sizes(2016, 2016, None)}
+SIZES = {
+    "digits": Sizes(1297, 500, 1297),
+    "emoji": Sizes(1624, 287, 1624),
+    "fashion-mnist": Sizes(27_000, 4000, 27_000),
+    "mnist": Sizes(60_000, 10_000, 60_000),
+    "shapes": Sizes(2016, 2016, None),
+}
 """Sizes of the data sets that come with the package."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
@@ -125,7 +133,7 @@ class AutoencoderConfig(Config):
 
 
 class DataConfig(Config):
-    name: Literal["digits", "emoji", "images", "shapes"] = "digits"
+    name: Literal["digits", "emoji", "fashion-mnist", "images", "mnist", "shapes"] = "digits"
     side: Count
     """Pixels of a side."""
     path: str | None = None

@@ -121,18 +121,27 @@ EXTRACTORS = {
     "digits-cnn": ExtractorInput("digits", channels=1, side=8),
     "emoji-cnn-32": ExtractorInput("emoji", channels=3, side=32),
     "emoji-cnn-64": ExtractorInput("emoji", channels=3, side=64),
+    "fashion-mnist-cnn": ExtractorInput("fashion-mnist", channels=1, side=28),
+    "mnist-cnn": ExtractorInput("mnist", channels=1, side=28),
     "shapes-cnn-32": ExtractorInput("shapes", channels=3, side=32),
     "shapes-cnn-64": ExtractorInput("shapes", channels=3, side=64),
 }
 """The embedded extractors; inception reads images of any shape."""
-FEATURES = {name: 64 if reads.channels == 3 else 32 for name, reads in EXTRACTORS.items()} | {"inception": 2048}
+FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "inception": 2048}
 """Features an image, by extractor."""
 
 
 class EvaluationConfig(Config):
-    extractor: Literal["digits-cnn", "emoji-cnn-32", "emoji-cnn-64", "shapes-cnn-32", "shapes-cnn-64", "inception"] = (
-        "digits-cnn"
-    )
+    extractor: Literal[
+        "digits-cnn",
+        "emoji-cnn-32",
+        "emoji-cnn-64",
+        "fashion-mnist-cnn",
+        "mnist-cnn",
+        "shapes-cnn-32",
+        "shapes-cnn-64",
+        "inception",
+    ] = "digits-cnn"
     """Extractor of the features; it must read images of the data set's shape."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""

@@ -12,6 +12,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.data.emoji import emoji
 from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.folder import images
+from lina_lab.data.mnist import mnist
 from lina_lab.data.shapes import load_shapes
 from lina_lab.errors import NotFinite
 
@@ -62,7 +63,9 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
 LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
     "digits": digits,
     "emoji": emoji,
+    "fashion-mnist": mnist,
     "images": images,
+    "mnist": mnist,
     "shapes": load_shapes,
 }
 

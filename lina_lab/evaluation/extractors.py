@@ -1,4 +1,4 @@
-"""Feature extractors: small embedded CNNs for digits, emoji and shapes, and Inception through torch-fidelity.
+"""Feature extractors: small embedded CNNs for the data sets of the package, and Inception through torch-fidelity.
 
 Shapes: n images of 3 x h x w uint8, d features.
 """
@@ -92,14 +92,15 @@ class DigitsCNN(Embedded):
 
 
 class ImageCNN(Embedded):
-    """Four convolutions, 64 features, RGB images; the first has stride side / 16 and so gives 16 x 16 for any side."""
+    """Four convolutions and 64 features; the first has a stride near side / 16 and so gives about 16 x 16 for any side.
 
-    channels = 3
+    The side must be 28 or a multiple of 16.
+    """
 
-    def __init__(self, side: int, num_classes: int) -> None:
-        step = side // 16
+    def __init__(self, channels: int, side: int, num_classes: int) -> None:
+        step = round(side / 16)
         convolutions = nn.Sequential(
-            nn.Conv2d(3, 32, 2 * step, step, padding=step // 2),
+            nn.Conv2d(channels, 32, 2 * step, step, padding=step // 2),
             nn.ReLU(),
             nn.Conv2d(32, 64, 3, 2, padding=1),
             nn.ReLU(),
@@ -109,12 +110,15 @@ class ImageCNN(Embedded):
             nn.ReLU(),
         )
         super().__init__(convolutions, 64 * 4 * 4, dim=64, num_classes=num_classes)
+        self.channels = channels
 
 
 def new_network(name: str) -> Embedded:
     """The untrained network of an embedded extractor."""
     reads = EXTRACTORS[name]
-    return DigitsCNN() if reads.channels == 1 else ImageCNN(reads.side, SOURCES[reads.data].num_classes)
+    if name == "digits-cnn":
+        return DigitsCNN()
+    return ImageCNN(reads.channels, reads.side, SOURCES[reads.data].num_classes)
 
 
 def load_extractor(name: str, inception_weights: Path | None = None) -> Extractor:

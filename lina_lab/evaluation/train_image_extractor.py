@@ -1,4 +1,4 @@
-"""Train an embedded extractor for RGB images: python -m lina_lab.evaluation.train_image_extractor emoji-cnn-32.
+"""Train an embedded extractor, of any data set but digits: python -m lina_lab.evaluation.train_image_extractor NAME.
 
 `EXTRACTORS` says which data set and side. Only the training split is seen. The weights go to evaluation/weights, named
 by their content. It takes some minutes on one thread.
@@ -24,8 +24,10 @@ from lina_lab.data.vocabulary import split_words
 from lina_lab.evaluation.extractors import WEIGHTS, Embedded, new_network
 from lina_lab.files import write_named
 
-NAMES = [name for name, reads in EXTRACTORS.items() if reads.channels == 3]
-STEPS, BATCH, LEARNING_RATE = 2500, 64, 2e-3
+NAMES = [name for name in EXTRACTORS if name != "digits-cnn"]
+STEPS = {"emoji": 2500, "fashion-mnist": 6000, "mnist": 6000, "shapes": 2500}
+"""By data set: more for those with tens of thousands of images."""
+BATCH, LEARNING_RATE = 64, 2e-3
 LARGEST_NOISE = 0.8
 LARGEST_BLUR = 1 / 16
 """Sigma, as a share of the side."""
@@ -90,16 +92,16 @@ def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
     torch.set_num_threads(1)
     generator = Generator().manual_seed(seed)
     known = frequent_words(data.train.captions)
-    model = new_network(name)
+    model, steps = new_network(name), STEPS[EXTRACTORS[name].data]
     words = nn.Linear(model.dim, len(known)) if known else None
     learnt = [*model.parameters(), *(words.parameters() if words else ())]
     for parameter in learnt:
         bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
         torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
     optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    count = len(data.train.images) if data.draw is None else STEPS * BATCH
-    for _ in range(STEPS):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    count = len(data.train.images) if data.draw is None else steps * BATCH
+    for _ in range(steps):
         images, labels, captions = training_examples(data, torch.randint(count, (BATCH,), generator=generator))
         corrupted, strength = corrupt(shifted(images, generator), generator)
         raw, logits, estimate = model(corrupted)
