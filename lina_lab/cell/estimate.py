@@ -14,6 +14,7 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
+from lina_lab.evaluation.evaluate import MOST_TRAINING_IMAGES
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.metrics import BOOTSTRAP_MOST_FEATURES
 from lina_lab.sampling.generate import SAMPLING_BATCH, generate
@@ -94,8 +95,12 @@ def evaluation_seconds(evaluation: EvaluationConfig, request: SampleRequest, dat
         measure([noise], request, dataset, extractor, 0)
         return time.monotonic() - started
     extractor.extract(noise)
-    compared = 0 if evaluation.reference is not None else len(dataset.train.labels) + len(dataset.heldout.labels)
+    compared = 0 if evaluation.reference is not None else _compared_with(dataset)
     return (time.monotonic() - started) / count * (len(request.labels) + compared)
+
+
+def _compared_with(dataset: Dataset) -> int:
+    return min(len(dataset.train.labels), MOST_TRAINING_IMAGES) + len(dataset.heldout.labels)
 
 
 def _training_seconds(experiment: Experiment, dataset: Dataset, batch_size: int, steps: int) -> float:

@@ -82,6 +82,12 @@ class Dataset(NamedTuple):
         return Sizes(len(self.train.labels), len(self.heldout.labels), trained_on)
 
 
+def evenly_spaced(images: Tensor, most: int) -> Tensor:
+    """At most so many of n images, evenly spaced over them, in order."""
+    count = min(most, len(images))
+    return images if count == len(images) else images[torch.linspace(0, len(images) - 1, count).round().long()]
+
+
 def from_uint8(pixels: Tensor) -> Tensor:
     """(n, h, w, C) uint8 to (n, C, h, w) float32 in [-1, 1]: x / 127.5 - 1, which `to_uint8` inverts exactly."""
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()

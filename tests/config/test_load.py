@@ -68,7 +68,7 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
         (("name: x", "name: ../x"), "x.yaml:1: name: must match pattern"),
         (
             ("name: x", "name: x\ndata: {name: imagenet}"),
-            "x.yaml:2: data.name: must be 'digits', 'emoji', 'images' or 'shapes', not 'imagenet'",
+            "x.yaml:2: data.name: must be 'digits', 'emoji', 'fashion-mnist', 'images', 'mnist' or 'shapes'",
         ),
         (("name: x", "name: x\ndata: digits"), "x.yaml:2: data: must be a mapping of keys to values, not 'digits'"),
         (("name: x", "name: x\nname: y"), "x.yaml:2: name: stands twice (first at {folder}/x.yaml:1)"),
