@@ -73,9 +73,10 @@ def fake_result(key: str, seed: int, parameters: int, fid: float) -> Result:
 class FakeStudy:
     """A finished sweep, written through the ledger's own functions."""
 
-    def __init__(self, runs: Path, seeds: list[int], axes: dict) -> None:
+    def __init__(self, runs: Path, seeds: list[int], axes: dict, **more: object) -> None:
         self.runs = runs
-        sweep = Sweep(name="fake", question="Which is better?", experiment="-", axes=axes, seeds=seeds)
+        values = {"name": "fake", "question": "Which is better?", "experiment": "-", "axes": axes, "seeds": seeds}
+        sweep = Sweep.model_validate(values | more)
         self.planned = expand(sweep, Document(EXPERIMENT, {}), Document({}, {}), Path("fake.yaml"))
         self.plan: Plan = self.planned.plan
         store_plan(runs, self.plan, PROVENANCE)

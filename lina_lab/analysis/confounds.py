@@ -50,7 +50,7 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
     """What is wrong with the tuning of the learning rate; none if each size of each design had an equal budget."""
     rows = pairs.rows
     if any(name not in rows or rows[name].isna().all() for name in TUNED):
-        return [] if lr_tuned else ["the learning rate was not tuned for every size"]
+        return [] if lr_tuned else [_chosen_before(rows) or "the learning rate was not tuned for every size"]
     reasons = []
     missing = rows[rows[list(TUNED)].isna().any(axis=1)]
     if len(missing) and not lr_tuned:
@@ -63,6 +63,14 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
     if len(edge):
         reasons.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
     return reasons
+
+
+def _chosen_before(rows: pd.DataFrame) -> str:
+    """What learning rates a study without tuning set for its sizes and designs; '' if it has one for all."""
+    if LEARNING_RATE not in rows or rows[LEARNING_RATE].nunique() < 2:
+        return ""
+    of = [f"{rate:g} for {_where(cells)}" for rate, cells in rows.groupby(LEARNING_RATE)]
+    return f"learning rates were chosen before the study, from trials that it does not know: {'; '.join(of)}"
 
 
 def _unequal(rows: pd.DataFrame, name: str, sizes: list[str]) -> Reasons:

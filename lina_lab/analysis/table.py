@@ -239,8 +239,9 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
     shown["seed"], shown["state"] = table["seed"].astype(str), table["state"]
     for name in [name for name in tuned if name in table]:
         shown[name] = table[name].map(lambda v: f"{v:.3g}", na_action="ignore")
-        shown["inside"] = table[f"{name}_inside"].map({True: "yes", False: "no"})
-        shown["trials"] = table["tune_trials"].map(lambda n: f"{int(n)}", na_action="ignore")
+        if f"{name}_inside" in table:
+            shown["inside"] = table[f"{name}_inside"].map({True: "yes", False: "no"})
+            shown["trials"] = table["tune_trials"].map(lambda n: f"{int(n)}", na_action="ignore")
     if (parameters := column("parameters.total")) in table:
         shown["parameters"] = table[parameters].map(lambda n: f"{int(n):,}", na_action="ignore")
     for metric in METRICS:

@@ -32,6 +32,11 @@ def tuned_names(plan: Plan) -> dict[str, str]:
     return {name: path for name, path in names.items() if path in plan.tune["search"]}
 
 
+def chosen_before(plan: Plan) -> list[str]:
+    """Short names of the training values that the sweep's `set_where` gave; none if it tunes."""
+    return [] if plan.tune is not None else list(dict.fromkeys(name for cell in plan.cells for name in cell.tuned))
+
+
 def trials_table(runs: Path, plan: Plan) -> pd.DataFrame:
     """A row a trial: the columns of `results_table`, the values tried, and `loss`, the metric that was minimised."""
     table = results_table(runs, plan._replace(cells=plan.trials))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def size(
-    name: Annotated[str, typer.Argument(metavar="SIZE", help="nano, micro, tiny, small, base, B, L or H.")],
+    name: Annotated[str, typer.Argument(metavar="SIZE", help="pico, nano, micro, tiny, small, base, B, L or H.")],
     settings: Setting = [],  # noqa: B006, typer reads it
 ) -> None:
     """Print exact parameters and FLOPs of a size.

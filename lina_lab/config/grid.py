@@ -61,6 +61,11 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
             if _within(path, section)
         ]
     given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
+    given |= {
+        path: document.places.get(("set_where", str(number), "set", path), file)
+        for number, entry in enumerate(sweep.set_where)
+        for path in entry.set
+    }
     for axis, values in sweep.axes.items():
         at = place("axes", axis)
         problems += [FileProblem(at, axis, message) for message in _twice(values)]
@@ -87,21 +92,23 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
         raise ConfigError(problems)
 
 
-def check_excludes(sweep: "Sweep", document: Document, path: Path) -> None:
-    """Refuse an `exclude` entry that matches nothing in the grid.
+def check_parts(sweep: "Sweep", document: Document, path: Path) -> None:
+    """Refuse an entry of `exclude` or `set_where` that matches nothing in the grid of the file.
 
     Raises:
         ConfigError: naming the axis or value.
     """
-    for entry in sweep.exclude:
+    parts = [(("exclude", str(number)), entry) for number, entry in enumerate(sweep.exclude)]
+    parts += [(("set_where", str(number), "where"), entry.where) for number, entry in enumerate(sweep.set_where)]
+    for key, entry in parts:
         for axis, value in entry.items():
             if axis not in sweep.axes:
                 message = f"{axis} is no axis of this sweep; its axes are {', '.join(sweep.axes)}"
-            elif value not in sweep.axes[axis]:
+            elif value not in sweep.axes[axis] and document.places.get(("axes", *axis.split("."))) != "--set":
                 message = f"{axis} never takes {value!r} here; its values are {sweep.axes[axis]}"
             else:
                 continue
-            raise ConfigError([FileProblem(document.places.get(("exclude",), str(path)), "exclude", message)])
+            raise ConfigError([FileProblem(document.places.get((*key, axis), str(path)), key[0], message)])
 
 
 def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:

@@ -124,6 +124,10 @@ def _nearby(path: Path) -> str:
 def _walk(node: yaml.Node, path: Path, key: Key, places: dict[Key, str], depth: int = 0) -> None:
     if depth > 20:
         raise LabError(f"{path}:{node.start_mark.line + 1}: nested more than 20 levels deep")
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            places[*key, str(number)] = f"{path}:{item.start_mark.line + 1}"
+            _walk(item, path, (*key, str(number)), places, depth + 1)
     if not isinstance(node, yaml.MappingNode):
         return
     for name, value in node.value:

@@ -1,7 +1,7 @@
 """Model sizes: what a size name stands for.
 
-The study sizes double the width at constant depth and head size, so that four sizes differ in one number
-(about 0.1, 0.4, 1.5, 6 and 23 million parameters on digits). B, L and H are the published class-conditional models.
+The study sizes double the width at constant depth and head size, so that they differ in one number (about 0.03, 0.1,
+0.4, 1.5, 6 and 23 million parameters on digits). B, L and H are the published class-conditional models.
 """
 
 from typing import NamedTuple
@@ -44,6 +44,7 @@ def _published(width: int, num_heads: int) -> Size:
 
 
 SIZES: dict[str, Size] = {
+    "pico": _study(16),
     "nano": _study(32),
     "micro": _study(64),
     "tiny": _study(128),

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lina_lab.config.base import Config, PositiveFloat
+from lina_lab.config.base import Config, KeyProblem, PositiveFloat
 from lina_lab.config.engine import EngineConfig, user_file
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import Document, build, override, parse_value, read_yaml, validate
+from lina_lab.config.settings import TrainingConfig
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
 
@@ -25,6 +26,23 @@ class Budget(Config):
     """FLOPs of all trainings together, in closed form."""
 
 
+class SetWhere(Config):
+    """Training values of some cells, such as a learning rate of one size that was found before."""
+
+    where: Annotated[dict[str, Scalar], Field(min_length=1)]
+    """Axis to value; the cells that have all of them."""
+    set: Annotated[dict[str, Scalar], Field(min_length=1)]
+    """Values of training, by dotted path."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for path in self.set:
+            section, _, field = path.partition(".")
+            if section != "training" or field not in TrainingConfig.model_fields:
+                raise KeyProblem("set", f"{path} must be a value of training: what else differs is an axis")
+        return self
+
+
 class Sweep(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the MLflow experiment and the folder of the report."""
@@ -34,6 +52,8 @@ class Sweep(Config):
     """Path of the base experiment, relative to the sweep's file."""
     set: dict[str, Any] = {}
     """Changes to the base experiment, by dotted path."""
+    set_where: list[SetWhere] = []
+    """Training values for a part of the grid; where entries overlap, the last one counts."""
     axes: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = Field(min_length=1)
     """Dotted path to the values it takes; the grid is their product."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]

@@ -35,7 +35,7 @@ from lina_lab.analysis.table import (
     to_markdown,
     write_table,
 )
-from lina_lab.analysis.tuning import tuned_names
+from lina_lab.analysis.tuning import chosen_before, tuned_names
 from lina_lab.figures import report_text
 from lina_lab.figures.composition import composition_figure
 from lina_lab.figures.curves import training_figure
@@ -179,7 +179,10 @@ def _write_tables(
     plan, table = study.plan, study.table
     fits = design_fits(table, plan, results.metric)
     numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
-    shown = {"table": readable(table, plan.axes, tuned_names(plan)), "ablation": readable_ablation(effects)}
+    shown = {
+        "table": readable(table, plan.axes, [*tuned_names(plan), *chosen_before(plan)]),
+        "ablation": readable_ablation(effects),
+    }
     if len(fits):
         shown["fits"] = readable_fits(fits, design_axes(plan))
     if len(study.evaluations):

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lina_lab.analysis.ablation import ALL_SIZES
+from lina_lab.analysis.confounds import LEARNING_RATE
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
@@ -119,9 +120,13 @@ def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
 def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     names = tuned_names(plan)
     if "training.learning_rate" not in names.values():
+        rates = table[LEARNING_RATE].dropna().unique() if LEARNING_RATE in table else []
+        served = "One learning rate served every size and design"
+        if len(rates) > 1:
+            served = f"Learning rates from {min(rates):g} to {max(rates):g} were set for its parts, not tuned in it"
         yield (
-            "One learning rate served every size and design. A design may be behind because its best learning rate is "
-            "another, so nothing here says which design scales better."
+            f"{served}. A design may be behind because its best learning rate is another, so nothing here says which "
+            "design scales better."
         )
     for name in [name for name in names if name in table]:
         edge = table[table[f"{name}_inside"] == False].drop_duplicates(list(plan.axes))  # noqa: E712, a column

@@ -4,18 +4,19 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lina_lab.config.base import Config
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, key_of, set_path
-from lina_lab.config.grid import MAX_CELLS, check_count, check_excludes, check_grid, check_tuning, count_cells
+from lina_lab.config.grid import MAX_CELLS, check_count, check_grid, check_parts, check_tuning, count_cells
 from lina_lab.config.load import Document, build, override, read_yaml, tidy, validate
 from lina_lab.config.naming import set_name
 from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settled import Settle, as_written, settled
-from lina_lab.config.sweep import Budget, Omission, Sweep, axis_names
+from lina_lab.config.sweep import Budget, Omission, Scalar, Sweep, axis_names
 from lina_lab.config.tune import Tune
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
@@ -109,6 +110,7 @@ def load_sweep(
     base = _base(path, sweep, document)
     check_grid(sweep, document, base, base_settings, str(tidy(path)))
     tell(count_cells(sweep))
+    sweep = _without(sweep, base_settings)
     own = {".".join(key[1:]): place for key, place in document.places.items() if key[:1] == ("set",)}
     base = override(base, sweep.set, dict.fromkeys(sweep.set, str(tidy(path))) | own)
     planned = expand(sweep, override(base, base_settings, "--set"), document, path, settle)._replace(file=path)
@@ -130,6 +132,19 @@ def _keys(path: Path, settle: Settle, max_cells: int) -> list[str]:
         return []
 
 
+def _without(sweep: Sweep, settings: Mapping[str, Any]) -> Sweep:
+    """A sweep whose `set_where` leaves alone what `--set` sets."""
+    parts = [
+        entry.model_copy(update={"set": {p: v for p, v in entry.set.items() if not _is_set(p, settings)}})
+        for entry in sweep.set_where
+    ]
+    return sweep.model_copy(update={"set_where": parts})
+
+
+def _is_set(path: str, settings: Mapping[str, Any]) -> bool:
+    return any(f"{path}.".startswith(f"{key}.") for key in settings)
+
+
 def _base(path: Path, sweep: Sweep, document: Document) -> Document:
     """The base experiment of a sweep file."""
     base, place = path.parent / sweep.experiment, document.places.get(("experiment",), str(path))
@@ -147,8 +162,8 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
 def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle: Settle = as_written) -> PlannedSweep:
     """Turn every point of the grid into a cell or an omission with its reason; `settle` reads the files of each."""
     names = axis_names(sweep.axes)
-    places = {axis: document.places.get(_axis(axis), str(path)) for axis in sweep.axes}
-    check_excludes(sweep, document, path)
+    varied = axis_names(dict.fromkeys([*sweep.axes, *(inner for entry in sweep.set_where for inner in entry.set)]))
+    check_parts(sweep, document, path)
     check_tuning(sweep, document, path)
     cells: dict[str, PlannedCell] = {}
     experiments: dict[str, Experiment] = {}
@@ -156,7 +171,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     problems: list[FileProblem] = []
     known: dict[Any, Config] = {}
     for point in itertools.product(*sweep.axes.values()):
-        assignment = dict(zip(sweep.axes, point, strict=True))
+        assignment, places = _assignment(sweep, document, dict(zip(sweep.axes, point, strict=True)), path)
         values = dict(zip(names, point, strict=True))
         excluded = next((e for e in sweep.exclude if e.items() <= assignment.items()), None)
         if excluded is not None:
@@ -172,8 +187,9 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
                 problems += [problem for problem in error.problems if not problem.meaningless]
             continue
         body, flops = canonical(experiment), training_flops(experiment)
+        chosen = {name: attrgetter(key)(experiment) for name, key in varied.items() if key not in sweep.axes}
         for seed in sweep.seeds:
-            cell = PlannedCell(key=key_of(body | {"seed": seed}), values=values, seed=seed, flops=flops)
+            cell = PlannedCell(key=key_of(body | {"seed": seed}), values=values, seed=seed, flops=flops, tuned=chosen)
             first = cells.setdefault(cell.key, cell)
             if first is cell:
                 experiments[cell.key] = experiment.model_copy(update={"seed": seed})
@@ -188,6 +204,18 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         name=sweep.name, question=sweep.question, axes=names, cells=list(cells.values()), omitted=omitted, tune=tune
     )
     return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
+
+
+def _assignment(
+    sweep: Sweep, document: Document, point: Mapping[str, Scalar], file: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a point of the grid sets, its axes and its part of `set_where`: by dotted path, with the place of each."""
+    written = {axis: (value, _axis(axis)) for axis, value in point.items()}
+    for number, entry in enumerate(sweep.set_where):
+        if entry.where.items() <= point.items():
+            written |= {path: (value, ("set_where", str(number), "set", path)) for path, value in entry.set.items()}
+    places = {path: document.places.get(key, str(file)) for path, (_, key) in written.items()}
+    return {path: value for path, (value, _) in written.items()}, places
 
 
 def _built(

@@ -154,6 +154,17 @@ def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn
     assert against(drawn, CompareOptions(lr_tuned=True)) == ([], [])
 
 
+def test_rates_that_a_sweep_sets_are_no_tuning_and_are_named(drawn):
+    rates = drawn.drop(columns=["learning_rate_inside", "tune_trials"])
+    rates["learning_rate"] = np.where(rates["size"] == "size0", 8e-3, 4e-3)
+    better, scales = against(rates)
+    assert better == []
+    assert len(scales) == 1
+    start = "learning rates were chosen before the study, from trials that it does not know: 0.004 for A at size1, "
+    assert scales[0].startswith(start)
+    assert scales[0].endswith("; 0.008 for A at size0, B at size0")
+
+
 @pytest.mark.slow
 def test_unequal_budgets_and_edges_are_named_with_their_size(drawn):
     drawn["tune_trials"] = np.where((drawn["size"] == "size1") & (drawn["design"] == "old"), 4, 8)

@@ -55,7 +55,7 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
         (("patch: 2", "patch: 3"), "x.yaml:4: model.patch: patch must divide the side of digits: 3 does not divide 8"),
         (("patch: 2", "num_heads: 3"), "x.yaml:4: model.num_heads: num_heads must divide width: 3 heads do not"),
         (("patch: 2", "width: 30"), "x.yaml:4: model.width: width must be a multiple of 4"),
-        (("size: nano", "size: nanno"), "x.yaml:3: model.size: must be one of nano, micro,"),
+        (("size: nano", "size: nanno"), "x.yaml:3: model.size: must be one of pico, nano, micro,"),
         (("steps: 10", "warmup_steps: 1"), "x.yaml:5: training.steps: is missing"),
         (("steps: 10", "steps: 10\n  warmup_steps: 11"), "x.yaml:7: training.warmup_steps: warmup_steps must be at"),
         (

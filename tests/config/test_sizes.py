@@ -9,7 +9,7 @@ from lina_lab.config.data import DataConfig
 from lina_lab.config.model import ModelConfig
 from lina_lab.config.sizes import PUBLISHED_SIZES, SIZES
 
-STUDY = ["nano", "micro", "tiny", "small", "base"]
+STUDY = ["pico", "nano", "micro", "tiny", "small", "base"]
 
 
 def test_study_sizes_differ_in_width_alone_and_heads_keep_their_size():
@@ -25,7 +25,7 @@ def test_study_sizes_differ_in_width_alone_and_heads_keep_their_size():
 
 
 @pytest.mark.parametrize(
-    ("size", "millions"), [("nano", 0.1), ("micro", 0.4), ("tiny", 1.5), ("small", 6), ("base", 23)]
+    ("size", "millions"), [("pico", 0.033), ("nano", 0.1), ("micro", 0.4), ("tiny", 1.5), ("small", 6), ("base", 23)]
 )
 def test_study_sizes_have_about_the_documented_parameters_on_digits(size, millions):
     data = DataConfig.model_validate({"name": "digits"}).shape

@@ -20,7 +20,7 @@ from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
 from tests.analysis.test_guidance import point
-from tests.study import AXES, PROVENANCE, TWO
+from tests.study import AXES, PROVENANCE, TWO, FakeStudy
 
 FORMATS = report.FORMATS
 
@@ -57,6 +57,19 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     assert "No verdict is given" in page
     assert "digits-cnn-1a2b3c4d" in page
     assert "c0ffee" in page
+
+
+def test_rates_that_the_sweep_sets_stand_in_the_table_and_among_what_is_not_known(tmp_path):
+    rate = {"where": {"model.size": "micro"}, "set": {"training.learning_rate": 0.5}}
+    made = FakeStudy(tmp_path / "runs", [0], AXES, set_where=[rate])
+    page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
+    assert "Learning rates from 0.001 to 0.5 were set for its parts, not tuned in it." in page
+    assert "learning rates were chosen before the study, from trials that it does not know: 0.001 for" in page
+    table = (tmp_path / "out" / "table.md").read_text()
+    heading = next(line for line in table.splitlines() if "learning_rate" in line)
+    rows = [line for line in table.splitlines() if "micro" in line and line.startswith("|")]
+    place = [word.strip() for word in heading.split("|")].index("learning_rate")
+    assert {row.split("|")[place].strip() for row in rows} == {"0.5"}
 
 
 @pytest.mark.slow

@@ -132,6 +132,67 @@ def test_designs_that_cannot_stand_with_a_normalization_are_left_out_by_name(swe
     assert "rotary cannot stand with mediator" in reasons["mediator", 1, "rotary"]
 
 
+SOFTMAX, FOUR = "{model.attention.normalization: softmax", "set: {training.learning_rate: 4e-3}"
+SET_WHERE = (
+    "set_where:\n"
+    "  - where: {model.attention.normalization: softmax}\n"
+    "    set: {training.learning_rate: 4e-3}\n"
+    "  - where: {model.attention.normalization: subtraction}\n"
+    "    set: {training.learning_rate: 2e-3, training.steps: 20}\n"
+    "  - where: {model.attention.normalization: subtraction, model.attention.feature_map: elu1}\n"
+    "    set:\n"
+    "      training.learning_rate: 8e-3\n"
+)
+
+
+def test_a_part_of_the_grid_has_training_values_of_its_own_and_the_last_entry_counts(sweep):
+    planned = load_sweep(sweep(SWEEP + SET_WHERE))
+    found = {}
+    for cell in planned.plan.cells:
+        training = planned.experiments[cell.key].training
+        found[tuple(cell.values.values())] = (training.learning_rate, training.steps)
+        assert cell.tuned == {"learning_rate": training.learning_rate, "steps": training.steps}
+    assert found == {
+        ("division", "relu"): (1e-3, 10),
+        ("division", "elu1"): (1e-3, 10),
+        ("subtraction", "relu"): (2e-3, 20),
+        ("subtraction", "elu1"): (8e-3, 20),
+        ("subtraction", "identity"): (2e-3, 20),
+        ("softmax", "relu"): (4e-3, 10),
+    }
+
+
+def test_a_setting_wins_over_a_part_and_a_shorter_axis_leaves_parts_unused(sweep):
+    path = sweep(SWEEP + SET_WHERE)
+    planned = load_sweep(path, {"training.learning_rate": 0.5, "model.attention.normalization": ["subtraction"]})
+    trained = {(e.training.learning_rate, e.training.steps) for e in planned.experiments.values()}
+    assert trained == {(0.5, 20)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((f"{SOFTMAX}}}", "{model.size: nano}"), "s.yaml:9: set_where: model.size is no axis"),
+        ((SOFTMAX, "{model.attention.normalization: mean"), "s.yaml:9: set_where: model.attention.normalization never"),
+        ((": 4e-3", ": -4e-3"), "s.yaml:10: training.learning_rate: must be greater than 0, not -0.004"),
+        ((": 8e-3", ": -8e-3"), "s.yaml:15: training.learning_rate: must be greater than 0, not -0.008"),
+        ((FOUR, "set: {model.patch: 4}"), "s.yaml:10: set_where.0.set: model.patch must be a value of training"),
+        ((FOUR, "set: {training.rate: 4}"), "s.yaml:10: set_where.0.set: training.rate must be a value of training"),
+        (("    set: {training.learning_rate: 4", "    to: {x: 4"), "s.yaml:10: set_where.0.to: unknown key"),
+    ],
+)
+def test_a_mistake_in_a_part_is_named_with_its_line(sweep, change, message):
+    with pytest.raises(ConfigError) as error:
+        load_sweep(sweep((SWEEP + SET_WHERE).replace(*change)))
+    assert message in str(error.value)
+
+
+def test_a_part_that_sets_an_axis_is_refused(sweep):
+    text = (SWEEP + SET_WHERE).replace("axes:\n", "axes:\n  training.learning_rate: [1e-3, 2e-3]\n")
+    with pytest.raises(ConfigError, match=r"s.yaml:16: training.learning_rate: is given, and the axis"):
+        load_sweep(sweep(text))
+
+
 def test_the_same_cell_under_two_names_is_one_cell(sweep):
     text = SWEEP.replace("[division, subtraction, softmax]", "[softmax]")
     plan = load_sweep(sweep(text)).plan
