@@ -98,6 +98,7 @@ def check_parts(sweep: "Sweep", document: Document, path: Path) -> None:
     Raises:
         ConfigError: naming the axis or value.
     """
+    parts: list[tuple[tuple[str, ...], Mapping[str, Any]]]
     parts = [(("exclude", str(number)), entry) for number, entry in enumerate(sweep.exclude)]
     parts += [(("set_where", str(number), "where"), entry.where) for number, entry in enumerate(sweep.set_where)]
     for key, entry in parts:

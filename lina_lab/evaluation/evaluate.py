@@ -57,8 +57,7 @@ def evaluate(
     generated, classes = extract_all(extractor, chunks)
     found, noise = _compared(generated, reference, seed)
     if not given:
-        some = evenly_spaced(dataset.train.images, MOST_TRAINING_IMAGES)
-        train = extractor.extract(to_uint8(some)).features
+        train = extractor.extract(to_uint8(evenly_spaced(dataset.train.images, MOST_TRAINING_IMAGES))).features
         found |= {"fid_train": fid(generated, train), "kid_train": kid(generated, train, seed)}
     if extractor.data == dataset.classes_of and classes is not None:
         found["class_accuracy"] = (classes == labels).double().mean().item()
