@@ -33,7 +33,7 @@ def test_a_row_of_the_sheet_is_a_prompt_and_seeds_are_the_images_own(lab, tmp_pa
     assert kept["arr_0"].shape == (6, 16, 16, 3)
     assert kept["prompts"].tolist() == [prompts[0]] * 3 + [prompts[1]] * 3
     with Image.open(out) as sheet:
-        assert sheet.size == (3 * 65 + 1, 2 * 65 + 1)
+        assert sheet.size == (3 * 98 + 2, 2 * 98 + 2)  # 16 pixels six times, and gaps of two
     lab(key, "--prompt", prompts[0], "--each", 3, "--guidance", 5, "--out", out)
     np.testing.assert_array_equal(np.load(out.with_suffix(".npz"))["arr_0"], kept["arr_0"][:3])
 
