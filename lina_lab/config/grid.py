@@ -61,11 +61,7 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
             if _within(path, section)
         ]
     given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
-    given |= {
-        path: document.places.get(("set_where", str(number), "set", path), file)
-        for number, entry in enumerate(sweep.set_where)
-        for path in entry.set
-    }
+    given |= _places_of_parts(sweep, document, file)
     for axis, values in sweep.axes.items():
         at = place("axes", axis)
         problems += [FileProblem(at, axis, message) for message in _twice(values)]
@@ -92,12 +88,22 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
         raise ConfigError(problems)
 
 
+def _places_of_parts(sweep: "Sweep", document: Document, file: str) -> dict[str, str]:
+    """Where every path stands that `set_where` sets."""
+    return {
+        path: document.places.get(("set_where", str(number), "set", path), file)
+        for number, entry in enumerate(sweep.set_where)
+        for path in entry.set
+    }
+
+
 def check_parts(sweep: "Sweep", document: Document, path: Path) -> None:
     """Refuse an entry of `exclude` or `set_where` that matches nothing in the grid of the file.
 
     Raises:
         ConfigError: naming the axis or value.
     """
+    parts: list[tuple[tuple[str, ...], Mapping[str, Any]]]
     parts = [(("exclude", str(number)), entry) for number, entry in enumerate(sweep.exclude)]
     parts += [(("set_where", str(number), "where"), entry.where) for number, entry in enumerate(sweep.set_where)]
     for key, entry in parts:

@@ -122,7 +122,7 @@ def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     if "training.learning_rate" not in names.values():
         rates = table.get(LEARNING_RATE, pd.Series(dtype=float))
         served = "One learning rate served every size and design"
-        if rates.nunique() > 1:
+        if rates.min() < rates.max():
             served = f"Learning rates from {rates.min():g} to {rates.max():g} were set for its parts, not tuned in it"
         yield (
             f"{served}. A design may be behind because its best learning rate is another, so nothing here says which "
