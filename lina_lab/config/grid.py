@@ -61,11 +61,7 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
             if _within(path, section)
         ]
     given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
-    given |= {
-        path: document.places.get(("set_where", str(number), "set", path), file)
-        for number, entry in enumerate(sweep.set_where)
-        for path in entry.set
-    }
+    given |= _places_of_parts(sweep, document, file)
     for axis, values in sweep.axes.items():
         at = place("axes", axis)
         problems += [FileProblem(at, axis, message) for message in _twice(values)]
@@ -90,6 +86,15 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def _places_of_parts(sweep: "Sweep", document: Document, file: str) -> dict[str, str]:
+    """Where every path stands that `set_where` sets."""
+    return {
+        path: document.places.get(("set_where", str(number), "set", path), file)
+        for number, entry in enumerate(sweep.set_where)
+        for path in entry.set
+    }
 
 
 def check_parts(sweep: "Sweep", document: Document, path: Path) -> None:

@@ -120,10 +120,10 @@ def what_code_leaves_open(table: pd.DataFrame) -> Iterable[str]:
 def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     names = tuned_names(plan)
     if "training.learning_rate" not in names.values():
-        rates = list(table[LEARNING_RATE].dropna().unique()) if LEARNING_RATE in table else []
+        rates = table.get(LEARNING_RATE, pd.Series(dtype=float))
         served = "One learning rate served every size and design"
-        if len(rates) > 1:
-            served = f"Learning rates from {min(rates):g} to {max(rates):g} were set for its parts, not tuned in it"
+        if rates.min() < rates.max():
+            served = f"Learning rates from {rates.min():g} to {rates.max():g} were set for its parts, not tuned in it"
         yield (
             f"{served}. A design may be behind because its best learning rate is another, so nothing here says which "
             "design scales better."
