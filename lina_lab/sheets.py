@@ -46,7 +46,7 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     titles = [_wrapped(head, wide) for head in heads]
     columns = max(len(row.pictures) for row in rows)
     left = max(_length(row.name) for row in rows)
-    left += ROOM if left else GAP
+    left += 2 * ROOM if left else GAP
     tops = [max((len(title) for title in titles), default=0) * LINE + GAP]
     for row in rows:
         tops.append(tops[-1] + (LINE + ROOM) * bool(row.group) + tall + GAP)

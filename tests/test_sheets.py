@@ -72,3 +72,9 @@ def test_a_sheet_is_written_as_it_is(tmp_path):
     drawn = sheet([Row([flat((1, 2, 3))])])
     write_sheet(tmp_path / "a.png", drawn)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(drawn))
+
+
+def test_a_long_name_beside_a_row_is_not_cut_off():
+    pixels = np.asarray(sheet([Row([flat((9, 9, 9))], "micro at 64 pixels")]))
+    assert colours(pixels[:, :GAP]) == {WHITE}
+    assert (pixels[:, GAP : -88 - GAP] != 255).any()

@@ -40,8 +40,8 @@ def check_count(sweep: "Sweep", most: int) -> None:
 
 
 def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Mapping[str, Any], file: str) -> None:
-    """Refuse an axis value that occurs twice, and keys that an axis sets too or that would override an axis, in the file
-    or in `settings`, the `--set` changes of the base experiment.
+    """Refuse an axis value that occurs twice, and keys that an axis sets too or that would override an axis, in the
+    file or in `settings`, the `--set` changes of the base experiment.
 
     Raises:
         ConfigError: with every such value and key.
