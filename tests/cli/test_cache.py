@@ -85,7 +85,7 @@ def test_a_cell_of_latents_ends_with_images_of_the_side_of_its_pixels(place):
     assert result.evaluation.data_sha256.startswith(said[-2].rpartition(" ")[2])
     assert np.load(folder / "samples" / "generated.npz")["arr_0"].shape == (70, 32, 32, 3)
     with Image.open(folder / "samples" / "step-0000002.png") as sheet:
-        assert sheet.size[0] == 8 * (64 + 1) + 1
+        assert sheet.size[0] == 9 * (3 * 32 + 2) + 2  # the nine categories that are drawn, three times as large
 
     out = place / "drawn.png"
     lab("sample", folder, "--runs", runs, "--labels", "0,3", "--each", 3, "--out", out)
