@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from hashlib import sha256
 from os import fsencode
 from pathlib import Path
 from time import time_ns
+from typing import Any
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.data import DataConfig
@@ -36,26 +37,26 @@ def settler(estimate: list[str] | None = None) -> Settle:
     `estimate` is for dry runs, which give the cost of a model before its latents are made or its data are downloaded:
     problems that would refuse a run are appended to it, and paths stay as they are written.
     """
-    known, latents, check, get = cache(_known), cache(_latents), cache(_check_reference), cache(_download)
+    once = cache(_call)
 
     def settle(experiment: Experiment) -> tuple[Experiment, list[KeyProblem]]:
         contents: dict[str, str] = {}
         problems: list[KeyProblem] = []
         data = experiment.data
-        if data.root is not None and estimate is None and (problem := get(data)):
+        if data.root is not None and estimate is None and (problem := once(_download, data)):
             return experiment, [KeyProblem("data.root", problem)]
         for field, path in named_paths(experiment).items():
             try:
-                found = known(data, field, path)
+                found = _known(data, field, path, once)
                 if field == "evaluation.reference":
-                    check(Path(path), experiment.evaluation.extractor)
+                    once(_check_reference, Path(path), experiment.evaluation.extractor)
             except LabError as error:
                 problems.append(KeyProblem(field, str(error)))
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
         behind = data.autoencoder is not None
-        absent = latents(data) is None if behind else data.root is not None and data.root not in contents
+        absent = once(_latents, data) is None if behind else data.root is not None and data.root not in contents
         if estimate is not None and absent:
             estimate.extend(line for line in map(str, problems) if line not in estimate)
             return experiment, []
@@ -95,11 +96,22 @@ def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[Ke
     ]
 
 
-def _known(data: DataConfig, field: str, path: str) -> str | None:
-    """What stands for a path in the key; None for a hub id, and for latents that are not made yet."""
+def _call(function: Callable[..., Any], *given: Any) -> Any:
+    return function(*given)
+
+
+def _known(data: DataConfig, field: str, path: str, read: Callable[..., Any] = _call) -> str | None:
+    """What stands for a path in the key; None for a hub id, and for latents that are not made yet.
+
+    `read` calls the function that reads the files; one that remembers what it read serves many cells.
+    """
     if field == "data.root":
-        return _torchvision(data)
-    return _latents(data) if data.autoencoder is not None and field == "data.path" else _digest(field, Path(path))
+        found = read(_torchvision, data)
+    elif field == "data.path" and data.autoencoder is not None:
+        found = read(_latents, data)
+    else:
+        found = read(_digest, field, Path(path))
+    return None if found is None else str(found)
 
 
 def _digest(field: str, path: Path) -> str | None:

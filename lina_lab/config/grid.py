@@ -57,7 +57,7 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
                 place(name, path) if name == "set" else name, path, f"is lost: {section}, which comes after, has it"
             )
             for path, section in itertools.combinations(changes, 2)
-            if _within(path, section)
+            if within(path, section)
         ]
     given = {path: place("set", path) for path in _leaves(sweep.set)} | dict.fromkeys(_leaves(settings), "--set")
     given |= _places_of_parts(sweep, document, file)
@@ -68,7 +68,7 @@ def check_grid(sweep: "Sweep", document: Document, base: Document, settings: Map
         problems += [
             FileProblem(where, other, f"is given, and the axis {axis} ({at}) gives it too: keep one of them")
             for other, where in others.items()
-            if _within(other, axis) or _within(axis, other)
+            if within(other, axis) or within(axis, other)
         ]
         known = {".".join(key): where for key, where in base.places.items()} | others
         problems += [
@@ -154,7 +154,8 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield f"{above}{key}"
 
 
-def _within(path: str, other: str) -> bool:
+def within(path: str, other: str) -> bool:
+    """Whether a dotted path is another or lies below it."""
     return f"{path}.".startswith(f"{other}.")
 
 

@@ -38,14 +38,19 @@ def load_shapes(config: DataConfig) -> Dataset:
 def examples(indices: Tensor, side: int, split: Split = "train") -> Examples:
     """The images (n, 3, side, side), categories (n,) and captions of scenes (n,)."""
     drawn = scenes(indices.numpy(), split)
-    images = torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1)
-    return Examples(images, torch.from_numpy(drawn.label), [caption(request) for request in requests(drawn)])
+    captions = [caption(request) for request in requests(drawn)]
+    return Examples(_images(drawn, side), torch.from_numpy(drawn.label), captions)
 
 
 def single_objects(indices: Tensor, side: int, split: Split = "train") -> Examples:
     """The images (n, 3, side, side) and objects (n,) of scenes (n,) of a single object."""
     drawn = objects(indices.numpy(), split)
-    return Examples(torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1), torch.from_numpy(drawn.label))
+    return Examples(_images(drawn, side), torch.from_numpy(drawn.label))
+
+
+def _images(drawn: Scenes, side: int) -> Tensor:
+    """(n, 3, side, side) in [-1, 1]."""
+    return torch.from_numpy(render(drawn, side)).div_(127.5).sub_(1)
 
 
 def render(drawn: Scenes, side: int) -> Pixels:

@@ -77,7 +77,6 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
     colour = _colours(shape, label, novel, uniform)
     radius, centre = _places(number, uniform)
     _arrange(radius, centre, relation)
-    low, high = GREYS
     return Scenes(
         label=label,
         number=number,
@@ -86,7 +85,7 @@ def scenes(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
         radius=radius,
         centre=centre,
         relation=relation,
-        grey=low + (high - low) * uniform.take(),
+        grey=_grey(uniform),
     )
 
 
@@ -99,7 +98,6 @@ def objects(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
     number = np.ones_like(label)
     shape, colour = (np.repeat(trait[:, None], MOST_OBJECTS, 1) for trait in np.divmod(label, len(COLOURS)))
     radius, centre = _places(number, uniform)
-    low, high = GREYS
     return Scenes(
         label=label,
         number=number,
@@ -108,8 +106,14 @@ def objects(indices: Ints, split: Split = "train", seed: int = 0) -> Scenes:
         radius=radius,
         centre=centre,
         relation=np.full_like(label, -1),
-        grey=low + (high - low) * uniform.take(),
+        grey=_grey(uniform),
     )
+
+
+def _grey(uniform: "_Columns") -> Floats:
+    """The background's value of each scene."""
+    low, high = GREYS
+    return low + (high - low) * uniform.take()
 
 
 def requests(drawn: Scenes) -> list[SceneRequest]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from lina_lab.config.base import Config
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, key_of, set_path
-from lina_lab.config.grid import MAX_CELLS, check_count, check_grid, check_parts, check_tuning, count_cells
+from lina_lab.config.grid import MAX_CELLS, check_count, check_grid, check_parts, check_tuning, count_cells, within
 from lina_lab.config.load import Document, build, override, read_yaml, tidy, validate
 from lina_lab.config.naming import set_name
 from lina_lab.config.problems import ConfigError, FileProblem
@@ -134,15 +134,11 @@ def _keys(path: Path, settle: Settle, max_cells: int) -> list[str]:
 
 def _without(sweep: Sweep, settings: Mapping[str, Any]) -> Sweep:
     """A sweep whose `set_where` leaves alone what `--set` sets."""
-    parts = [
-        entry.model_copy(update={"set": {p: v for p, v in entry.set.items() if not _is_set(p, settings)}})
-        for entry in sweep.set_where
-    ]
+    parts = []
+    for entry in sweep.set_where:
+        kept = {path: v for path, v in entry.set.items() if not any(within(path, key) for key in settings)}
+        parts.append(entry.model_copy(update={"set": kept}))
     return sweep.model_copy(update={"set_where": parts})
-
-
-def _is_set(path: str, settings: Mapping[str, Any]) -> bool:
-    return any(f"{path}.".startswith(f"{key}.") for key in settings)
 
 
 def _base(path: Path, sweep: Sweep, document: Document) -> Document:

@@ -343,3 +343,15 @@ def test_latents_are_known_by_their_cache_and_the_weights_by_their_files(place):
         check_contents(
             found(moved).model_copy(update={"contents": {str(place / "weights"): first.contents[str(weights)]}})
         )
+
+
+def test_a_file_is_read_once_however_many_settings_of_the_data_name_it(monkeypatch):
+    folder("pictures", each=20)
+    file, read, real = images("pictures"), [], contents.content_of
+    monkeypatch.setattr(contents, "content_of", lambda path, *names: read.append(path) or real(path, *names))
+    settle = settler()
+    for share in (0.3, 0.4, 0.5):
+        experiment, problems = settle(load_experiment(file, {"data.held_out": share}))
+        assert not problems
+        assert len(experiment.contents) == 1
+    assert read == [Path("pictures")]
