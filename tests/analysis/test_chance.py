@@ -78,6 +78,15 @@ def test_a_fid_no_lower_than_that_of_one_picture_again_and_again_is_chance_whate
     )
 
 
+def test_a_design_of_which_one_seed_is_better_than_one_picture_has_learnt(drawn):
+    drawn = drawn.rename(columns={"fid": FID})
+    first = drawn["seed"] == drawn["seed"].min()
+    drawn = drawn.assign(reference_variance=np.where(first, drawn[FID] * 1.01, drawn[FID] * 0.99))
+    assert not chance(matched(drawn, COLUMNS._replace(y=FID), ["new"], ["old"]), FID).better
+    none = drawn.assign(reference_variance=drawn[FID])
+    assert chance(matched(none, COLUMNS._replace(y=FID), ["new"], ["old"]), FID).better
+
+
 def test_the_variance_of_features_is_the_fid_of_drawing_their_mean():
     features = torch.randn(400, 6, generator=torch.Generator().manual_seed(0)).double() * torch.arange(1, 7)
     mean = features.mean(0) + 1e-9 * torch.randn(400, 6, generator=torch.Generator().manual_seed(1))

@@ -97,6 +97,19 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
         assert ours[f"eval/{name}/digits-cnn"] == pytest.approx(theirs[other], rel=1e-5), name
 
 
+def test_a_large_training_split_is_compared_by_images_from_all_over_it(data, digits, generated, monkeypatch):
+    """Every second image is the same data, however many there are; the first half would be another."""
+    doubled = data.train._replace(
+        images=data.train.images.repeat_interleave(2, 0), labels=data.train.labels.repeat_interleave(2)
+    )
+    whole = evaluate(*generated, data, digits, seed=0)
+    monkeypatch.setattr("lina_lab.evaluation.evaluate.MOST_TRAINING_IMAGES", len(data.train.images))
+    some = evaluate(*generated, data._replace(train=doubled), digits, seed=0)
+    assert some.evaluation.num_reference_train == len(data.train.images)
+    name = "eval/fid_train/digits-cnn"
+    assert some.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-4)
+
+
 def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     record = evaluate(*generated, data, digits, seed=0).evaluation
     real = to_uint8(data.heldout.images).contiguous().numpy().tobytes()
