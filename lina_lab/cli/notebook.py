@@ -3,17 +3,22 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lina_lab.errors import LabError
 from lina_lab.interpreter import command, surroundings
 
+if TYPE_CHECKING:
+    from traitlets.config import Config
+
 PACKAGE, REPORTS = Path(__file__).parents[1], Path("reports")
 NOTEBOOKS = next((folder for folder in (PACKAGE / "notebooks", PACKAGE.parent / "analysis") if folder.is_dir()), None)
 """As they are installed, or in a checkout."""
 KERNEL = "lina-lab"
+LONGEST_FOLDER = 90
+"""Characters of a folder in which sockets can be: the whole path of one has at most 103."""
 
 
 def notebook(
@@ -52,7 +57,7 @@ def run_notebook(name: str, sweep: str) -> Path:
     out = report / source.name
     try:
         # From within the report's folder: no path of this machine stands in the copy.
-        with _own_kernel():
+        with _own_kernel() as traits:
             execute_notebook(
                 str(source.resolve()),
                 str(out.resolve()),
@@ -61,6 +66,7 @@ def run_notebook(name: str, sweep: str) -> Path:
                 kernel_name=KERNEL,
                 language="python",
                 progress_bar=False,
+                config=traits,
             )
     except PapermillExecutionError as error:
         raise LabError(f"{out}: cell {error.exec_count} failed: {error.ename}: {error.evalue}") from error
@@ -69,21 +75,28 @@ def run_notebook(name: str, sweep: str) -> Path:
 
 
 @contextmanager
-def _own_kernel() -> Iterator[None]:
-    """Within, Jupyter has the kernel `KERNEL`, and none of the user's kernels, settings and start-up files."""
+def _own_kernel() -> "Iterator[Config]":
+    """Within, Jupyter has the kernel `KERNEL`, and none of the user's kernels, settings and start-up files.
+
+    Yields the settings with which the kernel is reached: by sockets in a folder of its own. A port that Jupyter found
+    free may be another's before the kernel, which takes seconds to start, listens there.
+    """
     import json
     import tempfile
+
+    from traitlets.config import Config
 
     from lina_lab.files import write_atomic
 
     with tempfile.TemporaryDirectory() as folder:
-        # The kernel listens on loopback, and says so at length; IPython would put the working folder on its path.
+        # The kernel says at length where it listens; IPython would put the working folder on its path.
         words = ("-f", "{connection_file}", "--log-level=40", "--IPKernelApp.ignore_cwd=True")
         spec = {"argv": command("ipykernel_launcher", *words), "display_name": "Python 3", "language": "python"}
         write_atomic(Path(folder, "kernels", KERNEL, "kernel.json"), json.dumps(spec))
         names = ("JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR")
+        sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if len(folder) < LONGEST_FOLDER else {}
         with surroundings(dict.fromkeys(names, folder)):
-            yield
+            yield Config(KernelManager=sockets)
 
 
 def _forget_where(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def test_it_runs_from_anywhere_in_our_own_interpreter(here, monkeypatch):
     out = run_notebook("02", "digits")
     assert any("image/png" in output.get("data", {}) for cell in cells(out) for output in cell["outputs"])
     assert json.loads(out.read_text())["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.slow
+def test_it_runs_although_another_process_takes_the_port_that_jupyter_found_free(here, monkeypatch):
+    from jupyter_client.provisioning.local_provisioner import LocalPortCache
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda self, ip: taken.getsockname()[1])
+        assert run_notebook("02", "digits").is_file()
 
 
 def test_a_report_is_found_from_the_root_of_a_checkout_and_from_its_folder_of_notebooks(here, monkeypatch):
