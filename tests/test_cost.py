@@ -73,6 +73,7 @@ def test_one_attention_module_has_these_parameters(config):
     assert cost.attention_parameters(config, 24, 3, 37) == sum(p.numel() for p in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", PAIRS)
 def test_torch_counts_the_multiply_adds_of_one_attention_module_and_of_some_rows_of_it(config):
     """On 90 tokens there are fewer mediators than tokens; a fixed convolution along the sequence has 11 of them."""
@@ -127,6 +128,7 @@ def test_what_gates_and_convolutions_move_beside_is_these_tensors():
         assert moved(**values) == (plain[0] + forward, plain[1] + backward), values
 
 
+@pytest.mark.slow
 def test_training_flops_are_what_the_flop_counter_counts():
     """The counter misses SDPA on CPU, so the linear forms; at a batch with the expected number of visible tokens."""
     experiment = Experiment.model_validate(
@@ -153,6 +155,7 @@ def test_training_flops_are_what_the_flop_counter_counts():
     assert cost.training_flops(experiment) == pytest.approx(3 * 4 * 2 * cost.forward_macs(experiment))
 
 
+@pytest.mark.slow
 def test_sampling_flops_are_what_the_flop_counter_counts():
     values = {
         "name": "x",

@@ -146,6 +146,7 @@ def test_a_whole_report_of_nasty_names_says_them_as_they_are(study, tmp_path):
     assert escape(IN_TABLES[0]) in text
 
 
+@pytest.mark.slow
 def test_lab_fit_prints_every_name_beside_its_numbers(tmp_path, capsys, monkeypatch):
     rows = [
         {"variant": name, "params": size, "loss": 4 * (size / 1e6) ** -0.25} for name in IN_TABLES for size in SIZES

@@ -54,6 +54,7 @@ def test_a_started_module_is_that_of_this_package_wherever_it_is_started(shadows
     assert str(shadows) not in [line.split("'")[1] for line in done.stderr.splitlines() if line.startswith("import '/")]
 
 
+@pytest.mark.slow
 def test_a_fork_server_and_its_processes_load_this_package(shadows, tmp_path_factory):
     script = tmp_path_factory.mktemp("scripts") / "fork.py"
     script.write_text(FORK)

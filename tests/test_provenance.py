@@ -53,6 +53,7 @@ def said(package: Path, after: str = "0", commit: str = "0" * 40, **variables: s
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_commit_changes_new_files_and_path_are_those_of_the_package(checkout):
     head = git(checkout, "rev-parse", "HEAD").strip()
     clean = said(checkout, commit=head)
@@ -66,6 +67,7 @@ def test_commit_changes_new_files_and_path_are_those_of_the_package(checkout):
     assert git(checkout, "status", "--porcelain") == "?? lina_lab/model/new.py\n"  # the user's index is as it was
 
 
+@pytest.mark.slow
 def test_git_variables_and_settings_of_the_users_shell_change_nothing(checkout, tmp_path):
     (checkout / "model" / "lina.py").write_text("WIDTH = 2\n")
     plain = said(checkout)
@@ -79,6 +81,7 @@ def test_git_variables_and_settings_of_the_users_shell_change_nothing(checkout, 
     assert "+WIDTH = 2" in plain[1]
 
 
+@pytest.mark.slow
 def test_a_project_that_ignores_its_environment_lends_the_package_no_commit(checkout):
     project = checkout.parent.parent
     (project / ".gitignore").write_text("checkout\n")
@@ -89,6 +92,7 @@ def test_a_project_that_ignores_its_environment_lends_the_package_no_commit(chec
     assert said(checkout)[:2] == [None, ""]
 
 
+@pytest.mark.slow
 def test_a_change_on_the_disk_is_named_and_the_record_keeps_what_was_loaded(checkout):
     path, head = checkout / "model" / "lina.py", git(checkout, "rev-parse", "HEAD").strip()
     before = said(checkout)

@@ -32,6 +32,7 @@ def row(effects, value, size):
     return effects[(effects["value"] == value) & (effects["size"] == size)].iloc[0]
 
 
+@pytest.mark.slow
 def test_every_value_of_every_axis_but_the_size_over_all_sizes_and_each(effects):
     found = effects([0, 1])
     assert list(found.columns) == list(COLUMNS)
@@ -47,6 +48,7 @@ def test_every_value_of_every_axis_but_the_size_over_all_sizes_and_each(effects)
     assert row(found, "5", "nano")["ratio"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_the_interval_is_over_seeds_and_a_size_has_its_own(effects):
     def change(table):
         table.loc[(table["seed"] == 1) & (table["conv_kernel"] == 5) & (table["size"] == "nano"), FID] *= 1.44
@@ -58,6 +60,7 @@ def test_the_interval_is_over_seeds_and_a_size_has_its_own(effects):
     assert (both["ratio"], both["low"], both["high"]) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
 
 
+@pytest.mark.slow
 def test_one_seed_has_a_ratio_no_interval_and_says_so(effects):
     found = effects([0])
     assert found["low"].isna().all()
@@ -66,6 +69,7 @@ def test_one_seed_has_a_ratio_no_interval_and_says_so(effects):
     assert row(found, "5", "all")["ratio"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_seeds_with_different_pairs_are_marked(effects):
     def change(table):
         lost = (table["seed"] == 1) & (table["size"] == "micro") & (table["normalization"] == "division")
@@ -77,6 +81,7 @@ def test_seeds_with_different_pairs_are_marked(effects):
     assert row(found, "5", "all")["pairs"] == 7
 
 
+@pytest.mark.slow
 def test_pairs_differ_on_one_axis_alone(study):
     made = study(seeds=[0, 1])
     normalization, convolution = effects_of(results_table(made.runs, made.stored), made.stored, FID)
@@ -86,6 +91,7 @@ def test_pairs_differ_on_one_axis_alone(study):
     assert convolution.pairs["ratio"].tolist() == pytest.approx([0.5] * 8)
 
 
+@pytest.mark.slow
 def test_an_unfinished_cell_makes_no_pair(study):
     made = study()
     made.unfinish(0, "waiting")
@@ -93,6 +99,7 @@ def test_an_unfinished_cell_makes_no_pair(study):
     assert len(normalization.pairs) == 3
 
 
+@pytest.mark.slow
 def test_only_seeds_are_replicates(effects):
     """Eight pairs of two seeds have two replicates: the mean log-ratio of each seed."""
 
@@ -113,6 +120,7 @@ def test_no_number_has_moved():
     assert {name: [row for row in rows if row not in against_null[name]] for name, rows in made.items()} == golden
 
 
+@pytest.mark.slow
 def test_every_contrast_of_the_findings_is_in_the_ablation(study):
     made = study(seeds=[0, 1])
     table = results_table(made.runs, made.stored)
@@ -143,6 +151,7 @@ def test_nothing_finished_is_an_empty_table(study):
     assert ablation_table(results_table(made.runs, made.stored), made.stored, FID).empty
 
 
+@pytest.mark.slow
 def test_the_readable_table_has_the_numbers_as_text(effects):
     shown = readable_ablation(effects([0, 1]))
     assert shown.iloc[3].tolist() == ["conv_kernel", "5", "0", "all", "0.500", "0.500 to 0.500", "8", "2", ""]

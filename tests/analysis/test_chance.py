@@ -27,6 +27,7 @@ def at(drawn, size, design):
     return (drawn["size"] == size) & (drawn["design"] == design)
 
 
+@pytest.mark.slow
 def test_a_table_that_does_not_tell_is_no_alarm(drawn):
     assert reasons(drawn) == ([], [])
     assert reasons(drawn.assign(**{ACCURACY: 0.1})) == ([], [])
@@ -66,6 +67,7 @@ def test_results_that_are_older_than_its_record_have_the_level_of_their_data(dra
     assert reasons(drawn.assign(**old)).better
 
 
+@pytest.mark.slow
 def test_a_fid_no_lower_than_that_of_one_picture_again_and_again_is_chance_whatever_the_accuracy(drawn):
     drawn = drawn.rename(columns={"fid": FID}).assign(**{ACCURACY: 0.6}, num_generated=1000)
     columns = COLUMNS._replace(y=FID)
@@ -110,12 +112,14 @@ def test_the_first_line_of_a_report_names_models_that_have_learnt_nothing(study)
     assert line.endswith("; and 2 more.")
 
 
+@pytest.mark.slow
 def test_without_classes_an_untrained_model_is_the_floor(drawn):
     assert reasons(drawn.assign(**{"untrained/fid": 10.0})).better
     assert not reasons(drawn.assign(**{"untrained/fid": 400.0})).better
     assert chance(paired(drawn.assign(**{"untrained/fid": 400.0})), "fid", sign=-1).better
 
 
+@pytest.mark.slow
 def test_without_either_a_held_out_loss_that_has_not_fallen(drawn):
     keyed = drawn.assign(key=[f"k{i}" for i in range(24)])
     curves = pd.DataFrame(

@@ -41,6 +41,7 @@ def drawn():
     return table(STRONG, np.random.default_rng(0))
 
 
+@pytest.mark.slow
 def test_a_clear_case_is_said_in_the_wording_of_the_house(drawn):
     found = verdict(drawn)
     assert (found.better.winner, found.scales_better.winner) == ("A", "A")
@@ -125,6 +126,7 @@ def against(drawn, options=PLAIN):
     return found.better.reasons, found.scales_better.reasons
 
 
+@pytest.mark.slow
 def test_one_seed_speaks_for_neither_claim(drawn):
     better, scales = against(drawn[drawn["seed"] == 0])
     assert better == ["one seed: the spread over seeds was not measured"]
@@ -133,6 +135,7 @@ def test_one_seed_speaks_for_neither_claim(drawn):
     assert against(once)[0] == ["no size has pairs of two seeds: the spread over seeds was not measured"]
 
 
+@pytest.mark.slow
 def test_too_few_sizes_make_no_trend(drawn):
     better, scales = against(drawn[drawn["size"].isin(["size0", "size3"])])
     assert better == []
@@ -154,6 +157,7 @@ def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn
     assert against(drawn, CompareOptions(lr_tuned=True)) == ([], [])
 
 
+@pytest.mark.slow
 def test_rates_that_a_sweep_sets_are_no_tuning_and_are_named(drawn):
     rates = drawn.drop(columns=["learning_rate_inside", "tune_trials"])
     rates["learning_rate"] = np.where(rates["size"] == "size0", 8e-3, 4e-3)
@@ -243,6 +247,7 @@ def test_where_higher_is_better_the_other_design_wins_and_no_floor_is_fitted():
     assert verdict(table(rising, np.random.default_rng(9))).better.winner == "B"
 
 
+@pytest.mark.slow
 def test_what_only_the_spread_of_smaller_sizes_makes_certain_is_undetermined():
     """A study without any difference, whose seeds scatter 3 times as much at the largest size."""
     new = [40.124, 39.497, 40.361, 29.008, 29.310, 28.616, 20.516, 20.030, 22.262, 14.7258, 16.3689, 14.3148]
@@ -315,6 +320,7 @@ def test_the_document_holds_finite_numbers_or_null(drawn):
     assert single["gap_largest"]["low"] is None
 
 
+@pytest.mark.slow
 def test_a_study_of_the_lab_is_compared_as_its_table_is(study):
     from lina_lab.analysis.table import results_table
 

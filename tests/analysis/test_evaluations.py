@@ -97,6 +97,7 @@ def test_a_damaged_file_is_named_and_no_report_fails_for_it(measured, caplog):
     assert table.empty
 
 
+@pytest.mark.slow
 def test_a_report_has_the_table_where_it_says_more_than_the_results(measured, tmp_path):
     out = tmp_path / "out"
     write_report_data(report_data_of_ledger(measured.runs, measured.stored), out)

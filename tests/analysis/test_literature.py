@@ -45,6 +45,7 @@ def test_fids_are_those_of_their_sources(variant, steps, guidance, params, fid):
     assert rows["source"].iloc[0].startswith(("arXiv:", "MAR README", "VAR README", "LlamaGen README", "LINA repo"))
 
 
+@pytest.mark.slow
 def test_the_files_have_as_many_facts_as_were_collected():
     fid, losses = published_fid(), published_losses()
     assert (len(fid), len(losses)) == (50, 644)

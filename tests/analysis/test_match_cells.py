@@ -45,6 +45,7 @@ def test_sizes_that_differ_by_a_convolution_are_paired_by_their_name(drawn):
         pairs(drawn)
 
 
+@pytest.mark.slow
 def test_without_names_sizes_are_paired_by_equal_x_then_by_order(drawn):
     plain = drawn[NOTHING_ELSE]
     assert pairs(plain).size[0] == "1,000,000"
@@ -62,6 +63,7 @@ def test_without_names_sizes_are_paired_by_equal_x_then_by_order(drawn):
         pairs(near.drop(index=[21, 22, 23]))
 
 
+@pytest.mark.slow
 def test_two_cells_in_one_place_are_refused_with_what_differs(drawn):
     double = pd.concat([drawn.assign(kv_gate="none", steps=1), drawn.assign(kv_gate="key", steps=2)], ignore_index=True)
     double["eval/kid"] = range(len(double))
@@ -161,6 +163,7 @@ def test_a_design_that_is_not_there_is_answered_with_those_that_are(drawn):
         pairs(drawn, COLUMNS._replace(by=("colour",)))
 
 
+@pytest.mark.slow
 def test_the_results_table_of_a_sweep_is_read_as_it_is(study):
     made = study(seeds=[0, 1])
     made.unfinish(0, "waiting")

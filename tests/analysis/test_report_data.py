@@ -31,6 +31,7 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(object).where(table.notna(), None)
 
 
+@pytest.mark.slow
 def test_a_report_holds_the_whole_study(study, tmp_path):
     made = study(seeds=[1, 2])
     gated = made.folder(0)
@@ -63,6 +64,7 @@ def test_a_folder_that_is_no_report_is_named_with_what_makes_one(tmp_path):
         read_report_data(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 half of one"])
 def test_a_damaged_file_of_samples_is_named(study, tmp_path, content):
     made = study()
@@ -72,6 +74,7 @@ def test_a_damaged_file_of_samples_is_named(study, tmp_path, content):
         read_report_data(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_report_of_other_cells_is_moved_aside_whole_and_one_that_has_grown_is_not(study, tmp_path):
     made = study()
     out = tmp_path / "reports" / "fake"
@@ -144,6 +147,7 @@ def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(s
     assert rows["ratio"].tolist() == [c.verdict.gaps[-1].ratio.mean for f in found for c in f.contrasts]
 
 
+@pytest.mark.slow
 def test_a_design_without_results_is_not_compared_and_named(study):
     made = study(seeds=[0, 1])
     for index in (0, 1, 2, 3):

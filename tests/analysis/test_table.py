@@ -23,6 +23,7 @@ from lina_lab.ledger.result import read_result
 FID = "eval/fid/digits-cnn"
 
 
+@pytest.mark.slow
 def test_a_row_for_each_cell_in_the_order_of_the_plan(study):
     made = study(seeds=[0, 1])
     table = results_table(made.runs, made.stored)

@@ -2,12 +2,15 @@
 
 import threading
 
+import pytest
+
 from lina_lab.cell.attempt import attempt_cell
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.status import read_status
 from tests.cells import experiment, rows
 
 
+@pytest.mark.slow
 def test_samples_that_are_not_finite_end_a_cell_as_failed_without_a_number(tmp_path, caplog):
     wild = experiment(sampling__guidance_scale=1e30)
     folder = create_cell(tmp_path, wild)

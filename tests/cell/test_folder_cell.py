@@ -65,6 +65,7 @@ def test_a_cell_goes_on_only_over_the_images_that_it_began_with(pictures, tmp_pa
     assert 0.55 < share < 0.8
 
 
+@pytest.mark.slow
 def test_a_cell_that_could_not_be_measured_is_refused_before_it_is_trained(pictures, tmp_path):
     folder = create_cell(tmp_path / "runs", experiment(pictures, num_samples=64))
     with pytest.raises(LabError, match=r"evaluation\.num_samples must be at least 65, not 64"):

@@ -83,6 +83,7 @@ def test_a_machine_that_is_gone_is_waited_for_no_longer(subject, monkeypatch):
     assert measure_cell(subject, nothing).metrics["eval/fid/digits-cnn"] > 0
 
 
+@pytest.mark.slow
 def test_whatever_changes_a_measurement_changes_its_name(subject, tmp_path):
     statistics = {"mu": np.zeros(32), "sigma": np.eye(32)}
     references = []
@@ -104,6 +105,7 @@ def test_whatever_changes_a_measurement_changes_its_name(subject, tmp_path):
     assert reevaluate._identity(load_measured_cell(folder, {}, None)) == reevaluate._identity(subject)
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_named(subject):
     path = record_of(subject)
     path.parent.mkdir()

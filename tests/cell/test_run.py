@@ -47,6 +47,7 @@ def test_a_result_has_its_keys_in_the_order_that_it_always_had(whole):
     assert known == [name for name in golden["provenance"] if name not in in_git]
 
 
+@pytest.mark.slow
 def test_a_diverged_cell_says_at_which_step_and_is_no_crash(tmp_path, monkeypatch):
     from lina_lab.model.lina import Lina
 

@@ -48,6 +48,7 @@ def test_held_out_scenes_are_right_and_shuffled_ones_are_not(shapes):
     assert "detector_accuracy" in right.evaluation.composition
 
 
+@pytest.mark.slow
 def test_labels_alone_have_no_composition(shapes):
     request = requested(shapes.heldout, 120, prompts=False)
     images = to_uint8(shapes.heldout.images)[:120]
@@ -55,6 +56,7 @@ def test_labels_alone_have_no_composition(shapes):
     assert not [name for name in found.metrics if "composition" in name]
 
 
+@pytest.mark.slow
 def test_single_objects_are_judged_by_the_detector_and_not_by_an_extractor_of_other_classes():
     data = load_dataset(DataConfig.model_validate({"name": "shapes", "labels": "object"}))
     request = requested(data.heldout, 96, prompts=False)

@@ -12,6 +12,7 @@ from lina_lab.ledger.cells import create_cell
 from tests.cells import experiment
 
 
+@pytest.mark.slow
 def test_trained_weights_come_back_and_damaged_ones_are_named(tmp_path, whole):
     with pytest.raises(LabError, match=r"ema\.safetensors.*not trained"):
         load_trained(create_cell(tmp_path / "new", experiment()))
@@ -23,6 +24,7 @@ def test_trained_weights_come_back_and_damaged_ones_are_named(tmp_path, whole):
         load_trained(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ema.safetensors", "trained.json"])
 def test_weights_with_a_changed_byte_count_as_not_trained(tmp_path, whole, name):
     folder = shutil.copytree(whole, tmp_path / whole.name)

@@ -140,6 +140,7 @@ def test_two_workers_make_the_same_bytes_as_one_and_ctrl_c_leaves_what_goes_on(p
         assert (other / name).read_bytes() == (root / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_named(place):
     file = on_images(place, 20, side=16, held_out=0.3)
     (place / "pictures" / "cat" / "003.png").write_bytes(b"no image")

@@ -44,12 +44,14 @@ def test_a_cell_that_is_not_there_or_not_trained_is_named(lab_demo, cell, tmp_pa
     assert "the cell is not trained yet" in err
 
 
+@pytest.mark.slow
 def test_without_gradio_it_says_how_to_get_it(lab_demo, cell, monkeypatch):
     monkeypatch.delitem(sys.modules, "lina_lab.demo", raising=False)
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert lab_demo(cell) == (2, "", "error: lab demo needs gradio: pip install 'lina-lab[demo]'\n")
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_or_none_is_named(lab_demo, cell):
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))

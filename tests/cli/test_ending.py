@@ -22,6 +22,7 @@ def test_a_full_disk_is_one_line(command, unbuffered):
     assert ended(line) == ("2", ["error: standard output: No space left on device"])
 
 
+@pytest.mark.slow
 def test_a_reader_that_ends_is_no_traceback():
     assert ended(f"{LAB} axes | true; echo ${{PIPESTATUS[0]}}") == ("1", [])
 

@@ -146,6 +146,7 @@ def test_steps_are_measured_at_the_values_that_are_named_and_drawn(cell, tmp_pat
     assert "flow_steps.png" in said
 
 
+@pytest.mark.slow
 def test_a_point_of_other_weights_is_measured_anew(cell, monkeypatch):
     """The file has only what its setting says; here the weights' hash is another."""
     words = ["guidance", cell, "--over", "flow_steps=6"]
@@ -157,6 +158,7 @@ def test_a_point_of_other_weights_is_measured_anew(cell, monkeypatch):
         lab(*words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -219,6 +221,7 @@ def test_a_run_with_a_reference_is_measured_against_it(tmp_path):
     assert hashes[0] != hashes[1]
 
 
+@pytest.mark.slow
 def test_samples_that_are_not_finite_are_a_failed_measurement_and_no_number(cell, capsys):
     wild = ["evaluate", cell, "--guidance", "1e30"]
     for _ in range(2):  # what failed is tried again, not remembered as a number
@@ -244,6 +247,7 @@ def test_a_scan_goes_on_past_a_scale_whose_samples_are_not_finite(cell):
         lab("guidance", cell, "--scales", "1e30")
 
 
+@pytest.mark.slow
 def test_a_reference_that_was_replaced_is_told_and_measured_with_when_it_is_asked_for(tmp_path, drawn):
     from lina_lab.files import sha256_of
 

@@ -51,6 +51,7 @@ def lab_fit(tmp_path, capsys, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_json_is_one_document_with_exactly_these_keys(lab_fit):
     code, out, err = lab_fit(results(), "--by", "normalization", "--holdout-largest", "--json")
     document = json.loads(out)
@@ -82,6 +83,7 @@ def test_holdout_is_null_unless_asked(lab_fit):
     assert json.loads(out)["fits"][0]["holdout"] is None
 
 
+@pytest.mark.slow
 def test_four_sizes_have_an_offset_but_no_hold_out_of_it(lab_fit):
     code, out, _ = lab_fit(one(4), "--holdout-largest", "--form", "offset")
     assert code == 0
@@ -91,6 +93,7 @@ def test_four_sizes_have_an_offset_but_no_hold_out_of_it(lab_fit):
     )
 
 
+@pytest.mark.slow
 def test_three_sizes_have_a_power_law_and_the_reason_for_no_offset(lab_fit):
     code, out, _ = lab_fit(one(3))
     assert code == 0
@@ -124,6 +127,7 @@ def test_what_a_bound_set_is_marked_in_text_and_json(lab_fit):
     assert found["notes"][0] in err
 
 
+@pytest.mark.slow
 def test_a_curve_that_rises_gets_no_floor(lab_fit):
     table = pd.DataFrame({"parameters": [1e6, 3e6, 1e7, 3e7, 1e8], FID: [10, 11, 12.5, 14, 15.5]})
     _, out, _ = lab_fit(table, "--json")
@@ -150,6 +154,7 @@ def test_a_surface_needs_its_second_column(lab_fit):
     assert "--form surface needs --d" in err
 
 
+@pytest.mark.slow
 def test_a_surface_is_fitted(lab_fit):
     x = np.array([(n, d) for n in np.geomspace(1e5, 1e8, 5) for d in np.geomspace(1e8, 1e11, 5)])
     y = 1.7 + 60 * x[:, 0] ** -0.34 + 800 * x[:, 1] ** -0.28
@@ -192,6 +197,7 @@ def test_a_column_that_does_not_exist_has_a_suggestion(lab_fit):
     assert "--x parameter: table.csv has no such column; did you mean parameters?" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["extractor", "num_generated", "guidance_scale", "flow_steps", "sampling_precision"])
 def test_values_measured_differently_are_refused_unless_fitted_apart(lab_fit, name):
     table = results(**{name: [1, 2] * 15})
@@ -209,6 +215,7 @@ def test_sizes_trained_on_different_numbers_of_samples_are_warned_of(lab_fit):
     assert err == "warning: all rows: samples_seen differs between sizes (1000, 2000)\n"
 
 
+@pytest.mark.slow
 def test_a_group_with_one_size_does_not_hide_the_others(lab_fit):
     table = results()
     table = table[(table["normalization"] == "division") | (table["parameters"] == 1e5)]
@@ -273,6 +280,7 @@ def test_two_designs_in_one_curve_are_refused_as_lab_compare_does(lab_fit, words
     assert lab_fit(table, "--by", "normalization", "--by", "conv_kernel", "--form", "power")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_convolution_that_adds_parameters_is_another_design_still(lab_fit):
     plain, other = one().assign(conv_kernel="none"), one().assign(conv_kernel="depthwise")
     table = pd.concat([plain, other.assign(parameters=other["parameters"] * 1.01)])

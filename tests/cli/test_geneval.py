@@ -148,6 +148,7 @@ def trained_cell(runs, **data):
     return folder.name
 
 
+@pytest.mark.slow
 def test_a_cell_of_prompts_draws_every_prompt_and_goes_on_where_it_was(finished, tmp_path):
     made, prompts, _ = finished
     key = trained_cell(made.runs, text={"encoder": "words", "tokens": 8, "features": 8})

@@ -84,6 +84,7 @@ def test_a_cell_is_profiled_like_its_experiment(lab, exported, tmp_path):
     assert "digits: batch 2" in lab("profile", tmp_path / "runs" / exported, *options)
 
 
+@pytest.mark.slow
 def test_the_experiment_is_found_beside_the_current_folder(lab, exported, tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "digits.yaml").rename(tmp_path / "experiments" / "imagenet256-B.yaml")
@@ -95,6 +96,7 @@ def test_the_experiment_is_found_beside_the_current_folder(lab, exported, tmp_pa
     assert [cell.sampling.guidance_scale for cell in cells] == [3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

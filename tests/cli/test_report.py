@@ -32,6 +32,7 @@ def test_a_report_is_drawn_again_from_its_folder_alone(study, tmp_path):
     assert contents(folder) == written
 
 
+@pytest.mark.slow
 def test_a_report_that_is_drawn_again_stays_where_it_is(study, tmp_path):
     lab(tmp_path, "report", "fake", "--runs", study(axes=TWO).runs)
     refused = lab(tmp_path, "report", "reports/fake", "--out", "elsewhere", code=2)

@@ -24,6 +24,7 @@ def lab(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_row_of_the_sheet_is_a_prompt_and_seeds_are_the_images_own(lab, tmp_path):
     key, out = trained_cell(tmp_path, text=TEXT), tmp_path / "sheet.png"
     prompts = ["two red circles", "a ring left of a black cross"]
@@ -38,6 +39,7 @@ def test_a_row_of_the_sheet_is_a_prompt_and_seeds_are_the_images_own(lab, tmp_pa
     np.testing.assert_array_equal(np.load(out.with_suffix(".npz"))["arr_0"], kept["arr_0"][:3])
 
 
+@pytest.mark.slow
 def test_an_empty_prompt_is_no_prompt(lab, tmp_path):
     key, out = trained_cell(tmp_path, text=TEXT), tmp_path / "sheet.png"
     lab(key, "--prompt", "", "--prompt", "a circle", "--each", 1, "--out", out)
@@ -49,6 +51,7 @@ def test_an_empty_prompt_is_no_prompt(lab, tmp_path):
     assert abs(guided.astype(int) - nothing.astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

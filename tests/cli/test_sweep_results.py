@@ -40,6 +40,7 @@ def test_the_results_are_what_varies_the_metric_and_its_spread(study, shown):
     assert re.split(r"  +", first.strip()) == [key, "division nano", "0", "done", "105,000", "40", "0.5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_no_line_of_the_results_is_wider_than_the_terminal_and_every_number_is_whole(study, shown, width, monkeypatch):
     monkeypatch.setattr("tests.study.fake_fid", lambda **axes: 12345.678)

@@ -22,6 +22,7 @@ def painted(cover: np.ndarray, colour: int, grey: float = 128.0) -> np.ndarray:
     return grey + cover * (PALETTE[colour][:, None, None] - grey)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [32, 50, 64, 128])
 def test_every_shape_in_every_colour_is_found_where_it_is(side):
     rng = np.random.default_rng(side)
@@ -123,6 +124,7 @@ def test_images_without_objects_have_none():
         assert detect(torch.full((2, 3, 32, 32), level, dtype=torch.uint8)) == [[], []]
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_those_beside_it():
     images = uint8(render(scenes(np.arange(40)), 32))
     together = detect(images)

@@ -19,6 +19,7 @@ def accuracy(images, labels) -> float:
     return object_accuracy(to_uint8(images), labels).metrics[METRIC]
 
 
+@pytest.mark.slow
 def test_scenes_are_what_they_were_drawn_to_be(drawn):
     found = object_accuracy(to_uint8(drawn.images), drawn.labels)
     assert found.metrics[METRIC] > 0.97
@@ -28,11 +29,13 @@ def test_scenes_are_what_they_were_drawn_to_be(drawn):
     assert clean["colour"] > 0.99
 
 
+@pytest.mark.slow
 def test_another_shape_or_another_colour_is_wrong(drawn):
     assert accuracy(drawn.images, (drawn.labels + 1) % len(OBJECTS)) < 0.03  # the next colour
     assert accuracy(drawn.images, (drawn.labels + 8) % len(OBJECTS)) < 0.03  # the next shape
 
 
+@pytest.mark.slow
 def test_a_mixture_counts_by_its_share(drawn):
     wrong = (drawn.labels + 1) % len(OBJECTS)
     mixed = torch.where(torch.arange(96) % 4 == 0, wrong, drawn.labels)
@@ -42,6 +45,7 @@ def test_a_mixture_counts_by_its_share(drawn):
     assert right - 24 <= expected * 96 <= 72
 
 
+@pytest.mark.slow
 def test_no_object_noise_and_several_objects_show_no_class(drawn):
     labels = drawn.labels
     assert accuracy(torch.zeros_like(drawn.images), labels) == 0

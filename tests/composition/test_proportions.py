@@ -18,6 +18,7 @@ def simulated(p: float, alike: float, prompts: int, each: int, rng: np.random.Ge
     return rng.random((prompts, each)) < rng.beta(p * total, (1 - p) * total, (prompts, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "alike", "prompts", "each"),
     [(0.5, 0.5, 80, 4), (0.95, 0.7, 80, 4), (0.05, 0.3, 80, 4), (0.9, 0, 84, 1), (0.99, 0, 84, 1), (0.5, 0.2, 12, 8)],

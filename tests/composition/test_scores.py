@@ -142,6 +142,7 @@ def test_overall_is_the_mean_of_six_categories_whatever_their_sizes(scenes, imag
     assert found[f"{PREFIX}/overall"] == pytest.approx(5 / 6, abs=0.01)
 
 
+@pytest.mark.slow
 def test_what_was_not_asked_for_is_missing(scenes, images):
     some = [i for i, label in enumerate(scenes.labels.tolist()) if TAGS[label] in {"single_object", "counting"}]
     found = composition(images[some], [scenes.captions[i] for i in some]).metrics
@@ -149,6 +150,7 @@ def test_what_was_not_asked_for_is_missing(scenes, images):
     assert names == {"single_object", "counting", "counting_heldout"}
 
 
+@pytest.mark.slow
 def test_several_images_of_a_caption_follow_each_other(scenes, images):
     twice = images[:96].repeat_interleave(2, dim=0)
     twice[1::2] = 0
@@ -159,6 +161,7 @@ def test_several_images_of_a_caption_follow_each_other(scenes, images):
         composition(twice, scenes.captions[:96], each=3)
 
 
+@pytest.mark.slow
 def test_the_detectors_own_accuracy_stands_beside_the_score(scenes, images):
     record = composition(images[:24], scenes.captions[:24]).record
     assert record["detector_accuracy"]["none"]["scene"] > 0.99
@@ -178,6 +181,7 @@ def test_a_caption_that_is_none_is_refused(images):
         composition(images[:2], ["a circle", "a circel"])
 
 
+@pytest.mark.slow
 def test_pictures_of_a_model_that_knows_nothing_yet_have_objects_of_no_shape():
     """Patches of random colours: every object is hemmed in by others of other colours."""
     generator = torch.Generator().manual_seed(0)

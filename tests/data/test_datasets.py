@@ -26,6 +26,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_data_set_has_a_loader_and_the_shape_that_its_config_promises(name, folder):
     write_mnist(folder / ".hidden", "MNIST")

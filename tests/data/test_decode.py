@@ -130,6 +130,7 @@ def test_of_a_camera_s_several_pictures_the_first_is_read_even_with_a_damaged_in
         assert np.array_equal(read(data[:place] + b"\xff" + data[place + 1 :]), alone)
 
 
+@pytest.mark.slow
 def test_profiles_and_texts_of_any_size_or_damage_stop_no_png(read):
     values, large = np.asarray(photo()).astype(int), b"\0" * 2 * 2**20
     plain = read(png(values, 8, 2))

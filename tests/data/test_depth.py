@@ -48,6 +48,7 @@ def word(*values: int) -> bytes:
     return np.array(values, ">u2").tobytes()
 
 
+@pytest.mark.slow
 def test_every_value_of_sixteen_bit_colour_is_rounded_to_the_nearest_of_eight():
     values = np.stack([np.arange(65536), np.arange(65535, -1, -1), np.full(65536, 128)], -1).reshape(256, 256, 3)
     expected = np.vectorize(lambda v: round(Fraction(int(v), 257)))(values)

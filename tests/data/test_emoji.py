@@ -86,6 +86,7 @@ def test_names_are_those_that_python_knows_of_unicode():
     assert same > 0.9 * sum(map(bool, known))
 
 
+@pytest.mark.slow
 def test_images_belong_to_their_names(large, small):
     """The flag of Japan is a red disc on white, that of Ukraine blue over yellow; what was transparent is white."""
     for data, side in ((large, 64), (small, 32)):
@@ -100,6 +101,7 @@ def test_images_belong_to_their_names(large, small):
         assert bottom[0] > bottom[2] + 50
 
 
+@pytest.mark.slow
 def test_classes_are_categories_in_alphabetical_order(small):
     assert CATEGORIES[3] == "Flags"
     flags = [c for c, label in zip(small.train.captions, small.train.labels.tolist(), strict=True) if label == 3]
@@ -107,6 +109,7 @@ def test_classes_are_categories_in_alphabetical_order(small):
     assert sum(caption.endswith(" flag") for caption in flags) > 250
 
 
+@pytest.mark.slow
 def test_every_caption_is_made_of_known_words_and_sixteen_tokens_hold_it(small):
     captions = [*small.train.captions, *small.heldout.captions]
     ids = encode(captions, words_of("emoji"), 16)
@@ -133,6 +136,7 @@ def entry(number: int, category: str, subcategory: str) -> dict:
     return shown | {"name": f"NAME {number}", "category": category, "subcategory": subcategory}
 
 
+@pytest.mark.slow
 def test_packing_keeps_order_and_pixels(tmp_path):
     import json
 
@@ -171,6 +175,7 @@ def test_subcategories_are_drawn_within_the_share_and_the_smallest_where_none_fi
     assert counts["D"] == 0
 
 
+@pytest.mark.slow
 def test_the_global_random_state_plays_no_part(small):
     before = torch.get_rng_state()
     again = load_dataset(config(32))

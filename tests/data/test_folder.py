@@ -248,6 +248,7 @@ def test_a_set_too_large_for_memory_is_refused_before_it_is_read(root, monkeypat
     assert "must have at most 100 images of side 16, not 120" in refusal(root)
 
 
+@pytest.mark.slow
 def test_content_that_is_not_what_the_digest_says_is_refused(root):
     found = fingerprint(load_dataset(config(root)))
     load_dataset(config(root, digest=found[:12]))

@@ -72,6 +72,7 @@ def test_samples_have_mean_and_deviation_of_the_posterior_as_the_model_sees_it(c
     torch.testing.assert_close(again, torch.tensor(SCALE * (mean + np.exp(logvar / 2) * noise[:2].numpy() - SHIFT)))
 
 
+@pytest.mark.slow
 def test_held_out_are_the_means_of_files_that_training_never_sees(config):
     config = config.model_copy(update={"held_out": 0.4})
     make_cache(config)
@@ -88,6 +89,7 @@ def test_held_out_are_the_means_of_files_that_training_never_sees(config):
     assert torch.equal(few, means[::step])
 
 
+@pytest.mark.slow
 def test_images_for_evaluation_are_the_files_themselves_as_many_as_memory_may_hold(config, monkeypatch):
     make_cache(config)
     plain = load_dataset(config.model_copy(update={"autoencoder": None}))
@@ -110,6 +112,7 @@ def test_images_for_evaluation_are_the_files_themselves_as_many_as_memory_may_ho
     assert fingerprint(without) == fingerprint(capped) == fingerprint(data)
 
 
+@pytest.mark.slow
 def test_an_image_for_evaluation_that_is_not_the_one_that_was_encoded_is_refused(config, pictures):
     make_cache(config)
     name = next(name for name in stored(config)[0] if is_held_out(name))
@@ -118,6 +121,7 @@ def test_an_image_for_evaluation_that_is_not_the_one_that_was_encoded_is_refused
         load_dataset(config)
 
 
+@pytest.mark.slow
 def test_pictures_on_both_sides_of_the_split_are_told_by_pixels_and_in_older_caches_by_files(config, pictures):
     """One pair has the same bytes, another the same pixels alone."""
     sides = {True: [], False: []}
@@ -137,6 +141,7 @@ def test_pictures_on_both_sides_of_the_split_are_told_by_pixels_and_in_older_cac
     assert (found.images, found.example) == (1, tuple(str(path.relative_to(pictures)) for path in (same, first)))
 
 
+@pytest.mark.slow
 def test_a_fingerprint_sees_pixels_split_names_and_weights(config, tmp_path):
     make_cache(config)
     found = fingerprint(load_dataset(config))
@@ -151,6 +156,7 @@ def test_a_fingerprint_sees_pixels_split_names_and_weights(config, tmp_path):
         load_dataset(other.model_copy(update={"autoencoder": changed}))
 
 
+@pytest.mark.slow
 def test_other_classes_than_the_config_says_are_refused(config):
     make_cache(config)
     with pytest.raises(LabError, match=r"data\.num_classes must be 2, its classes, not 3"):
@@ -220,6 +226,7 @@ def test_each_of_several_texts_is_drawn_as_often(config, prompts):
     assert set(heldout.captions) <= {"a cat", "a dog", "alone", ""}
 
 
+@pytest.mark.slow
 def test_texts_that_cannot_be_encoded_and_texts_without_a_cache_are_refused(config, prompts, pictures):
     with pytest.raises(LabError, match=r"metadata.jsonl: several texts an image need data.autoencoder and lab cache"):
         load_dataset(config.model_copy(update={"autoencoder": None}))

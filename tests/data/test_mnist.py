@@ -18,6 +18,7 @@ def sets() -> dict[str, Dataset]:
     return {name: load_dataset(DataConfig.model_validate({"name": name})) for name in NAMES}
 
 
+@pytest.mark.slow
 def test_mnist_has_the_published_counts_labels_and_moments(sets):
     """Of every class, as published with the set; mean and deviation as torch's examples normalise with."""
     train, heldout = sets["mnist"].train, sets["mnist"].heldout
@@ -28,6 +29,7 @@ def test_mnist_has_the_published_counts_labels_and_moments(sets):
     assert (round(grey.mean().item(), 4), round(grey.std().item(), 4)) == (0.1307, 0.3081)
 
 
+@pytest.mark.slow
 def test_of_fashion_mnist_there_are_equally_many_of_every_class_with_the_published_moments(sets):
     train, heldout = sets["fashion-mnist"].train, sets["fashion-mnist"].heldout
     assert train.labels.bincount().tolist() == [2700] * 10
@@ -37,6 +39,7 @@ def test_of_fashion_mnist_there_are_equally_many_of_every_class_with_the_publish
     assert grey.std().item() == pytest.approx(0.3530, abs=0.004)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_pixels_come_back_exactly_and_no_image_of_fashion_mnist_is_in_both_splits(sets, name):
     data = sets[name]
@@ -49,12 +52,14 @@ def test_pixels_come_back_exactly_and_no_image_of_fashion_mnist_is_in_both_split
         assert not digests(data.train.images) & digests(data.heldout.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "digest"), [("mnist", "9f350056b723c8d6"), ("fashion-mnist", "8b27e366a4b28a8f")])
 def test_the_split_never_changes(sets, name, digest):
     """A changed split would make old and new FIDs incomparable under one name."""
     assert fingerprint(sets[name])[:16] == digest
 
 
+@pytest.mark.slow
 def test_clothes_look_like_their_class(sets):
     """Trousers are narrow and tall, bags are wide, boots are higher than sneakers: the order is Zalando's."""
     train = sets["fashion-mnist"].train

@@ -76,6 +76,7 @@ def test_the_fixed_splits_are_balanced_and_a_quarter_of_what_is_held_out_is_nove
         assert told == [0, 0, novel, novel, novel, novel]
 
 
+@pytest.mark.slow
 def test_draw_gives_the_training_scenes_of_any_indices(data):
     index = torch.tensor([5, 2015, 0])
     drawn = data.draw(index)

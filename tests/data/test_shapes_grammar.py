@@ -41,6 +41,7 @@ def test_captions_mean_what_they_say(text, name, request_):
     assert parse(f"  {text.upper().replace(' ', ', -')}.\n") == request_
 
 
+@pytest.mark.slow
 def test_every_request_of_one_or_two_phrases_comes_back_from_its_caption():
     phrases = [Phrase(n, s, c) for n, s, c in product(range(1, 5), KINDS, [None, *HUES])]
     assert all(parse(caption(SceneRequest((one,)))) == SceneRequest((one,)) for one in phrases)

@@ -27,6 +27,7 @@ def encoder(**changes: object):
     return text.text_encoder(DIGITS.model_copy(update={"text": TextConfig.model_validate(values)}))
 
 
+@pytest.mark.slow
 def test_features_are_the_last_hidden_states_and_0_where_there_is_no_token():
     found = encoder()(PROMPTS)
     tokenizer, model = AutoTokenizer.from_pretrained(MINILM), AutoModel.from_pretrained(MINILM).eval()
@@ -42,6 +43,7 @@ def test_features_are_the_last_hidden_states_and_0_where_there_is_no_token():
         assert features[:count].any(-1).all()
 
 
+@pytest.mark.slow
 def test_features_are_taken_from_the_disk_the_second_time(cache, monkeypatch):
     first = encoder()(PROMPTS)
     assert len(list(cache.rglob("*.npy"))) == 3
@@ -49,6 +51,7 @@ def test_features_are_taken_from_the_disk_the_second_time(cache, monkeypatch):
     assert torch.equal(encoder()(PROMPTS[::-1]), first.flip(0))
 
 
+@pytest.mark.slow
 def test_another_encoder_has_another_place_in_the_cache(cache, tmp_path):
     encoder()(PROMPTS[:1])
     copy = tmp_path / "encoder"
@@ -63,11 +66,13 @@ def test_another_encoder_has_another_place_in_the_cache(cache, tmp_path):
     np.testing.assert_array_equal(*kept)
 
 
+@pytest.mark.slow
 def test_a_prompt_that_is_too_long_is_named_with_both_numbers():
     with pytest.raises(LabError, match=r"at most 12 tokens \(data\.text\.tokens\), not 10002: dog dog"):
         encoder()(["dog " * 10_000])
 
 
+@pytest.mark.slow
 def test_a_wrong_number_of_features_is_refused_with_the_right_one():
     with pytest.raises(LabError, match=r"data\.text\.features must be 384 for .*, not 64"):
         encoder(features=64)(PROMPTS)

@@ -31,6 +31,7 @@ def run(monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_it_leaves_the_weights_of_a_training_without_a_group(run, tmp_path, whole):
     folder = create_cell(tmp_path, experiment())
     ended = run(folder)
@@ -40,6 +41,7 @@ def test_it_leaves_the_weights_of_a_training_without_a_group(run, tmp_path, whol
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
 
 
+@pytest.mark.slow
 def test_a_pause_leaves_a_checkpoint_and_no_weights(run, tmp_path):
     folder = create_cell(tmp_path, experiment())
     assert run(folder, until=4).stopped

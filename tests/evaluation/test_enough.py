@@ -15,6 +15,7 @@ FOLDER = DataConfig(name="images", side=32, path="photos", num_classes=2, held_o
 EMOJI = EvaluationConfig(extractor="emoji-cnn-32", num_samples=65)
 
 
+@pytest.mark.slow
 def test_what_is_known_of_extractors_and_sets_is_what_they_have():
     assert {name: new_network(name).dim for name in EXTRACTORS} | {"inception": 2048} == FEATURES
     for name, side in (("digits", 8), ("emoji", 32), ("shapes", 16)):

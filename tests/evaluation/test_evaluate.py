@@ -47,6 +47,7 @@ class Images(TorchDataset):
         return self.images[index]
 
 
+@pytest.mark.slow
 def test_every_number_is_torch_fidelitys_own(data, digits, generated):
     """The same features through `calculate_metrics`, by registering the extractor there."""
     import torch_fidelity
@@ -97,6 +98,7 @@ def test_every_number_is_torch_fidelitys_own(data, digits, generated):
         assert ours[f"eval/{name}/digits-cnn"] == pytest.approx(theirs[other], rel=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_large_training_split_is_compared_by_images_from_all_over_it(data, digits, generated, monkeypatch):
     """Every second image is the same data, however many there are; the first half would be another."""
     doubled = data.train._replace(
@@ -110,6 +112,7 @@ def test_a_large_training_split_is_compared_by_images_from_all_over_it(data, dig
     assert some.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_a_number_was_measured_with_is_recorded(data, digits, generated):
     record = evaluate(*generated, data, digits, seed=0).evaluation
     real = to_uint8(data.heldout.images).contiguous().numpy().tobytes()
@@ -133,6 +136,7 @@ def test_a_class_that_is_never_drawn_is_named_and_the_rest_is_not_called_balance
     assert evaluate([images], labels, data, digits, seed=0).evaluation.classes_not_drawn is None
 
 
+@pytest.mark.slow
 def test_held_out_images_that_training_has_are_in_the_record(data, digits, generated):
     assert evaluate(*generated, data, digits, seed=0).evaluation.heldout_in_training is None
     repeated = data._replace(repeats=repeats(["a", "b", "b", "c"], ["1", "2", "3", "4"], [False, False, True, True]))
@@ -190,6 +194,7 @@ def test_labels_of_digits_are_what_they_always_were(data):
     assert torch.equal(labels_as(data.heldout.labels, 1000), torch.arange(10).repeat_interleave(100))
 
 
+@pytest.mark.slow
 def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data, digits, generated):
     """Half of the reference's zeros are taken away, and so must be half of the generated ones."""
     (images,), labels = generated
@@ -204,6 +209,7 @@ def test_labels_in_other_proportions_are_right_where_the_reference_has_them(data
         evaluate([images], labels, uneven, digits, seed=0)
 
 
+@pytest.mark.slow
 def test_the_classes_of_another_data_set_are_not_judged(data, digits, generated):
     names = evaluate(*generated, data._replace(classes_of="else"), digits, seed=0).metrics
     assert "eval/class_accuracy/digits-cnn" not in names

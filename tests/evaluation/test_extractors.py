@@ -36,6 +36,7 @@ def test_it_knows_the_classes_of_images_it_was_not_trained_on(data, digits):
     assert (classes == data.heldout.labels).double().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_fid_rises_with_every_step_of_noise_and_with_a_dropped_class(data, digits):
     real = digits.extract(to_uint8(data.heldout.images)).features
     values = [fid(digits.extract(noisy(data.train.images, s)).features, real) for s in (0, 0.05, 0.1, 0.2, 0.4)]
@@ -110,6 +111,7 @@ def test_inception_is_built_from_the_named_file_and_gives_its_2048_features(tmp_
     assert asked["cuda"] is torch.cuda.is_available()
 
 
+@pytest.mark.slow
 def test_the_training_script_sees_the_training_split_alone(data, monkeypatch):
     unseen = data._replace(heldout=data.heldout._replace(images=torch.full_like(data.heldout.images, torch.nan)))
     monkeypatch.setattr(script, "load_dataset", lambda config: unseen)

@@ -50,6 +50,7 @@ def test_fid_of_too_few_images_is_refused(generated, real, what):
         fid(normal(generated, 32, 0), normal(real, 32, 1))
 
 
+@pytest.mark.slow
 def test_the_jackknife_removes_most_of_the_bias():
     """Both sets from one distribution, the reference nearly exhaustive: the truth is almost 0."""
     real = normal(20_000, 16, 99)
@@ -67,6 +68,7 @@ def test_a_jackknife_without_enough_images_is_missing_and_not_invented():
     assert fid_halved(normal(66, 32, 0), normal(100, 32, 1), generator()) is not None
 
 
+@pytest.mark.slow
 def test_the_noise_by_bootstrap_and_by_halves_is_the_spread_of_fresh_samples():
     real = normal(5_000, 8, 99)
     fresh = np.std([fid(normal(500, 8, seed) + 0.3, real) for seed in range(60)], ddof=1)
@@ -129,6 +131,7 @@ def test_precision_and_recall_tell_missing_modes_from_strange_images():
     assert swapped == pytest.approx((recall, precision), abs=0.02)
 
 
+@pytest.mark.slow
 def test_no_metric_touches_a_global_random_state():
     x, y = normal(300, 8, 0), normal(300, 8, 1)
     torch.manual_seed(5)

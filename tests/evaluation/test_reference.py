@@ -49,6 +49,7 @@ def test_a_file_of_the_held_out_split_gives_the_numbers_of_the_held_out_split(da
     assert read.evaluation.num_reference_train is None
 
 
+@pytest.mark.slow
 def test_adms_file_has_no_count_and_without_images_only_fids(data, digits, generated, tmp_path):
     """As ADM's batches: mu and sigma, others beside them."""
     path, real = tmp_path / "adm.npz", reference_of(data.heldout, digits).features.double().numpy()
@@ -118,6 +119,7 @@ def test_a_missing_or_damaged_file_is_named(digits, tmp_path):
     assert load_reference(EvaluationConfig(), digits) is None
 
 
+@pytest.mark.slow
 def test_images_are_extracted_a_chunk_at_a_time(digits, generated, tmp_path, data):
     """Of generated images and of a reference's own never more than 250 are in one piece."""
     write_reference(tmp_path / "heldout.npz", data.heldout, digits)

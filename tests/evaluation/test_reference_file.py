@@ -98,6 +98,7 @@ def test_archives_that_are_no_arrays_are_named(tmp_path):
             read_file(archive(tmp_path / "r.npz", members), WANTED)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_an_error_or_what_it_was(tmp_path):
     """Bytes changed and cut off, anywhere: each of 400 files ends in an error or in the right values."""
     content, generator, path = whole(), np.random.default_rng(0), tmp_path / "r.npz"

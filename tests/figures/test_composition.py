@@ -15,6 +15,7 @@ def scores(seed: int) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_dots_are_means_over_seeds_of_the_largest_size_and_bars_the_first_interval(study):
     made = study(seeds=[0, 1])
     for index, cell in enumerate(made.plan.cells):

@@ -43,6 +43,7 @@ def test_quality_is_against_flops_and_seconds_and_sampling_against_size(study):
     assert flops.lines[0].get_color() == design_style({"normalization": "division", "conv_kernel": 0})["color"]
 
 
+@pytest.mark.slow
 def test_the_line_joins_geometric_means_over_seeds_and_dots_are_cells(study):
     made = study(seeds=[0, 1, 2])
     axes = efficiency_figure(results_table(made.runs, made.stored), made.stored).axes[0]
@@ -52,6 +53,7 @@ def test_the_line_joins_geometric_means_over_seeds_and_dots_are_cells(study):
     assert len(dots.get_xdata()) == 6
 
 
+@pytest.mark.slow
 def test_seconds_of_different_processors_are_not_comparable_and_the_axis_says_so(study):
     made = study()
     table = results_table(made.runs, made.stored)
@@ -60,6 +62,7 @@ def test_seconds_of_different_processors_are_not_comparable_and_the_axis_says_so
     assert "2 kinds of processor: not comparable" in efficiency_figure(table, made.stored).axes[1].get_xlabel()
 
 
+@pytest.mark.slow
 def test_what_is_missing_has_no_panel_and_nothing_no_figure(study):
     made = study()
     table = results_table(made.runs, made.stored)
@@ -69,6 +72,7 @@ def test_what_is_missing_has_no_panel_and_nothing_no_figure(study):
     assert efficiency_figure(bare, made.stored) is None
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_not_measured_is_no_point_at_zero(study):
     made = study()
     table = results_table(made.runs, made.stored)

@@ -33,6 +33,7 @@ def drawn(figure):
     return found
 
 
+@pytest.mark.slow
 def test_one_line_a_design_with_the_tables_values(study):
     made = study()
     lines = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))
@@ -44,6 +45,7 @@ def test_one_line_a_design_with_the_tables_values(study):
     assert high == pytest.approx([44.5, 28.0])
 
 
+@pytest.mark.slow
 def test_with_seeds_the_bars_are_the_t_interval_of_the_logs(study):
     made = study(seeds=[0, 1, 2])
     x, y, low, high = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))[
@@ -54,6 +56,7 @@ def test_with_seeds_the_bars_are_the_t_interval_of_the_logs(study):
     assert x == [100_000, 400_000]
 
 
+@pytest.mark.slow
 def test_the_legend_says_what_the_bars_are(study):
     made = study()
     legend = scaling_figure(results_table(made.runs, made.stored), made.stored).axes[0].get_legend()
@@ -63,6 +66,7 @@ def test_the_legend_says_what_the_bars_are(study):
     assert "95 % t interval over training seeds" in legend.get_title().get_text()
 
 
+@pytest.mark.slow
 def test_a_diverged_cell_is_marked_and_not_silently_missing(study):
     made = study()
     made.change(0, state="diverged", diverged_at=17, metrics={})
@@ -80,6 +84,7 @@ def test_a_figure_has_the_same_bytes_twice(study, tmp_path, kind):
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
+@pytest.mark.slow
 def test_training_curves_are_against_samples_seen(study):
     made = study()
     table = results_table(made.runs, made.stored)
@@ -120,6 +125,7 @@ def test_every_column_of_the_samples_has_one_class_and_one_noise_whatever_their_
     assert rows[0] == [10 * number for number in range(10)]
 
 
+@pytest.mark.slow
 def test_of_many_cells_the_first_sheet_shows_the_largest_size(study):
     made = study(axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
     for index in range(16):
@@ -171,6 +177,7 @@ def test_forty_designs_stand_in_rows_of_panels_of_six_at_most_and_no_picture_is_
     assert sum(len(panel.lines) for panel in curves.axes) == 40 * 2
 
 
+@pytest.mark.slow
 def test_a_users_matplotlibrc_changes_no_byte_of_a_figure(tmp_path):
     def drawn(name: str) -> bytes:
         with style():

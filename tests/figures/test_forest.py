@@ -27,6 +27,7 @@ def drawn(axes):
     )
 
 
+@pytest.mark.slow
 def test_markers_and_bars_are_the_tables_numbers(study):
     made = study(seeds=[0, 1, 2])
     effects = ablation_table(noisy(made), made.stored, FID)
@@ -41,6 +42,7 @@ def test_markers_and_bars_are_the_tables_numbers(study):
     assert axes.get_xscale() == "log"
 
 
+@pytest.mark.slow
 def test_the_text_beside_a_row_has_its_numbers(study):
     made = study(seeds=[0, 1, 2])
     effects = ablation_table(noisy(made), made.stored, FID)
@@ -49,6 +51,7 @@ def test_the_text_beside_a_row_has_its_numbers(study):
     assert text == f"{first['ratio']:.3f} ({first['low']:.3f} to {first['high']:.3f}), 12 pairs"
 
 
+@pytest.mark.slow
 def test_with_one_seed_there_are_no_bars_markers_are_hollow_and_the_axis_says_so(study):
     made = study()
     axes = forest_figure(ablation_table(noisy(made), made.stored, FID), "FID").axes[0]

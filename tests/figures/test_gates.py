@@ -41,6 +41,7 @@ def test_the_sheet_has_gates_down_and_grids_across(weights):
     ]
 
 
+@pytest.mark.slow
 def test_a_planted_weight_is_at_its_pixel_and_nowhere_else(weights):
     weights["decoder.1.attention.gates.value"][2, 6 + 5 * 3 + 4] = 7  # image, row 3, column 4
     weights["decoder.0.attention.gates.key"][1, 5] = 11  # context, row 1, column 2
@@ -58,6 +59,7 @@ def test_the_colours_are_centred_at_the_start_and_shared(weights):
     assert limits == {(0.5, 1.5)}
 
 
+@pytest.mark.slow
 def test_outliers_do_not_bleach_the_rest_and_the_bar_says_so(weights):
     weights["decoder.0.attention.gates.key"][0, 0] = 100
     for gate in weights.values():
@@ -67,11 +69,13 @@ def test_outliers_do_not_bleach_the_rest_and_the_bar_says_so(weights):
     assert any("beyond the ends" in axes.get_ylabel() for axes in figure.axes)
 
 
+@pytest.mark.slow
 def test_untrained_gates_are_all_the_middle_colour(weights):
     figure = gate_maps(gates_table(weights, GATED, DATA))
     assert figure.axes[0].images[0].get_clim() == (0, 2)
 
 
+@pytest.mark.slow
 def test_titles_and_labels_name_heads_layers_gates_and_regions(weights):
     axes = gate_maps(gates_table(weights, GATED, DATA)).axes
     assert [a.get_title() for a in axes[:HEADS]] == ["head 0", "head 1", "head 2"]
@@ -82,6 +86,7 @@ def test_titles_and_labels_name_heads_layers_gates_and_regions(weights):
     assert gate_maps(gates_table(shared, GATED, DATA)).axes[0].get_title() == "all heads share"
 
 
+@pytest.mark.slow
 def test_the_overview_is_the_mean_and_the_spread_over_heads(weights):
     weights["decoder.1.attention.gates.value"][:, 6] = (1, 4, 7)
     figure = gate_overview(gates_table(weights, GATED, DATA))

@@ -45,6 +45,7 @@ def test_lina_is_drawn_with_its_published_values():
         assert ends == [pytest.approx([y - e, y + e]) for y, e in zip(rows["loss"], rows["loss_se"], strict=True)]
 
 
+@pytest.mark.slow
 def test_losses_are_against_samples_with_a_band_of_one_standard_error():
     axes = loss_figure(LOSSES).axes
     assert [a.get_title() for a in axes[:3]] == [
@@ -77,6 +78,7 @@ def test_the_context_has_every_curve_and_keeps_guidance_apart():
     assert total == 50 - 14
 
 
+@pytest.mark.slow
 def test_a_published_design_looks_as_the_same_design_does_everywhere():
     for axes, prefix in ((scaling_figure(FID, LOSSES).axes[0], ""), (context_figure(FID).axes[0], "LINA ")):
         for name, values in DESIGNS.items():

@@ -42,6 +42,7 @@ def text_of(path):
     return re.sub(r"\s+", " ", plain.replace("&#39;", "'"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     made = study()
@@ -59,6 +60,7 @@ def test_the_page_says_the_ratios_of_the_table(study, tmp_path):
     assert "c0ffee" in page
 
 
+@pytest.mark.slow
 def test_rates_that_the_sweep_sets_stand_in_the_table_and_among_what_is_not_known(tmp_path):
     rate = {"where": {"model.size": "micro"}, "set": {"training.learning_rate": 0.5}}
     made = FakeStudy(tmp_path / "runs", [0], AXES, set_where=[rate])
@@ -182,6 +184,7 @@ def test_an_unfinished_report_says_so_first_everywhere_and_counts_only_what_has_
     assert "95 % t interval over training seeds" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_models_at_chance_are_named_first_everywhere_and_then_each_axis_value_in_a_sentence(study, tmp_path):
     made = study(axes=TWO)
@@ -199,6 +202,7 @@ def test_models_at_chance_are_named_first_everywhere_and_then_each_axis_value_in
     assert (out / "table.tex").read_text().startswith(f"% {note}\n\\begin{{tabular}}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_a_finished_report_has_no_note(study, tmp_path):
     made = study(axes=TWO)
@@ -209,6 +213,7 @@ def test_a_finished_report_has_no_note(study, tmp_path):
     assert (tmp_path / "out" / "table.md").read_text().startswith("| ")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_a_report_of_another_plan_is_kept_and_the_user_is_told(study, tmp_path):
     made = study(axes=TWO)
@@ -295,6 +300,7 @@ def test_what_was_measured_in_other_ways_stands_on_the_page(study, tmp_path):
     assert redraw_report(tmp_path / "out").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsaved")
 def test_a_report_of_an_older_version_is_drawn_again_with_what_it_has(study, tmp_path):
     made = study(axes=TWO)

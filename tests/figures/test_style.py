@@ -69,6 +69,7 @@ def test_designs_that_differ_on_any_axis_differ_in_print(axis, values):
     assert len({ink(look(design)) for design in beside}) == len(beside)
 
 
+@pytest.mark.slow
 def test_more_designs_than_there_are_looks_still_get_one_and_neighbours_differ():
     many = [{"anything": number} for number in range(1000)]
     look = design_looks(many)
@@ -96,6 +97,7 @@ def test_designs_look_as_in_earlier_figures_alone_and_together():
             assert json.loads(json.dumps([look[part] for part in parts])) == expected, design
 
 
+@pytest.mark.slow
 def test_a_new_gate_is_drawn_as_its_entry_says_and_as_no_other(monkeypatch):
     new = KVGate("formula", "source", weights=("key",), marker="h")
     monkeypatch.setitem(AXES["kv_gate"].values, "new", new)

@@ -26,6 +26,7 @@ def _try(folder, barrier, won):
     barrier.wait()  # it lives until all have tried
 
 
+@pytest.mark.slow
 def test_of_many_processes_one_gets_the_cell(tmp_path):
     context = multiprocessing.get_context("fork")
     barrier, won = context.Barrier(8), context.Queue()
@@ -91,6 +92,7 @@ def test_a_stepped_clock_neither_kills_nor_keeps_alive(tmp_path, monkeypatch, ho
     assert watch.is_over(attempt)
 
 
+@pytest.mark.slow
 def test_an_owner_that_was_taken_over_stops_at_once(tmp_path):
     """It stood still for too long (a suspended machine) and wakes up."""
     code = (

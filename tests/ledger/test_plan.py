@@ -114,6 +114,7 @@ def test_a_crash_between_the_two_files_loses_neither_plan(tmp_path, monkeypatch)
     assert {len(load_plan(tmp_path, name).cells) for name in plan_names(tmp_path, "gates")} == {2, 3}
 
 
+@pytest.mark.slow
 def test_launchers_of_many_plans_at_once_lose_none(tmp_path):
     plans = [make({"model.attention.conv_kernel": [0, 5], "training.steps": [100 + i]}) for i in range(8)]
     fork = multiprocessing.get_context("fork")
@@ -165,6 +166,7 @@ def test_a_single_experiment_takes_no_name_from_a_sweep_or_another_file(tmp_path
     assert own_name(tmp_path, own, here) == f"gates-{own.cells[0].key}"
 
 
+@pytest.mark.slow
 def test_an_earlier_plan_that_is_tried_again_stays_where_it_is(study):
     made = study()
     first = made.stored
@@ -175,6 +177,7 @@ def test_an_earlier_plan_that_is_tried_again_stays_where_it_is(study):
     assert len(plan_names(made.runs, "fake")) == 3
 
 
+@pytest.mark.slow
 def test_a_launcher_is_seen_until_it_ends_or_is_killed(tmp_path):
     assert not is_driven(tmp_path, "gates")
     with driven(tmp_path, "gates"), driven(tmp_path, "gates"):

@@ -109,6 +109,7 @@ def test_the_conditioning_of_wanted_positions_is_that_of_all():
         torch.testing.assert_close(made.decode(x, wanted), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bfloat16_sample_is_the_float32_sample_to_two_hundredths():
     """Bfloat16 has 8 bits: 0.4 % a rounding. Latents are of order 1."""
     made, labels = awake(**DESIGN), torch.arange(4)

@@ -43,6 +43,7 @@ def forgetful(function, *example: Tensor) -> Tensor:
     return output
 
 
+@pytest.mark.slow
 def test_the_stand_in_sees_memory_that_was_freed(graphs):
     def of_a_table():
         table = torch.ones(3)
@@ -52,6 +53,7 @@ def test_the_stand_in_sees_memory_that_was_freed(graphs):
         forgetful(of_a_table(), torch.zeros(3))
 
 
+@pytest.mark.slow
 def test_a_graph_keeps_what_its_function_closes_over_and_computes_from_new_arguments(graphs):
     def of_a_table():
         table = torch.arange(3.0)
@@ -80,6 +82,7 @@ def test_all_that_the_sampler_records_lives_as_long_as_its_replays(graphs, desig
     torch.testing.assert_close(graph, plain, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 2])
 def test_a_graph_that_computes_something_else_is_an_error_that_names_it(graphs, monkeypatch, at):
     """Its result is overwritten behind its back, in its first call or in its second."""

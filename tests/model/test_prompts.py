@@ -101,6 +101,7 @@ def test_a_gradient_reaches_every_word_of_a_prompt_and_no_other():
     assert reached.tolist() == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [WORDS, FEATURES])
 def test_a_guided_sample_follows_its_prompt(text):
     made, prompts = model(text, conv_kernel=3, kv_gate="key_value"), PROMPTS[text]

@@ -228,6 +228,7 @@ def test_the_initial_weights_of_a_variant_are_the_seeds_alone(variant):
     assert all(torch.equal(tensor, made[1][name]) for name, tensor in made[0].items())
 
 
+@pytest.mark.slow
 def test_variants_share_the_initial_weights_of_what_they_share():
     plain = dict(fresh("linear6").named_parameters())
     for variant in NANO:

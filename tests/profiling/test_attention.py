@@ -88,6 +88,7 @@ def test_torch_counts_the_closed_form_for_every_design_at_full_size(tokens, inde
     assert counted_macs(build)[ALL] == 3 * closed
 
 
+@pytest.mark.slow
 def test_a_wrong_closed_form_ends_the_profile_with_both_numbers(monkeypatch):
     monkeypatch.setattr(cost, "attention_macs", lambda *_: 4321)
     # 10 tokens of 24 channels, 8 of them on the grid: 240 (4 * 24 + 2 * 8 + 1) + 25 * 8 * 24
@@ -137,6 +138,7 @@ def test_the_core_without_float32_keeps_fewer_bytes():
     assert kept["float32 core off"] < kept["LINA"]
 
 
+@pytest.mark.slow
 def test_beyond_the_limit_cells_are_empty_and_the_reason_says_why():
     """At 1 GFLOP/s, 20,480 tokens of 24 channels take longer than a second; 10 do not."""
     table = profile_attention(AttentionSetting(24, 3, 2, "fp32", CPU, 0.3), [10, 20480], designs("fp32")[0][:1])
@@ -150,6 +152,7 @@ def test_beyond_the_limit_cells_are_empty_and_the_reason_says_why():
         assert table[name].isna().tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_compiled_modules_are_measured_each_by_itself_after_a_reset(monkeypatch):
     """Otherwise torch stops compiling after eight of them, and the rest are measured as they are uncompiled."""
     events: list[str] = []

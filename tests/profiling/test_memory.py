@@ -38,6 +38,7 @@ def test_what_was_there_before_is_not_counted_even_if_it_is_freed():
     assert peak_bytes(call, CPU) == 307
 
 
+@pytest.mark.slow
 def test_garbage_of_an_earlier_call_is_not_freed_by_a_later_one():
     def cycle() -> None:
         ring: list[object] = [torch.empty(100_003, dtype=torch.uint8)]

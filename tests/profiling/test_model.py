@@ -121,6 +121,7 @@ def test_the_step_is_that_of_training():
     assert torch.stack(norms).norm() <= 1.01e-9
 
 
+@pytest.mark.slow
 def test_what_cannot_be_within_the_limit_is_not_run(ceilings, monkeypatch):
     ceilings(SLOW)
     macs = cost.forward_macs(experiment(batch_size=3), 9) * 3 + cost.query_macs(experiment().model)

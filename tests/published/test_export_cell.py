@@ -24,6 +24,7 @@ def test_a_trained_cell_of_prompts_gets_the_published_number_of_text_rows(tmp_pa
     assert not rows[6:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attention", "message"),
     [

@@ -73,6 +73,7 @@ def golden(tmp_path):
     return tmp_path / "published"
 
 
+@pytest.mark.slow
 def test_the_published_tiny_model_samples_its_golden_latent(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     model = load_trained(folder)[1]
@@ -104,6 +105,7 @@ def test_weights_can_be_read_by_whom_every_new_file_can(golden, tmp_path):
     assert modes["ema.safetensors"] == modes["imported.safetensors"] == modes["config.yaml"]
 
 
+@pytest.mark.slow
 def test_what_comes_out_is_what_went_in_byte_by_byte(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     export_cell(folder, tmp_path / "out")
@@ -135,6 +137,7 @@ def test_prompts_at_any_resolution_and_type_come_back_with_rows_that_nothing_rea
     assert_same(load_file(tmp_path / "out" / WEIGHTS), whole)
 
 
+@pytest.mark.slow
 def test_tables_and_wrapped_tokens_come_back_as_they_were(golden, tmp_path):
     path = golden / WEIGHTS
     tensors = load_file(path)
@@ -148,6 +151,7 @@ def test_tables_and_wrapped_tokens_come_back_as_they_were(golden, tmp_path):
     assert_same(load_file(tmp_path / "out" / WEIGHTS), tensors)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_has_one_key_whatever_its_format_and_type(tmp_path):
     wanted = experiment(latents())
     path = random_checkpoint(tmp_path / "a", wanted, torch.bfloat16)
@@ -182,6 +186,7 @@ def test_an_imported_cell_is_measured_and_claims_no_training(tmp_path):
     assert read_result(first).imported is None
 
 
+@pytest.mark.slow
 def test_a_cell_whose_import_is_lost_is_never_trained_instead(tmp_path):
     first = trained_cell(tmp_path / "runs", DIGITS | {"evaluation": {"num_samples": 50}})
     export_cell(first, tmp_path / "out")
@@ -231,6 +236,7 @@ def test_a_full_disk_is_told_of_its_file_and_leaves_nothing_in_the_ledger(golden
     assert not list((tmp_path / "runs").iterdir())
 
 
+@pytest.mark.slow
 def test_weights_that_are_imported_start_from_no_other_cell(golden, tmp_path):
     plain, started = experiment(latents()), experiment(latents(), training=FEW | {"init_from": {"cell": "0" * 12}})
     folders = {import_cell(tmp_path / "runs", read_checkpoint(golden), each) for each in (plain, started)}
@@ -249,6 +255,7 @@ training: {{steps: 4, batch_size: 8, learning_rate: 2e-3}}
 """
 
 
+@pytest.mark.slow
 def test_the_shipped_experiment_that_fits_is_found(tmp_path):
     for name, kernel in (("imagenet256-B", 5), ("imagenet256-L", 3), ("other", 5)):
         (tmp_path / f"{name}.yaml").write_text(YAML.format(name=name, kernel=kernel))

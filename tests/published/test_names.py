@@ -69,6 +69,7 @@ def test_a_patch_convolution_sees_an_image_as_our_map_sees_its_tokens():
     assert published["video_encoder.patch_embed.proj.weight"].shape == (28, 5, 4, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "data", "context_tokens", "tensors", "parameters"),
     [
@@ -212,6 +213,7 @@ def test_missing_unknown_and_misshapen_tensors_are_named_twenty_at_most_and_coun
     assert wrong == "tensors of another shape (1): image_decoder.head.bias (19,) for (20,)"
 
 
+@pytest.mark.slow
 def test_a_position_table_is_accepted_only_if_it_is_ours():
     checkpoint = to_published(Lina(model(), LABELS, seed=1).state_dict(), model())
     for table in (sincos_table(6, 6, 28), sincos_table(3, 3, 28).unsqueeze(0), sincos_table(6, 6, 28).bfloat16()):

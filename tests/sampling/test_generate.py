@@ -11,6 +11,7 @@ from tests.model.test_lina import SAMPLING, awake
 LABELS = torch.tensor([3, 1, 4, 1, 5])
 
 
+@pytest.mark.slow
 def test_an_image_is_that_of_its_number_and_not_of_what_is_drawn_beside_it(monkeypatch):
     whole = generate(awake(), LABELS, SAMPLING, seed=2)
     assert torch.equal(generate(awake(), LABELS[[4, 0]], SAMPLING, 2, numbers=[4, 0]), whole[[4, 0]])

@@ -59,6 +59,7 @@ def files(drawn):
     return {path.name: path.read_bytes() for path in drawn.folder.glob("*.npy")}
 
 
+@pytest.mark.slow
 def test_the_set_is_what_the_sampler_draws_in_one_go(cell, alone):
     experiment, model = load_trained(cell)
     request, condition = requests(experiment, load_dataset(experiment.data))
@@ -104,6 +105,7 @@ def test_a_process_ends_with_the_one_that_started_it(cell, tmp_path):
         assert process.wait(120) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_is_drawn_again_and_no_other(cell, alone, tmp_path):
     drawn, draw, own = DrawnSet(tmp_path / "set", COUNT), drawing(cell), []
     drawn.folder.mkdir()
@@ -214,6 +216,7 @@ def test_the_npz_is_what_adms_evaluator_reads(alone, tmp_path):
     np.testing.assert_array_equal(numbers, shuffled(COUNT))
 
 
+@pytest.mark.slow
 def test_pngs_are_the_images_by_number_and_no_others(alone, tmp_path):
     write_pngs(alone, tmp_path / "png")
     drawn = torch.cat(list(alone.chunks())).permute(0, 2, 3, 1).numpy()

@@ -146,6 +146,7 @@ def test_a_family_is_a_process_and_what_it_started_and_nothing_else():
     assert family(0) == []
 
 
+@pytest.mark.slow
 def test_processor_seconds_count_what_is_computed_and_not_what_is_waited():
     """Of a process of the test's own: others of this one may be at work."""
     code = (

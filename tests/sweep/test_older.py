@@ -93,6 +93,7 @@ def test_a_key_of_a_path_is_what_it_was():
     assert cell_key(images("pictures")) == "3ebfb2a52418"
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_done_while_its_reference_is_what_it_was_measured_with():
     measured = Evaluation(reference_sha256=reference("r.npz"))
     key = older_cell(digits("r.npz"), state="done", evaluation=measured)
@@ -133,6 +134,7 @@ def test_a_cell_that_was_stopped_goes_on_under_its_key_at_the_same_path():
     assert planned(digits("copy.npz")) != key
 
 
+@pytest.mark.slow
 def test_a_finished_cell_of_images_is_done_wherever_the_same_images_lie():
     folder("pictures")
     key = older_cell(images("pictures"), state="done")

@@ -82,6 +82,7 @@ class Run:
         return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_cells", "num_workers"), [(1, 1), (5, 2), (7, 3)])
 @pytest.mark.parametrize("done", [0, 40])
 @pytest.mark.parametrize("first_step", [0, 3])
@@ -107,6 +108,7 @@ def test_before_the_first_step_nothing_is_told_and_from_then_on_it_moves(monkeyp
     assert all(after < before for before, after in zip(said[:40], said[4:44], strict=True))
 
 
+@pytest.mark.slow
 def test_earlier_results_of_this_machine_tell_the_time_before_the_first_step(monkeypatch):
     run = Run(monkeypatch, 4 + 10, 2, done=10)
     seconds = {name: SECONDS[name] for name in ("training", "sampling", "evaluation")}

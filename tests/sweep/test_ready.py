@@ -79,6 +79,7 @@ def test_a_batch_larger_than_the_set_is_refused():
         check_data([experiment(), experiment(training={"batch_size": 2048})])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", ["none", "mlp", "block"])
 @pytest.mark.parametrize("size", ["nano", "tiny"])
 def test_the_least_memory_is_less_than_what_a_step_keeps_but_not_by_far(checkpointing, size):

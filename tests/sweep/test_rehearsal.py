@@ -31,6 +31,7 @@ def places(monkeypatch):
     return importlib.import_module("places")
 
 
+@pytest.mark.slow
 def test_every_worker_times_a_cell_of_every_size_in_its_own_place_beside_the_others(places, tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal, "_timed", partial(places.beside_others, tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
@@ -42,6 +43,7 @@ def test_every_worker_times_a_cell_of_every_size_in_its_own_place_beside_the_oth
     assert found.total == pytest.approx(found.start + 2 * 13), "three cells on two workers"
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_is_an_error_with_a_reason(places, monkeypatch):
     monkeypatch.setattr(rehearsal, "_timed", places.dies)
     with pytest.raises(LabError, match="was killed: there may be too little memory"):

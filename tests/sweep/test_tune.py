@@ -145,12 +145,14 @@ def test_a_controller_that_is_killed_in_any_line_of_its_journal_chooses_the_same
         assert outline(tune(runs, plan)) == whole
 
 
+@pytest.mark.slow
 def test_the_value_of_the_base_experiment_is_the_first_trial(tmp_path):
     tuned, experiments, *_ = tune(tmp_path, make_plan())
     first = [experiments[cell.key] for cell in tuned.trials if cell.trial == 0]
     assert [experiment.training.learning_rate for experiment in first] == pytest.approx([1e-3, 1e-3])
 
 
+@pytest.mark.slow
 def test_a_value_at_the_edge_of_what_was_tried_is_marked(tmp_path):
     inside = tune(tmp_path / "in", make_plan(trials=12))
     assert all(cell.tuned["learning_rate_inside"] for cell in inside.plan.cells)
@@ -159,6 +161,7 @@ def test_a_value_at_the_edge_of_what_was_tried_is_marked(tmp_path):
     assert not any(cell.tuned["learning_rate_inside"] for cell in edge.plan.cells)
 
 
+@pytest.mark.slow
 def test_trials_may_be_cheaper_than_the_study_and_have_a_seed_of_their_own(tmp_path):
     plan = make_plan(set={"training.batch_size": 2})
     tuned, experiments, *_ = tune(tmp_path, plan)
@@ -167,6 +170,7 @@ def test_trials_may_be_cheaper_than_the_study_and_have_a_seed_of_their_own(tmp_p
     assert {cell.seed for cell in tuned.trials} == {1_000_000}
 
 
+@pytest.mark.slow
 def test_failed_trials_count_and_a_design_without_any_value_is_left_out_with_the_reason(tmp_path):
     plan = make_plan(trials=4)
     tuning = Tuning(tmp_path, plan, plan.tune, retries=0)
@@ -184,6 +188,7 @@ def test_failed_trials_count_and_a_design_without_any_value_is_left_out_with_the
     assert "none of its trials" in omission.reason
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_not_measured_is_named(tmp_path):
     with pytest.raises(LabError, match=r"tune.metric: eval/none is not measured; measured are val/loss"):
         tune(tmp_path, make_plan(metric="eval/none"))
@@ -199,6 +204,7 @@ def test_an_optuna_database_serves_as_well_as_the_journal(tmp_path):
     assert (tmp_path / "optuna.db").exists()
 
 
+@pytest.mark.slow
 def test_steering_gives_out_a_tuned_cell_once_its_own_tuning_has_ended_and_keeps_the_plan(tmp_path):
     plan = make_plan(trials=2, parallel=2)
     steering = Steering(tmp_path, plan, retries=2)

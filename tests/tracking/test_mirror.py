@@ -137,6 +137,7 @@ def rows_of(folder: Path) -> set[tuple]:
     return {(r.metric, r.step, round(r.time * 1000), r.value) for r in read_metrics(folder)}
 
 
+@pytest.mark.slow
 def test_mlflow_holds_exactly_what_the_ledger_holds(study):
     runs, plan = study
     whole_study(runs, plan)
@@ -160,6 +161,7 @@ def test_mlflow_holds_exactly_what_the_ledger_holds(study):
         assert run["status"] == "FINISHED"
 
 
+@pytest.mark.slow
 def test_params_are_the_axes_by_name_and_every_leaf_of_the_config(study):
     runs, plan = study
     train(runs / plan.cells[-1].key)
@@ -220,6 +222,7 @@ def test_a_deleted_store_is_rebuilt_equal(study):
     assert held(runs, roles=("cell", "driver")) == before
 
 
+@pytest.mark.slow
 def test_rows_that_come_later_arrive_once_and_the_run_ends_as_the_cell_does(study):
     runs, plan = study
     key = plan.cells[0].key
@@ -336,6 +339,7 @@ def test_a_cell_that_left_the_plan_leaves_the_view_and_can_come_back(study):
     assert held(runs).keys() == {cell.key for cell in plan.cells}
 
 
+@pytest.mark.slow
 def test_a_waiting_cell_has_no_run(study):
     runs, plan = study
     assert sync(runs, plan).cells == 0
@@ -343,6 +347,7 @@ def test_a_waiting_cell_has_no_run(study):
     assert read_facts(runs / plan.cells[0].key, plan.cells[0], plan).state == "waiting"
 
 
+@pytest.mark.slow
 def test_a_single_cell_without_axes_is_called_after_its_plan(study):
     runs, plan = study
     finish(runs / plan.cells[0].key)
@@ -407,6 +412,7 @@ def test_no_password_of_a_store_is_shown():
     assert without_password("postgresql://a:b@host/db, http://c@d") == "postgresql://***@host/db, http://***@d"
 
 
+@pytest.mark.slow
 def test_syncing_prints_nothing_and_writes_nothing_outside_the_runs(study, capfd, monkeypatch, tmp_path):
     runs, plan = study
     elsewhere = tmp_path / "elsewhere"

@@ -103,6 +103,7 @@ def test_checkpoints_are_of_steps_and_not_of_parts(tmp_path):
     assert torch.load(checkpoints(folder)[0], weights_only=True)["global_step"] == 8
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_in_one_part_ends_the_run_at_its_step(tmp_path, monkeypatch):
     cell = experiment(execution__accumulate=4)
     loss = type(build_model(cell)).loss

@@ -1,6 +1,7 @@
 """Weights of a checkpoint without torch's modules."""
 
 import numpy as np
+import pytest
 
 from lina_lab.ledger.cells import create_cell
 from lina_lab.training.as_numpy import checkpoint_weights
@@ -8,6 +9,7 @@ from lina_lab.training.train import train
 from tests.cells import experiment
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_checkpoint_are_the_average_of_its_step(tmp_path, dataset, whole):
     """As a training that ends there gives them."""
     shorter = experiment(training__steps=8)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 
 from lina_lab.ledger.cells import create_cell
@@ -9,6 +10,7 @@ from lina_lab.training.train import train
 from tests.cells import experiment
 
 
+@pytest.mark.slow
 def test_the_result_holds_the_averaged_weights(tmp_path, dataset):
     """The average equals the recursion written out."""
     steps = [1, 2, 3]

@@ -45,6 +45,7 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, w
     assert newest_checkpoint(folder) is None
 
 
+@pytest.mark.slow
 def test_the_state_of_a_running_cell_is_json_with_a_step(tmp_path, dataset):
     folder = create_cell(tmp_path, experiment())
     train(folder, experiment(), dataset)

@@ -10,6 +10,7 @@ from lina_lab.training.train import build_model, train
 from tests.cells import experiment, rows
 
 
+@pytest.mark.slow
 def test_a_loss_in_the_metrics_is_the_mean_since_the_row_before(tmp_path, dataset, whole):
     every_step = create_cell(tmp_path, experiment(logging__every=1))
     train(every_step, experiment(logging__every=1), dataset)
@@ -48,6 +49,7 @@ def test_the_last_validation_is_in_the_precision_of_those_before(tmp_path, datas
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_gradient_clipping_changes_the_training(tmp_path, dataset, whole):
     clipped = experiment(training__gradient_clip=1e-3)
     model = train(create_cell(tmp_path, clipped), clipped, dataset).model

@@ -29,6 +29,7 @@ def loss(form: str, params, y) -> float:
     return float(huber(np.log(y) - np.log(predict(form, params, points(form))), DELTA).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_without_noise_the_truth_comes_back(form):
     found = fit(form, points(form), predict(form, TRUTH[form], points(form)))
@@ -65,6 +66,7 @@ def test_the_form_with_a_floor_is_never_worse_than_the_one_without(slope):
         assert found <= plain * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_refits_of_curves_that_rise_are_power_laws_too():
     falling, rising = predict("offset", TRUTH["offset"], SIZES), 3 * SIZES**0.2
     rows = refit("offset", SIZES, np.stack([falling, rising]), None, fit("offset", SIZES, falling))
@@ -77,6 +79,7 @@ def test_a_curve_that_bends_down_has_a_floor_of_exactly_zero():
     assert found.params["alpha"] > 0
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_sum_of_hubers():
     assert huber(np.array([0.0, 5e-4, -1e-3, 0.1]), 1e-3) == pytest.approx([0, 1.25e-7, 5e-7, 1e-3 * (0.1 - 5e-4)])
     y = noisy("offset", 0)
@@ -109,6 +112,7 @@ def test_no_start_of_scipy_leads_lower(form, seed):
     assert found.objective <= min(reached) * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_units_of_y_scale_the_coefficients_alone(form):
     x, y = points(form), noisy(form, 1)
@@ -118,6 +122,7 @@ def test_units_of_y_scale_the_coefficients_alone(form):
     assert scaled.objective == pytest.approx(found.objective, rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_units_of_x_scale_its_coefficient_by_the_power(form):
     x, y = points(form), noisy(form, 1)
@@ -129,6 +134,7 @@ def test_units_of_x_scale_its_coefficient_by_the_power(form):
     assert scaled == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_order_and_repetition_of_rows_change_nothing(form):
     x, y = points(form), noisy(form, 2)
@@ -149,6 +155,7 @@ def test_two_seeds_a_size_have_a_plateau_and_one_answer():
     assert fit("power", np.tile(x, 2), np.tile(y, 2)).params == pytest.approx(found, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_whole_weights_are_repetitions_and_no_weight_is_absence(form):
     x, y = points(form), noisy(form, 3)

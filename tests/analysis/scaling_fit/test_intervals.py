@@ -137,6 +137,7 @@ def test_an_interval_is_widened_to_a_value_outside():
     assert _hull((0, math.inf), 3) == (3, 0, math.inf)
 
 
+@pytest.mark.slow
 def test_a_curve_that_rises_has_the_intervals_of_the_power_law_and_none_of_a_floor():
     x, y = np.array([1e6, 3e6, 1e7, 3e7, 1e8]), np.array([10, 11, 12.5, 14, 15.5])
     floor, plain = (intervals(fit(form, x, y), x, y) for form in ("offset", "power"))
@@ -234,6 +235,7 @@ def test_the_pairwise_bootstrap_of_two_seeds_is_too_narrow_to_be_an_interval():
     assert bootstrap_held(pairwise_bootstrap, sizes(3, 2), 25) < 0.85 * 25
 
 
+@pytest.mark.slow
 def test_a_pairwise_bootstrap_keeps_every_size_and_draws_whole_seeds():
     x = sizes(4, 1)
     y = curve(2, x)

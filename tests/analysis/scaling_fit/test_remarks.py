@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict
@@ -23,6 +24,7 @@ def noisy(floor: float) -> np.ndarray:
     return curve * np.exp(np.random.default_rng(0).normal(0, 0.02, len(X)))
 
 
+@pytest.mark.slow
 def test_of_a_floor_that_is_there_nothing_need_be_said():
     assert said("offset", X, noisy(8)) == ({}, [])
     assert said("power", X, noisy(0)) == ({}, [])
@@ -35,6 +37,7 @@ def test_two_sizes_have_no_check_whatever_the_seeds():
     assert sentence in said("power", [1e5, 1e6], [9, 5])[1]
 
 
+@pytest.mark.slow
 def test_a_floor_at_its_bounds_is_marked_and_called_not_identified():
     x, y = [3.3e7, 1.3e8, 4.58e8, 6.75e8], [68.4, 43.47, 23.33, 19.47]
     marks, sentences = said("offset", x, y)
@@ -51,6 +54,7 @@ def test_a_curve_that_rises_has_no_floor():
     assert sentences == ["E not identified by offset: y does not fall with x, so that it has no floor; see power"]
 
 
+@pytest.mark.slow
 def test_a_term_that_vanished_has_no_exponent():
     pairs = np.array([(n, d) for n in np.geomspace(1e5, 1e8, 5) for d in np.geomspace(1e8, 1e11, 5)])
     y = (1.7 + 800 * pairs[:, 1] ** -0.28) * np.exp(0.01 * np.log(pairs[:, 0] / 3e6) ** 2)
@@ -62,6 +66,7 @@ def test_a_term_that_vanished_has_no_exponent():
     assert "A is 0, the bound of the search, so that alpha is not identified by surface" in sentences
 
 
+@pytest.mark.slow
 def test_an_exponent_at_the_bound_of_the_search_is_named():
     y = np.repeat([100.0, 10, 10, 10], 3) * np.exp(np.random.default_rng(0).normal(0, 0.01, 12))
     marks, sentences = said("offset", np.repeat([1e5, 1.1e5, 1.2e5, 1.3e5], 3), y)
