@@ -185,9 +185,8 @@ def exit_code(folder: Path, tests: list[str]) -> int:
     os.chdir(folder)
     sys.path[0] = str(folder)
     sys.dont_write_bytecode = True  # a file that changes twice in a second would keep its older code
-    # Not slow: these are tests that a developer runs all the time.
-    options = "-qq -x --no-header --tb=no -p no:cacheprovider -p no:randomly -m".split()
-    options += ["not slow", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options = "-qq -x --no-header --tb=no -p no:cacheprovider -p no:randomly".split()
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
     code = pytest.main([*options, *tests])
     sys.stdout.flush()
     os._exit(code)
