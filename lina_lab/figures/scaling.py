@@ -22,8 +22,8 @@ from lina_lab.metric_names import FID, FID_SD, axis_label
 def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
 
-    Designs with two sizes have no law: their points are joined. Many designs stand in panels: see `grouped`. `bars`
-    says what the error bars are.
+    Designs with fewer than `LAW_SIZES` sizes have no law: their points are joined. Many designs stand in panels: see
+    `grouped`. `bars` says what the error bars are.
 
     Raises:
         LabError: if no cell has a FID, or they cannot be compared.
@@ -32,45 +32,52 @@ def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     refuse_mixtures(table, metric)
     of_designs = list(designs(table, design_axes(plan)))
     looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
+    laws = any(_has_law(rows) for _, rows in of_designs)
     down, across = rows_of(len(groups))
     with style():
-        figure = new_figure(0.9 + 4.7 * across, 5.0 * down)
-        # The panels of a row, and below them their residuals.
-        grid = figure.subplots(2 * down, across, squeeze=False, gridspec_kw={"height_ratios": (3, 1) * down})
-        panels, residuals = list(grid[::2].flat), list(grid[1::2].flat)
-        for (title, group), axes, below in zip(groups, panels, residuals, strict=False):
+        figure = new_figure(0.9 + 4.7 * across, (5.0 if laws else 4.0) * down)
+        # The panels of a row, and below them their residuals, where there are any.
+        heights = (3, 1) * down if laws else (1,) * down
+        grid = figure.subplots(len(heights), across, squeeze=False, gridspec_kw={"height_ratios": heights})
+        panels, residuals = list(grid[:: 2 if laws else 1].flat), list(grid[1::2].flat) if laws else []
+        for (title, group), axes in zip(groups, panels, strict=False):
             for values, rows in group:
                 draw_design(axes, values, rows.dropna(subset=[metric]), metric, looks)
-                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric, looks)
                 _mark_diverged(axes, values, rows, looks)
-            below.axhline(0, color="#999999", linewidth=0.8)
-            below.set_xlabel("parameters")
             _label(axes, "\n".join(filter(None, (title, bars(table)))))
+        for (_, group), below in zip(groups, residuals, strict=False):
+            for values, rows in group:
+                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric, looks)
+            below.axhline(0, color="#999999", linewidth=0.8)
         _share(panels[: len(groups)], residuals[: len(groups)])
         for unused in (*panels[len(groups) :], *residuals[len(groups) :]):
             unused.set_visible(False)
-        for axes, below in zip(panels[::across], residuals[::across], strict=True):
+        for lowest in residuals or panels:
+            lowest.set_xlabel("parameters")
+        for axes in panels[::across]:
             axes.set_ylabel(axis_label(metric, direction=True))
+        for below in residuals[::across]:
             below.set_ylabel("off the law, %")
     return figure
 
 
 def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
     """The same range of sizes and values in all panels, once all are drawn."""
-    first, below = panels[0], residuals[0]
     for axes in (*panels[1:], *residuals):
-        axes.sharex(first)
+        axes.sharex(panels[0])
     for axes in panels[1:]:
-        axes.sharey(first)
+        axes.sharey(panels[0])
     for axes in residuals[1:]:
-        axes.sharey(below)
+        axes.sharey(residuals[0])
     for axes in panels:
         axes.autoscale_view()
         log_axis(axes.xaxis, human)
         log_axis(axes.yaxis)
-        axes.tick_params(labelbottom=False)
+        axes.tick_params(labelbottom=not residuals)
 
 
+LAW_SIZES = 4
+"""Fewest sizes of a design whose power law is drawn: through three, a robust fit goes through two and ignores one."""
 TWO_COLUMNS = 30
 """Longest legend line, in characters, for which the legend has two columns."""
 
@@ -123,7 +130,7 @@ def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, me
 
 
 def _has_law(rows: pd.DataFrame) -> bool:
-    return rows["parameters"].nunique() > 2
+    return rows["parameters"].nunique() >= LAW_SIZES
 
 
 def _law(rows: pd.DataFrame, metric: str, at: np.ndarray) -> np.ndarray:
