@@ -52,8 +52,8 @@ def all_rows(runs: Path, plan: Plan) -> pd.DataFrame:
     """One row for each cell of a plan, in its order, from the ledger; then one for each point along a run.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
-    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`; where there are
-    points also `at`, the share of the steps: see `lengths`.
+    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`; and `at`, the
+    share of the steps, where there are points: see `lengths`.
     """
 
     def found(cell: PlannedCell) -> tuple[CellStatus, Result | None]:
