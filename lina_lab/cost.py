@@ -261,6 +261,16 @@ def sampling_flops(experiment: Experiment) -> float:
     return _sampling_flops(experiment.model, experiment.data.shape, experiment.sampling)
 
 
+def evaluation_flops(experiment: Experiment) -> float:
+    """FLOPs of the images that are measured: those of the end and of every point before it."""
+    return num_images(experiment) * sampling_flops(experiment)
+
+
+def num_images(experiment: Experiment) -> int:
+    """Images that are drawn to measure a cell, at the end and at every point before it."""
+    return experiment.evaluation.num_samples * (1 + len(experiment.evaluation.at))
+
+
 @lru_cache(CACHED)
 def _sampling_flops(model: ModelConfig, data: DataShape, sampling: SamplingConfig) -> float:
     t = tokens(model, data)

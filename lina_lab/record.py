@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, get_args, get_type_hints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A JSON object whose known keys are the fields; an object within it is a record of its own.
+    """A JSON object whose known keys are the fields; an object within it, or in a list, is a record of its own.
 
     A record that was made here writes its fields in the order of the class: those without a default, null or not, and
     those that differ from theirs.
@@ -41,6 +41,9 @@ class Record:
         for name, kind in shape.records.items():
             if read.get(name) is not None:
                 read[name] = kind.from_json(read[name])
+        for name, kind in shape.lists.items():
+            if name in read:
+                read[name] = tuple(map(kind.from_json, read[name]))
         others = {name: value for name, value in values.items() if name not in shape.names}
         return cls(**read, others=others, keys=tuple(values))
 
@@ -60,7 +63,14 @@ class Record:
         names = [name for name, v in values.items() if name not in shape.defaults or v != shape.defaults[name]]
         if self.keys is not None:
             names = list(dict.fromkeys([*self.keys, *(name for name in names if values[name] is not None)]))
-        return {name: v.as_json() if isinstance(v := values[name], Record) else v for name in names}
+        return {name: _plain(values[name]) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """A record as its JSON object, several as a list of them; anything else unchanged."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.as_json() if isinstance(value, Record) else value
 
 
 class _Shape(NamedTuple):
@@ -72,6 +82,8 @@ class _Shape(NamedTuple):
     nullable: tuple[str, ...]
     """Without a default, but null where they are missing."""
     records: dict[str, type[Record]]
+    lists: dict[str, type[Record]]
+    """Of a kind of record, `tuple[Kind, ...]`."""
 
 
 @cache
@@ -90,7 +102,8 @@ def _shape_of(kind: type[Any]) -> _Shape:
         },
         required={*bare} - {*nullable},
         nullable=nullable,
-        records={name: hint for name, kinds in hints.items() for hint in kinds if _is_record(hint)},
+        records={n: hint for n, kinds in hints.items() if ... not in kinds for hint in kinds if _is_record(hint)},
+        lists={n: hint for n, kinds in hints.items() if ... in kinds for hint in kinds if _is_record(hint)},
     )
 
 

@@ -1,5 +1,6 @@
 """A finished sweep with known numbers, of cells that nobody trained."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import Plan, load_plan, store_plan
-from lina_lab.ledger.result import Evaluation, Result, write_result
+from lina_lab.ledger.result import Evaluation, Point, Result, read_result, write_result
 from lina_lab.provenance import Hardware, Provenance
 from lina_lab.sweep.planning import expand
 
@@ -27,6 +28,7 @@ TWO = AXES | {"model.attention.conv_kernel": [0], "model.size": ["nano"]}
 """Two cells: the fewest that make a report."""
 FIDS = {"nano": 80.0, "micro": 50.0, "tiny": 32.0, "small": 20.0}
 PARAMETERS = {"nano": 100_000, "micro": 400_000, "tiny": 1_600_000, "small": 6_400_000}
+FID = "eval/fid/digits-cnn"
 PROVENANCE = Provenance(
     commit="c0ffee",
     versions={"torch": "2.0"},
@@ -97,6 +99,25 @@ class FakeStudy:
         cell = self.plan.cells[index]
         result = fake_result(cell.key, cell.seed, 100_000, fake_fid(**cell.values, seed=cell.seed))
         write_result(self.folder(index), replace(result, **changes))
+
+    def add_points(self, shares: Sequence[float] = (0.25, 0.5)) -> None:
+        """Points along every run, whose FID falls with the root of the samples seen."""
+        for cell in self.plan.cells:
+            result = read_result(self.runs / cell.key)
+            metrics = {name: value for name, value in result.metrics.items() if name.startswith("eval/")}
+            points = tuple(
+                Point(
+                    at=share,
+                    step=round(100 * share),
+                    samples_seen=round(800 * share),
+                    flops={"training": share * result.flops["training"]},
+                    seconds={"training": 10 * share, "sampling": 1.0, "evaluation": 0.5},
+                    metrics=metrics | {FID: metrics[FID] / share**0.5},
+                    weights_sha256="c0ffee",
+                )
+                for share in shares
+            )
+            write_result(self.runs / cell.key, replace(result, points=points))
 
     def unfinish(self, index: int, state: str, reason: str = "") -> None:
         (self.folder(index) / "result.json").unlink()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lina_lab.analysis.lengths import ends
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.errors import LabError
 
@@ -23,7 +24,7 @@ MAX_RATIO = 1.25
 MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
-    r"|class_chance|reference_variance"
+    r"|class_chance|reference_variance|at"
 )
 """Columns of results and records, which do not identify a design."""
 
@@ -57,7 +58,7 @@ class Pairs(NamedTuple):
 
 
 def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence[str]) -> Pairs:
-    """Every pair of finished cells of designs A and B.
+    """Every pair of finished cells of designs A and B, at the ends of their runs.
 
     Pairs share the size: the column `size` if there is one; or x, if one design has every x of the other; or the
     place in the order of x, if both have as many and each two are within 25 %.
@@ -68,6 +69,7 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
     """
     if columns.pair is None and "seed" in table:
         columns = columns._replace(pair="seed")
+    table = ends(table)
     _columns_exist(table, columns)
     if tuple(a) == tuple(b):
         raise LabError(f"A and B must be two designs, not {','.join(a)} twice")

@@ -1,7 +1,7 @@
 """All that a report is made from, as its folder keeps it: no figure, verdict or page needs the ledger.
 
 reports/<sweep>/plan.json  the plan: question, axes, cells
-table.csv        a row a cell, every column; table.parquet, the same
+table.csv        a row a cell, then a row a point along a run, every column; table.parquet, the same
 curves.csv       held-out loss of every cell: key, step, samples, loss
 trials.csv       what a tuning tried
 gates.parquet    weights of the learnt gates, of the first seed's cells
@@ -21,10 +21,11 @@ import pandas as pd
 
 from lina_lab.analysis.evaluations import evaluations_of_study
 from lina_lab.analysis.gates import gates_table, read_gates
+from lina_lab.analysis.lengths import before_the_end, ends
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
 from lina_lab.analysis.samples import Samples, read_samples, samples_bytes, samples_of_ledger
-from lina_lab.analysis.table import results_table, write_table
+from lina_lab.analysis.table import all_rows, write_table
 from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.tuning import trials_table
 from lina_lab.errors import LabError
@@ -43,6 +44,8 @@ class ReportData(NamedTuple):
     plan: Plan
     table: pd.DataFrame
     """A row a cell; see `results_table`."""
+    points: pd.DataFrame
+    """A row a point along a run before its end, with the columns of `table`; empty without any."""
     curves: pd.DataFrame
     """One row a validation: key, step, samples, loss."""
     trials: pd.DataFrame
@@ -58,11 +61,13 @@ class ReportData(NamedTuple):
 
 
 def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
-    table = results_table(runs, plan)
+    rows = all_rows(runs, plan)
+    table = ends(rows).reset_index(drop=True)
     finished = table[has_result(table)]
     return ReportData(
         plan=plan,
         table=table,
+        points=before_the_end(rows).reset_index(drop=True),
         curves=curves_table(runs, table),
         trials=trials_table(runs, plan) if plan.tune else pd.DataFrame(),
         gates=_gates(runs, table),
@@ -76,8 +81,9 @@ def write_report_data(data: ReportData, out: Path) -> None:
     """Write everything that `read_report_data` reads."""
     # Of the plan all but where its file lies: a report is for others.
     write_atomic(out / PLAN, plan_text(data.plan._replace(file="")))
-    write_table(data.table, out / "table.csv")
-    write_table(data.table, out / "table.parquet")
+    rows = pd.concat([data.table, data.points]) if len(data.points) else data.table
+    write_table(rows, out / "table.csv")
+    write_table(rows, out / "table.parquet")
     for name, ending in TABLES.items():
         path, table = out / f"{name}{ending}", getattr(data, name)
         if len(table):
@@ -131,12 +137,14 @@ def read_report_data(folder: Path) -> ReportData:
     if not path.exists():
         raise LabError(f"{folder}: is no report: it has no {PLAN}; lab report SWEEP writes one")
     plan = parse_plan(path.read_text(encoding="utf-8"), path)
-    table = _read(folder / "table.csv")
+    rows = _read(folder / "table.csv")
+    table = ends(rows).reset_index(drop=True)
     table.attrs["axes"] = list(plan.axes)
     others = {name: folder / f"{name}{ending}" for name, ending in TABLES.items()}
     return ReportData(
         plan=plan,
         table=table,
+        points=before_the_end(rows).reset_index(drop=True),
         **{name: _read(path) if path.exists() else pd.DataFrame() for name, path in others.items()},
         samples=read_samples(folder / "samples.npz"),
         provenance=_provenance(folder / "provenance.json", table[has_result(table)]),

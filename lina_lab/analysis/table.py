@@ -1,4 +1,7 @@
-"""The results of a sweep as one tidy table: a row a cell. What is missing is missing, never 0."""
+"""The results of a sweep as one tidy table: a row a cell, and a row a point along its run.
+
+What is missing is missing, never 0.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -8,6 +11,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from lina_lab.analysis.lengths import AT, ends
 from lina_lab.analysis.notes import noted
 from lina_lab.analysis.progress import why_no_metric
 from lina_lab.config.sweep import Scalar
@@ -17,7 +21,7 @@ from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
-from lina_lab.ledger.result import Evaluation, Result
+from lina_lab.ledger.result import Evaluation, Point, Result
 from lina_lab.ledger.status import CellStatus, read_cell
 from lina_lab.metric_names import FID, METRICS
 from lina_lab.provenance import Arithmetic, LoadedCode
@@ -40,10 +44,16 @@ OLDER_PRECISION = "fp32"
 
 
 def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
-    """One row for each cell of a plan, in its order, from the ledger.
+    """One row for each cell of a plan, in its order, from the ledger: `all_rows` without points before the end."""
+    return ends(all_rows(runs, plan)).reset_index(drop=True)
+
+
+def all_rows(runs: Path, plan: Plan) -> pd.DataFrame:
+    """One row for each cell of a plan, in its order, from the ledger; then one for each point along a run.
 
     Columns: key, state, reason, the axes, seed, parameters, FLOPs, steps, samples_seen, one column a metric
-    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`.
+    (`eval/fid/digits-cnn`), what it was measured with (`COMPARABLE`), seconds, provenance, `ARITHMETIC`; and `at`, the
+    share of the steps, where there are points: see `lengths`.
     """
 
     def found(cell: PlannedCell) -> tuple[CellStatus, Result | None]:
@@ -62,8 +72,14 @@ Found = Callable[[PlannedCell], tuple[CellStatus, Result | None]]
 
 
 def table_of(plan: Plan, found: Found) -> pd.DataFrame:
-    """The results table of a plan from wherever its results are."""
-    table = pd.DataFrame([_row(cell, *found(cell)) for cell in plan.cells])
+    """All rows of a plan from wherever its results are."""
+    rows, points = [], []
+    for cell in plan.cells:
+        status, result = found(cell)
+        rows.append(_row(cell, status, result))
+        if result is not None:
+            points += [_of_point(rows[-1], result, point) for point in result.points]
+    table = pd.DataFrame([*({AT: 1.0} | row for row in rows), *points]) if points else pd.DataFrame(rows)
     table.attrs["axes"] = list(plan.axes)
     return table
 
@@ -103,6 +119,20 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         "versions": " ".join(f"{name} {version}" for name, version in provenance.versions.items()),
         "command": provenance.command,
         "started": provenance.started,
+    }
+
+
+def _of_point(row: Mapping[str, object], result: Result, point: Point) -> dict[str, object]:
+    """The row of a cell with what is another at a point along its run; a metric that the point lacks is missing."""
+    kept = {name: value for name, value in row.items() if name not in result.metrics}
+    return kept | {
+        AT: point.at,
+        **{column(f"flops.{use}"): flops for use, flops in point.flops.items()},
+        column("steps"): point.step,
+        column("samples_seen"): point.samples_seen,
+        "ema_share": result.ema_share and result.ema_share * result.steps / point.step,
+        **point.metrics,
+        **{column(f"seconds.{phase}"): seconds for phase, seconds in point.seconds.items()},
     }
 
 

@@ -137,7 +137,9 @@ def measure_cell(
 
 def _identity(subject: MeasuredCell) -> str:
     experiment, reference = subject.experiment, subject.reference
-    evaluation = experiment.evaluation.model_dump() | {"reference": reference.sha256 if reference else None}
+    evaluation = experiment.evaluation.model_dump(exclude={"at"}) | {
+        "reference": reference.sha256 if reference else None
+    }
     found = [subject.weights, subject.extractor.id, fingerprint(subject.dataset), evaluation]
     return digest([*found, experiment.sampling.model_dump(), experiment.seed])[:12]
 

@@ -13,10 +13,12 @@ import torch
 
 from lina_lab import cost
 from lina_lab.cell.contents import check_contents
+from lina_lab.cell.points import forget_points, measure_points, num_measured
 from lina_lab.cell.score import measure, with_sampling
 from lina_lab.checkpoints.ema_weights import (
     Trained,
     keep_trained,
+    lacking_points,
     load_trained,
     remedy,
     training_seconds,
@@ -36,7 +38,7 @@ from lina_lab.evaluation.reference import load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
-from lina_lab.ledger.result import Result, write_result
+from lina_lab.ledger.result import Point, Result, write_result
 from lina_lab.ledger.status import write_state
 from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
@@ -87,18 +89,27 @@ def run_cell(
             _finish(folder, experiment, record, seconds, diverged_at=trained.diverged_at)
             return "diverged"
 
-        drawn = _draw(folder, experiment, dataset, trained.model, stop or threading.Event(), group)
+        request, _ = requests(experiment, dataset)
+
+        def draw(model: Lina, weights: Path = folder) -> DrawnSet:
+            return _draw(folder, weights, experiment, dataset, model, stop or threading.Event(), group)
+
+        def judge(drawn: DrawnSet) -> Measurement:
+            write_state(folder, phase="evaluating", step=steps, steps=steps)
+            return measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
+
+        points = measure_points(folder, experiment, draw, judge)
+        drawn = draw(trained.model)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
-    write_state(folder, phase="evaluating", step=steps, steps=steps)
-    request, _ = requests(experiment, dataset)
     write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
     seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()
-    measured = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
+    measured = judge(drawn)
     seconds["evaluation"] = time.monotonic() - started
-    _finish(folder, experiment, record, seconds, measured)
+    _finish(folder, experiment, record, seconds, measured, points)
+    forget_points(folder)
     shutil.rmtree(drawn.folder)
     return "done"
 
@@ -125,7 +136,7 @@ def _trained(
 ) -> Trained:
     """Train, unless an earlier attempt or an import has: then its weights, and its metrics without an evaluation's."""
     seconds = training_seconds(folder)
-    if seconds is not None:
+    if seconds is not None and not lacking_points(folder, experiment, experiment.training.steps):
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
     elif experiment.training.imported is not None:
         raise LabError(f"{folder}: has no whole weights: {remedy(experiment)}")
@@ -148,13 +159,16 @@ def _finish(
     record: Provenance,
     seconds: dict[str, float],
     measured: Measurement | None = None,
+    points: tuple[Point, ...] = (),
     diverged_at: int | None = None,
 ) -> None:
     """Write the result of a cell that was measured, or that diverged at a step."""
     steps = experiment.training.steps if diverged_at is None else diverged_at
     metrics: dict[str, float] = {}
     if measured is not None:
-        metrics = {row.metric: row.value for row in read_metrics(folder)} | measured.metrics
+        # Evaluations that are there already are those of points.
+        trained = {row.metric: row.value for row in read_metrics(folder) if not row.metric.startswith("eval/")}
+        metrics = trained | measured.metrics
         append_metrics(folder, steps, measured.metrics)
     result = Result(
         key=folder.resolve().name,
@@ -171,6 +185,7 @@ def _finish(
         diverged_at=diverged_at,
         metrics=metrics,
         evaluation=with_sampling(measured.evaluation, experiment.sampling) if measured else None,
+        points=points,
         provenance=of_cell(record),
     )
     write_result(folder, result)
@@ -178,13 +193,19 @@ def _finish(
 
 
 def _draw(
-    folder: Path, experiment: Experiment, dataset: Dataset, model: Lina, stop: threading.Event, group: Group
+    folder: Path,
+    weights: Path,
+    experiment: Experiment,
+    dataset: Dataset,
+    model: Lina,
+    stop: threading.Event,
+    group: Group,
 ) -> DrawnSet:
-    """The images that are evaluated, drawn by a process on each GPU of the group on this node."""
-    name, steps = f"drawn-{weights_digest(folder)[:12]}", experiment.training.steps
+    """The images that are evaluated, of a model with the weights in a folder, by a process on each GPU of this node."""
+    name, steps = f"drawn-{weights_digest(folder, weights)[:12]}", experiment.training.steps
     drawn = DrawnSet(folder / "samples" / name, experiment.evaluation.num_samples)
 
-    started, asked = time.monotonic(), 0
+    started, asked, before, whole = time.monotonic(), 0, num_measured(folder), 1 + len(experiment.evaluation.at)
 
     def check() -> None:
         nonlocal asked
@@ -193,8 +214,10 @@ def _draw(
             raise Stopped
 
     def tell(at: DrawingProgress) -> None:
-        share, each = at.images / at.num_images, (time.monotonic() - started) / max(1, asked)
-        told = {"images": at.images, "num_images": at.num_images, "share": share, "seconds_left": at.seconds_left}
+        each = (time.monotonic() - started) / max(1, asked)
+        images, num_images = before * at.num_images + at.images, whole * at.num_images
+        left = at.seconds_left and at.seconds_left * (num_images - images) / max(1, at.num_images - at.images)
+        told = {"images": images, "num_images": num_images, "share": images / num_images, "seconds_left": left}
         write_state(folder, phase="sampling", step=steps, steps=steps, step_seconds=each, **told)
 
     def decoding() -> None:
@@ -202,5 +225,7 @@ def _draw(
             write_state(folder, phase="decoding", step=steps, steps=steps)
 
     write_state(folder, phase="sampling", step=steps, steps=steps)
-    draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check, decoding), tell, group.devices)
+    draw_set(
+        folder, {}, drawn, drawer(experiment, model, dataset, check, decoding), tell, group.devices, weights=weights
+    )
     return drawn

@@ -1,4 +1,7 @@
-"""The EMA weights of a trained cell, on disk: ema.safetensors, and trained.json with its checksum."""
+"""The EMA weights of a trained cell, on disk: ema.safetensors, and trained.json with its checksum.
+
+Those of a point along the run are two such files in a folder of its own: see `point_folder`.
+"""
 
 import errno
 import json
@@ -11,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lina_lab.config.experiment import Experiment
+from lina_lab.config.experiment import Experiment, points
 from lina_lab.errors import LabError
 from lina_lab.files import replacing, sha256_of, write_atomic
 from lina_lab.ledger.cells import read_experiment
@@ -62,14 +65,16 @@ def training_seconds(folder: Path) -> float | None:
         return None
 
 
-def load_trained(folder: Path) -> tuple[Experiment, Lina]:
+def load_trained(folder: Path, weights: Path | None = None) -> tuple[Experiment, Lina]:
     """The experiment of a trained cell, and its model with the EMA weights, in eval mode on the processor.
+
+    `weights`: the folder of a point along the run, see `point_folder`; None for the end.
 
     Raises:
         LabError: if the cell has no trained weights, or they are damaged.
     """
     experiment = read_experiment(folder)
-    path = _weights(folder, experiment)
+    path = _weights(weights or folder, experiment)
     model = Lina(experiment.model, experiment.data.shape)
     try:
         model.load_state_dict(load_file(path))
@@ -87,13 +92,23 @@ def remedy(experiment: Experiment) -> str:
     return "the cell's weights were imported, not trained; lab import their checkpoint again"
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of the EMA weights of a trained cell, as hex.
+def point_folder(folder: Path, step: int) -> Path:
+    """Where a cell keeps the EMA weights of a step before the last."""
+    return folder / "points" / f"{step:07d}"
+
+
+def lacking_points(folder: Path, experiment: Experiment, last: int) -> list[int]:
+    """The steps up to `last` at which weights are to be measured, and which have none here or damaged ones."""
+    return [s for s in points(experiment) if s <= last and training_seconds(point_folder(folder, s)) is None]
+
+
+def weights_digest(folder: Path, weights: Path | None = None) -> str:
+    """SHA-256 of the EMA weights of a trained cell, as hex; `weights` as in `load_trained`.
 
     Raises:
         LabError: if the cell has none.
     """
-    return sha256_of(_weights(folder, read_experiment(folder)))
+    return sha256_of(_weights(weights or folder, read_experiment(folder)))
 
 
 def _weights(folder: Path, experiment: Experiment) -> Path:

@@ -73,7 +73,7 @@ def _row(cell: PlannedCell, experiment: Experiment, runs: Path, tflops: float | 
         f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
         f"{cell.flops:.3g}",
         f"{cost.sampling_flops(experiment):.3g}",
-        f"{experiment.evaluation.num_samples:,}",
+        f"{cost.num_images(experiment):,}",
         "" if tflops is None else f"{gpu_hours(experiment, tflops):,.1f}",
         "done" if done else "",
     )

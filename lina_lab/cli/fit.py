@@ -28,7 +28,7 @@ def fit(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit scaling curves to a table, with intervals.
+    """Fit scaling curves to a table, with intervals. Points along a run are taken where x or d is a length.
 
     power: A x^-alpha; offset: E + A x^-alpha; surface: E + A x^-alpha + B d^-beta. Parameters minimise the sum of
     Huber(1e-3) of log residuals; 95 % intervals are profiles, of least squares for curves and of that sum for surfaces.

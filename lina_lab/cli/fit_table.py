@@ -12,8 +12,10 @@ import pandas as pd
 
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
 from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.lengths import LENGTHS, rows_about, runs
 from lina_lab.analysis.match_cells import as_text, refuse_pooled
 from lina_lab.analysis.scaling import finite_or_none
+from lina_lab.analysis.scaling_fit.by_run import intervals_by_run
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
@@ -107,6 +109,7 @@ def rows_to_fit(request: FitRequest) -> tuple[FitRequest, pd.DataFrame]:
         by=[find_column(table, name, "--by") for name in request.by],
     )
     used = [*request.sizes, request.y]
+    table = rows_about(table, request.sizes)
     table = _done(request, table.assign(**{name: numbers(table, name) for name in used}))
     if request.drop_missing:
         table = without_missing(table, used)
@@ -160,7 +163,7 @@ def refuse_mixture(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) 
     Raises:
         LabError: naming the column and its values.
     """
-    used = {*request.sizes, request.y, *request.by}
+    used = {*request.sizes, request.y, *request.by, *_lengths(request)}
     for name in MEASURED_WITH:
         values = sorted(rows[name].dropna().unique().tolist(), key=str) if name in rows and name not in used else []
         if len(values) > 1:
@@ -175,13 +178,18 @@ def refuse_mixture(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) 
             print(f"warning: {label(by)}: {name} differs between sizes ({found})", file=sys.stderr)
 
 
+def _lengths(request: FitRequest) -> set[str]:
+    """Columns that go with one another from point to point of a run, where one of them is fitted."""
+    return LENGTHS if LENGTHS & set(request.sizes) else set()
+
+
 def refuse_designs(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) -> None:
     """Refuse several designs in one curve, as `lab compare` does.
 
     Raises:
         LabError: naming the columns that tell them apart.
     """
-    used = {request.y, *request.sizes, *request.by, SEED}
+    used = {request.y, *request.sizes, *request.by, *_lengths(request), SEED}
     seeded = SEED in rows and SEED not in request.by
     share = rows[SEED].map(as_text) if seeded else pd.Series("", rows.index)
     if request.d is not None:
@@ -205,8 +213,11 @@ def _outcome(request: FitRequest, by: dict[str, Any], form: str, rows: pd.DataFr
         held, reason = holdout(request, form, rows)
         if reason:
             unsaid.append(f"{label(by)}: {form} has no hold-out error: without the largest {request.x}, {reason}")
-    ranges = intervals(found, x, y)
+    run = runs(rows)
+    ranges = intervals(found, x, y) if run is None else intervals_by_run(found, x, y, run)
     notes = remarks(found, ranges, x, y)
+    if run is not None:
+        notes.append(f"intervals resample {run.max() + 1} runs, whose points go together")
     unsaid += [f"{label(by)}: {note}" for note in notes]
     return FitOutcome(
         by=by, fit=found, intervals=ranges, holdout=held, at_bound=at_bound(found, ranges, y), notes=notes

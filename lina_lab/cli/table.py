@@ -22,11 +22,11 @@ def table(
     ] = "ledger",
     runs: Runs = RUNS,
 ) -> None:
-    """Write every column of every cell of a sweep as one table.
+    """Write every column of every cell of a sweep as one table; a cell has a row, and one for each point along its run.
 
     Example: lab table digits-quick --out digits-quick.csv
     """
-    from lina_lab.analysis.table import results_table, write_table
+    from lina_lab.analysis.table import all_rows, write_table
     from lina_lab.ledger.plan import load_plan
 
     if source == "mlflow":
@@ -34,9 +34,9 @@ def table(
 
         found, _ = mlflow_table(runs, name)
     else:
-        found = results_table(runs, load_plan(runs, name))
+        found = all_rows(runs, load_plan(runs, name))
     if out == Path("-"):
         found.to_csv(sys.stdout, index=False)
     else:
         write_table(found, out)
-        print(f"wrote {out} ({len(found)} cells, {len(found.columns)} columns)")
+        print(f"wrote {out} ({len(found)} rows, {len(found.columns)} columns)")

@@ -46,6 +46,7 @@ LATER: dict[tuple[str, ...], Any] = {
     ("sampling", "flow_steps_last"): None,
     **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
     ("evaluation", "reference"): None,
+    ("evaluation", "at"): [],
 }
 """Fields added after schema 1, by path, with the value that older cells imply. At that value they are left out of the
 canonical form, so that old keys still name the same results."""
@@ -104,7 +105,24 @@ class Experiment(Config):
             message = f"accumulate must divide batch_size ({batch}), not {micro_batches}"
             raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
+        self._fits_points()
         return self
+
+    def _fits_points(self) -> None:
+        shares, steps = self.evaluation.at, self.training.steps
+        if shares and self.training.imported is not None:
+            raise KeyProblem("evaluation.at", "at must be empty where weights are imported: nothing is trained")
+        found: dict[int, float] = {0: 0.0, steps: 1.0}
+        for share in shares:
+            step = step_at(share, steps)
+            if step in found:
+                raise KeyProblem(
+                    "evaluation.at",
+                    f"at must be shares at different steps: {found[step]:g} and {share:g} of {steps:,} steps are both "
+                    f"step {step:,}",
+                    "training.steps",
+                )
+            found[step] = share
 
     def _fits_classes(self) -> None:
         classes, count = self.data.shape.num_classes, self.evaluation.num_samples
@@ -134,6 +152,16 @@ class Experiment(Config):
                 f"extractor of {data.title} of side {data.side} must be {' or '.join(fitting)}, not {name}",
                 *("data.name", "data.dataset", "data.side"),
             )
+
+
+def step_at(share: float, steps: int) -> int:
+    """The step that is nearest to a share of all steps."""
+    return round(share * steps)
+
+
+def points(experiment: Experiment) -> dict[int, float]:
+    """The steps before the last at which the averaged weights are measured, in their order, with their shares."""
+    return {step_at(share, experiment.training.steps): share for share in experiment.evaluation.at}
 
 
 def default_context_tokens(side: int, patch: int) -> int:

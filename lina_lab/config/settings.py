@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
@@ -147,6 +147,13 @@ class EvaluationConfig(Config):
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
+    at: list[Annotated[float, Field(gt=0, le=1)]] = []
+    """Shares of the steps at which the averaged weights are measured too, as those of the end, 1, always are."""
+
+    @field_validator("at")
+    @classmethod
+    def _before_the_end(cls, shares: list[float]) -> list[float]:
+        return sorted(share for share in shares if share < 1)
 
 
 class LoggingConfig(Config):

@@ -1,4 +1,4 @@
-"""Training curves: held-out loss of the averaged weights against samples seen, a panel a size, a row a few designs."""
+"""What changes along a run against samples seen, a panel a size, a row a few designs: held-out loss, and FID."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from lina_lab.analysis.lengths import RUN
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
+from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import axis_label
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
-    """The mean over seeds, with a band from the lowest to the highest; None if no cell has a validation."""
+    """Held-out loss of the averaged weights; None if no cell has a validation."""
     if curves.empty:
         return None
+    return _along_runs(curves.assign(value=curves["loss"]), table, plan, "held-out loss, averaged weights")
+
+
+def length_figure(points: pd.DataFrame, table: pd.DataFrame, plan: Plan, metric: str) -> Figure | None:
+    """A metric at every point along the runs and at their ends, both axes logarithmic; None without points."""
+    if points.empty:
+        return None
+    rows = pd.concat([points, table[table[RUN].isin(points[RUN])]]).dropna(subset=[metric])
+    curves = rows.assign(samples=rows["samples_seen"], value=rows[metric])
+    return _along_runs(curves, table, plan, axis_label(metric, direction=True), logarithmic=True)
+
+
+def _along_runs(
+    curves: pd.DataFrame, table: pd.DataFrame, plan: Plan, label: str, *, logarithmic: bool = False
+) -> Figure:
+    """The mean of `value` over seeds against `samples`, with a band from the lowest to the highest."""
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
     of_designs = list(designs(table, design_axes(plan)))
     looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
@@ -28,20 +47,23 @@ def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Fi
             for panel, size in zip(panels, sizes, strict=True):
                 for values, rows in group:
                     part = rows if size is None else rows[rows[SIZE_AXIS] == size]
-                    _draw(panel, values, curves[curves["key"].isin(part["key"])], looks(values))
+                    _draw(panel, values, curves[curves[RUN].isin(part[RUN])], looks(values))
                 panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
-            panels[0].set_ylabel("held-out loss, averaged weights")
+            panels[0].set_ylabel(label)
             handles, labels = panels[0].get_legend_handles_labels()
             panels[-1].legend(handles, labels, title=title or None, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         for panel, size in zip(grid[0], sizes, strict=True):
             panel.set_title(size or "")
         for panel in grid[-1]:
             panel.set_xlabel("training samples seen")
+        for panel in grid.flat if logarithmic else ():
+            log_axis(panel.xaxis, human, most=4)
+            log_axis(panel.yaxis)
     return figure
 
 
 def _draw(panel: Axes, values: Mapping[str, Scalar], curves: pd.DataFrame, look: Look) -> None:
     look = look | {"markersize": 3, "linewidth": 1.0}
-    seeds = curves.groupby("samples")["loss"].agg(["mean", "min", "max"])
+    seeds = curves.groupby("samples")["value"].agg(["mean", "min", "max"])
     panel.plot(seeds.index, seeds["mean"], label=named(values), **look)
     panel.fill_between(seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.12, linewidth=0)

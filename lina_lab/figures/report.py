@@ -38,7 +38,7 @@ from lina_lab.analysis.table import (
 from lina_lab.analysis.tuning import chosen_before, tuned_names
 from lina_lab.figures import report_text
 from lina_lab.figures.composition import composition_figure
-from lina_lab.figures.curves import training_figure
+from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.efficiency import efficiency_figure
 from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
@@ -165,6 +165,7 @@ def _study_figures(
         "forest": forest_figure(effects, "FID"),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
+        "length": length_figure(study.points, table, plan, results.metric),
         "gates": gates_figure(gates),
         "efficiency": efficiency_figure(table, plan),
         **{f"sampling-{over}": figure for over, figure in comparable_figures(study.evaluations).items()},

@@ -73,6 +73,22 @@ class Imported(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point(Record):
+    """The averaged weights at a step before the last, measured as the last ones are: with the same draws."""
+
+    at: float
+    """Its share of the steps, above 0 and below 1, as the experiment has it."""
+    step: int
+    samples_seen: int
+    flops: Mapping[str, float]
+    """`training`, up to there."""
+    seconds: Mapping[str, float]
+    """`training` up to there, `sampling` and `evaluation`."""
+    metrics: Mapping[str, float]
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Record):
     """What is known of a cell that has ended. The records of later measurements, as `geneval`, are in `others`."""
 
@@ -95,16 +111,22 @@ class Result(Record):
     """The first step whose loss was not finite."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     evaluation: Evaluation | None = None
+    points: tuple[Point, ...] = ()
+    """Before the end, in the order of their steps; measured as `evaluation` says."""
     provenance: Provenance
     schema: int = SCHEMA
 
 
 def write_result(folder: Path, result: Result) -> None:
     """Finish a cell. Values that are not finite are left out of `metrics`: what is missing is missing."""
-    metrics = {name: value for name, value in result.metrics.items() if math.isfinite(value)}
-    body = result.as_json() | {"schema": SCHEMA, "metrics": metrics}
+    points = tuple(replace(point, metrics=_finite(point.metrics)) for point in result.points)
+    body = replace(result, metrics=_finite(result.metrics), points=points).as_json() | {"schema": SCHEMA}
     body = json.loads(json.dumps(body, allow_nan=False))
     write_atomic(folder / "result.json", json.dumps(body | {"sha256": digest(body)}, indent=1))
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def add_to_result(folder: Path, prefix: str, metrics: Mapping[str, float], record: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Draw one set of images of a trained cell with several processes.
 
-Run as a module, with the arguments CELL SET FIRST SECTIONS, this is one of the helpers: it loads the cell itself, on a
-GPU of its own if there are any, and ends with the process that started it.
+Run as a module, with the arguments CELL SET FIRST SECTIONS WEIGHTS, this is one of the helpers: it loads the cell
+itself, on a GPU of its own if there are any, and ends with the process that started it.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,19 @@ def draw_set(
     tell: Tell,
     num_processes: int = 1,
     over: Callable[[], bool] = lambda: False,
+    weights: Path | None = None,
 ) -> None:
     """Complete a set, in this process with `draw` and in helpers. Undamaged chunks of an earlier attempt are kept.
 
-    `sections` are changes to the cell's experiment, for the helpers, which read it again. `over()` ends the work early.
+    `sections` are changes to the cell's experiment, and `weights` where its weights are if not in the cell itself, for
+    the helpers, which read them again. `over()` ends the work early.
     """
     drop_damaged(drawn)
+    words = [json.dumps(sections), str(weights or cell)]
     with _one_thread():
         while drawn.missing() and not over():
             processes = min(num_processes, len(drawn.missing()))
-            with _others(cell, sections, drawn, processes):
+            with _others(cell, words, drawn, processes):
                 draw_missing(drawn, draw, tell, over=over)
             drop_damaged(drawn)
 
@@ -98,13 +101,13 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _others(cell: Path, sections: Mapping[str, Any], drawn: DrawnSet, num_processes: int) -> Iterator[None]:
+def _others(cell: Path, last: Sequence[str], drawn: DrawnSet, num_processes: int) -> Iterator[None]:
     """Run the helpers during the block. At its end every chunk exists, or the work was stopped: they are ended."""
     others = []
     try:
         # A new process would load files of the package that have changed since, and draw other images.
         for number in range(1, 1 if changed_files() else num_processes):
-            words = [str(cell), str(drawn.folder), str(number / num_processes), json.dumps(sections)]
+            words = [str(cell), str(drawn.folder), str(number / num_processes), *last]
             # The pipe to its standard input closes when this process ends, even by a kill: the helper then ends too.
             started = subprocess.Popen(
                 command("lina_lab.sampling.workers", *words), stdin=subprocess.PIPE, env=environment(_place(number))
@@ -143,13 +146,13 @@ def _end_with_starter() -> None:
 
 
 def main() -> None:
-    cell, folder, first, sections = sys.argv[1:]
+    cell, folder, first, sections, weights = sys.argv[1:]
     threading.Thread(target=_end_with_starter, daemon=True).start()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     experiment = with_sections(read_experiment(Path(cell)), json.loads(sections))
     drawn = DrawnSet(Path(folder), experiment.evaluation.num_samples)
-    model = load_trained(Path(cell))[1].to(device())
+    model = load_trained(Path(cell), Path(weights))[1].to(device())
     draw = drawer(experiment, model, load_dataset(experiment.data, pixels=False))
     draw_missing(drawn, draw, lambda progress: None, float(first))
 

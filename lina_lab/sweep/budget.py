@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import with_values
-from lina_lab.cost import sampling_flops, training_flops
+from lina_lab.cost import evaluation_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.result import is_done
@@ -52,20 +52,16 @@ def times(
             known[size] = experiment, timed(experiment)
         like, took = known[size]
         training = took.training * training_flops(experiment) / training_flops(like)
-        seconds.append(training + took.drawing * _image_flops(experiment) / _image_flops(like) + took.rest)
+        seconds.append(training + took.drawing * evaluation_flops(experiment) / evaluation_flops(like) + took.rest)
     free = [start] * slots
     for each in sorted(seconds, reverse=True):
         heapq.heapreplace(free, free[0] + each)
     return Times(max(free) if todo else 0.0, start, {size: took.total for size, (_, took) in known.items()})
 
 
-def _image_flops(experiment: Experiment) -> float:
-    return experiment.evaluation.num_samples * sampling_flops(experiment)
-
-
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
     """Hours of one GPU at `tflops` TFLOP/s for training and evaluation images, by their FLOPs alone."""
-    flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
+    flops = training_flops(experiment) + evaluation_flops(experiment)
     return flops / (tflops * 1e12) / 3600
 
 

@@ -6,6 +6,7 @@ that this run takes through it, by size if possible; until then from earlier res
 
 import heapq
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -156,7 +157,9 @@ class SweepProgress:
                 continue
             if result.provenance.hardware == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:
-                    seconds = result.seconds.get(PARTS[part])
+                    phase = PARTS[part]
+                    of_points = (p.seconds[phase] for p in result.points if phase != "training")
+                    seconds = result.seconds.get(phase) and math.fsum((result.seconds[phase], *of_points))
                     if seconds is not None:
                         self.before.add(part, self._experiment(cell).model.size, seconds, units)
 
@@ -167,8 +170,7 @@ class SweepProgress:
         """Units of every part: see `Pace`."""
         if cell.key not in self.costs:
             e = self._experiment(cell)
-            sampling = e.evaluation.num_samples * cost.sampling_flops(e)
-            self.costs[cell.key] = (1.0, cost.training_flops(e), sampling, 1.0)
+            self.costs[cell.key] = (1.0, cost.training_flops(e), cost.evaluation_flops(e), 1.0)
         return self.costs[cell.key]
 
     def _left(self, work: Work, cells: Mapping[str, PlannedCell], now: float) -> float | None:

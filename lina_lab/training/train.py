@@ -14,9 +14,9 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from lina_lab.checkpoints.ema_weights import Trained
+from lina_lab.checkpoints.ema_weights import Trained, lacking_points
 from lina_lab.config.engine import ALONE, Group
-from lina_lab.config.experiment import Experiment
+from lina_lab.config.experiment import Experiment, points
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, Examples
 from lina_lab.data.text import conditions
@@ -32,6 +32,7 @@ from lina_lab.training.batches import AHEAD, Batches, picker
 from lina_lab.training.ema import AveragedWeights
 from lina_lab.training.fsdp import AnyCheckpointIO, Sharded, is_sharded, whole
 from lina_lab.training.module import Batch, LinaModule
+from lina_lab.training.points import KeptPoints
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.warm_start import load_initial_weights
 
@@ -60,8 +61,14 @@ def build_model(experiment: Experiment) -> Lina:
 
 
 def find_start(folder: Path, experiment: Experiment) -> Start:
-    """The newest whole checkpoint. Metrics written after it are removed, so only one process of a group calls this."""
+    """The newest whole checkpoint, if no point before it is lacking: going on from it would not bring that back.
+
+    Metrics written after it are removed, so only one process of a group calls this.
+    """
     start = Start(*(newest_checkpoint(folder) or ()))
+    if lacking := lacking_points(folder, experiment, start.step):
+        logger.warning("%s: no weights of step %d, where they are to be measured: trains anew", folder, lacking[0])
+        start = Start()
     rewind_metrics(folder, start.step if start.checkpoint else -1)
     write_state(folder, phase="starting", step=start.step, steps=experiment.training.steps)
     return start
@@ -134,6 +141,7 @@ def _batches(
 def _trainer(experiment: Experiment, group: Group, recorder: Recorder) -> pl.Trainer:
     _quiet_lightning()
     training, micro_batches = experiment.training, experiment.execution.accumulate
+    average = AveragedWeights(training.ema_decay, training.ema_every)
     trainer = pl.Trainer(
         max_steps=training.steps,
         accelerator="auto",
@@ -145,7 +153,7 @@ def _trainer(experiment: Experiment, group: Group, recorder: Recorder) -> pl.Tra
         use_distributed_sampler=False,  # each process takes its share of a batch itself
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
         # The average first, so that a checkpoint holds that of its own step.
-        callbacks=[AveragedWeights(training.ema_decay, training.ema_every), recorder],
+        callbacks=[average, KeptPoints(recorder.folder, points(experiment).keys(), average, recorder), recorder],
         accumulate_grad_batches=micro_batches,
         val_check_interval=experiment.logging.validate_every * micro_batches,  # Lightning counts micro-batches
         check_val_every_n_epoch=None,

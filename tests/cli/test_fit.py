@@ -302,3 +302,50 @@ def test_a_run_that_stands_twice_is_refused(lab_fit):
     code, _, err = lab_fit(pd.concat([one(), one().tail(1)]))
     assert code == 2
     assert "2 rows are of one design at 6,400,000, 2 (line 16, 17) and nothing tells them apart: count each run" in err
+
+
+def along_runs(num_runs: int = 6, shared: float = 0.1) -> pd.DataFrame:
+    """Runs of one design with three points before their ends; noise moves whole runs, and points a tenth as much."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"key": f"{run:012x}", "state": "done", "seed": run, "at": at, "parameters": 1e5, "samples_seen": 64_000 * at}
+        for run in range(num_runs)
+        for at in (1.0, 0.125, 0.25, 0.5)
+    ]
+    table = pd.DataFrame(rows).sort_values("at", ascending=False, kind="stable")
+    noise = rng.normal(0, shared, num_runs)[table["seed"]] + rng.normal(0, shared / 10, len(table))
+    return table.assign(**{FID: 500 * table["samples_seen"] ** -0.5 * np.exp(noise)})
+
+
+def test_over_lengths_all_points_are_fitted_and_whole_runs_resampled(lab_fit):
+    """By F(1, n - p) 24 points of 6 runs would be taken for 24 runs."""
+    words = ("--form", "power", "--json")
+    _, out, _ = lab_fit(along_runs(), *words, x="samples_seen")
+    fit = json.loads(out)["fits"][0]
+    assert fit["n"] == 24
+    assert fit["notes"] == ["intervals resample 6 runs, whose points go together"]
+    _, out, _ = lab_fit(along_runs().drop(columns="at").assign(key=range(24), seed=range(24)), *words, x="samples_seen")
+    alone = json.loads(out)["fits"][0]
+    assert alone["params"] == fit["params"]
+
+    def factor(fit):
+        return fit["intervals"]["A"][1] / fit["intervals"]["A"][0]
+
+    assert fit["intervals"]["alpha"][0] < 0.5 < fit["intervals"]["alpha"][1]
+    assert fit["intervals"]["A"][0] < 500 < fit["intervals"]["A"][1]
+    # The slope lies within runs, whose own noise is small: the shared one must not widen it, as it does by points.
+    assert np.diff(fit["intervals"]["alpha"]) < np.diff(alone["intervals"]["alpha"]) / 2
+
+
+def test_over_sizes_only_the_ends_of_runs_are_fitted(lab_fit):
+    table = along_runs().assign(parameters=lambda t: 1e5 * 4.0 ** (t["seed"] % 3))
+    code, out, _ = lab_fit(table, "--form", "power", "--json")
+    assert code == 0
+    assert json.loads(out)["fits"][0]["n"] == 6
+
+
+def test_points_of_two_runs_give_no_interval(lab_fit):
+    _, out, _ = lab_fit(along_runs(2), "--form", "power", "--json", x="samples_seen")
+    fit = json.loads(out)["fits"][0]
+    assert set(fit["intervals"].values()) == {None}
+    assert "power has no intervals: points of too few runs" in fit["notes"]

@@ -260,3 +260,22 @@ def test_a_constant_guidance_stays_constant_at_another_scale_and_a_ramp_a_ramp(s
     changed = SamplingConfig(**sampling).changed({"guidance_scale": 3.0})
     assert (changed["guidance_scale"], changed["guidance_min"]) == (3.0, least)
     assert SamplingConfig(**sampling).changed({"flow_steps": 3})["guidance_min"] == sampling.get("guidance_min", 1.0)
+
+
+def test_points_along_a_run_are_shares_at_different_steps(tmp_path):
+    def problem(at, **training):
+        path = tmp_path / "e.yaml"
+        steps = {"steps": 100, "batch_size": 8, "learning_rate": 1e-3} | training
+        path.write_text(f"name: e\nmodel: {{size: nano, patch: 2}}\ntraining: {steps}\nevaluation:\n  at: {at}\n")
+        with pytest.raises(ConfigError) as caught:
+            load_experiment(path)
+        return str(caught.value).removeprefix(f"{path}:")
+
+    assert problem("[0.5, 0]") == "5: evaluation.at.1: must be greater than 0, not 0"
+    assert problem("[0.5, 1.5]") == "5: evaluation.at.1: must be less than or equal to 1, not 1.5"
+    assert problem("0.5") == "5: evaluation.at: must be a list, in brackets, not 0.5"
+    one = "5: evaluation.at: at must be shares at different steps: "
+    assert problem("[0.501, 0.5]") == f"{one}0.5 and 0.501 of 100 steps are both step 50"
+    assert problem("[0.5, 0.5]") == f"{one}0.5 and 0.5 of 100 steps are both step 50"
+    assert problem("[0.999]") == f"{one}1 and 0.999 of 100 steps are both step 100"
+    assert problem("[0.004]") == f"{one}0 and 0.004 of 100 steps are both step 0"

@@ -48,7 +48,9 @@ def remarks(fitted: Fit, ranges: dict[str, Interval | None], x: ArrayLike, y: Ar
     """Sentences without a full stop, the most important first."""
     said = []
     if not any(ranges.values()):
-        said.append(f"{fitted.form} has no intervals: {fitted.n} points for {len(fitted.params)} parameters")
+        few = fitted.n <= len(fitted.params)
+        why = f"{fitted.n} points for {len(fitted.params)} parameters" if few else "points of too few runs"
+        said.append(f"{fitted.form} has no intervals: {why}")
     if fitted.form == "power" and len(np.unique(x)) == 2:
         said.append("power has two sizes alone: a line through two points always fits, so that nothing checks the law")
     if "E" in fitted.params:
