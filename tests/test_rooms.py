@@ -34,6 +34,7 @@ TESTED_IN = {
     "figures/test_report.py": "figures/report_text",
     "profiling/test_attention.py": "analysis/profile profiling/designs figures/step_breakdown",
     "sweep/test_budget.py": "cell/estimate",
+    "cell/test_points.py": "training/points",
     "cli/test_evaluate.py": "cell/guidance_scan cli/guidance cli/reference",
     "cli/test_clean.py": "cli/clean_ledger",
     "cli/test_fit.py": "cli/fit_table",

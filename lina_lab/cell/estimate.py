@@ -110,6 +110,7 @@ def _training_seconds(experiment: Experiment, dataset: Dataset, batch_size: int,
     short = experiment.model_copy(
         update={
             "training": experiment.training.model_copy(update=training),
+            "evaluation": experiment.evaluation.model_copy(update={"at": ()}),
             "logging": experiment.logging.model_copy(update=logging),
             "execution": experiment.execution.model_copy(update={"accumulate": 1}),
         }

@@ -33,8 +33,8 @@ from lina_lab.distributed.launch import train_together
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.evaluate import Measurement
-from lina_lab.evaluation.extractors import load_extractor
-from lina_lab.evaluation.reference import load_reference
+from lina_lab.evaluation.extractors import Extractor, load_extractor
+from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
@@ -68,15 +68,7 @@ def run_cell(
     record = replace(provenance(), group=None if group.size == 1 else group._asdict())
     if record.code and (changed := record.code.changed):
         logger.warning("what runs was loaded before these files of the package changed: %s", ", ".join(changed))
-    check_contents(experiment)
-    dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
-    extractor = load_extractor(experiment.evaluation.extractor)
-    check_enough(experiment.data, experiment.evaluation, dataset.sizes)
-    check_batch(experiment, dataset.sizes)
-    reference = load_reference(experiment.evaluation, extractor)
-    check_contents(experiment)  # nor was anything replaced while it was read
-    check_same_data(folder, dataset)
-    decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training
+    dataset, extractor, reference = _inputs(folder, experiment)
     steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if record.diff_sha256 is not None:
@@ -112,6 +104,20 @@ def run_cell(
     forget_points(folder)
     shutil.rmtree(drawn.folder)
     return "done"
+
+
+def _inputs(folder: Path, experiment: Experiment) -> tuple[Dataset, Extractor, Reference | None]:
+    """What a cell is trained on and measured with; all that can be wrong with it is told before training."""
+    check_contents(experiment)
+    dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
+    extractor = load_extractor(experiment.evaluation.extractor)
+    check_enough(experiment.data, experiment.evaluation, dataset.sizes)
+    check_batch(experiment, dataset.sizes)
+    reference = load_reference(experiment.evaluation, extractor)
+    check_contents(experiment)  # nor was anything replaced while it was read
+    check_same_data(folder, dataset)
+    decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there
+    return dataset, extractor, reference
 
 
 def check_same_data(folder: Path, dataset: Dataset) -> None:

@@ -100,7 +100,7 @@ def _of_value(value: Any, kind: str, message: str) -> str:
     """pydantic's message in our words, with the value, and how to write one of the right type."""
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
         return f"must be a mapping of keys to values, not {value!r}"
-    if kind == "list_type":
+    if kind in {"list_type", "tuple_type"}:
         return f"must be a list, in brackets, not {value!r}"
     if kind == "string_type" and isinstance(value, int | float):
         return f"must be text, which YAML reads as the number {value!r}: write it in quotes"

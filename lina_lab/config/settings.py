@@ -147,13 +147,13 @@ class EvaluationConfig(Config):
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
-    at: list[Annotated[float, Field(gt=0, le=1)]] = []
+    at: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(strict=False)] = ()
     """Shares of the steps at which the averaged weights are measured too, as those of the end, 1, always are."""
 
     @field_validator("at")
     @classmethod
-    def _before_the_end(cls, shares: list[float]) -> list[float]:
-        return sorted(share for share in shares if share < 1)
+    def _before_the_end(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(share for share in shares if share < 1))
 
 
 class LoggingConfig(Config):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from lina_lab.cell.points import num_measured
 from lina_lab.cell.run import run_cell
 from lina_lab.checkpoints.ema_weights import point_folder
+from lina_lab.config.engine import Group
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.result import read_result
 from lina_lab.training.recorder import Recorder
@@ -100,3 +101,17 @@ def test_weights_of_a_point_that_are_gone_or_damaged_are_trained_again(long, tmp
     (point_folder(folder, 3) / "ema.safetensors").write_bytes(b"")
     assert run_cell(folder) == "done"
     assert measured(folder) == measured(long)
+
+
+@pytest.mark.slow
+def test_a_group_keeps_the_points_of_one_process(long, tmp_path):
+    """The first by processes that hold the whole model, the second by ones that share it."""
+    folder = create_cell(tmp_path, experiment(evaluation__at=AT))
+    assert run_cell(folder, until=4, group=Group(2)) == "paused"
+    assert run_cell(folder, group=Group(2, strategy="fsdp")) == "done"
+    assert [point.step for point in read_result(folder).points] == [3, 6]
+    for step in (3, 6):
+        ours, theirs = (load_file(point_folder(f, step) / "ema.safetensors") for f in (folder, long))
+        assert ours.keys() == theirs.keys()
+        for name, tensor in theirs.items():
+            torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=2e-5)

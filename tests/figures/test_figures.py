@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from lina_lab.analysis.interval import log_interval
-from lina_lab.analysis.report_data import curves_table
+from lina_lab.analysis.report_data import curves_table, report_data_of_ledger
 from lina_lab.analysis.samples import samples_of_ledger
 from lina_lab.analysis.table import results_table
-from lina_lab.figures.curves import training_figure
+from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.samples import samples_sheets
 from lina_lab.figures.scaling import human, scaling_figure
 from lina_lab.figures.style import new_figure, save, style
 from lina_lab.model.lina import Lina
 from lina_lab.sampling.generate import generate
 from tests.cells import experiment
-from tests.study import AXES
+from tests.study import AXES, TWO
 
 FID = "eval/fid/digits-cnn"
 
@@ -199,3 +199,13 @@ def test_a_users_matplotlibrc_changes_no_byte_of_a_figure(tmp_path):
     with mpl.rc_context(own | {"axes.prop_cycle": mpl.cycler("color", ["red"]), "figure.dpi": 20}):
         assert drawn("own") == plain
         assert mpl.rcParams["font.size"] == 30  # the user's own, as before
+
+
+def test_fid_along_the_runs_goes_through_every_point_and_the_end(study):
+    made = study(axes=TWO)
+    made.add_points()
+    data = report_data_of_ledger(made.runs, made.stored)
+    lines = length_figure(data.points, data.table, made.stored, FID).axes[0].get_lines()
+    assert [line.get_xdata().tolist() for line in lines] == [[200, 400, 800]] * 2
+    assert lines[0].get_ydata() == pytest.approx([160, 80 * 2**0.5, 80])
+    assert length_figure(data.points.iloc[:0], data.table, made.stored, FID) is None

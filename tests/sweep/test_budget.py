@@ -76,3 +76,16 @@ def test_gpu_hours_are_flops_of_training_and_images_over_the_rate(study):
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     assert gpu_hours(experiment, tflops=flops / 3600 / 1e12) == pytest.approx(1)
     assert gpu_hours(experiment, tflops=flops / 1800 / 1e12) == pytest.approx(0.5)
+
+
+def test_points_along_a_run_cost_as_many_measurements(study):
+    experiment = study().planned.own_experiments[0]
+    at = experiment.evaluation.model_copy(update={"at": (0.25, 0.5, 0.75)})
+    along = experiment.model_copy(update={"evaluation": at})
+    images = experiment.evaluation.num_samples * sampling_flops(experiment)
+    assert gpu_hours(along, 1) - gpu_hours(experiment, 1) == pytest.approx(3 * images / 1e12 / 3600)
+
+    def seconds(_):
+        return Seconds(training=1.0, drawing=5.0)
+
+    assert times([experiment, along], 1, seconds).total == pytest.approx(1 + 5 + 1 + 4 * 5)

@@ -15,6 +15,9 @@ from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.scaling_fit.fits import Fit, predict, refit
 
 DRAWS = 400
+WIDER = 1.35
+"""Times the residuals: a robust fit goes through some of its points, whose residuals of 0 say nothing. Without it 95 %
+intervals of simulated runs of four points (tests) held the truth in 85 to 92 %."""
 LEAST_RUNS = 3
 """With two there are two draws that differ: both up, or one up and one down."""
 
@@ -29,7 +32,7 @@ def intervals_by_run(fitted: Fit, x: ArrayLike, y: ArrayLike, runs: NDArray[np.i
         return dict.fromkeys(fitted.params)
     curve = predict(fitted.form, fitted.params, x)
     # Few runs scatter less about their own fit than about the truth: as t intervals are wider than normal ones.
-    wider = math.sqrt(count / (count - 1)) * float(stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975))
+    wider = WIDER * math.sqrt(count / (count - 1)) * float(stats.t.ppf(0.975, count - 1) / stats.norm.ppf(0.975))
     rng = np.random.default_rng(0)  # the same table gives the same interval
     signs = rng.choice([-1.0, 1.0], (DRAWS, count))[:, runs]
     drawn = curve * np.exp(wider * signs * (np.log(y) - np.log(curve)))
