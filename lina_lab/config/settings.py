@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
@@ -157,6 +157,20 @@ class LoggingConfig(Config):
     validate_every: Count = 200
     """Steps between held-out losses and sample sheets, both of the EMA weights."""
     checkpoint_every: Count = 200
+
+
+class CheckpointConfig(Config):
+    """What is kept of a training when it ends. It changes no result and does not enter the key."""
+
+    keep_end: Literal["auto", "yes", "no"] = "auto"
+    """The end state (weights, optimizer, average), from which a longer training of the same cell goes on: auto keeps it
+    where the same plan has a longer one."""
+
+    @field_validator("keep_end", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        """YAML reads a bare yes or no as a truth value."""
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 class ExecutionConfig(Config):
