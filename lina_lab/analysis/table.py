@@ -17,7 +17,7 @@ from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
-from lina_lab.ledger.result import Evaluation, Result
+from lina_lab.ledger.result import Continued, Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
 from lina_lab.metric_names import FID, METRICS
 from lina_lab.provenance import Arithmetic, LoadedCode
@@ -89,6 +89,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         "ema_share": result.ema_share,
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
         **({"imported": result.imported.sha256} if result.imported else {}),
+        **_continued(result.continued),
         **result.metrics,
         **measured_with(evaluation),
         **noted(evaluation),
@@ -103,6 +104,17 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         "versions": " ".join(f"{name} {version}" for name, version in provenance.versions.items()),
         "command": provenance.command,
         "started": provenance.started,
+    }
+
+
+def _continued(continued: Continued | None) -> dict[str, object]:
+    """Where a training went on from; `seconds_before` are those of its seconds that earlier cells have spent."""
+    if continued is None:
+        return {}
+    return {
+        column("continued.cell"): continued.cell,
+        column("continued.step"): continued.step,
+        column("continued.seconds"): continued.seconds,
     }
 
 
