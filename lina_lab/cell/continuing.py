@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lina_lab.config.experiment import Experiment, training_key
+from lina_lab.config.experiment import Experiment, goes_on_from, training_key
 from lina_lab.config.settings import LoggingConfig
 from lina_lab.files import write_atomic
 from lina_lab.ledger.ends import END, End, ends
@@ -33,7 +33,8 @@ def later_start(folder: Path, experiment: Experiment, record: Provenance, start:
     """
     steps = experiment.training.steps
     for end in ends(folder.parent, training_key(experiment)):
-        if start.step < end.step < (until or steps) and (found := _usable(folder, experiment, record, end)) is not None:
+        further = start.step < end.step < (until or steps) and goes_on_from(experiment, end.step)
+        if further and (found := _usable(folder, experiment, record, end)) is not None:
             write_metrics(folder, rows_until(end, experiment.logging))
             continued = Continued(cell=end.folder.name, step=end.step, seconds=end.seconds)
             write_atomic(folder / RECORD, json.dumps(continued.as_json()))

@@ -216,6 +216,11 @@ def training_key(experiment: Experiment) -> str:
     return key_of(kept | {"execution": experiment.execution.model_dump()})
 
 
+def goes_on_from(experiment: Experiment, step: int) -> bool:
+    """Whether a training of the same `training_key` can begin at the end of one of so many steps: it is longer."""
+    return step < experiment.training.steps
+
+
 def set_path(values: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy of nested mappings in which the dotted path holds the value.
 

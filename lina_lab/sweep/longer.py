@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lina_lab.config.experiment import Experiment, training_key
+from lina_lab.config.experiment import Experiment, goes_on_from, training_key
 from lina_lab.config.settings import CheckpointConfig
 from lina_lab.cost import parameters
 from lina_lab.ledger.ends import ends
@@ -44,7 +44,7 @@ def sources(runs: Path, todo: Mapping[str, Experiment]) -> dict[str, Source]:
             known.setdefault(training, []).append(Source(key, todo[key].training.steps))
     found = {}
     for key, training in trainings.items():
-        shorter = [source for source in known.get(training, ()) if source.step < todo[key].training.steps]
+        shorter = [source for source in known.get(training, ()) if goes_on_from(todo[key], source.step)]
         if shorter:  # of equal ones the first: one that is there already
             found[key] = max(shorter, key=lambda source: source.step)
     return found
