@@ -193,3 +193,10 @@ def test_the_record_of_an_end_names_its_training_and_its_step(short):
     record = json.loads((short / "end" / "end.json").read_text())
     assert record["step"] == 5
     assert [path.name for path in (short / "end").glob("*.ckpt")] == ["step-0000005.ckpt"]
+
+
+@pytest.mark.slow
+def test_a_trial_that_pauses_before_an_end_does_not_begin_there(runs):
+    folder = create_cell(runs, experiment())
+    assert run_cell(folder, until=5) == "paused"
+    assert not (folder / "continued.json").exists()
