@@ -46,6 +46,7 @@ def _read(path: Path, training: str | None) -> Iterator[End]:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         if training in {None, known["training"]} and (result := read_result(folder)).state == "done":
-            yield End(folder, known["training"], int(known["step"]), float(known["seconds"]), result)
+            step, seconds = int(known["step"]), float(known["seconds"])
+            yield End(folder=folder, training=known["training"], step=step, seconds=seconds, result=result)
     except (LabError, OSError, ValueError, KeyError, TypeError):
         return
