@@ -19,6 +19,9 @@ FACTS = (
     FactName("flops.*", column="flops_*", metric="model/flops_*"),
     FactName("steps", column="steps"),
     FactName("samples_seen", column="samples_seen", metric="model/samples_seen"),
+    FactName("continued.cell", column="continued_from"),
+    FactName("continued.step", column="continued_step"),
+    FactName("continued.seconds", column="seconds_before", metric="seconds/before"),
     FactName("seconds.*", column="*_seconds", metric="seconds/*"),
 )
 

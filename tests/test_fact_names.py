@@ -13,6 +13,7 @@ from lina_lab.fact_names import column, metric
         ("flops.sampling", "flops_sampling", "model/flops_sampling"),
         ("samples_seen", "samples_seen", "model/samples_seen"),
         ("seconds.training", "training_seconds", "seconds/training"),
+        ("continued.seconds", "seconds_before", "seconds/before"),
     ],
 )
 def test_a_fact_is_spelt_as_it_always_was(path, in_table, in_mlflow):

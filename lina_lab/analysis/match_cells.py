@@ -23,6 +23,7 @@ MAX_RATIO = 1.25
 """Sizes of two designs this far apart in x are still one size: a convolution adds 1 %, a gate some 10 %."""
 MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
+    r"|continued_(from|step)|seconds_before"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
     r"|class_chance|reference_variance|at"
 )

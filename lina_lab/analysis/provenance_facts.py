@@ -20,7 +20,8 @@ def facts_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, str]:
 def facts_of_table(table: pd.DataFrame) -> dict[str, str]:
     """As far as a results table tells: neither Python's version nor the number of cores."""
     phases = [name for name in table if str(name).endswith("_seconds")]
-    known = table.assign(seconds=table[phases].sum(axis=1), hardware=table.get("cpu"))
+    before = table["seconds_before"].fillna(0) if "seconds_before" in table else 0
+    known = table.assign(seconds=table[phases].sum(axis=1) - before, hardware=table.get("cpu"))
     rows = known.astype(object).where(known.notna(), None).to_dict("records")
     return _facts(rows)
 
@@ -33,7 +34,7 @@ def _record(folder: Path) -> Record | None:
     provenance = result.provenance
     return {
         "seed": result.seed,
-        "seconds": sum(result.seconds.values()),
+        "seconds": sum(result.seconds.values()) - (result.continued.seconds if result.continued else 0),
         "command": provenance.command,
         "commit": provenance.commit,
         "diff_sha256": provenance.diff_sha256,

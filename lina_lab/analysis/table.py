@@ -21,7 +21,7 @@ from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
-from lina_lab.ledger.result import Evaluation, Point, Result
+from lina_lab.ledger.result import Continued, Evaluation, Point, Result
 from lina_lab.ledger.status import CellStatus, read_cell
 from lina_lab.metric_names import FID, METRICS
 from lina_lab.provenance import Arithmetic, LoadedCode
@@ -105,6 +105,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         "ema_share": result.ema_share,
         # Only where there are imported weights: samples_seen and flops_training are the experiment's word then.
         **({"imported": result.imported.sha256} if result.imported else {}),
+        **_continued(result.continued),
         **result.metrics,
         **measured_with(evaluation),
         **noted(evaluation),
@@ -133,6 +134,17 @@ def _of_point(row: Mapping[str, object], result: Result, point: Point) -> dict[s
         "ema_share": result.ema_share and result.ema_share * result.steps / point.step,
         **point.metrics,
         **{column(f"seconds.{phase}"): seconds for phase, seconds in point.seconds.items()},
+    }
+
+
+def _continued(continued: Continued | None) -> dict[str, object]:
+    """Where a training went on from; `seconds_before` are those of its seconds that earlier cells have spent."""
+    if continued is None:
+        return {}
+    return {
+        column("continued.cell"): continued.cell,
+        column("continued.step"): continued.step,
+        column("continued.seconds"): continued.seconds,
     }
 
 

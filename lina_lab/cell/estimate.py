@@ -11,7 +11,7 @@ import torch
 from lina_lab import cost
 from lina_lab.cell.score import measure
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.settings import EvaluationConfig
+from lina_lab.config.settings import CheckpointConfig, EvaluationConfig
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.evaluation.evaluate import MOST_TRAINING_IMAGES
@@ -112,6 +112,7 @@ def _training_seconds(experiment: Experiment, dataset: Dataset, batch_size: int,
             "training": experiment.training.model_copy(update=training),
             "evaluation": experiment.evaluation.model_copy(update={"at": ()}),
             "logging": experiment.logging.model_copy(update=logging),
+            "checkpoint": CheckpointConfig(keep_end="no"),
             "execution": experiment.execution.model_copy(update={"accumulate": 1}),
         }
     )

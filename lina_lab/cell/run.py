@@ -13,6 +13,7 @@ import torch
 
 from lina_lab import cost
 from lina_lab.cell.contents import check_contents
+from lina_lab.cell.continuing import later_start, read_continued
 from lina_lab.cell.points import forget_points, measure_points, num_measured
 from lina_lab.cell.score import measure, with_sampling
 from lina_lab.checkpoints.ema_weights import (
@@ -74,7 +75,7 @@ def run_cell(
     if record.diff_sha256 is not None:
         write_atomic(folder / "diff.patch", checkout().diff)
     try:
-        trained = _trained(folder, experiment, dataset, stop or threading.Event(), until, group)
+        trained = _trained(folder, experiment, record, dataset, stop or threading.Event(), until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
         record = replace(record, arithmetic=arithmetic(trained.model, experiment))
         if trained.diverged_at is not None:
@@ -138,7 +139,13 @@ def check_same_data(folder: Path, dataset: Dataset) -> None:
 
 
 def _trained(
-    folder: Path, experiment: Experiment, dataset: Dataset, stop: threading.Event, until: int, group: Group
+    folder: Path,
+    experiment: Experiment,
+    record: Provenance,
+    dataset: Dataset,
+    stop: threading.Event,
+    until: int,
+    group: Group,
 ) -> Trained:
     """Train, unless an earlier attempt or an import has: then its weights, and its metrics without an evaluation's."""
     seconds = training_seconds(folder)
@@ -146,13 +153,14 @@ def _trained(
         rewind_metrics(folder, experiment.training.steps, drop="eval/")
     elif experiment.training.imported is not None:
         raise LabError(f"{folder}: has no whole weights: {remedy(experiment)}")
-    elif group.size == 1:
-        trained = train(folder, experiment, dataset, stop, until)
-        if trained.diverged_at is None:
-            keep_trained(folder, trained)
-        return trained
     else:
-        ended = train_together(folder, find_start(folder, experiment), stop, until, group)
+        start = later_start(folder, experiment, record, find_start(folder, experiment), until)
+        if group.size == 1:
+            trained = train(folder, experiment, dataset, stop, until, start)
+            if trained.diverged_at is None:
+                keep_trained(folder, trained)
+            return trained
+        ended = train_together(folder, start, stop, until, group)
         if ended.diverged_at is not None:
             return Trained(build_model(experiment), ended.diverged_at, ended.seconds)
         seconds = ended.seconds
@@ -186,6 +194,7 @@ def _finish(
         samples_seen=steps * experiment.training.batch_size,
         ema_share=None if experiment.training.imported else experiment.training.ema_share,
         imported=imported_from(folder),
+        continued=read_continued(folder),
         seconds=seconds,
         state="done" if diverged_at is None else "diverged",
         diverged_at=diverged_at,

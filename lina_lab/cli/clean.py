@@ -12,13 +12,15 @@ def clean(
     cell: Annotated[
         list[str] | None, typer.Option(metavar="CELL", help="Remove this cell with its result; again for more.")
     ] = None,
+    ends: Annotated[bool, typer.Option("--ends", help="End states that are kept for longer trainings, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     runs: Runs = RUNS,
 ) -> None:
     """List what is not needed and why, ask, and remove it.
 
     That is: checkpoints of cells with a result, damaged files set aside, and cells of no plan, of today or earlier,
-    that were never trained to their end. Results stay, and all that they need; only --cell removes one.
+    that were never trained to their end. Results stay, and all that they need; only --cell removes one. End states
+    that longer trainings can go on from (checkpoint.keep_end) go with --ends.
 
     Example: lab clean digits-quick
 
@@ -26,4 +28,4 @@ def clean(
     """
     from lina_lab.cli.clean_ledger import clean_up
 
-    clean_up(runs, names or [], cell or [], sure=yes)
+    clean_up(runs, names or [], cell or [], sure=yes, with_ends=ends)

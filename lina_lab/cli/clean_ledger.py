@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import typer
 
+from lina_lab.cli.console import human
 from lina_lab.errors import LabError
 from lina_lab.files import remove
+from lina_lab.ledger.ends import END
 from lina_lab.ledger.leases import Watch, last_attempt
 from lina_lab.ledger.plan import load_plan, plan_names
 from lina_lab.ledger.result import read_result
@@ -35,27 +37,37 @@ class Plans(NamedTuple):
     """What could not be read: which cells that has is not known."""
 
 
-def clean_up(runs: Path, names: Sequence[str], cells: Sequence[str] = (), *, sure: bool) -> None:
-    """List what can go with its size and why, ask, and remove exactly that."""
+def clean_up(
+    runs: Path, names: Sequence[str], cells: Sequence[str] = (), *, sure: bool, with_ends: bool = False
+) -> None:
+    """List what can go with its size and why, ask, and remove exactly that; `with_ends`: kept end states too."""
     plans = read_plans(runs)
-    found = list(removable(runs, plans, names, cells))
+
+    def can_go(plans: Plans) -> list[Removable]:
+        return [*removable(runs, plans, names, cells), *(kept_ends(runs, plans, names) if with_ends else ())]
+
+    found = can_go(plans)
     for problem in plans.damaged:
         print(f"{problem}\nuntil that is mended, every cell counts as one of its plan")
     if not found:
         print(f"nothing to remove in {runs}/")
     sizes = {item.path: _size(item.path) for item in found}
     for item in found:
-        print(f"{_human(sizes[item.path]):>12}  {item.path}  {item.reason}")
+        print(f"{human(sizes[item.path]):>12}  {item.path}  {item.reason}")
+    ends = [] if with_ends or cells else list(kept_ends(runs, plans, names))
+    if ends:
+        size = human(sum(_size(item.path) for item in ends))
+        print(f"kept: {size} of end states of {len(ends)} cells, for longer ones; lab clean --ends removes them")
     kept = 0 if names or cells else sum(f.name not in plans.sweeps and _is_kept(f) for f in _cells(runs))
     if kept:
         print(f"kept: {kept} trained cells that are in no plan; lab clean --cell KEY removes one")
-    if found and (sure or typer.confirm(f"remove these {len(found)} ({_human(sum(sizes.values()))})?")):
+    if found and (sure or typer.confirm(f"remove these {len(found)} ({human(sum(sizes.values()))})?")):
         # What has begun to run, or has ended, or is needed since it was listed stays.
-        still = {item.path for item in removable(runs, read_plans(runs), names, cells)}
+        still = {item.path for item in can_go(read_plans(runs))}
         gone = [path for path in sizes if path in still]
         for path in gone:
             remove(path)
-        print(f"removed {len(gone)}, {_human(sum(sizes[path] for path in gone))}")
+        print(f"removed {len(gone)}, {human(sum(sizes[path] for path in gone))}")
 
 
 def read_plans(runs: Path) -> Plans:
@@ -96,13 +108,22 @@ def removable(runs: Path, plans: Plans, names: Sequence[str], cells: Sequence[st
             yield from _inside(folder)
 
 
+def kept_ends(runs: Path, plans: Plans, names: Sequence[str]) -> Iterator[Removable]:
+    """The end states of finished cells of some sweeps, or of all."""
+    wanted = {load_plan(runs, name).base for name in names}
+    for folder in _cells(runs):
+        of = wanted & set(plans.sweeps.get(folder.name, []))
+        if (folder / END).exists() and (of or not names) and _result(folder):
+            yield Removable(folder / END, "the end of its training: without it, a longer one trains from the start")
+
+
 def _inside(folder: Path) -> Iterator[Removable]:
     """Of a cell that stays."""
     checkpoints, ended = folder / "checkpoints", _result(folder)
     if ended and checkpoints.exists():
         yield Removable(checkpoints, f"the cell is {ended} and will not go on")
     for path in sorted(folder.rglob("*.damaged")):
-        if not (ended and checkpoints in path.parents):
+        if not (ended and checkpoints in path.parents) and path.parent != folder / END:
             yield Removable(path, "damaged, and set aside")
 
 
@@ -163,7 +184,3 @@ def _how_far(folder: Path) -> str:
 
 def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
-
-
-def _human(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if size >= 0.1 * 2**20 else f"{size:,} B"

@@ -49,3 +49,8 @@ def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]], number
         words = [f"{word}{pad}" for word, pad in zip(row, padding, strict=True)]
         words[-numbers:] = [f"{pad}{word}" for word, pad in zip(row[-numbers:], padding[-numbers:], strict=True)]
         print("  ".join(words).rstrip())
+
+
+def human(size: int) -> str:
+    """Bytes, in MiB where they are many."""
+    return f"{size / 2**20:.1f} MiB" if size >= 0.1 * 2**20 else f"{size:,} B"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lina_lab import cost
-from lina_lab.cli.console import print_columns
+from lina_lab.cli.console import human, print_columns
 from lina_lab.cli.progress_display import duration
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import Group
@@ -13,9 +13,9 @@ from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import PlannedCell
-from lina_lab.ledger.result import is_done
 from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local_engine import Slot
+from lina_lab.sweep.longer import kept_bytes, sources_of, unfinished
 from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
@@ -40,12 +40,17 @@ def print_plan(
 
     A `group` would train each cell on this machine; None if they would run elsewhere.
     """
-    plan, todo = planned.plan, to_do(runs, planned)
+    plan, todo, open_cells = planned.plan, to_do(runs, planned), unfinished(runs, planned)
+    found = sources_of(runs, planned, open_cells)
     unchecked = check_data(todo)
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
-    rows = [_row(cell, planned.experiments[cell.key], runs, tflops if tell_gpu else None) for cell in plan.cells]
+    states = dict.fromkeys((cell.key for cell in plan.cells), "done") | dict.fromkeys(open_cells, "")
+    states |= {key: f"from {source.cell}, step {source.step:,}" for key, source in found.items()}
+    rows = [
+        _row(cell, planned.experiments[cell.key], states[cell.key], tflops if tell_gpu else None) for cell in plan.cells
+    ]
     print_columns(("key", *plan.axes, *headings), rows, numbers=len(headings))
     warnings = long_averages(planned.own_experiments)
     for line in [*left_out(plan.omitted), *(f"not checked: {what}" for what in unchecked), *warnings]:
@@ -58,15 +63,19 @@ def print_plan(
     print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
     if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
+    if kept := kept_bytes(open_cells, found):
+        print(
+            f"about {human(sum(kept))} for the end states of {len(kept)} cells, from which longer ones go on "
+            "(checkpoint.keep_end); lab clean --ends removes them"
+        )
     if planned.missing:
         print(f"an estimate, with keys of paths: a run would be refused: {'; '.join(planned.missing)}")
     if timing and todo:
         print(_timed(todo, where), flush=True)
 
 
-def _row(cell: PlannedCell, experiment: Experiment, runs: Path, tflops: float | None) -> tuple[str, ...]:
+def _row(cell: PlannedCell, experiment: Experiment, state: str, tflops: float | None) -> tuple[str, ...]:
     """What is told of a cell; without `tflops`, no GPU hours."""
-    done = (runs / cell.key).exists() and is_done(runs / cell.key)
     return (
         cell.key,
         *map(str, (*cell.values.values(), cell.seed)),
@@ -75,7 +84,7 @@ def _row(cell: PlannedCell, experiment: Experiment, runs: Path, tflops: float | 
         f"{cost.sampling_flops(experiment):.3g}",
         f"{cost.num_images(experiment):,}",
         "" if tflops is None else f"{gpu_hours(experiment, tflops):,.1f}",
-        "done" if done else "",
+        state,
     )
 
 

@@ -19,6 +19,7 @@ from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
+from lina_lab.sweep.longer import sources_of, told, unfinished
 from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
@@ -56,6 +57,8 @@ def launch(
         inception_file()
     todo = to_do(runs, planned)
     missing = check_data(todo)
+    for line in told(sources_of(runs, planned, unfinished(runs, planned))):
+        print(f"{planned.plan.name}: {line}")
     if engine.name == "slurm":
         return submit_plan(planned, runs, engine, retries, tracking=tracking, keep_going=keep_going)
     if engine.num_nodes > 1:

@@ -15,6 +15,7 @@ from lina_lab.config.data import DIGITS, HELD_OUT, DataConfig
 from lina_lab.config.model import SEGMENTS, ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
+    CheckpointConfig,
     EvaluationConfig,
     ExecutionConfig,
     LoggingConfig,
@@ -52,6 +53,12 @@ LATER: dict[tuple[str, ...], Any] = {
 canonical form, so that old keys still name the same results."""
 
 
+NOT_IN_KEY = ("name", "logging", "checkpoint", "execution", "contents")
+"""What changes no result, or by rounding alone; the contents stand in the key where their paths do in the config."""
+AFTER_TRAINING = ("sampling", "evaluation")
+"""Sections that nothing of a training depends on but the sheets of samples."""
+
+
 class Experiment(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """A label; it does not enter the key."""
@@ -62,6 +69,7 @@ class Experiment(Config):
     sampling: SamplingConfig = SamplingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     logging: LoggingConfig = LoggingConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
     execution: ExecutionConfig = ExecutionConfig()
     contents: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = {}
     """SHA-256, by path, of the local files and folders named above, when the cell was planned. In the key it replaces
@@ -190,7 +198,7 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
 
     A path whose content is known is replaced by its SHA-256; a `digest` that the user asked for is then redundant.
     """
-    without: dict[str, Any] = {"name": True, "logging": True, "execution": True, "contents": True, "model": {"size"}}
+    without: dict[str, Any] = dict.fromkeys(NOT_IN_KEY, True) | {"model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
     # Left out at their old value, or every older key would change.
     for (*sections, field), value in LATER.items():
@@ -222,6 +230,26 @@ def cell_key(experiment: Experiment) -> str:
 def key_of(canonical_form: Mapping[str, Any]) -> str:
     """The key of the canonical form of an experiment."""
     return digest(canonical_form)[:12]
+
+
+def training_key(experiment: Experiment) -> str:
+    """12 hex digits: equal for two experiments exactly if the longer training does, to the bit, all of the shorter.
+
+    Their `training.steps` may differ, since the learning rate is constant once it is warm and draws depend on the step
+    alone, and so may what follows the training. The execution may not: it changes bits.
+    """
+    body = canonical(experiment)
+    del body["training"]["steps"]
+    kept = {name: value for name, value in body.items() if name not in AFTER_TRAINING}
+    return key_of(kept | {"execution": experiment.execution.model_dump()})
+
+
+def goes_on_from(experiment: Experiment, step: int) -> bool:
+    """Whether a training of the same `training_key` can begin at the end of one of so many steps.
+
+    It must be longer, and have no point before: the averaged weights of that step would be missing.
+    """
+    return step < min([experiment.training.steps, *points(experiment)])
 
 
 def set_path(values: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:

@@ -166,6 +166,20 @@ class LoggingConfig(Config):
     checkpoint_every: Count = 200
 
 
+class CheckpointConfig(Config):
+    """What is kept of a training when it ends. It changes no result and does not enter the key."""
+
+    keep_end: Literal["auto", "yes", "no"] = "auto"
+    """The end state (weights, optimizer, average), from which a longer training of the same cell goes on: auto keeps it
+    where the same plan has a longer one."""
+
+    @field_validator("keep_end", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        """YAML reads a bare yes or no as a truth value."""
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
 class ExecutionConfig(Config):
     """How a cell is computed. It changes results by rounding alone and does not enter the key."""
 

@@ -5,6 +5,8 @@
                state.json      how far the cell is (for people; nothing is decided from it)
                attempts/       who worked on it, and how that ended: see leases.py
                checkpoints/    to continue from
+               end/            what a longer training goes on from: see ends.py
+               continued.json  of such a longer one: the shorter cell, its last step, and the seconds up to there
                samples/        step-000600.png: sample grids; generated.npz: the evaluated images, in a fixed random
                                order, with their numbers; drawn-*/: those images while they are drawn
                ema.safetensors the averaged weights, once training is over
@@ -33,8 +35,8 @@ from lina_lab.files import write_atomic
 def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> Path:
     """The folder of an experiment's cell, made if it is not there; `key`: an older one, made from its paths.
 
-    While the cell has no result, what does not enter its key (logging, execution) is what was asked for last; later
-    only the paths are, whose content the key holds.
+    While the cell has no result, what does not enter its key (logging, checkpoint, execution) is what was asked for
+    last; later only the paths are, whose content the key holds.
     """
     own = cell_key(experiment)
     folder = runs / (key or own)

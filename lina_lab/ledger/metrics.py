@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +51,12 @@ def read_metrics(folder: Path) -> list[Metric]:
 
 def rewind_metrics(folder: Path, step: int, drop: str | None = None) -> None:
     """Drop the rows that a cell which continues after a step will write again; `drop` begins names of more of them."""
-    rows = [r for r in read_metrics(folder) if r.step <= step and not (drop and r.metric.startswith(drop))]
+    write_metrics(
+        folder, [r for r in read_metrics(folder) if r.step <= step and not (drop and r.metric.startswith(drop))]
+    )
+
+
+def write_metrics(folder: Path, rows: Iterable[Metric]) -> None:
+    """Replace all rows."""
     lines = [",".join(Metric._fields), *(f"{r.step},{r.metric},{r.value!r},{r.time:.3f}" for r in rows)]
     write_atomic(folder / "metrics.csv", "".join(f"{line}\r\n" for line in lines))

@@ -89,6 +89,16 @@ class Point(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continued(Record):
+    """Where a training went on from: a shorter one that was the same up to there."""
+
+    cell: str
+    step: int
+    seconds: float
+    """Of training up to that step, spent in the earlier cell and in those that it went on from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result(Record):
     """What is known of a cell that has ended. The records of later measurements, as `geneval`, are in `others`."""
 
@@ -104,6 +114,8 @@ class Result(Record):
     ema_share: float | None
     """None of imported weights; older results lack it."""
     imported: Imported | None = None
+    continued: Continued | None = None
+    """None of a training from the start. FLOPs, samples seen and seconds are of the whole training all the same."""
     seconds: Mapping[str, float]
     """`training`, `sampling` and `evaluation`, as far as the cell came."""
     state: Literal["done", "diverged"]

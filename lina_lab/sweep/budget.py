@@ -10,8 +10,8 @@ from lina_lab.config.sweep import with_values
 from lina_lab.cost import evaluation_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan, load_plan
-from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import ENDED, read_status
+from lina_lab.sweep.longer import left_to_train, sources_of, unfinished
 from lina_lab.sweep.planning import PlannedSweep
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ class Times(NamedTuple):
 
 
 def to_do(runs: Path, planned: PlannedSweep) -> list[Experiment]:
-    """The experiments that have no result yet, with every trial that tuning may still run."""
-    folders = {cell.key: runs / cell.key for cell in planned.plan.cells}
-    cells = [planned.experiments[key] for key, folder in folders.items() if not (folder.exists() and is_done(folder))]
+    """The experiments that have no result yet, with every trial that tuning may still run.
+
+    One that goes on from a shorter one has the steps alone that are left.
+    """
+    todo = unfinished(runs, planned)
+    found = sources_of(runs, planned, todo)
+    cells = [left_to_train(experiment, found.get(key)) for key, experiment in todo.items()]
     trials = list(_trials(planned))
     return [*cells, *trials[_ended_trials(runs, planned.plan) :]]
 

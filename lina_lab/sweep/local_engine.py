@@ -118,6 +118,8 @@ class Engine:
         self.elsewhere: list[Path] = []
         self.until: dict[Path, int] = {}
         """The step at which a queued cell pauses, for those that do."""
+        self.after: dict[Path, Path] = {}
+        """The cell that has to end before a queued one begins, for those that go on from another."""
         self.watch, self.limits = Watch(), limits
         self.watched, self.alike = Watched(limits.hang_minutes), Alike()
         self.failed: Counter[Path] = Counter()
@@ -153,8 +155,8 @@ class Engine:
             self.elsewhere.remove(folder)
             self.queue.append(folder)
         ended, self.idle = [], [worker for worker in self.idle if worker.process.is_alive()]
-        while self.queue and len(self.running) < len(self.where):
-            folder = self.queue.popleft()
+        while len(self.running) < len(self.where) and (following := self._next()):
+            self.queue.remove(folder := following)
             if is_done(folder) or not self._may_retry(folder):
                 status = read_status(folder)
                 ended.append(Finished(folder, status.state, status.reason or ""))
@@ -171,6 +173,11 @@ class Engine:
             else:
                 ended.append(Finished(folder, "running"))
         return ended
+
+    def _next(self) -> Path | None:
+        """The first queued cell that does not wait for another one, which is queued, runs or is worked on elsewhere."""
+        here = {*self.queue, *self.running.values(), *self.elsewhere} if self.after else set()
+        return next((folder for folder in self.queue if self.after.get(folder) not in here), None)
 
     def _receive(self, worker: Worker) -> list[Finished]:
         """Handle a worker's report of its cell, or its death; returns the cell if it ended for good."""

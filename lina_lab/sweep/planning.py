@@ -120,7 +120,7 @@ def load_sweep(
     return planned.named(set_name(sweep.name, axis_names(named), named))
 
 
-SAME_CELLS = ("logging.", "execution.")
+SAME_CELLS = ("logging.", "checkpoint.", "execution.")
 """Prefixes of settings that change no cell's key."""
 
 

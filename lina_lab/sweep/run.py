@@ -7,10 +7,10 @@ from pathlib import Path
 from lina_lab.config.engine import ALONE, LIMITS, Group, Limits
 from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.plan import Plan, plan_id, store_plan
-from lina_lab.ledger.result import is_done
 from lina_lab.provenance import provenance
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.local_engine import Engine, Finished, Slot
+from lina_lab.sweep.longer import in_order, keeping, sources, unfinished
 from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.progress import Snapshot, SweepProgress, Work
 from lina_lab.sweep.tune import Todo, Tuning
@@ -28,6 +28,8 @@ def run_sweep(
 ) -> list[Finished]:
     """Run every cell without a result, the most expensive first, and return those that ended, in that order.
 
+    A cell that goes on from a shorter one waits until that has ended.
+
     What is tuned runs its trials first; `stored` is told whenever the plan has grown by trials or by tuned cells.
     """
     steering = Steering(runs, planned, retries)
@@ -37,6 +39,7 @@ def run_sweep(
     def grow() -> None:
         new, until = steering.advance()
         engine.until |= until
+        engine.after |= steering.after
         busy = {*engine.queue, *engine.running.values(), *engine.elsewhere}
         engine.queue.extend(folder for folder in new if folder not in busy)
         progress.planned = steering.planned
@@ -72,6 +75,8 @@ class Steering:
         self.tuning = Tuning(runs, self.planned, tune, retries) if tune else None
         self.handed_out: set[str] = set()
         """Keys of the study's own cells that were released."""
+        self.after: dict[Path, Path] = {}
+        """Folders of cells that go on from another one that has no result yet, and the folder of that."""
         self.open = self.tuning is not None
         """Whether trials are still to come."""
 
@@ -88,12 +93,16 @@ class Steering:
         self.stored = store_plan(self.runs, self.planned.plan, self.record, self.planned.file)
         cells, experiments = self.stored.cells, self.planned.experiments
         everything = [*cells, *self.stored.trials]
+        own = unfinished(self.runs, self.planned)
+        found = sources(self.runs, own)
+        experiments = keeping(experiments, found)
         folders = {cell.key: create_cell(self.runs, experiments[cell.key], cell.key) for cell in everything}
-        new = [cell for cell in cells if cell.key not in self.handed_out and not is_done(folders[cell.key])]
+        self.after = {folders[key]: folders[s.cell] for key, s in found.items() if s.cell in own}
+        new = [cell for cell in cells if cell.key not in self.handed_out and cell.key in own]
         self.handed_out |= {cell.key for cell in cells}
         new += [trial.cell for trial in todo]
-        new.sort(key=lambda cell: -cell.flops)
-        return [folders[cell.key] for cell in new], {folders[trial.cell.key]: trial.until for trial in todo}
+        until = {folders[trial.cell.key]: trial.until for trial in todo}
+        return [folders[cell.key] for cell in in_order(new, found)], until
 
     def note(self, new: Sequence[Finished]) -> bool:
         """Whether a trial is among the cells that have ended, so that there may be more to run."""

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from lina_lab.cell.attempt import STARTING
@@ -49,12 +50,29 @@ def submit(
     folders, until = steering.advance()
     waiting = queued(runs, name)
     todo = [(f.resolve(), until.get(f, 0)) for f in folders if f.resolve() not in waiting and _needs_a_job(f, retries)]
-    jobs, words = {}, ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
-    # Each array reads its own file of cells, so that a later submission does not change what a waiting job runs.
-    for first in range(0, len(todo), LARGEST_ARRAY):
-        chunk = todo[first : first + LARGEST_ARRAY]
-        jobs[_submit_array(runs, name, chunk, engine, words)] = len(chunk)
+    words = ["--retries", str(retries), *(["--keep-going"] if keep_going else [])]
+    jobs: dict[str, int] = {}
+    before: list[str] = []
+    for generation in _generations(todo, {f.resolve(): other.resolve() for f, other in steering.after.items()}):
+        chunks = [generation[first : first + LARGEST_ARRAY] for first in range(0, len(generation), LARGEST_ARRAY)]
+        # Each array reads its own file of cells, so that a later submission does not change what a waiting job runs.
+        new = {_submit_array(runs, name, chunk, engine, words, before): len(chunk) for chunk in chunks}
+        jobs, before = jobs | new, list(new)
     return jobs, _go_on_after(runs, name, engine, list(jobs)) if steering.open and jobs else ""
+
+
+def _generations(todo: Sequence[tuple[Path, int]], after: Mapping[Path, Path]) -> Iterator[list[tuple[Path, int]]]:
+    """Cells that wait for none of the others, then those that go on from these, and so on."""
+    folders = {folder for folder, _ in todo}
+
+    def age(cell: tuple[Path, int]) -> int:
+        folder, steps = cell[0], 0
+        while (folder := after.get(folder, Path())) in folders:
+            steps += 1
+        return steps
+
+    for _, cells in groupby(sorted(todo, key=age), key=age):
+        yield list(cells)
 
 
 def _go_on_after(runs: Path, name: str, engine: EngineConfig, jobs: Sequence[str]) -> str:
@@ -71,22 +89,35 @@ def _needs_a_job(folder: Path, retries: int) -> bool:
 
 
 def _submit_array(
-    runs: Path, name: str, todo: Sequence[tuple[Path, int]], engine: EngineConfig, words: Sequence[str]
+    runs: Path,
+    name: str,
+    todo: Sequence[tuple[Path, int]],
+    engine: EngineConfig,
+    words: Sequence[str],
+    before: Sequence[str],
 ) -> str:
+    """Submit cells, to begin when the jobs `before` have ended in any way: the number of their job."""
     folder = _folder(runs, name)
     script = folder / f"{time.time_ns()}.sh"
     write_atomic(script.with_suffix(".cells"), "".join(f"{cell}\n" for cell, _ in todo))
     write_atomic(script.with_suffix(".until"), "".join(f"{until}\n" for _, until in todo))
-    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(todo), engine, words))
+    write_atomic(script, job_script(name, script.with_suffix(".cells"), len(todo), engine, words, before))
     job = _ask("sbatch", "--parsable", str(script)).strip().partition(";")[0]
     write_atomic(script.with_suffix(".job"), job)
     return job
 
 
-def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: Sequence[str] = ()) -> str:
+def job_script(
+    name: str,
+    cells: Path,
+    count: int,
+    engine: EngineConfig,
+    words: Sequence[str] = (),
+    before: Sequence[str] = (),
+) -> str:
     """The script of a job array: one task for each line of a file of cells and of a file of pausing steps.
 
-    `words` are more arguments for `lab cell run`.
+    `words` are more arguments for `lab cell run`; `before` are jobs that have to end first.
     """
     limit = f"%{engine.max_jobs}" if engine.max_jobs else ""
     options = _options(name, engine) | {
@@ -98,6 +129,7 @@ def job_script(name: str, cells: Path, count: int, engine: EngineConfig, words: 
         # To the batch shell (B:), because `exec` replaces it by `lab cell run`.
         "signal": f"B:TERM@{engine.stop_seconds}",
         "gres": f"gpu:{engine.gpus}" if engine.gpus else False,
+        "dependency": f"afterany:{':'.join(before)}" if before else False,
     }
     if engine.num_nodes > 1:
         options |= {"nodes": engine.num_nodes, "ntasks-per-node": 1}

@@ -46,6 +46,8 @@ def read_facts(folder: Path, cell: PlannedCell, plan: Plan) -> Facts:
         # Nothing tells a single cell from others: MLflow would make up a name, and store two.
         "mlflow.runName": cell.label or plan.name,
     }
+    if result is not None and result.continued is not None:
+        tags["lab.continued"] = f"{result.continued.cell}, step {result.continued.step}"
     axes = {name: _text(value) for name, value in cell.values.items()}
     last = [] if result is None else _last_rows(result, rows)
     return Facts(state=status.state, rows=[*rows, *last], params=_config(folder) | axes, tags=tags)
@@ -82,6 +84,7 @@ def _last_rows(result: Result, rows: list[Metric]) -> Iterator[Metric]:
     values |= {metric(f"flops.{name}"): count for name, count in result.flops.items()}
     values |= {metric(f"seconds.{name}"): seconds for name, seconds in result.seconds.items()}
     values |= {metric("samples_seen"): result.samples_seen}
+    values |= {metric("continued.seconds"): result.continued.seconds} if result.continued else {}
     written = {row.metric for row in rows}
     values |= {name: value for name, value in result.metrics.items() if name not in written}
     yield from (Metric(step=result.steps, metric=name, value=float(value), time=when) for name, value in values.items())

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from lina_lab.checkpoints.sharded_files import undamaged_step
-from lina_lab.config.experiment import Experiment
+from lina_lab.config.experiment import Experiment, training_key
 from lina_lab.files import remove
+from lina_lab.ledger.ends import END, write_end
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.status import write_state
 
 logger = logging.getLogger(__name__)
 
+CHECKPOINTS = "checkpoints"
 KEPT_CHECKPOINTS = 2
 
 
@@ -39,11 +41,14 @@ class Recorder(pl.Callback):
             experiment.logging.checkpoint_every,
         )
         self.steps = experiment.training.steps
+        self.keep_end, self.training = experiment.checkpoint.keep_end == "yes", training_key(experiment)
         self.micro_losses: list[Tensor] = []
         """Losses of the micro-batches of the current step."""
         self.losses: list[Tensor] = []
         """This process's losses since the last `_take_losses`, on the device: reading one would wait for the GPU."""
         self.loss_sum: Tensor | float = 0.0
+        self.summed = 0
+        """How many losses are in `loss_sum`; -1 of an older checkpoint, which does not say."""
         self.first_bad = -1
         """The first step with a loss that is not finite; -1 while there is none."""
         self.diverged_at: int | None = None
@@ -61,6 +66,8 @@ class Recorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         self.started = time.monotonic()
+        if self.summed < 0:
+            self.summed = trainer.global_step % self.every
         if threading.current_thread() is threading.main_thread():
             # Lightning's handler would end the training without a checkpoint; put ours back.
             signal.signal(signal.SIGTERM, self.handler)
@@ -97,15 +104,18 @@ class Recorder(pl.Callback):
         self._checkpoint(trainer)
 
     def _checkpoint(self, trainer: pl.Trainer) -> None:
-        step = trainer.global_step
+        step, ended = trainer.global_step, trainer.global_step == self.steps
         stop = self._asked(trainer) or step == self.until
-        # After the last step the EMA weights are kept, so a checkpoint would serve nothing.
-        if self.diverged_at is None and (stop or step % self.checkpoint_every == 0) and step < self.steps:
+        # After the last step the EMA weights are kept, so a checkpoint would serve a longer training alone.
+        due = self.keep_end if ended else stop or step % self.checkpoint_every == 0
+        if self.diverged_at is None and due:
             self._take_losses(trainer)
             if trainer.is_global_zero:
                 self._state(step, "checkpoint")
-            save_checkpoint(trainer, self.folder, step)
-            if stop:
+            save_checkpoint(trainer, self.folder, step, END if ended else CHECKPOINTS)
+            if ended and trainer.is_global_zero:
+                write_end(self.folder, self.training, step, self.seconds)
+            if stop and not ended:
                 raise Stopped
 
     def _asked(self, trainer: pl.Trainer) -> bool:
@@ -129,7 +139,7 @@ class Recorder(pl.Callback):
         for step, loss in enumerate(losses.cpu(), trainer.global_step - len(losses) + 1):
             if self.first_bad < 0 and not torch.isfinite(loss):
                 self.first_bad = step
-            self.loss_sum = self.loss_sum + loss
+            self.loss_sum, self.summed = self.loss_sum + loss, self.summed + 1
 
     def _log(self, trainer: pl.Trainer, step: int) -> None:
         self._take_losses(trainer)
@@ -137,9 +147,11 @@ class Recorder(pl.Callback):
             self.diverged_at = self.first_bad
             trainer.should_stop = True
             return
-        # The last step need not be a multiple of `every`: then the window is shorter.
-        window = (step - 1) % self.every + 1
-        loss, self.loss_sum = float(self.loss_sum) / window, 0.0
+        # The last step need not be a multiple of `every`: then the window is shorter, and a longer training goes on
+        # with it.
+        loss = float(self.loss_sum) / self.summed
+        if step % self.every == 0:
+            self.loss_sum, self.summed = 0.0, 0
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         if trainer.is_global_zero:
             append_metrics(self.folder, step, {"train/loss": loss, "train/learning_rate": rate})
@@ -157,16 +169,17 @@ class Recorder(pl.Callback):
         write_state(self.folder, phase=phase, step=step, steps=self.steps, **told)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss_sum": float(self.loss_sum), "seconds": self.seconds, "first_bad": self.first_bad}
+        sums = {"loss_sum": float(self.loss_sum), "summed": self.summed}
+        return sums | {"seconds": self.seconds, "first_bad": self.first_bad}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.loss_sum, self.seconds_before = state_dict["loss_sum"], state_dict["seconds"]
-        self.first_bad = state_dict["first_bad"]
+        self.first_bad, self.summed = state_dict["first_bad"], state_dict.get("summed", -1)
 
 
-def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
+def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int, where: str = CHECKPOINTS) -> None:
     """Write a checkpoint whole or not at all, and keep the newest few. All processes of a group do this together."""
-    path = folder / "checkpoints" / f"step-{step:07d}.ckpt"
+    path = folder / where / f"step-{step:07d}.ckpt"
     # Written under another name: on a shared disk another node may still see what an existing name stood for before.
     part = path.with_suffix(".part")
     if trainer.is_global_zero:
@@ -177,23 +190,24 @@ def save_checkpoint(trainer: pl.Trainer, folder: Path, step: int) -> None:
     try:
         trainer.save_checkpoint(part)  # returns when all processes have written
         if trainer.is_global_zero:
+            remove(path)  # the end of an earlier attempt, whose weights were lost
             part.replace(path)
     finally:
         if trainer.is_global_zero:
             remove(part)
     if trainer.is_global_zero:
-        for old in checkpoints(folder)[KEPT_CHECKPOINTS:]:
+        for old in checkpoints(folder, where)[KEPT_CHECKPOINTS:]:
             remove(old)
 
 
-def checkpoints(folder: Path) -> list[Path]:
+def checkpoints(folder: Path, where: str = CHECKPOINTS) -> list[Path]:
     """Checkpoints of a cell, the newest first."""
-    return sorted((folder / "checkpoints").glob("step-*.ckpt"), reverse=True)
+    return sorted((folder / where).glob("step-*.ckpt"), reverse=True)
 
 
-def newest_checkpoint(folder: Path) -> tuple[Path, int] | None:
+def newest_checkpoint(folder: Path, where: str = CHECKPOINTS) -> tuple[Path, int] | None:
     """The newest undamaged checkpoint and its step; damaged ones are renamed to *.damaged and skipped."""
-    for path in checkpoints(folder):
+    for path in checkpoints(folder, where):
         step = undamaged_step(path)
         if step is not None:
             return path, step

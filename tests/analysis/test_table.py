@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
 from lina_lab.analysis.table import (
     design_label,
     main_metric,
@@ -18,7 +19,7 @@ from lina_lab.analysis.table import (
 from lina_lab.analysis.table_file import read_table
 from lina_lab.errors import LabError
 from lina_lab.ledger import result
-from lina_lab.ledger.result import read_result
+from lina_lab.ledger.result import Continued, read_result
 
 FID = "eval/fid/digits-cnn"
 
@@ -161,3 +162,17 @@ def test_every_result_is_read_and_checked_once(study, monkeypatch):
     monkeypatch.setattr(result, "parse_result", counted)
     results_table(made.runs, made.stored)
     assert read == [made.runs / cell.key / "result.json" for cell in made.plan.cells]
+
+
+def test_a_continued_cell_says_where_it_began_and_earlier_seconds_are_counted_once(study):
+    made = study()
+    without = results_table(made.runs, made.stored)
+    assert not {"continued_from", "continued_step", "seconds_before"} & set(without)
+    made.change(1, continued=Continued(cell="0123456789ab", step=50, seconds=4.0))
+    table = results_table(made.runs, made.stored)
+    assert table.loc[1, ["continued_from", "continued_step", "seconds_before"]].tolist() == ["0123456789ab", 50, 4.0]
+    assert table["continued_from"].isna().sum() == len(table) - 1
+    assert table.loc[1, "training_seconds"] == 10.0, "of the whole training"
+    minutes = f"{(11.5 * len(table) - 4) / 60:.1f} minutes of one core"
+    assert facts_of_ledger(made.runs, table)["time"].startswith(minutes)
+    assert facts_of_table(table)["time"].startswith(minutes)

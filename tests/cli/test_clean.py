@@ -11,6 +11,7 @@ from lina_lab.config.sweep import Sweep
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import create_cell
+from lina_lab.ledger.ends import write_end
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.plan import plan_path, store_plan
 from lina_lab.ledger.status import write_state
@@ -200,3 +201,19 @@ def test_the_cells_of_a_sweep_are_those_of_all_its_plans(study):
     assert not (study.folder(0) / "checkpoints").exists()
     assert loose.exists()
     assert json.loads((study.folder(0) / "result.json").read_text())["state"] == "done"
+
+
+def test_kept_end_states_are_told_with_their_bytes_and_go_only_when_asked_for(study, capsys):
+    study = study()
+    for index in (0, 1):
+        write_end(study.folder(index), "a", 10, 1.5)
+        (study.folder(index) / "end" / "step-0000010.ckpt").write_bytes(bytes(2**20))
+    (study.folder(1) / "result.json").unlink()
+    clean_up(study.runs, [], sure=True)
+    assert "kept: 1.0 MiB of end states of 1 cells, for longer ones; lab clean --ends" in capsys.readouterr().out
+    assert (study.folder(0) / "end").exists()
+    clean_up(study.runs, ["fake"], sure=True, with_ends=True)
+    told = capsys.readouterr().out
+    assert f"{study.folder(0) / 'end'}  the end of its training: without it, a longer one trains from the start" in told
+    assert [(study.folder(index) / "end").exists() for index in (0, 1)] == [False, True]
+    assert (study.folder(0) / "result.json").exists()

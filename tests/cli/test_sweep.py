@@ -232,3 +232,26 @@ def test_help_imports_nothing_heavy():
     heavy = ["torch", "pandas", "mlflow", "pytorch_lightning", "matplotlib", "scipy", "pydantic", "yaml"]
     done = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_dry_run_says_which_cells_go_on_from_where_and_what_their_ends_take(study):
+    study, _ = study
+    (study / "longer.yaml").write_text(
+        "name: longer\nquestion: Does it?\nexperiment: small.yaml\naxes: {training.steps: [4, 8]}\n"
+    )
+    printed = lab(study, "sweep", "longer.yaml", "--dry-run", "--no-timing").stdout
+    short, long = (line.split()[0] for line in printed.splitlines()[1:3])
+    assert printed.splitlines()[2].endswith(f"from {short}, step 4")
+    assert re.search(r"about [\d.]+ MiB for the end states of 1 cells, from which longer ones go on", printed)
+    whole = lab(study, "sweep", "longer.yaml", "--dry-run", "--no-timing", "--set", "checkpoint.keep_end=no").stdout
+    assert "from" not in whole.splitlines()[2]
+    flops = [float(re.search(r"cells; (\S+) training FLOPs", text)[1]) for text in (printed, whole)]
+    assert flops[1] / flops[0] == pytest.approx(12 / 8, rel=0.01), "8 steps, in place of 4 and 8"
+    assert long != short
+
+
+def test_a_word_for_the_ends_that_is_none_is_named_with_its_key(study):
+    study, _ = study
+    said = lab(study, "sweep", "little.yaml", "--set", "checkpoint.keep_end=maybe", code=2).stderr
+    assert "checkpoint.keep_end" in said
+    assert "'auto'" in said

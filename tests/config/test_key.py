@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lina_lab.config.experiment import LATER, Experiment, canonical, cell_key, digest
-from lina_lab.config.load import load_experiment
+from lina_lab.config.load import load_experiment, parse_value, write_yaml
 from lina_lab.sweep.planning import load_sweep
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +51,22 @@ def test_the_canonical_form_holds_nothing_that_changes_no_result():
     assert "size" not in values["model"]
 
 
-@pytest.mark.parametrize("changes", [{"name": "y"}, {"logging": {"every": 1}}, {"execution": {"compile": True}}])
-def test_names_logging_and_execution_do_not_enter_the_key(changes):
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "y"}, {"logging": {"every": 1}}, {"checkpoint": {"keep_end": "yes"}}, {"execution": {"compile": True}}],
+)
+def test_names_logging_checkpoint_and_execution_do_not_enter_the_key(changes):
     assert cell_key(base(**changes)) == cell_key(base())
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("auto", "auto"), ("yes", "yes"), ("'no'", "no"), ("no", "no"), ("true", "yes")]
+)
+def test_yes_and_no_are_words_however_yaml_reads_them(written, meant):
+    experiment = base(checkpoint={"keep_end": parse_value(written)})
+    assert experiment.checkpoint.keep_end == meant
+    again = parse_value(write_yaml(experiment.model_dump(mode="json")))
+    assert again["checkpoint"] == {"keep_end": meant}
 
 
 def at(values: dict, *path: str) -> object:

@@ -143,10 +143,10 @@ def test_the_display_goes_on_while_the_first_worker_starts_and_a_worker_that_die
 
 @pytest.mark.slow
 def test_two_launchers_share_the_work_and_run_no_cell_twice(tmp_path):
-    three = plan(training__steps=[6, 7, 8])
+    three = plan(training__weight_decay=[0.0, 0.01, 0.02])
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_local_engine as t\n"
-        "t.sweep(pathlib.Path(sys.argv[1]), t.plan(training__steps=[6, 7, 8]), 1)"
+        "t.sweep(pathlib.Path(sys.argv[1]), t.plan(training__weight_decay=[0.0, 0.01, 0.02]), 1)"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)]
     launchers = [subprocess.Popen(command) for _ in range(2)]

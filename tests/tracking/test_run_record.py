@@ -3,6 +3,7 @@
 import pytest
 
 from lina_lab.ledger import result
+from lina_lab.ledger.result import Continued
 from lina_lab.tracking.run_record import read_facts
 
 
@@ -24,6 +25,15 @@ def test_a_result_is_read_once_and_told_as_rows_at_its_last_step(study, monkeypa
     assert last["model/samples_seen"] == 800
     assert last["seconds/training"] == 10
     assert last["eval/fid/digits-cnn"] == pytest.approx(80)
+
+
+def test_a_continued_cell_says_from_which_cell_and_step_and_what_that_took(study):
+    made = study()
+    made.change(0, continued=Continued(cell="0123456789ab", step=50, seconds=4.0))
+    facts = read_facts(made.folder(0), made.plan.cells[0], made.stored)
+    assert facts.tags["lab.continued"] == "0123456789ab, step 50"
+    assert {row.metric: row.value for row in facts.rows}["seconds/before"] == 4.0
+    assert "lab.continued" not in read_facts(made.folder(1), made.plan.cells[1], made.stored).tags
 
 
 def test_without_a_result_the_commit_is_that_of_the_plan_and_there_are_no_last_rows(study):

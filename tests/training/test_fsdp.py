@@ -68,6 +68,7 @@ def cells(tmp_path_factory):
     two = [
         (cells("sharded"), "fsdp", 0),
         (cells("paused"), "fsdp", 9),
+        (cells("ended", training__steps=9, checkpoint__keep_end="yes"), "fsdp", 0),
         (cells("to one"), "fsdp", 5),
         (cells("to three"), "fsdp", 5),
         (cells("to ddp"), "fsdp", 5),
@@ -142,6 +143,16 @@ def test_a_sharded_checkpoint_holds_what_one_process_writes(cells):
     pairs += [(sharded["state_dict"][name], value) for name, value in alone["state_dict"].items()]
     for mine, expected in pairs:
         torch.testing.assert_close(mine, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_the_kept_end_of_a_shorter_training_is_what_a_longer_one_has_at_that_step(cells):
+    ended, longer = (
+        read_whole(cells(n) / d / "step-0000009.ckpt") for n, d in (("ended", "end"), ("paused", "checkpoints"))
+    )
+    for part in ("state_dict", "optimizer_states", "lr_schedulers"):
+        torch.testing.assert_close(ended[part], longer[part], rtol=0, atol=0)
+    ours, theirs = (c["callbacks"]["AveragedWeights"] for c in (ended, longer))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_weights_for_rooms_without_torch_come_from_either_kind(cells):
