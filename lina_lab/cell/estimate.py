@@ -77,10 +77,12 @@ def cell_seconds(experiment: Experiment) -> Seconds:
     classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
     shown = SHEET_ROWS * min(SHEET_COLUMNS, classes)
     losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
+    image_flops = cost.sampling_flops(experiment)
+    evaluating = evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side)
     return Seconds(
         training=image * (training.steps * batch + validations * losses),
-        drawing=one * (len(labels) + validations * shown),
-        rest=setting_up + evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side),
+        drawing=one * (len(labels) + validations * shown + cost.repeats_flops(experiment) / image_flops),
+        rest=setting_up + experiment.evaluation.num_measurements * evaluating,
     )
 
 

@@ -12,7 +12,9 @@ from typing import Literal
 import torch
 
 from lina_lab import cost
-from lina_lab.cell.contents import check_contents
+from lina_lab.cell.contents import check_contents, check_same_data
+from lina_lab.cell.reevaluate import MeasuredCell
+from lina_lab.cell.repeats import with_repeats
 from lina_lab.cell.score import measure, with_sampling
 from lina_lab.checkpoints.ema_weights import (
     Trained,
@@ -26,7 +28,6 @@ from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
-from lina_lab.data.examples import fingerprint
 from lina_lab.distributed.launch import train_together
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
@@ -39,7 +40,6 @@ from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
 from lina_lab.ledger.result import Result, write_result
 from lina_lab.ledger.status import write_state
 from lina_lab.model.execution import arithmetic, device
-from lina_lab.model.lina import Lina
 from lina_lab.provenance import Provenance, checkout, of_cell, provenance
 from lina_lab.published.import_cell import imported_from
 from lina_lab.sampling.image_set import DrawingProgress, DrawnSet, write_set
@@ -75,7 +75,6 @@ def run_cell(
     check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training
-    steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if record.diff_sha256 is not None:
         write_atomic(folder / "diff.patch", checkout().diff)
@@ -87,37 +86,22 @@ def run_cell(
             _finish(folder, experiment, record, seconds, diverged_at=trained.diverged_at)
             return "diverged"
 
-        drawn = _draw(folder, experiment, dataset, trained.model, stop or threading.Event(), group)
+        subject = MeasuredCell(
+            folder=folder,
+            experiment=experiment,
+            model=trained.model,
+            weights=weights_digest(folder),
+            dataset=dataset,
+            extractor=extractor,
+            reference=reference,
+        )
+        drawn = _draw(subject, stop or threading.Event(), group)
+        measured = _measured(subject, drawn, seconds, stop or threading.Event(), group)
     except Stopped:
         return "stopped" if stop is not None and stop.is_set() else "paused"
-    write_state(folder, phase="evaluating", step=steps, steps=steps)
-    request, _ = requests(experiment, dataset)
-    write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
-    seconds["sampling"] = drawn.seconds()
-
-    started = time.monotonic()
-    measured = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
-    seconds["evaluation"] = time.monotonic() - started
     _finish(folder, experiment, record, seconds, measured)
     shutil.rmtree(drawn.folder)
     return "done"
-
-
-def check_same_data(folder: Path, dataset: Dataset) -> None:
-    """Note what data a cell begins with: a key holds the files of a folder, or in older ones its path, not the pixels.
-
-    Raises:
-        LabError: if the cell began with other data.
-    """
-    path, found = folder / "data.sha256", fingerprint(dataset)
-    if not path.exists():
-        write_atomic(path, found)
-    elif path.read_text(encoding="utf-8") != found:
-        raise LabError(
-            f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
-            "and the version of LINA Lab that read them so; or start the same command again: other files have cells of "
-            "their own"
-        )
 
 
 def _trained(
@@ -177,11 +161,10 @@ def _finish(
     write_state(folder, step=steps, steps=experiment.training.steps)
 
 
-def _draw(
-    folder: Path, experiment: Experiment, dataset: Dataset, model: Lina, stop: threading.Event, group: Group
-) -> DrawnSet:
+def _draw(subject: MeasuredCell, stop: threading.Event, group: Group) -> DrawnSet:
     """The images that are evaluated, drawn by a process on each GPU of the group on this node."""
-    name, steps = f"drawn-{weights_digest(folder)[:12]}", experiment.training.steps
+    folder, experiment = subject.folder, subject.experiment
+    name, steps = f"drawn-{subject.weights[:12]}", experiment.training.steps
     drawn = DrawnSet(folder / "samples" / name, experiment.evaluation.num_samples)
 
     started, asked = time.monotonic(), 0
@@ -202,5 +185,22 @@ def _draw(
             write_state(folder, phase="decoding", step=steps, steps=steps)
 
     write_state(folder, phase="sampling", step=steps, steps=steps)
-    draw_set(folder, {}, drawn, drawer(experiment, model, dataset, check, decoding), tell, group.devices)
+    draw = drawer(experiment, subject.model, subject.dataset, check, decoding)
+    draw_set(folder, {}, drawn, draw, tell, group.devices)
     return drawn
+
+
+def _measured(
+    subject: MeasuredCell, drawn: DrawnSet, seconds: dict[str, float], stop: threading.Event, group: Group
+) -> Measurement:
+    """Every metric of the images that were drawn, and of those that the cell is measured by besides."""
+    folder, experiment, steps = subject.folder, subject.experiment, subject.experiment.training.steps
+    write_state(folder, phase="evaluating", step=steps, steps=steps)
+    request, _ = requests(experiment, subject.dataset)
+    write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
+    seconds["sampling"] = drawn.seconds()
+
+    started = time.monotonic()
+    found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)
+    seconds["evaluation"] = time.monotonic() - started
+    return with_repeats(subject, found, seconds, stop, group.devices)

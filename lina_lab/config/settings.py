@@ -131,6 +131,11 @@ FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "inception": 2048}
 """Features an image, by extractor."""
 
 
+GUIDANCE_GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+GUIDANCE_REFINEMENTS = 4
+"""A search for the best guidance measures a grid and then as many scales about its best: one budget for every cell."""
+
+
 class EvaluationConfig(Config):
     extractor: Literal[
         "digits-cnn",
@@ -147,6 +152,16 @@ class EvaluationConfig(Config):
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
+    guidance: Literal["best"] | None = None
+    """best: measured again at the guidance scale with the lowest FID, which a search finds; null: at its own alone."""
+    generation_seeds: Count = 1
+    """How often images are drawn and measured, each time from other noise: the first time from the cell's seed."""
+
+    @property
+    def num_measurements(self) -> int:
+        """Sets of images that a cell is measured by; at its best guidance as many as at its own, after the search."""
+        search = len(GUIDANCE_GRID) + GUIDANCE_REFINEMENTS + self.generation_seeds
+        return self.generation_seeds + (search if self.guidance == "best" else 0)
 
 
 class LoggingConfig(Config):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import with_values
-from lina_lab.cost import sampling_flops, training_flops
+from lina_lab.cost import repeats_flops, sampling_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.result import is_done
@@ -60,13 +60,13 @@ def times(
 
 
 def _image_flops(experiment: Experiment) -> float:
-    return experiment.evaluation.num_samples * sampling_flops(experiment)
+    """Of all its measurements."""
+    return experiment.evaluation.num_samples * sampling_flops(experiment) + repeats_flops(experiment)
 
 
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
     """Hours of one GPU at `tflops` TFLOP/s for training and evaluation images, by their FLOPs alone."""
-    flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
-    return flops / (tflops * 1e12) / 3600
+    return (training_flops(experiment) + _image_flops(experiment)) / (tflops * 1e12) / 3600
 
 
 def check_budget(planned: PlannedSweep, todo: list[Experiment], measured: Callable[[], Times]) -> None:
