@@ -1,7 +1,8 @@
 """How far a sweep is, and how long the rest will take.
 
-A cell goes through start, training, sampling and evaluation, and some through repeats of the last two. The pace of a stage is learnt from the cells
-that this run takes through it, by size if possible; until then from earlier results of the same machine.
+A cell goes through start, training, sampling and evaluation, and some through repeats of the last two. The pace of a
+stage is learnt from the cells that this run takes through it, by size if possible; until then from earlier results of
+the same machine.
 """
 
 import heapq
@@ -207,7 +208,7 @@ class SweepProgress:
         return total
 
     def _seconds_of(self, part: int, size: str) -> float | None:
-        """Seconds a unit of a stage. Unseen repeats are assumed to be as fast as sampling, that as training; else free."""
+        """Seconds a unit of a stage, unseen as `LIKE` says; other unseen stages but training are assumed to be free."""
         found = self.pace.of(part, size)
         found = self.before.of(part, size) if found is None else found
         if found is None and part in LIKE:
