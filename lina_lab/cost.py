@@ -15,7 +15,7 @@ from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.model import AttentionConfig, ModelConfig
 from lina_lab.config.schedule import count_schedule, flow_schedule
-from lina_lab.config.settings import SamplingConfig
+from lina_lab.config.settings import GUIDANCE_GRID, GUIDANCE_REFINEMENTS, SamplingConfig
 from lina_lab.design.convolutions import CONV_KERNEL
 from lina_lab.design.gates import KV_GATE_HEADS, OUTPUT_GATE
 from lina_lab.design.normalization import NORMALIZATION
@@ -263,12 +263,23 @@ def sampling_flops(experiment: Experiment) -> float:
 
 def evaluation_flops(experiment: Experiment) -> float:
     """FLOPs of the images that are measured: those of the end and of every point before it."""
-    return num_images(experiment) * sampling_flops(experiment)
+    evaluation = experiment.evaluation
+    return evaluation.num_samples * (1 + len(evaluation.at)) * sampling_flops(experiment)
 
 
-def num_images(experiment: Experiment) -> int:
-    """Images that are drawn to measure a cell, at the end and at every point before it."""
-    return experiment.evaluation.num_samples * (1 + len(experiment.evaluation.at))
+def repeats_flops(experiment: Experiment) -> float:
+    """FLOPs to sample the images of all measurements of a cell but its first: see `EvaluationConfig`."""
+    evaluation, sampling = experiment.evaluation, experiment.sampling
+
+    def at(scale: float) -> float:
+        guided = SamplingConfig.model_validate(sampling.changed({"guidance_scale": scale}))
+        return _sampling_flops(experiment.model, experiment.data.shape, guided)
+
+    images = (evaluation.generation_seeds - 1) * sampling_flops(experiment)
+    if evaluation.guidance == "best":
+        inside = GUIDANCE_GRID[1]  # every scale but 1 costs the same
+        images += sum(map(at, GUIDANCE_GRID)) + (GUIDANCE_REFINEMENTS + evaluation.generation_seeds) * at(inside)
+    return evaluation.num_samples * images
 
 
 @lru_cache(CACHED)

@@ -5,6 +5,13 @@ from typing import Literal, NamedTuple
 FID = "eval/fid/"
 FID_SD = "eval/fid_bootstrap_sd/"
 """The standard deviation of a FID over resampled images, not over seeds."""
+FID_GENERATION_MEAN = "eval/fid_generation_mean/"
+FID_GENERATION_SD = "eval/fid_generation_sd/"
+"""The standard deviation of the FID of one model over generation seeds: what other images would have given."""
+FID_BEST = "eval/fid_best/"
+"""At the guidance scale that suits the cell best, by seeds that did not choose it; the mean over them."""
+FID_BEST_SD = "eval/fid_best_generation_sd/"
+GUIDANCE_BEST = "eval/guidance_best/"
 LOSS = "val/loss"
 
 
@@ -26,6 +33,11 @@ METRICS = (
     MetricName(FID, "FID", "lower"),
     MetricName(FID_SD, "± (resampling)"),
     MetricName("eval/fid_halves_sd/", "± (halves)", brief=False),
+    MetricName(FID_GENERATION_MEAN, "FID, mean of generation seeds", "lower"),
+    MetricName(FID_GENERATION_SD, "± (generation seeds)"),
+    MetricName(FID_BEST, "FID at the best guidance", "lower"),
+    MetricName(FID_BEST_SD, "± (generation seeds, best guidance)"),
+    MetricName(GUIDANCE_BEST, "best guidance scale"),
     MetricName("eval/fid_jackknife/", "FID, jackknifed", "lower"),
     MetricName("eval/fid_train/", "FID to train", "lower"),
     MetricName("eval/kid/", "KID", "lower"),

@@ -35,6 +35,7 @@ def test_what_the_table_does_not_single_out_comes_last_by_name():
         ("eval/recall/inception", "recall (inception), higher is better"),
         ("val/loss", "held-out loss, lower is better"),
         ("eval/fid_bootstrap_sd/digits-cnn", "± (resampling) (digits-cnn)"),
+        ("eval/fid_best/digits-cnn", "FID at the best guidance (digits-cnn), lower is better"),
         ("eval/other", "eval/other"),
     ],
 )

@@ -14,8 +14,6 @@ from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 
 FILE = "guidance.csv"
-GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
-REFINEMENTS = 4
 GOLDEN = (3 - math.sqrt(5)) / 2
 NEAREST = 0.15
 """Least distance of a refinement from the best scale, in units of the wider gap beside it; closer, noise decides."""

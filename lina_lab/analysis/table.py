@@ -110,6 +110,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **measured_with(evaluation),
         **noted(evaluation),
         **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
+        **({"generation_seeds": len(evaluation.generation_seeds)} if evaluation.generation_seeds else {}),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
         "commit": provenance.commit,

@@ -9,7 +9,7 @@ from hashlib import sha256
 from os import fsencode
 from pathlib import Path
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.data import DataConfig
@@ -20,6 +20,9 @@ from lina_lab.config.torchvision_sets import TORCHVISION_SETS
 from lina_lab.errors import LabError
 from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
+
+if TYPE_CHECKING:
+    from lina_lab.data.datasets import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +89,25 @@ def check_contents(experiment: Experiment) -> None:
                 f"not {(found or 'none')[:12]}; bring the old one back, or start the same command again, which gives "
                 "what is there now cells of its own"
             )
+
+
+def check_same_data(folder: Path, dataset: "Dataset") -> None:
+    """Note what data a cell begins with: a key holds the files of a folder, or in older ones its path, not the pixels.
+
+    Raises:
+        LabError: if the cell began with other data.
+    """
+    from lina_lab.data.examples import fingerprint
+
+    path, found = folder / "data.sha256", fingerprint(dataset)
+    if not path.exists():
+        write_atomic(path, found)
+    elif path.read_text(encoding="utf-8") != found:
+        raise LabError(
+            f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
+            "and the version of LINA Lab that read them so; or start the same command again: other files have cells of "
+            "their own"
+        )
 
 
 def _not_as_written(experiment: Experiment, contents: dict[str, str]) -> list[KeyProblem]:

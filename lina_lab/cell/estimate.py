@@ -76,12 +76,13 @@ def cell_seconds(experiment: Experiment) -> Seconds:
     validations = -(-training.steps // experiment.logging.validate_every) - 1  # the last one was timed with the steps
     classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
     shown = SHEET_ROWS * min(SHEET_COLUMNS, classes)
-    evaluation = evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side)
     losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
+    images = (cost.evaluation_flops(experiment) + cost.repeats_flops(experiment)) / cost.sampling_flops(experiment)
+    evaluating = evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side)
     return Seconds(
         training=image * (training.steps * batch + validations * losses),
-        drawing=one * (cost.num_images(experiment) + validations * shown),
-        rest=setting_up + (1 + len(experiment.evaluation.at)) * evaluation,
+        drawing=one * (images + validations * shown),
+        rest=setting_up + experiment.evaluation.num_measurements * evaluating,
     )
 
 

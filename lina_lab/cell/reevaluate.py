@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lina_lab.cell.contents import check_contents
-from lina_lab.cell.run import check_same_data
+from lina_lab.cell.contents import check_contents, check_same_data
 from lina_lab.cell.score import measure, with_sampling
 from lina_lab.checkpoints.ema_weights import load_trained, weights_digest
 from lina_lab.config.experiment import Experiment, digest
@@ -137,9 +136,8 @@ def measure_cell(
 
 def _identity(subject: MeasuredCell) -> str:
     experiment, reference = subject.experiment, subject.reference
-    evaluation = experiment.evaluation.model_dump(exclude={"at"}) | {
-        "reference": reference.sha256 if reference else None
-    }
+    measured_with = experiment.evaluation.model_dump(include={"extractor", "num_samples"})
+    evaluation = measured_with | {"reference": reference.sha256 if reference else None}
     found = [subject.weights, subject.extractor.id, fingerprint(subject.dataset), evaluation]
     return digest([*found, experiment.sampling.model_dump(), experiment.seed])[:12]
 

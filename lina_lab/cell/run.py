@@ -6,15 +6,18 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from lina_lab import cost
-from lina_lab.cell.contents import check_contents
+from lina_lab.cell.contents import check_contents, check_same_data
 from lina_lab.cell.continuing import later_start, read_continued
 from lina_lab.cell.points import forget_points, measure_points, num_measured
+from lina_lab.cell.reevaluate import MeasuredCell
+from lina_lab.cell.repeats import with_repeats
 from lina_lab.cell.score import measure, with_sampling
 from lina_lab.checkpoints.ema_weights import (
     Trained,
@@ -29,7 +32,6 @@ from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
-from lina_lab.data.examples import fingerprint
 from lina_lab.distributed.launch import train_together
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
@@ -69,38 +71,33 @@ def run_cell(
     record = replace(provenance(), group=None if group.size == 1 else group._asdict())
     if record.code and (changed := record.code.changed):
         logger.warning("what runs was loaded before these files of the package changed: %s", ", ".join(changed))
+    stop = stop or threading.Event()
     dataset, extractor, reference = _inputs(folder, experiment)
-    steps = experiment.training.steps
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if record.diff_sha256 is not None:
         write_atomic(folder / "diff.patch", checkout().diff)
     try:
-        trained = _trained(folder, experiment, record, dataset, stop or threading.Event(), until, group)
+        trained = _trained(folder, experiment, record, dataset, stop, until, group)
         seconds = {} if math.isnan(trained.seconds) else {"training": trained.seconds}
         record = replace(record, arithmetic=arithmetic(trained.model, experiment))
         if trained.diverged_at is not None:
             _finish(folder, experiment, record, seconds, diverged_at=trained.diverged_at)
             return "diverged"
 
-        request, _ = requests(experiment, dataset)
-
-        def draw(model: Lina, weights: Path = folder) -> DrawnSet:
-            return _draw(folder, weights, experiment, dataset, model, stop or threading.Event(), group)
-
-        def judge(drawn: DrawnSet) -> Measurement:
-            write_state(folder, phase="evaluating", step=steps, steps=steps)
-            return measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
-
-        points = measure_points(folder, experiment, draw, judge)
-        drawn = draw(trained.model)
+        subject = MeasuredCell(
+            folder=folder,
+            experiment=experiment,
+            model=trained.model,
+            weights=weights_digest(folder),
+            dataset=dataset,
+            extractor=extractor,
+            reference=reference,
+        )
+        points = measure_points(folder, experiment, partial(_draw, subject, stop, group), partial(_judge, subject))
+        drawn = _draw(subject, stop, group, trained.model, folder)
+        measured = _measured(subject, drawn, seconds, stop, group)
     except Stopped:
-        return "stopped" if stop is not None and stop.is_set() else "paused"
-    write_set(drawn, folder / "samples" / "generated.npz", labels_and_prompts(request))
-    seconds["sampling"] = drawn.seconds()
-
-    started = time.monotonic()
-    measured = judge(drawn)
-    seconds["evaluation"] = time.monotonic() - started
+        return "stopped" if stop.is_set() else "paused"
     _finish(folder, experiment, record, seconds, measured, points)
     forget_points(folder)
     shutil.rmtree(drawn.folder)
@@ -119,23 +116,6 @@ def _inputs(folder: Path, experiment: Experiment) -> tuple[Dataset, Extractor, R
     check_same_data(folder, dataset)
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there
     return dataset, extractor, reference
-
-
-def check_same_data(folder: Path, dataset: Dataset) -> None:
-    """Note what data a cell begins with: a key holds the files of a folder, or in older ones its path, not the pixels.
-
-    Raises:
-        LabError: if the cell began with other data.
-    """
-    path, found = folder / "data.sha256", fingerprint(dataset)
-    if not path.exists():
-        write_atomic(path, found)
-    elif path.read_text(encoding="utf-8") != found:
-        raise LabError(
-            f"{path}: the cell began with other images, labels or captions than its data set has now; bring them back, "
-            "and the version of LINA Lab that read them so; or start the same command again: other files have cells of "
-            "their own"
-        )
 
 
 def _trained(
@@ -207,16 +187,9 @@ def _finish(
     write_state(folder, step=steps, steps=experiment.training.steps)
 
 
-def _draw(
-    folder: Path,
-    weights: Path,
-    experiment: Experiment,
-    dataset: Dataset,
-    model: Lina,
-    stop: threading.Event,
-    group: Group,
-) -> DrawnSet:
+def _draw(subject: MeasuredCell, stop: threading.Event, group: Group, model: Lina, weights: Path) -> DrawnSet:
     """The images that are evaluated, of a model with the weights in a folder, by a process on each GPU of this node."""
+    folder, experiment = subject.folder, subject.experiment
     name, steps = f"drawn-{weights_digest(folder, weights)[:12]}", experiment.training.steps
     drawn = DrawnSet(folder / "samples" / name, experiment.evaluation.num_samples)
 
@@ -240,7 +213,28 @@ def _draw(
             write_state(folder, phase="decoding", step=steps, steps=steps)
 
     write_state(folder, phase="sampling", step=steps, steps=steps)
-    draw_set(
-        folder, {}, drawn, drawer(experiment, model, dataset, check, decoding), tell, group.devices, weights=weights
-    )
+    draw = drawer(experiment, model, subject.dataset, check, decoding)
+    draw_set(folder, {}, drawn, draw, tell, group.devices, weights=weights)
     return drawn
+
+
+def _judge(subject: MeasuredCell, drawn: DrawnSet) -> Measurement:
+    """Every metric of the images that were drawn."""
+    steps = subject.experiment.training.steps
+    write_state(subject.folder, phase="evaluating", step=steps, steps=steps)
+    request, _ = requests(subject.experiment, subject.dataset)
+    seed, reference = subject.experiment.seed, subject.reference
+    return measure(drawn.chunks(), request, subject.dataset, subject.extractor, seed, reference)
+
+
+def _measured(
+    subject: MeasuredCell, drawn: DrawnSet, seconds: dict[str, float], stop: threading.Event, group: Group
+) -> Measurement:
+    """The images at the end of training judged and kept, and those that the cell is measured by besides."""
+    request, _ = requests(subject.experiment, subject.dataset)
+    write_set(drawn, subject.folder / "samples" / "generated.npz", labels_and_prompts(request))
+    seconds["sampling"] = drawn.seconds()
+    started = time.monotonic()
+    found = _judge(subject, drawn)
+    seconds["evaluation"] = time.monotonic() - started
+    return with_repeats(subject, found, seconds, stop, group.devices)

@@ -82,7 +82,7 @@ def _row(cell: PlannedCell, experiment: Experiment, state: str, tflops: float | 
         f"{cost.parameters(experiment.model, experiment.data.shape).total:,}",
         f"{cell.flops:.3g}",
         f"{cost.sampling_flops(experiment):.3g}",
-        f"{cost.num_images(experiment):,}",
+        f"{experiment.evaluation.num_samples * experiment.evaluation.num_measurements:,}",
         "" if tflops is None else f"{gpu_hours(experiment, tflops):,.1f}",
         state,
     )

@@ -89,17 +89,18 @@ def guidance(
 
 def _asked(scales: str, refinements: int | None, over: str) -> tuple[str, list[float], int]:
     """The field, its values and the number of refinements that the options mean."""
-    from lina_lab.analysis.guidance import GRID, OVER, REFINEMENTS
+    from lina_lab.analysis.guidance import OVER
+    from lina_lab.config.settings import GUIDANCE_GRID, GUIDANCE_REFINEMENTS
 
     if not over:
-        values = _numbers("--scales", scales) if scales else list(GRID)
-        return "guidance_scale", values, REFINEMENTS if refinements is None else refinements
+        values = _numbers("--scales", scales) if scales else list(GUIDANCE_GRID)
+        return "guidance_scale", values, GUIDANCE_REFINEMENTS if refinements is None else refinements
     field, _, text = over.partition("=")
     if scales or field not in OVER:
         problem = "either it or --scales" if scales else f"one of {', '.join(OVER)} and values, as flow_steps=5,10,25"
         raise LabError(f"--over {over}: must be {problem}")
     if field == "guidance_scale":
-        return field, _numbers("--over", text), REFINEMENTS if refinements is None else refinements
+        return field, _numbers("--over", text), GUIDANCE_REFINEMENTS if refinements is None else refinements
     if refinements:
         raise LabError(f"--refinements is for guidance scales: --over {field} measures the values that it names")
     values = _numbers("--over", text)

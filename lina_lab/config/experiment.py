@@ -48,6 +48,8 @@ LATER: dict[tuple[str, ...], Any] = {
     **{("model", s, field): value for s in SEGMENTS for field, value in LATER_OF_ATTENTION.items()},
     ("evaluation", "reference"): None,
     ("evaluation", "at"): [],
+    ("evaluation", "guidance"): None,
+    ("evaluation", "generation_seeds"): 1,
 }
 """Fields added after schema 1, by path, with the value that older cells imply. At that value they are left out of the
 canonical form, so that old keys still name the same results."""
@@ -114,6 +116,9 @@ class Experiment(Config):
             raise KeyProblem("execution.accumulate", message, "training.batch_size")
         self._fits_classes()
         self._fits_points()
+        if self.evaluation.guidance and not self.training.label_dropout:
+            message = "guidance best needs a label_dropout above 0: without labels the model was never trained"
+            raise KeyProblem("evaluation.guidance", message, "training.label_dropout")
         return self
 
     def _fits_points(self) -> None:

@@ -131,6 +131,11 @@ FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "inception": 2048}
 """Features an image, by extractor."""
 
 
+GUIDANCE_GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
+GUIDANCE_REFINEMENTS = 4
+"""A search for the best guidance measures a grid and then as many scales about its best: one budget for every cell."""
+
+
 class EvaluationConfig(Config):
     extractor: Literal[
         "digits-cnn",
@@ -149,11 +154,23 @@ class EvaluationConfig(Config):
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
     at: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(strict=False)] = ()
     """Shares of the steps at which the averaged weights are measured too, as those of the end, 1, always are."""
+    guidance: Literal["best"] | None = None
+    """best: measured again at the guidance scale with the lowest FID, which a search finds; null: at its own alone."""
+    generation_seeds: Count = 1
+    """How often images are drawn and measured, each time from other noise: the first time from the cell's seed."""
 
     @field_validator("at")
     @classmethod
     def _before_the_end(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(sorted(share for share in shares if share < 1))
+
+    @property
+    def num_measurements(self) -> int:
+        """Sets of images that a cell is measured by: of its points, of its end, and at its best guidance as many as at
+        its own, after the search.
+        """
+        search = len(GUIDANCE_GRID) + GUIDANCE_REFINEMENTS + self.generation_seeds
+        return len(self.at) + self.generation_seeds + (search if self.guidance == "best" else 0)
 
 
 class LoggingConfig(Config):

@@ -12,9 +12,11 @@ from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
 from lina_lab.analysis.tuning import power_law, tuned_names
+from lina_lab.analysis.variance_components import fid_spread, spread_sentences
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import FID
 
 
 def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
@@ -54,6 +56,7 @@ def what_is_seen(table: pd.DataFrame, plan: Plan, metric: str) -> Iterable[str]:
                 f"{by_size.iloc[-1]:.3g} at {human(last)}"
                 f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
             )
+    yield from spread_sentences(fid_spread(table, metric.removeprefix(FID), list(plan.axes)))
 
 
 def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:

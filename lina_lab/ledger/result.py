@@ -30,6 +30,18 @@ class RepeatedImages(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BestGuidance(Record):
+    """How the best guidance scale of a cell was found and measured."""
+
+    searched: Sequence[float]
+    """Scales, in the order in which the search measured them."""
+    seed: int
+    """Of the images of the search."""
+    generation_seeds: Sequence[int]
+    """Of the images by which the scale that it found was measured: none of the search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(Record):
     """What the metrics of a cell were measured with: without it a number means nothing. Older ones know less."""
 
@@ -50,6 +62,9 @@ class Evaluation(Record):
     eight_bit_rule: str | None = None
     composition: Mapping[str, Any] | None = None
     """How often the detector is right, and how many pictures there were: see `composition`."""
+    generation_seeds: Sequence[int] | None = None
+    """Of the images at the cell's own guidance, its own seed first; None: that one alone."""
+    best_guidance: BestGuidance | None = None
     autoregressive_steps: int | None = None
     flow_steps: int | None = None
     flow_steps_last: int | None = None
@@ -117,7 +132,7 @@ class Result(Record):
     continued: Continued | None = None
     """None of a training from the start. FLOPs, samples seen and seconds are of the whole training all the same."""
     seconds: Mapping[str, float]
-    """`training`, `sampling` and `evaluation`, as far as the cell came."""
+    """`training`, `sampling`, `evaluation` and `repeats`, as far as the cell came."""
     state: Literal["done", "diverged"]
     diverged_at: int | None = None
     """The first step whose loss was not finite."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.sweep import with_values
-from lina_lab.cost import evaluation_flops, training_flops
+from lina_lab.cost import evaluation_flops, repeats_flops, training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.status import ENDED, read_status
@@ -63,10 +63,14 @@ def times(
     return Times(max(free) if todo else 0.0, start, {size: took.total for size, (_, took) in known.items()})
 
 
+def _image_flops(experiment: Experiment) -> float:
+    """Of all its measurements."""
+    return evaluation_flops(experiment) + repeats_flops(experiment)
+
+
 def gpu_hours(experiment: Experiment, tflops: float) -> float:
     """Hours of one GPU at `tflops` TFLOP/s for training and evaluation images, by their FLOPs alone."""
-    flops = training_flops(experiment) + evaluation_flops(experiment)
-    return flops / (tflops * 1e12) / 3600
+    return (training_flops(experiment) + _image_flops(experiment)) / (tflops * 1e12) / 3600
 
 
 def check_budget(planned: PlannedSweep, todo: list[Experiment], measured: Callable[[], Times]) -> None:

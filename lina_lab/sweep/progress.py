@@ -1,7 +1,8 @@
 """How far a sweep is, and how long the rest will take.
 
-A cell goes through four stages: start, training, sampling, evaluation. The pace of a stage is learnt from the cells
-that this run takes through it, by size if possible; until then from earlier results of the same machine.
+A cell goes through start, training, sampling and evaluation, and some through repeats of the last two. The pace of a
+stage is learnt from the cells that this run takes through it, by size if possible; until then from earlier results of
+the same machine.
 """
 
 import heapq
@@ -24,11 +25,13 @@ from lina_lab.sweep.planning import PlannedSweep
 
 logger = logging.getLogger(__name__)
 
-PARTS = ("start", "training", "sampling", "evaluation")
+PARTS = ("start", "training", "sampling", "evaluation", "repeats")
 WHOLE = (0, 3)
 """Stages without progress of their own."""
-PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3}
+PHASES = {"": 0, "starting": 0, "sampling": 2, "decoding": 2, "evaluating": 3, "guidance": 4, "repeats": 4}
 """Stage of each phase in state.json; all other phases are training."""
+LIKE = {2: 1, 4: 2}
+"""Stages whose pace is supposed to be that of another until it is seen."""
 OFTEN = 500
 """Most cells whose state is read at every look; of a larger plan only cells at work are."""
 EXAMPLES = 100
@@ -170,7 +173,8 @@ class SweepProgress:
         """Units of every part: see `Pace`."""
         if cell.key not in self.costs:
             e = self._experiment(cell)
-            self.costs[cell.key] = (1.0, cost.training_flops(e), cost.evaluation_flops(e), 1.0)
+            training, images = cost.training_flops(e), cost.evaluation_flops(e)
+            self.costs[cell.key] = (1.0, training, images, 1.0, cost.repeats_flops(e))
         return self.costs[cell.key]
 
     def _left(self, work: Work, cells: Mapping[str, PlannedCell], now: float) -> float | None:
@@ -207,11 +211,11 @@ class SweepProgress:
         return total
 
     def _seconds_of(self, part: int, size: str) -> float | None:
-        """Seconds a unit of a stage. Unseen sampling is assumed to be as fast as training, other unseen stages free."""
+        """Seconds a unit of a stage, unseen as `LIKE` says; other unseen stages but training are assumed to be free."""
         found = self.pace.of(part, size)
         found = self.before.of(part, size) if found is None else found
-        if found is None and PARTS[part] == "sampling":
-            return self._seconds_of(1, size)
+        if found is None and part in LIKE:
+            return self._seconds_of(LIKE[part], size)
         return 0.0 if found is None and PARTS[part] != "training" else found
 
     def _row(self, cell: PlannedCell) -> Row:
@@ -235,6 +239,6 @@ def position(status: CellStatus) -> tuple[int, tuple[float, ...]]:
         return len(PARTS), (0.0,) * len(PARTS)
     at = PHASES.get(status.phase, 1)
     trained = 1.0 if at > 1 else status.step / max(1, status.steps or 1)
-    sampled = {2: status.share, 3: 1.0}.get(at, 0.0)
+    sampled, repeated = (1.0 if at > part else status.share if at == part else 0.0 for part in (2, 4))
     part = at if status.state == "running" else 0
-    return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, 1.0)
+    return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, float(at < 4), 1.0 - repeated)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from lina_lab.analysis.guidance import (
-    GRID,
-    REFINEMENTS,
     GuidancePoint,
     add_point,
     best_scale,
@@ -17,6 +15,8 @@ from lina_lab.analysis.guidance import (
     read_points,
     search,
 )
+from lina_lab.config.settings import GUIDANCE_GRID as GRID
+from lina_lab.config.settings import GUIDANCE_REFINEMENTS as REFINEMENTS
 from lina_lab.errors import LabError
 
 

@@ -62,6 +62,15 @@ def test_shorthand_is_spelled_out_for_every_segment(write):
             ("steps: 10", "steps: 10\n  init_from: {cell: 123456789012}"),
             "x.yaml:7: training.init_from.cell: must be text, which YAML reads as the number 123456789012: write it in",
         ),
+        (
+            ("1e-3", "1e-3\n  label_dropout: 0\nevaluation:\n  guidance: best"),
+            "x.yaml:11: evaluation.guidance: guidance best needs a label_dropout above 0",
+        ),
+        (("1e-3", "1e-3\nevaluation:\n  guidance: 2"), "x.yaml:10: evaluation.guidance: must be 'best', not 2"),
+        (
+            ("1e-3", "1e-3\nevaluation:\n  generation_seeds: 0"),
+            "x.yaml:10: evaluation.generation_seeds: must be greater than 0, not 0",
+        ),
         (("1e-3", "-1e-3"), "x.yaml:8: training.learning_rate: must be greater than 0, not -0.001"),
         (("1e-3", ".inf"), "x.yaml:8: training.learning_rate: must be a finite number, not inf"),
         (("1e-3", ".nan"), "x.yaml:8: training.learning_rate: must be"),

@@ -76,6 +76,11 @@ def test_gpu_hours_are_flops_of_training_and_images_over_the_rate(study):
     flops = training_flops(experiment) + experiment.evaluation.num_samples * sampling_flops(experiment)
     assert gpu_hours(experiment, tflops=flops / 3600 / 1e12) == pytest.approx(1)
     assert gpu_hours(experiment, tflops=flops / 1800 / 1e12) == pytest.approx(0.5)
+    again = experiment.model_copy(
+        update={"evaluation": experiment.evaluation.model_copy(update={"generation_seeds": 3})}
+    )
+    more = 2 * experiment.evaluation.num_samples * sampling_flops(experiment)
+    assert gpu_hours(again, tflops=(flops + more) / 3600 / 1e12) == pytest.approx(1)
 
 
 def test_points_along_a_run_cost_as_many_measurements(study):

@@ -180,3 +180,9 @@ def test_the_table_on_a_terminal_shows_what_was_stopped(monkeypatch):
     assert "stopped  3/6" in " ".join(last.split()).replace("stopped 3/6", "stopped  3/6")
     assert "stopped, the same command continues: 1 done" in last
     assert "left\n" not in last.split("stopped, the same")[1]
+
+
+def test_a_cell_that_searches_its_best_guidance_has_all_else_behind_it():
+    status = CellStatus(state="running", phase="guidance", step=6, steps=6, share=0.25)
+    assert progresses.position(status) == (4, (0.0, 0.0, 0.0, 0.0, 0.75))
+    assert progresses.position(replace(status, phase="sampling")) == (2, (0.0, 0.0, 0.75, 1.0, 1.0))
