@@ -26,8 +26,11 @@ class Break(NamedTuple):
     line: str
     instead: str
     tests: str
+    mark: str = "not slow"
+    """Which of them: those that a developer runs all the time see most breaks."""
 
 
+ANY = "slow or not slow"
 BREAKS = [
     Break("ledger/metrics.py", "if r.step <= step and not", "if r.step < step and not", "tests/ledger/test_cells.py"),
     Break(
@@ -41,6 +44,7 @@ BREAKS = [
         "float(seconds)) if whole else None",
         "float(seconds)) if record else None",
         "tests/checkpoints/test_ema_weights.py",
+        ANY,
     ),
     Break(
         "checkpoints/sharded_files.py",
@@ -53,12 +57,14 @@ BREAKS = [
         "!= _digest(path.read_bytes())",
         '== "damaged"',
         "tests/sampling/test_image_set.py",
+        ANY,
     ),
     Break(
         "sampling/generate.py",
         "for number in numbers[first : first + batch]]",
         "for number in range(first, first + len(chunk))]",
         "tests/sampling/test_generate.py",
+        ANY,
     ),
     Break("training/module.py", "share = (step + 1) / steps", "share = step / steps", "tests/training/test_module.py"),
     Break(
@@ -66,6 +72,7 @@ BREAKS = [
         "1 - self.decay if self.num_updates",
         "self.decay if self.num_updates",
         "tests/training/test_ema.py",
+        ANY,
     ),
     Break(
         "distributed/launch.py",
@@ -84,6 +91,7 @@ BREAKS = [
         "Noise(tuple((first - second) / 2",
         "Noise(tuple((first - second)",
         "tests/evaluation/test_metrics.py",
+        ANY,
     ),
     Break(
         "composition/proportions.py",
@@ -102,6 +110,7 @@ BREAKS = [
         'return "refused" if expected else "failed"',
         'return "failed" if expected else "refused"',
         "tests/cell/test_attempt.py",
+        ANY,
     ),
     Break(
         "model/attention.py",
@@ -141,6 +150,7 @@ BREAKS = [
         '"mlflow.runName": cell.label or plan.name',
         '"mlflow.runName": plan.name',
         "tests/tracking/test_mirror.py",
+        ANY,
     ),
     Break("config/schedule.py", "* (k + 1) / steps for k", "* k / steps for k", "tests/config/test_schedule.py"),
     Break(
@@ -175,7 +185,7 @@ def copy_to(folder: Path) -> None:
             shutil.copy(source, folder / name)
 
 
-def exit_code(folder: Path, tests: list[str]) -> int:
+def exit_code(folder: Path, tests: list[str], mark: str) -> int:
     """Of pytest on the copy, in a process that has the heavy imports from this one."""
     child = os.fork()
     if child:
@@ -186,7 +196,7 @@ def exit_code(folder: Path, tests: list[str]) -> int:
     sys.path[0] = str(folder)
     sys.dont_write_bytecode = True  # a file that changes twice in a second would keep its older code
     options = "-qq -x --no-header --tb=no -p no:cacheprovider -p no:randomly".split()
-    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options += ["-m", mark, "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     code = pytest.main([*options, *tests])
     sys.stdout.flush()
     os._exit(code)
@@ -201,15 +211,17 @@ def main(rooms: list[str]) -> int:
         copy_to(folder)
         import pytorch_lightning  # noqa: F401, heavy, and the same for all
 
-        if exit_code(folder, sorted({test for one in wanted for test in one.tests.split()})):
-            sys.exit("the tests must pass on what is not broken")
+        for mark in sorted({one.mark for one in wanted}):
+            tests = sorted({test for one in wanted if one.mark == mark for test in one.tests.split()})
+            if exit_code(folder, tests, mark):
+                sys.exit("the tests must pass on what is not broken")
         for one in wanted:
             path = folder / "lina_lab" / one.file
             whole = path.read_text(encoding="utf-8")
             if whole.count(one.line) != 1:
                 sys.exit(f"{one.file}: must have this once, has it {whole.count(one.line)} times: {one.line}")
             path.write_text(whole.replace(one.line, one.instead), encoding="utf-8")
-            code = exit_code(folder, one.tests.split())
+            code = exit_code(folder, one.tests.split(), one.mark)
             path.write_text(whole, encoding="utf-8")
             print(f"{'seen' if code == 1 else 'NOT SEEN'}: {one.file}: {one.instead.splitlines()[0]}", flush=True)
             survived += [one] if code != 1 else []
