@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 FID = "eval/fid/"
 FID_SD = "eval/fid_bootstrap_sd/"
 """The standard deviation of a FID over resampled images, not over seeds."""
-LOSS = "val/loss"
+LOSS, LOSS_SE = "val/loss", "val/loss_se"
+"""The held-out loss, and its standard error over held-out images, not over seeds."""
 
 
 class MetricName(NamedTuple):
@@ -37,6 +38,7 @@ METRICS = (
     MetricName(key="eval/composition/overall_heldout", label="composition, held out", better="higher", unit="share"),
     MetricName(key="eval/geneval/overall", label="GenEval", better="higher", unit="share"),
     MetricName(LOSS, "held-out loss", "lower"),
+    MetricName(LOSS_SE, "± (held-out images)"),
     MetricName("train/loss", "training loss", "lower", brief=False),
     MetricName("train/learning_rate", "learning rate", brief=False),
 )

@@ -133,7 +133,7 @@ def compare_designs(
     joint = exponents(pairs) if sign > 0 else None
     slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
     lack = lack_of_fit(pairs)
-    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
+    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, columns.y, lr_tuned=options.lr_tuned)
     known = Reasons(blind.better + known.better, blind.scales + known.scales)
     words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
     winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))

@@ -23,7 +23,7 @@ MAX_RATIO = 1.25
 MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
-    r"|class_chance|reference_variance"
+    r"|class_chance|reference_variance|loss_draws"
 )
 """Columns of results and records, which do not identify a design."""
 

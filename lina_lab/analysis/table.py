@@ -19,7 +19,7 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
-from lina_lab.metric_names import FID, METRICS
+from lina_lab.metric_names import FID, LOSS, METRICS
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -37,6 +37,8 @@ LABEL = 40
 """Characters of one value in the name of a design."""
 OLDER_PRECISION = "fp32"
 """Of sampling, where results are older than the setting."""
+LOSS_DRAWS, OLDER_DRAWS = "loss_draws", "those of each training seed"
+"""The column of what masks, noises and times a held-out loss had, and what older ones had."""
 
 
 def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
@@ -93,6 +95,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **measured_with(evaluation),
         **noted(evaluation),
         **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
+        **({LOSS_DRAWS: evaluation.loss_draws or OLDER_DRAWS} if LOSS in result.metrics else {}),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
         "commit": provenance.commit,
@@ -150,6 +153,14 @@ def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
+
+
+def unequal_draws(table: pd.DataFrame, metric: str) -> str | None:
+    """Why values of a held-out loss differ by more than their models; None for another metric, or equal draws."""
+    if metric != LOSS or LOSS_DRAWS not in table:
+        return None
+    found = table.loc[table[LOSS].notna(), LOSS_DRAWS].fillna(OLDER_DRAWS).unique().tolist()
+    return None if len(found) < 2 else f"held-out losses have different draws: {'; '.join(sorted(found))}"
 
 
 def unequal_exposure(table: pd.DataFrame) -> str | None:
