@@ -19,7 +19,7 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
-from lina_lab.metric_names import FID, LOSS, METRICS
+from lina_lab.metric_names import LOSS, METRICS, known_metric
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -128,15 +128,16 @@ def _arithmetic(found: Arithmetic) -> dict[str, object]:
     return {**{name: getattr(found, name) for name in ARITHMETIC}, "sdpa": backends or None}
 
 
-def main_metric(table: pd.DataFrame) -> str:
-    """The FID against the held-out split: `eval/fid/<extractor>`.
+def main_metric(table: pd.DataFrame, name: str = "fid") -> str:
+    """The column of a metric: of that name, or with an extractor's, as `eval/fid/<extractor>`.
 
     Raises:
         LabError: if no cell has one, or cells were measured with different extractors.
     """
-    found = [name for name in table.columns if name.startswith(FID)]
-    if not found:
-        raise LabError(why_no_metric(table))
+    found = [name] if name in table else [str(c) for c in table.columns if str(c).startswith(f"eval/{name}/")]
+    if not found or table[found].isna().all(axis=None):
+        known = known_metric(name)
+        raise LabError(why_no_metric(table, known.label if known else name))
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]

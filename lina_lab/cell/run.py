@@ -39,8 +39,8 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
 from lina_lab.ledger.result import Evaluation, Result, write_result
 from lina_lab.ledger.status import write_state
-from lina_lab.model.execution import arithmetic, device
 from lina_lab.metric_names import LOSS_SE
+from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import Provenance, checkout, of_cell, provenance
 from lina_lab.published.import_cell import imported_from

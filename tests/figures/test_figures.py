@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.interval import mean_interval
 from lina_lab.analysis.report_data import curves_table
 from lina_lab.analysis.samples import samples_of_ledger
+from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import training_figure
 from lina_lab.figures.samples import samples_sheets
@@ -49,7 +50,7 @@ def test_with_seeds_the_bars_are_the_t_interval_of_the_logs(study):
     x, y, low, high = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))[
         "division, conv_kernel 0"
     ]
-    expected = log_interval([math.log(80 * f) for f in (1.0, 1.02, 1.04)])
+    expected = RATIO.interval(mean_interval([math.log(80 * f) for f in (1.0, 1.02, 1.04)]))
     assert (y[0], low[0], high[0]) == pytest.approx(expected)
     assert x == [100_000, 400_000]
 
