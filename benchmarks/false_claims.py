@@ -25,7 +25,7 @@ from lina_lab.analysis.gap_model import doubt, gaps, lack_of_fit, line
 from lina_lab.analysis.interval import t_interval
 from lina_lab.analysis.match_cells import DESIGN, SHARE, Pairs
 from lina_lab.analysis.scaling_fit.exponents import exponents
-from lina_lab.analysis.spread import log_ratios, within
+from lina_lab.analysis.spread import gaps_of, within
 from lina_lab.provenance import provenance
 
 NOISE, CORRELATION, ALPHA = 0.02, 0.8, 0.05
@@ -72,7 +72,7 @@ def by_seed(rng: np.random.Generator, sizes: int, seeds: int, alike: float, tren
 
 def better(pairs: Pairs) -> tuple[bool, bool]:
     """Whether a design is called better at the largest size: before, and now."""
-    z = log_ratios(pairs)[:, None]
+    z = gaps_of(pairs)[:, None]
     last = {pairs.size[-1]}
     mean = float(z[-pairs.seeds :].mean())
     together, alone = (

@@ -12,7 +12,8 @@ FID_BEST = "eval/fid_best/"
 """At the guidance scale that suits the cell best, by seeds that did not choose it; the mean over them."""
 FID_BEST_SD = "eval/fid_best_generation_sd/"
 GUIDANCE_BEST = "eval/guidance_best/"
-LOSS = "val/loss"
+LOSS, LOSS_SE = "val/loss", "val/loss_se"
+"""The held-out loss, and its standard error over held-out images, not over seeds."""
 
 
 class MetricName(NamedTuple):
@@ -23,6 +24,11 @@ class MetricName(NamedTuple):
     unit: Literal["", "share"] = ""
     brief: bool = True
     """Whether it stands in tables for readers; a file of results has every metric."""
+    ratios: bool = True
+    """Whether values are compared by their ratio; by their difference where they may be zero or negative."""
+    error: str = ""
+    """The key of the metric that is its standard error, without that over seeds; '' for none."""
+    error_words: str = ""
 
     def covers(self, metric: str) -> bool:
         """Whether a metric, by its whole name, is this one."""
@@ -30,7 +36,7 @@ class MetricName(NamedTuple):
 
 
 METRICS = (
-    MetricName(FID, "FID", "lower"),
+    MetricName(FID, "FID", "lower", error=FID_SD, error_words="SD of resampled images"),
     MetricName(FID_SD, "± (resampling)"),
     MetricName("eval/fid_halves_sd/", "± (halves)", brief=False),
     MetricName(FID_GENERATION_MEAN, "FID, mean of generation seeds", "lower"),
@@ -38,17 +44,24 @@ METRICS = (
     MetricName(FID_BEST, "FID at the best guidance", "lower"),
     MetricName(FID_BEST_SD, "± (generation seeds, best guidance)"),
     MetricName(GUIDANCE_BEST, "best guidance scale"),
-    MetricName("eval/fid_jackknife/", "FID, jackknifed", "lower"),
+    MetricName("eval/fid_jackknife/", "FID, jackknifed", "lower", ratios=False),
     MetricName("eval/fid_train/", "FID to train", "lower"),
-    MetricName("eval/kid/", "KID", "lower"),
-    MetricName("eval/kid_train/", "KID to train", "lower", brief=False),
-    MetricName(key="eval/precision/", label="precision", better="higher", unit="share"),
-    MetricName(key="eval/recall/", label="recall", better="higher", unit="share"),
-    MetricName(key="eval/class_accuracy/", label="class accuracy", better="higher", unit="share"),
-    MetricName(key="eval/composition/overall", label="composition", better="higher", unit="share"),
-    MetricName(key="eval/composition/overall_heldout", label="composition, held out", better="higher", unit="share"),
-    MetricName(key="eval/geneval/overall", label="GenEval", better="higher", unit="share"),
-    MetricName(LOSS, "held-out loss", "lower"),
+    MetricName("eval/kid/", "KID", "lower", ratios=False),
+    MetricName("eval/kid_train/", "KID to train", "lower", brief=False, ratios=False),
+    MetricName(key="eval/precision/", label="precision", better="higher", unit="share", ratios=False),
+    MetricName(key="eval/recall/", label="recall", better="higher", unit="share", ratios=False),
+    MetricName(key="eval/class_accuracy/", label="class accuracy", better="higher", unit="share", ratios=False),
+    MetricName(key="eval/composition/overall", label="composition", better="higher", unit="share", ratios=False),
+    MetricName(
+        key="eval/composition/overall_heldout",
+        label="composition, held out",
+        better="higher",
+        unit="share",
+        ratios=False,
+    ),
+    MetricName(key="eval/geneval/overall", label="GenEval", better="higher", unit="share", ratios=False),
+    MetricName(LOSS, "held-out loss", "lower", error=LOSS_SE, error_words="standard error over held-out images"),
+    MetricName(LOSS_SE, "± (held-out images)"),
     MetricName("train/loss", "training loss", "lower", brief=False),
     MetricName("train/learning_rate", "learning rate", brief=False),
 )
@@ -58,6 +71,11 @@ METRICS = (
 def find_metric(metric: str) -> MetricName | None:
     """The entry of a metric, by its whole name; None for one of the many that the table does not single out."""
     return next((known for known in METRICS if known.covers(metric)), None)
+
+
+def known_metric(name: str) -> MetricName | None:
+    """The entry of a metric by its whole name or as a study names it: fid for eval/fid/<extractor>."""
+    return find_metric(name) or find_metric(f"eval/{name}/")
 
 
 def rank(metric: str) -> tuple[int, str]:

@@ -1,17 +1,18 @@
-"""Effect of every axis value: the ratio of the metric to that of the axis's first value.
+"""Effect of every axis value: the ratio of the metric to that of the axis's first value, or the difference.
 
 An average over the contrasts that `findings` reports one by one. Cells of one seed share data order, masks, noise and
-times, so the ratio of a pair is far less noisy than either value.
+times, so the gap of a pair is far less noisy than either value.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lina_lab.analysis.contrasts import design_pairs, paired_values
-from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.interval import mean_interval
+from lina_lab.analysis.scale import RATIO, Scale
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
@@ -20,7 +21,8 @@ from lina_lab.ledger.plan import Plan
 ALL_SIZES = "all"
 ONE_SEED = "one seed: no interval"
 UNEVEN = "seeds differ in their pairs"
-COLUMNS = ("axis", "value", "baseline", "size", "pairs", "seeds", "ratio", "low", "high", "note")
+COLUMNS = ("axis", "value", "baseline", "size", "pairs", "seeds")
+"""And `ratio` or `difference`, low, high, note."""
 
 
 class Effect(NamedTuple):
@@ -33,26 +35,28 @@ class Effect(NamedTuple):
     """One row a pair; see `paired_values`."""
 
 
-def ablation_table(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
-    """One row for every value of every axis, over all sizes and for each size; columns `COLUMNS`.
+def ablation_table(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> pd.DataFrame:
+    """One row for every value of every axis, over all sizes and for each size; see `COLUMNS`.
 
-    `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another; `low` and
-    `high` are its 95 % t interval over seeds, missing with one seed. `note` says what limits a row.
+    `ratio` is the geometric mean over paired cells of value / baseline, a seed weighing as much as another, or
+    `difference` the mean of value - baseline; `low` and `high` are its 95 % t interval over seeds, missing with one
+    seed. `note` says what limits a row.
 
     Raises:
         LabError: if the metric was measured differently in different cells, or is not positive.
     """
-    if metric not in table:
-        return pd.DataFrame(columns=list(COLUMNS))
-    refuse_mixtures(table, metric)
-    least = table[metric].min()
-    if least <= 0:
-        raise LabError(f"column {metric} must be positive for ratios of it, not {least:g}")
-    rows = [row for effect in effects(table, plan, metric) for row in _rows(effect)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    columns = [*COLUMNS, metric.scale.word, "low", "high", "note"]
+    if metric.column not in table:
+        return pd.DataFrame(columns=columns)
+    refuse_mixtures(table, metric.column)
+    least = table[metric.column].min()
+    if metric.scale == RATIO and least <= 0:
+        raise LabError(f"column {metric.column} must be positive for ratios of it, not {least:g}")
+    rows = [row for effect in effects(table, plan, metric) for row in _rows(effect, metric.scale)]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def effects(table: pd.DataFrame, plan: Plan, metric: str) -> list[Effect]:
+def effects(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> list[Effect]:
     """Every value of every axis but the size against the axis's first, where they have pairs."""
     of_value: dict[tuple[str, Scalar], list[pd.DataFrame]] = {}
     baselines = {}
@@ -69,17 +73,18 @@ def effects(table: pd.DataFrame, plan: Plan, metric: str) -> list[Effect]:
     return [effect for effect in whole if len(effect.pairs)]
 
 
-def _rows(effect: Effect) -> Iterable[dict[str, Any]]:
-    yield _row(effect, ALL_SIZES)
+def _rows(effect: Effect, scale: Scale) -> Iterable[dict[str, Any]]:
+    yield _row(effect, ALL_SIZES, scale)
     if SIZE_AXIS in effect.pairs:
         for size, pairs in effect.pairs.groupby(SIZE_AXIS, sort=False):
-            yield _row(effect._replace(pairs=pairs), str(size))
+            yield _row(effect._replace(pairs=pairs), str(size), scale)
 
 
-def _row(effect: Effect, size: str) -> dict[str, Any]:
+def _row(effect: Effect, size: str, scale: Scale) -> dict[str, Any]:
     """Sizes and other axes are averaged within a seed first: only seeds are replicates."""
-    logs = effect.pairs.assign(log=effect.pairs["ratio"].map(math.log)).groupby("seed")["log"].mean()
-    interval = log_interval(logs.tolist())
+    gaps = effect.pairs.assign(gap=effect.pairs[scale.word].map(scale.forward)).groupby("seed")["gap"].mean()
+    interval = mean_interval(gaps.tolist())
+    ends = interval and scale.interval(interval)
     notes = [ONE_SEED] * (interval is None) + [UNEVEN] * (not _even(effect.pairs))
     return {
         "axis": effect.axis,
@@ -87,27 +92,28 @@ def _row(effect: Effect, size: str) -> dict[str, Any]:
         "baseline": str(effect.baseline),
         "size": size,
         "pairs": len(effect.pairs),
-        "seeds": len(logs),
-        "ratio": math.exp(logs.mean()),
-        "low": None if interval is None else interval.low,
-        "high": None if interval is None else interval.high,
+        "seeds": len(gaps),
+        scale.word: scale.back(gaps.mean()),
+        "low": ends and ends.low,
+        "high": ends and ends.high,
         "note": "; ".join(notes),
     }
 
 
 def _even(pairs: pd.DataFrame) -> bool:
     """Whether every seed has the same pairs; if not, a difference between seeds may be one between sizes."""
-    others = pairs.drop(columns=["seed", "baseline", "value", "ratio"])
+    others = pairs.drop(columns=["seed", "baseline", "value", "ratio", "difference"], errors="ignore")
     return len({frozenset(map(tuple, part.to_numpy().tolist())) for _, part in others.groupby(pairs["seed"])}) == 1
 
 
-def readable_ablation(effects: pd.DataFrame, metric: str = "FID") -> pd.DataFrame:
+def readable_ablation(effects: pd.DataFrame, metric: StudyMetric) -> pd.DataFrame:
     """The effects as text for a table: 'conv_kernel | 5 | 0 | all | 0.500 | 0.450 to 0.556 | 8 | 2'."""
     records = effects.to_dict("records")
     shown = effects[["axis", "value", "baseline", "size"]].rename(columns={"baseline": "against"})
-    shown[f"{metric} ratio"] = [f"{row['ratio']:.3f}" for row in records]
+    word, shortly = metric.scale.word, metric.scale.shortly
+    shown[f"{metric.label} {word}"] = [shortly(row[word]) for row in records]
     shown["95 % interval"] = [
-        "" if pd.isna(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}" for row in records
+        "" if pd.isna(row["low"]) else f"{shortly(row['low'])} to {shortly(row['high'])}" for row in records
     ]
     shown[["pairs", "seeds"]] = effects[["pairs", "seeds"]].astype(str)
     shown["note"] = effects["note"]

@@ -15,6 +15,7 @@ from scipy import stats
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.progress import has_result
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import LEARNT_NOTHING, design_label, designs
 from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID
@@ -87,13 +88,15 @@ MOST = 6
 """Most models that a line names; the rest are counted."""
 
 
-def learnt_nothing(table: pd.DataFrame, plan: Plan, metric: str) -> str:
+def learnt_nothing(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> str:
     """The line with which a report begins if some models are at chance, naming them; '' if none are.
 
     table: `with_losses`.
     """
-    models = list(designs(table[has_result(table)].dropna(subset=[metric]), list(plan.axes)))
-    blind = [(values, words) for values, cells in models if (words := _floor(cells, metric, 1)) is not None]
+    models = list(designs(table[has_result(table)].dropna(subset=[metric.column]), list(plan.axes)))
+    blind = [
+        (values, words) for values, cells in models if (words := _floor(cells, metric.column, metric.sign)) is not None
+    ]
     if not blind:
         return ""
     named = [f"{design_label(values)} ({words})" for values, words in blind[:MOST]]

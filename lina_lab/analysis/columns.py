@@ -44,7 +44,8 @@ NOTATIONS = (Notation(",", "."), Notation(".", ","))
 
 
 def find_column(table: pd.DataFrame, name: str, option: str) -> str:
-    """The column that a name refers to: an exact match, or the only one that differs in case, blanks, - and _ alone.
+    """The column that a name refers to: an exact match, or the only one that differs in case, blanks, - and _ alone, or
+    that is the metric of one extractor: `fid` is `eval/fid/digits-cnn`.
 
     Raises:
         LabError: naming the option and the file, if there is none, or more than one.
@@ -57,6 +58,9 @@ def find_column(table: pd.DataFrame, name: str, option: str) -> str:
         )
     if name in table:
         return name
+    of_extractor = [str(other) for other in table.columns if str(other).startswith(f"eval/{name}/")]
+    if len(of_extractor) == 1:
+        return of_extractor[0]
     alike = [str(other) for other in [*table.columns, *repeated] if _plain(str(other)) == _plain(name)]
     if len(alike) == 1 and alike[0] in table:
         return alike[0]

@@ -14,6 +14,7 @@ from lina_lab.analysis.confounds import Reasons, confounds, untuned
 from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
+from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.scaling_fit.exponents import Exponents, exponents
 from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
 from lina_lab.analysis.table import human
@@ -33,6 +34,8 @@ class CompareOptions(NamedTuple):
     lr_tuned: bool = False
     """The learning rate of every size was tuned with an equal budget, though the table has no columns of it."""
     higher_is_better: bool = False
+    scale: Scale | None = None
+    """None: that of y."""
     comparisons: int = 1
     """Pairs of designs examined together; all their intervals hold at once with 95 % (Bonferroni)."""
 
@@ -56,7 +59,10 @@ class Conclusion(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Every claim about two designs, from n pairs of cells. Ratios are yA / yB; missing intervals are NaN."""
+    """Every claim about two designs, from n pairs of cells.
+
+    Ratios are yA / yB, or yA - yB where `scale` says so; missing intervals are NaN.
+    """
 
     a: str
     b: str
@@ -76,6 +82,7 @@ class Verdict(NamedTuple):
     warnings: list[str]
     at_chance: bool
     """Neither design is better than chance or an untrained model at the largest size."""
+    scale: Scale = RATIO
 
     @property
     def sentences(self) -> list[str]:
@@ -90,11 +97,13 @@ class Verdict(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """For a JSON document: numbers are finite or null.
 
-        a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high};
+        a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high}, with
+        `difference` in the place of `ratio` where y has no ratios;
         slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
         better, scales_better and ahead_by_floor: {winner, reasons, sentence}; sentence; warnings.
         """
-        sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, "ratio")} for g in self.gaps]
+        word = self.scale.word
+        sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, word)} for g in self.gaps]
         forms = [
             {"form": p.form, "x": p.x, **_numbers(p.ratio, "ratio"), "holdout_error": _finite(p.holdout_error)}
             for p in self.predictions
@@ -126,21 +135,21 @@ def compare_designs(
     Raises:
         LabError: if the table cannot be compared; see `matched`.
     """
-    pairs = matched(table, columns, a, b)
+    pairs = matched(table, columns, a, b, options.scale)
     level, sign = options.level, -1 if options.higher_is_better else 1
     measured, fitted = gaps(pairs, level), line(pairs, level)
     forms = predictions(pairs, BEYOND * measured[-1].x, floor=sign > 0, level=level)
-    joint = exponents(pairs) if sign > 0 else None
+    joint = exponents(pairs) if sign > 0 and pairs.scale == RATIO else None
     slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
     lack = lack_of_fit(pairs)
-    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
+    blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, columns.y, lr_tuned=options.lr_tuned)
     known = Reasons(blind.better + known.better, blind.scales + known.scales)
-    words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
-    winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
+    words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level, scale=pairs.scale)
+    winner, reasons = _better(measured[-1], known, words, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Conclusion(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
     gaining, reasons = _scales(slope, forms, lack, known, words)
-    shared = _one_exponent(joint, REFUSED * (1 - level)) if sign > 0 and len(measured) >= 4 else []
+    shared = _one_exponent(joint, REFUSED * (1 - level)) if words.falls and len(measured) >= 4 else []
     grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
     scales = Conclusion(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
@@ -161,16 +170,18 @@ def compare_designs(
         ahead_by_floor=floor,
         warnings=_warnings(pairs),
         at_chance=bool(blind.better),
+        scale=pairs.scale,
     )
 
 
-def _better(largest: Gap, known: Reasons, sign: int, doubtful: str | None) -> tuple[str, list[str]]:
-    reasons = list(known.better)
-    winner = _outside(largest.ratio, 1, sign)
+def _better(largest: Gap, known: Reasons, words: Words, doubtful: str | None) -> tuple[str, list[str]]:
+    reasons, scale = list(known.better), words.scale
+    winner = _outside(largest.ratio, scale.neutral, words.sign)
     if winner != UNDETERMINED and doubtful:
         reasons.append(doubtful)
     elif winner == UNDETERMINED and not math.isnan(largest.ratio.low):
-        reasons.append(f"the interval of the ratio holds 1 ({largest.ratio.low:.4g} to {largest.ratio.high:.4g})")
+        low, high = map(scale.shown, largest.ratio[1:])
+        reasons.append(f"the interval of the {scale.word} holds {scale.neutral:g} ({low} to {high})")
     elif winner == UNDETERMINED and not reasons:
         reasons.append("the largest size has one pair: its spread over seeds was not measured")
     return UNDETERMINED if reasons else winner, reasons
@@ -181,6 +192,8 @@ def _scales(
 ) -> tuple[str, list[str]]:
     sign = words.sign
     reasons = list(known.scales)
+    if words.scale != RATIO:
+        return UNDETERMINED, [*reasons, f"{words.y} may be zero or negative: no law of size describes its differences"]
     gaining = _outside(slope, 0, sign)
     if gaining == UNDETERMINED:
         ends = "it has none" if math.isnan(slope.low) else f"{slope.low:.4g} to {slope.high:.4g}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
-from lina_lab.analysis.table import ARITHMETIC
+from lina_lab.analysis.table import ARITHMETIC, unequal_draws
 
 LEARNING_RATE = "learning_rate"
 TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")
@@ -23,8 +23,8 @@ class Reasons(NamedTuple):
     """Against "A scales better"; holds all of `better`, too."""
 
 
-def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
-    """Every confound visible in the table, and every one that the table cannot rule out.
+def confounds(pairs: Pairs, y: str, *, lr_tuned: bool) -> Reasons:
+    """Every confound of y visible in the table, and every one that the table cannot rule out.
 
     lr_tuned: the user asserts tuned learning rates where the table has no such columns; what it has still counts.
     """
@@ -33,6 +33,8 @@ def confounds(pairs: Pairs, *, lr_tuned: bool) -> Reasons:
         both.append("one seed: the spread over seeds was not measured")
     elif len(set(pairs.size)) == len(pairs.size):
         both.append("no size has pairs of two seeds: the spread over seeds was not measured")
+    draws = unequal_draws(pairs.rows, y)
+    both += [draws] if draws else []
     scales = []
     sizes = list(dict.fromkeys(pairs.size))
     if len(sizes) < 3:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, as_text, has_partner, rows_of_design
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes
 from lina_lab.config.sweep import Scalar
 from lina_lab.ledger.plan import Plan
@@ -49,13 +50,15 @@ def design_pairs(plan: Plan) -> Iterable[DesignPair]:
                 yield DesignPair(axis, a, b)
 
 
-def paired_values(table: pd.DataFrame, metric: str, pair: DesignPair) -> pd.DataFrame:
-    """One row a size and seed that both designs have: the other axes, size, seed, `baseline`, `value` and `ratio`.
+def paired_values(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair) -> pd.DataFrame:
+    """One row a size and seed that both designs have: the other axes, size, seed, `baseline`, `value` and `ratio`
+    or `difference`, by the metric's scale.
 
-    `baseline` and `value` are the metric of B and of A, `ratio` is value / baseline. The index is that of B's rows.
+    `baseline` and `value` are the metric of B and of A, the last is value / baseline or value - baseline. The
+    index is that of B's rows.
     """
     by = list(pair.a)
-    measured = table.dropna(subset=[metric])
+    measured = table.dropna(subset=[metric.column])
     cells = pd.concat([
         rows_of_design(measured, by, [as_text(value) for value in design.values()]).assign(**{DESIGN: name})
         for name, design in (("A", pair.a), ("B", pair.b))
@@ -65,5 +68,6 @@ def paired_values(table: pd.DataFrame, metric: str, pair: DesignPair) -> pd.Data
     matched = cells[has_partner(cells)].sort_values([AT, SHARE])
     a, b = (matched[matched[DESIGN] == design] for design in "AB")
     shared = [name for name in (*pair.others, SIZE_AXIS, "seed") if name in b]
-    values = b[shared].assign(baseline=b[metric], value=a[metric].to_numpy())
-    return values.assign(ratio=values["value"] / values["baseline"]).sort_index()
+    values = b[shared].assign(baseline=b[metric.column], value=a[metric.column].to_numpy())
+    between = metric.scale.between(values["value"], values["baseline"])
+    return values.assign(**{metric.scale.word: between}).sort_index()

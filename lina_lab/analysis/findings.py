@@ -12,6 +12,8 @@ from lina_lab.analysis.chance import NO_BETTER
 from lina_lab.analysis.comparison import CompareOptions, Verdict, compare_designs
 from lina_lab.analysis.contrasts import DesignPair, design_pairs
 from lina_lab.analysis.match_cells import Columns, as_text
+from lina_lab.analysis.scale import RATIO, Scale
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import design_label, human
 from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
@@ -33,6 +35,7 @@ class Finding(NamedTuple):
     value: Scalar
     baseline: Scalar
     contrasts: list[Contrast]
+    metric: StudyMetric
 
     @property
     def name(self) -> str:
@@ -42,7 +45,7 @@ class Finding(NamedTuple):
 def findings(
     table: pd.DataFrame,
     plan: Plan,
-    metric: str,
+    metric: StudyMetric,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[list[Finding], list[str]]:
     """A finding for each axis value with contrasts, and a line for each contrast that failed, saying why.
@@ -59,15 +62,16 @@ def findings(
         except LabError as error:
             missing.append(f"{pair.axis} {pair.value} against {pair.baseline}, {design_label(pair.others)}: {error}")
             continue
-        new = Finding(axis=pair.axis, value=pair.value, baseline=pair.baseline, contrasts=[])
+        new = Finding(axis=pair.axis, value=pair.value, baseline=pair.baseline, contrasts=[], metric=metric)
         by_value.setdefault((pair.axis, pair.value), new).contrasts.append(Contrast(pair, verdict))
     return list(by_value.values()), missing
 
 
-def _compare(table: pd.DataFrame, metric: str, pair: DesignPair, comparisons: int) -> Verdict:
-    columns = Columns(x="parameters", y=metric, by=tuple(pair.a), pair="seed")
+def _compare(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair, comparisons: int) -> Verdict:
+    columns = Columns(x="parameters", y=metric.column, by=tuple(pair.a), pair="seed")
     a, b = ([as_text(value) for value in design.values()] for design in (pair.a, pair.b))
-    return compare_designs(table, columns, a, b, CompareOptions(comparisons=comparisons))
+    options = CompareOptions(higher_is_better=metric.sign < 0, scale=metric.scale, comparisons=comparisons)
+    return compare_designs(table, columns, a, b, options)
 
 
 def sentences(finding: Finding) -> Iterable[str]:
@@ -75,25 +79,30 @@ def sentences(finding: Finding) -> Iterable[str]:
 
     Designs that are no better than chance come first, and nothing else is claimed of them.
     """
+    metric, scale = finding.metric, finding.metric.scale
     blind = [c for c in finding.contrasts if c.verdict.at_chance]
     if blind:
         where = _of(len(blind), len(finding.contrasts))
-        yield f"{finding.name}: undetermined{where}: {blind[0].verdict.better.reasons[0]}; their FID shows nothing."
+        reason = blind[0].verdict.better.reasons[0]
+        yield f"{finding.name}: undetermined{where}: {reason}; their {metric.label} shows nothing."
     contrasts = [c for c in finding.contrasts if c not in blind]
     if not contrasts:
         return
     largest = [c.verdict.gaps[-1] for c in contrasts]
-    ratios = [gap.ratio.mean for gap in largest]
-    span = f"{min(ratios):.3g}" if len(ratios) == 1 else f"{min(ratios):.3g} to {max(ratios):.3g}"
+    span = _span([gap.ratio.mean for gap in largest], scale)
+    gap = f"is {span} times as high" if scale == RATIO else f"differs by {span}"
     yield (
-        f"{finding.name}: at {human(largest[0].x)} parameters FID is {span} times as high; "
-        f"{_count([c.verdict.better.winner for c in contrasts], 'lower', 'higher')}."
+        f"{finding.name}: at {human(largest[0].x)} parameters {metric.label} {gap}; "
+        f"{_count([c.verdict.better.winner for c in contrasts], metric.better, metric.worse)}."
     )
-    yield from _at_every_size(contrasts)
+    yield from _at_every_size(contrasts, scale)
     for floor in (c.verdict.ahead_by_floor for c in contrasts):
         if floor.winner != UNDETERMINED:
             yield floor.sentence
     scaling = [c.verdict.scales_better for c in contrasts]
+    if not metric.has_law:
+        yield f"Which scales better is not asked of {metric.label}: no law of size describes it."
+        return
     known = [claim for claim in scaling if claim.winner != UNDETERMINED]
     yield from (claim.sentence for claim in known)
     if len(known) < len(scaling):
@@ -101,16 +110,22 @@ def sentences(finding: Finding) -> Iterable[str]:
         yield f"Which scales better is undetermined{where}: {_reasons(contrasts)}."
 
 
-def _at_every_size(contrasts: list[Contrast]) -> Iterable[str]:
-    """Where the interval lies on one side of 1, size by size."""
+def _span(values: list[float], scale: Scale) -> str:
+    """'0.5 to 0.61', or with signs '-0.02 to +0.01'."""
+    form = "{:.3g}" if scale == RATIO else "{:+.3g}"
+    return " to ".join(form.format(end) for end in (min(values), max(values))[: len(values)])
+
+
+def _at_every_size(contrasts: list[Contrast], scale: Scale) -> Iterable[str]:
+    """Where the interval lies on one side of equal values, size by size."""
     sizes = dict.fromkeys(gap.size for contrast in contrasts for gap in contrast.verdict.gaps)
     if len(sizes) < 2:
         return
     words = []
     for size in sizes:
         gaps = [gap for contrast in contrasts for gap in contrast.verdict.gaps if gap.size == size]
-        lower = sum(gap.ratio.high < 1 for gap in gaps)
-        higher = sum(gap.ratio.low > 1 for gap in gaps)
+        lower = sum(gap.ratio.high < scale.neutral for gap in gaps)
+        higher = sum(gap.ratio.low > scale.neutral for gap in gaps)
         words.append(f"{size} {lower} lower, {higher} higher, {len(gaps) - lower - higher} open")
     yield f"By the intervals at each size: {'; '.join(words)}."
 
@@ -153,6 +168,7 @@ def verdicts_table(study_findings: list[Finding]) -> pd.DataFrame:
 def _row(contrast: Contrast) -> dict[str, Any]:
     pair, verdict = contrast
     largest = verdict.gaps[-1]
+    word = verdict.scale.word
     row = {
         "axis": pair.axis,
         "value": pair.value,
@@ -162,9 +178,9 @@ def _row(contrast: Contrast) -> dict[str, Any]:
         "pairs": verdict.num_pairs,
         "seeds": verdict.seeds,
         "x": largest.x,
-        "ratio": largest.ratio.mean,
-        "ratio_low": largest.ratio.low,
-        "ratio_high": largest.ratio.high,
+        word: largest.ratio.mean,
+        f"{word}_low": largest.ratio.low,
+        f"{word}_high": largest.ratio.high,
         "slope": verdict.slope.mean,
         "slope_low": verdict.slope.low,
         "slope_high": verdict.slope.high,

@@ -13,6 +13,7 @@ from scipy import stats
 
 from lina_lab.analysis.interval import Interval, t_interval
 from lina_lab.analysis.match_cells import Array, Pairs
+from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.scaling_fit.exponents import one_exponent_ratio
 from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict, refit, refusal
 from lina_lab.analysis.spread import (
@@ -20,7 +21,7 @@ from lina_lab.analysis.spread import (
     EXACT,
     TWO_SEEDS,
     UNEVEN,
-    log_ratios,
+    gaps_of,
     seed_effect,
     sizes_of,
     uneven_scatter,
@@ -28,8 +29,6 @@ from lina_lab.analysis.spread import (
 )
 
 DRAWS = 400
-LARGEST = 700.0
-"""Above this, exp overflows: intervals of three sizes of one seed can reach it."""
 ALONE = 0.4
 """The largest size by itself is tested at this fraction of alpha."""
 SUPPORT = 0.1
@@ -37,7 +36,7 @@ SUPPORT = 0.1
 
 
 class Gap(NamedTuple):
-    """The measured yA / yB at one size: below 1, A is lower."""
+    """The measured yA / yB at one size: below 1, A is lower; or yA - yB, where y has no ratios."""
 
     size: str
     x: float
@@ -74,7 +73,7 @@ class Line(NamedTuple):
         """The ratio on the line, with the interval of its mean."""
         away = math.log(x) - self.centre
         error = self.deviation * math.sqrt(1 / (self.freedom + 2) + away**2 / self.spread)
-        return _ratio(t_interval(self.height + self.slope.mean * away, error, self.freedom, level))
+        return RATIO.interval(t_interval(self.height + self.slope.mean * away, error, self.freedom, level))
 
 
 def line(pairs: Pairs, level: float = 0.95) -> Line | None:
@@ -83,7 +82,7 @@ def line(pairs: Pairs, level: float = 0.95) -> Line | None:
     The interval of its slope holds the slope of the line that is nearest to the truth, whether or not the truth is a
     line. That slope says nothing of exponents: two designs with one exponent and one floor have a slope, too.
     """
-    x, z = np.log(pairs.x), log_ratios(pairs)
+    x, z = np.log(pairs.x), gaps_of(pairs)
     centre = float(x.mean())
     spread = float(((x - centre) ** 2).sum())
     if len(set(pairs.size)) < 2:
@@ -126,16 +125,18 @@ def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
     alone = 1 - ALONE * (1 - level)
     own = _mean_ratio(pairs, last, {last}, alone)
     others = set(pairs.size) - {last}
-    if own.high < 1 or own.low > 1 or not others:
+    one = pairs.scale.neutral
+    if own.high < one or own.low > one or not others:
         return None
     ends = "" if math.isnan(own.low) else f" ({own.low:.4g} to {own.high:.4g})"
-    start = f"by the spread at the largest size alone the {100 * alone:.4g} % interval of the ratio holds 1{ends}"
+    start = f"by the spread at the largest size alone the {100 * alone:.4g} % interval of the {pairs.scale.word} holds "
+    start += f"{one:g}{ends}"
     if _below(uneven_scatter(pairs), UNEVEN):
         return f"{start}, and values scatter more there than elsewhere"
     strict = ((1 - level) / 0.05) ** 0.3  # 1 for one comparison: of many, each needs more to be sure
     if _below(seed_effect(pairs), (TWO_SEEDS if pairs.seeds == 2 else COMMON) ** strict):
         return f"{start}, and a seed may favour the same design at every size"
-    sign = math.copysign(1, log_ratios(pairs)[sizes_of(pairs)[last]].mean())
+    sign = math.copysign(1, gaps_of(pairs)[sizes_of(pairs)[last]].mean())
     if _support(pairs, others, sign) < SUPPORT * strict:
         return None
     return f"{start}, and the smaller sizes do not show the same difference"
@@ -143,7 +144,7 @@ def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
 
 def _support(pairs: Pairs, others: set[str], sign: float) -> float:
     """One-sided p of the smaller sizes' mean log ratio, in which the next to the largest weighs most."""
-    z = log_ratios(pairs)
+    z = gaps_of(pairs)
     places = [at for size, at in sizes_of(pairs).items() if size in others]
     squares, freedom = within(pairs, z[:, None], others)
     if not freedom:
@@ -156,10 +157,10 @@ def _support(pairs: Pairs, others: set[str], sign: float) -> float:
 
 def _mean_ratio(pairs: Pairs, size: str, spread_of: set[str] | None, level: float) -> Interval:
     """The mean ratio at a size, with the spread over seeds of some sizes; None for all."""
-    z, at = log_ratios(pairs), sizes_of(pairs)[size]
+    z, at = gaps_of(pairs), sizes_of(pairs)[size]
     squares, freedom = within(pairs, z[:, None], spread_of)
     error = math.sqrt(squares[0, 0] / freedom / len(at)) if freedom else math.nan
-    return _ratio(t_interval(float(z[at].mean()), error, freedom, level))
+    return pairs.scale.interval(t_interval(float(z[at].mean()), error, freedom, level))
 
 
 def _below(p: float | None, limit: float) -> bool:
@@ -169,7 +170,7 @@ def _below(p: float | None, limit: float) -> bool:
 def lack_of_fit(pairs: Pairs) -> float | None:
     """p of the F test of the line against the spread over seeds; None where there are no two seeds or three sizes."""
     fitted = line(pairs)
-    squares, freedom = within(pairs, log_ratios(pairs)[:, None])
+    squares, freedom = within(pairs, gaps_of(pairs)[:, None])
     pure = float(squares[0, 0])
     if fitted is None or not freedom or len(sizes_of(pairs)) < 3 or pure < EXACT:
         return None
@@ -186,7 +187,7 @@ def predictions(pairs: Pairs, x: float, *, floor: bool = True, level: float = 0.
     differ, in 3 % where exponents differ beside a floor. So the power form never stands alone.
     """
     fitted = line(pairs, level)
-    if fitted is None:
+    if fitted is None or pairs.scale != RATIO:  # no law of size describes differences
         return []
     ratios = {"power": fitted.at(x, level)}
     if floor and len(sizes_of(pairs)) >= 4:
@@ -215,7 +216,7 @@ def _offset(pairs: Pairs, x: float, level: float) -> Interval:
         again = refit("offset", pairs.x, curve, None, fits[side])
         drawn += sign * np.log(predict("offset", again, [x])[:, 0])
     low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
-    return _ratio(Interval(ratio, float(low), float(high)))
+    return RATIO.interval(Interval(ratio, float(low), float(high)))
 
 
 def _noise(covariance: Array, freedom: int, count: int) -> Array:
@@ -235,10 +236,10 @@ def _holdout_error(pairs: Pairs, form: str) -> float:
     left = pairs._replace(x=pairs.x[rest], a=a, b=b, size=pairs.size[: len(a)])
     if form == "offset" and len(sizes_of(left)) == 3:
         # Too few for an exponent and a floor each; one exponent and two floors are fitted to both designs together.
-        return abs(one_exponent_ratio(left, last) - float(log_ratios(pairs)[~rest].mean()))
+        return abs(one_exponent_ratio(left, last) - float(gaps_of(pairs)[~rest].mean()))
     if refusal(form, pairs.x[rest]):
         return math.nan
-    measured = float(log_ratios(pairs)[~rest].mean())
+    measured = float(gaps_of(pairs)[~rest].mean())
     if form == "power":
         fitted = line(left)
         return math.nan if fitted is None else abs(math.log(fitted.at(last).mean) - measured)
@@ -248,7 +249,3 @@ def _holdout_error(pairs: Pairs, form: str) -> float:
 def _log_ratio(fits: Sequence[Fit], x: float) -> float:
     a, b = (predict(fitted.form, fitted.params, [x])[0] for fitted in fits)
     return float(np.log(a) - np.log(b))
-
-
-def _ratio(logs: Interval) -> Interval:
-    return Interval(*(math.exp(end) if not end > LARGEST else math.inf for end in logs))

@@ -14,14 +14,14 @@ class Interval(NamedTuple):
     high: float
 
 
-def log_interval(logs: list[float]) -> Interval | None:
-    """exp of the mean of logs with its 95 % t interval; None for fewer than two."""
-    count = len(logs)
+def mean_interval(values: list[float]) -> Interval | None:
+    """The mean with its 95 % t interval; None for fewer than two values."""
+    count = len(values)
     if count < 2:
         return None
-    mean = sum(logs) / count
-    deviation = math.sqrt(sum((x - mean) ** 2 for x in logs) / (count - 1))
-    return Interval(*map(math.exp, t_interval(mean, deviation / math.sqrt(count), count - 1)))
+    mean = sum(values) / count
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in values) / (count - 1))
+    return t_interval(mean, deviation / math.sqrt(count), count - 1)
 
 
 def t_interval(mean: float, error: float, freedom: int, level: float = 0.95) -> Interval:

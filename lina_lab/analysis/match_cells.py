@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lina_lab.analysis.lengths import ends
+from lina_lab.analysis.scale import RATIO, Scale, scale_of
 from lina_lab.analysis.table import SIZE_AXIS, refuse_mixtures
 from lina_lab.errors import LabError
 
@@ -25,7 +26,7 @@ MEASURED = re.compile(
     r"(eval|train|val|untrained)/.*|.*_seconds|key|state|reason|imported|commit|diff_sha256|cpu|versions|command|started"
     r"|continued_(from|step)|seconds_before"
     r"|diverged_at|(parameters|flops|tune)_.*|code|code_changed|sdpa|matmul_precision|tf32_.*|ema_share"
-    r"|class_chance|reference_variance|at"
+    r"|class_chance|reference_variance|loss_draws|at"
 )
 """Columns of results and records, which do not identify a design."""
 
@@ -56,13 +57,17 @@ class Pairs(NamedTuple):
     """The paired rows of the table, with `DESIGN`, `AT` and `SHARE`."""
     diverged: list[str]
     warnings: list[str]
+    scale: Scale = RATIO
+    """Whether a and b are compared by their ratio or their difference."""
 
 
-def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence[str]) -> Pairs:
+def matched(
+    table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence[str], scale: Scale | None = None
+) -> Pairs:
     """Every pair of finished cells of designs A and B, at the ends of their runs.
 
     Pairs share the size: the column `size` if there is one; or x, if one design has every x of the other; or the
-    place in the order of x, if both have as many and each two are within 25 %.
+    place in the order of x, if both have as many and each two are within 25 %. Without a `scale` y's own is taken.
 
     Raises:
         LabError: if a column or value is not there, cells cannot be told apart or matched, a value is not positive,
@@ -78,7 +83,8 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
     rows[AT] = _sizes(rows, columns)
     rows[SHARE] = rows[columns.pair].map(as_text) if columns.pair else ""
     kept, warnings, diverged = _finished(rows, columns)
-    _positive(kept, columns)
+    scale = scale or scale_of(columns.y, kept[columns.y])
+    _positive(kept, columns, scale)
     _unique(kept, columns)
     paired = has_partner(kept)
     if not paired.all():
@@ -89,7 +95,7 @@ def matched(table: pd.DataFrame, columns: Columns, a: Sequence[str], b: Sequence
         raise LabError(f"{','.join(a)} and {','.join(b)} share no {what}; {_listed(rows, columns)}")
     kept.attrs["axes"] = columns.by
     refuse_mixtures(kept, columns.y)
-    return _pairs(kept, columns, diverged, warnings)
+    return _pairs(kept, columns, diverged, warnings)._replace(scale=scale)
 
 
 def as_text(value: object) -> str:
@@ -164,11 +170,12 @@ def _finished(rows: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, list[
     return rows[~unfinished & ~empty].copy(), warnings, [_named(diverged)] if len(diverged) else []
 
 
-def _positive(rows: pd.DataFrame, columns: Columns) -> None:
-    for name in (columns.x, columns.y):
-        bad = rows[~(np.isfinite(rows[name]) & (rows[name] > 0))]
+def _positive(rows: pd.DataFrame, columns: Columns, scale: Scale) -> None:
+    for name, positive in ((columns.x, True), (columns.y, scale == RATIO)):
+        bad = rows[~(np.isfinite(rows[name]) & ((rows[name] > 0) | (not positive)))]
         if len(bad):
-            raise LabError(f"{name} must be positive and finite, not {bad[name].iloc[0]:g} ({_numbers(bad)})")
+            must = "positive and finite" if positive else "finite"
+            raise LabError(f"{name} must be {must}, not {bad[name].iloc[0]:g} ({_numbers(bad)})")
 
 
 def _unique(rows: pd.DataFrame, columns: Columns) -> None:

@@ -32,14 +32,14 @@ def in_tuning(plan: Plan) -> int:
     return len({cell_label(trial.values) for trial in plan.trials} - settled)
 
 
-def why_no_metric(table: pd.DataFrame) -> str:
-    """Why no cell of a table has a FID."""
+def why_no_metric(table: pd.DataFrame, label: str = "FID") -> str:
+    """Why no cell of a table has a metric."""
     states = table["state"].value_counts(sort=False).to_dict() if "state" in table else {}
     said = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     if not states or states.keys() & set(OPEN):
-        return f"no cell has a FID yet{said and f' ({said})'}; lab status says how far the sweep is"
+        return f"no cell has {label} yet{said and f' ({said})'}; lab status says how far the sweep is"
     if len(states) > 1 or "done" in states:
-        return f"no cell has a FID, and none will: {said}"
+        return f"no cell has {label}, and none will: {said}"
     return all_alike(table)
 
 

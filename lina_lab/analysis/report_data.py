@@ -80,7 +80,7 @@ def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
 def write_report_data(data: ReportData, out: Path) -> None:
     """Write everything that `read_report_data` reads."""
     # Of the plan all but where its file lies: a report is for others.
-    write_atomic(out / PLAN, plan_text(data.plan._replace(file="")))
+    write_atomic(out / PLAN, plan_text(data.plan._replace(file="", metric=data.plan.metric._replace(place=""))))
     rows = pd.concat([data.table, data.points]) if len(data.points) else data.table
     write_table(rows, out / "table.csv")
     write_table(rows, out / "table.parquet")

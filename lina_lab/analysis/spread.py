@@ -16,9 +16,9 @@ UNEVEN, COMMON, TWO_SEEDS = 0.02, 0.1, 0.4
 With two seeds the common effect has one degree of freedom, so it is hard to see."""
 
 
-def log_ratios(pairs: Pairs) -> Array:
-    """log(yA / yB), (n,)."""
-    return np.log(pairs.a) - np.log(pairs.b)
+def gaps_of(pairs: Pairs) -> Array:
+    """A less B on the scale of y, (n,): log(yA / yB), or yA - yB."""
+    return np.asarray(pairs.scale.forward(pairs.a) - pairs.scale.forward(pairs.b))
 
 
 def sizes_of(pairs: Pairs) -> dict[str, list[int]]:
@@ -44,12 +44,12 @@ def within(pairs: Pairs, values: Array, keep: set[str] | None = None) -> tuple[A
 def uneven_scatter(pairs: Pairs, size: str | None = None) -> float | None:
     """p of the test that values scatter more at one size (None: the largest) than elsewhere.
 
-    Two F tests joined by Fisher's method: of log(yA / yB), and of what of log(yA yB) does not go with it. Where one
-    design's values scatter more, both see it. None where that size or the others have no two seeds.
+    Two F tests joined by Fisher's method: of A less B on the scale of y, and of what of their sum does not go with it.
+    Where one design's values scatter more, both see it. None where that size or the others have no two seeds.
     """
     size = size or pairs.size[-1]
-    z = log_ratios(pairs)
-    both = np.stack([z, np.log(pairs.a) + np.log(pairs.b)], axis=1)
+    z = gaps_of(pairs)
+    both = np.stack([z, pairs.scale.forward(pairs.a) + pairs.scale.forward(pairs.b)], axis=1)
     products, freedom = within(pairs, both)
     if freedom and products[0, 0] > EXACT:
         both[:, 1] -= products[0, 1] / products[0, 0] * z
@@ -65,9 +65,9 @@ def uneven_scatter(pairs: Pairs, size: str | None = None) -> float | None:
 
 
 def seed_effect(pairs: Pairs) -> float | None:
-    """p of the F test that a seed moves yA / yB alike at all sizes; None where no seed is at two sizes."""
+    """p of the F test that a seed moves the gap of A and B alike at all sizes; None where no seed is at two sizes."""
     names = np.array(pairs.rows.loc[pairs.rows[DESIGN] == "A", SHARE].tolist())
-    z = log_ratios(pairs)
+    z = gaps_of(pairs)
     of_size = (np.array(pairs.size)[:, None] == list(sizes_of(pairs))).astype(float)
     of_both = np.concatenate([of_size, (names[:, None] == sorted(set(names))).astype(float)], axis=1)
     (by_size, least), (by_both, most) = _left(of_size, z), _left(of_both, z)

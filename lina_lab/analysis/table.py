@@ -23,7 +23,7 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Continued, Evaluation, Point, Result
 from lina_lab.ledger.status import CellStatus, read_cell
-from lina_lab.metric_names import FID, METRICS
+from lina_lab.metric_names import LOSS, METRICS, known_metric
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -41,6 +41,8 @@ LABEL = 40
 """Characters of one value in the name of a design."""
 OLDER_PRECISION = "fp32"
 """Of sampling, where results are older than the setting."""
+LOSS_DRAWS, OLDER_DRAWS = "loss_draws", "those of each training seed"
+"""The column of what masks, noises and times a held-out loss had, and what older ones had."""
 
 
 def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
@@ -111,6 +113,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **noted(evaluation),
         **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
         **({"generation_seeds": len(evaluation.generation_seeds)} if evaluation.generation_seeds else {}),
+        **({LOSS_DRAWS: evaluation.loss_draws or OLDER_DRAWS} if LOSS in result.metrics else {}),
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
         **{column(f"seconds.{phase}"): seconds for phase, seconds in result.seconds.items()},
         "commit": provenance.commit,
@@ -168,15 +171,16 @@ def _arithmetic(found: Arithmetic) -> dict[str, object]:
     return {**{name: getattr(found, name) for name in ARITHMETIC}, "sdpa": backends or None}
 
 
-def main_metric(table: pd.DataFrame) -> str:
-    """The FID against the held-out split: `eval/fid/<extractor>`.
+def main_metric(table: pd.DataFrame, name: str = "fid") -> str:
+    """The column of a metric: of that name, or with an extractor's, as `eval/fid/<extractor>`.
 
     Raises:
         LabError: if no cell has one, or cells were measured with different extractors.
     """
-    found = [name for name in table.columns if name.startswith(FID)]
-    if not found:
-        raise LabError(why_no_metric(table))
+    found = [name] if name in table else [str(c) for c in table.columns if str(c).startswith(f"eval/{name}/")]
+    if not found or table[found].isna().all(axis=None):
+        known = known_metric(name)
+        raise LabError(why_no_metric(table, known.label if known else name))
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]
@@ -193,6 +197,14 @@ def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
         values = sorted(measured[name].dropna().unique().tolist(), key=str)
         if len(values) > 1 and name not in table.attrs.get("axes", ()):
             raise LabError(f"{metric} of cells with different {name} cannot be compared: {', '.join(map(str, values))}")
+
+
+def unequal_draws(table: pd.DataFrame, metric: str) -> str | None:
+    """Why values of a held-out loss differ by more than their models; None for another metric, or equal draws."""
+    if metric != LOSS or LOSS_DRAWS not in table:
+        return None
+    found = table.loc[table[LOSS].notna(), LOSS_DRAWS].fillna(OLDER_DRAWS).unique().tolist()
+    return None if len(found) < 2 else f"held-out losses have different draws: {'; '.join(sorted(found))}"
 
 
 def unequal_exposure(table: pd.DataFrame) -> str | None:

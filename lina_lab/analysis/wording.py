@@ -1,8 +1,10 @@
 """The sentences of a verdict; each number in them is one of the verdict's."""
 
+import math
 from typing import NamedTuple
 
 from lina_lab.analysis.gap_model import Gap, Prediction
+from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.scaling_fit.exponents import Exponents
 from lina_lab.analysis.table import human
 
@@ -19,15 +21,22 @@ class Words(NamedTuple):
     sign: int
     """1 where lower y is better, -1 where higher is."""
     level: float
+    scale: Scale = RATIO
+
+    @property
+    def falls(self) -> bool:
+        """Whether y can fall to a floor with size."""
+        return self.sign > 0 and self.scale == RATIO
 
     def name(self, winner: str) -> str:
         return {"A": self.a, "B": self.b}[winner]
 
     def at_largest(self, largest: Gap, winner: str, reasons: list[str], lr_trouble: list[str]) -> str:
         where = human(largest.x)
-        low, high = (f"{end:.4g}" for end in largest.ratio[1:])
-        interval = "no interval" if low == "nan" else f"{self._percent} interval {low} to {high}"
-        start = f"At {where} {self.y} of {self.a} is {largest.ratio.mean:.4g} times that of {self.b} ({interval}): "
+        mean, low, high = map(self.scale.shown, largest.ratio)
+        interval = "no interval" if math.isnan(largest.ratio.low) else f"{self._percent} interval {low} to {high}"
+        gap = f"is {mean} times" if self.scale == RATIO else f"differs by {mean} from"
+        start = f"At {where} {self.y} of {self.a} {gap} that of {self.b} ({interval}): "
         if winner == UNDETERMINED:
             return f"{start}undetermined which is better there: {'; '.join(reasons)}."
         return f"{start}{self.name(winner)} is better there{', as trained' if lr_trouble else ''}."

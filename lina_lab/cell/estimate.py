@@ -19,7 +19,8 @@ from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.metrics import BOOTSTRAP_MOST_FEATURES
 from lina_lab.sampling.generate import SAMPLING_BATCH, generate
 from lina_lab.sampling.request import SampleRequest, requests
-from lina_lab.training.train import HELD_OUT_LOSS, SHEET_COLUMNS, SHEET_ROWS, build_model, train
+from lina_lab.training.held_out import MOST
+from lina_lab.training.train import SHEET_COLUMNS, SHEET_ROWS, build_model, train
 
 SHORT, LONG = 2, 12
 """Steps of two trainings; their difference is free of start-up time."""
@@ -76,7 +77,7 @@ def cell_seconds(experiment: Experiment) -> Seconds:
     validations = -(-training.steps // experiment.logging.validate_every) - 1  # the last one was timed with the steps
     classes = len(labels[: len(dataset.heldout.labels)].unique(dim=0))
     shown = SHEET_ROWS * min(SHEET_COLUMNS, classes)
-    losses = min(HELD_OUT_LOSS, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
+    losses = min(MOST, len(dataset.heldout.labels)) / 3  # a forward is a third of a step
     images = (cost.evaluation_flops(experiment) + cost.repeats_flops(experiment)) / cost.sampling_flops(experiment)
     evaluating = evaluation_seconds(experiment.evaluation, request, dataset, experiment.data.side)
     return Seconds(

@@ -5,6 +5,7 @@ import math
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +42,9 @@ from lina_lab.evaluation.reference import Reference, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
-from lina_lab.ledger.result import Point, Result, write_result
+from lina_lab.ledger.result import Evaluation, Point, Result, write_result
 from lina_lab.ledger.status import write_state
+from lina_lab.metric_names import LOSS_SE
 from lina_lab.model.execution import arithmetic, device
 from lina_lab.model.lina import Lina
 from lina_lab.provenance import Provenance, checkout, of_cell, provenance
@@ -50,6 +52,7 @@ from lina_lab.published.import_cell import imported_from
 from lina_lab.sampling.image_set import DrawingProgress, DrawnSet, write_set
 from lina_lab.sampling.request import labels_and_prompts, requests
 from lina_lab.sampling.workers import draw_set, drawer
+from lina_lab.training.held_out import DRAWS
 from lina_lab.training.recorder import Stopped
 from lina_lab.training.train import build_model, find_start, train
 
@@ -179,12 +182,18 @@ def _finish(
         state="done" if diverged_at is None else "diverged",
         diverged_at=diverged_at,
         metrics=metrics,
-        evaluation=with_sampling(measured.evaluation, experiment.sampling) if measured else None,
+        evaluation=_recorded(measured, experiment, metrics) if measured else None,
         points=points,
         provenance=of_cell(record),
     )
     write_result(folder, result)
     write_state(folder, step=steps, steps=experiment.training.steps)
+
+
+def _recorded(measured: Measurement, experiment: Experiment, metrics: Mapping[str, float]) -> Evaluation:
+    """What the metrics were measured with. A loss without standard error is of a training by an older version."""
+    draws = DRAWS if LOSS_SE in metrics else None
+    return replace(with_sampling(measured.evaluation, experiment.sampling), loss_draws=draws)
 
 
 def _draw(subject: MeasuredCell, stop: threading.Event, group: Group, model: Lina, weights: Path) -> DrawnSet:

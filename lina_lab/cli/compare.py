@@ -1,6 +1,7 @@
 """`lab compare`: which of two designs in a table is better, and which scales better."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +20,21 @@ if TYPE_CHECKING:
 
 def compare(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="A row a cell, e.g. table.csv of a report.")],
-    y: Annotated[str, typer.Option("--y", help="Column to compare, e.g. fid: lower is better.")],
+    y: Annotated[str, typer.Option("--y", help="Column to compare, e.g. eval/fid/digits-cnn, or fid for that.")],
     by: Annotated[list[str], typer.Option("--by", help="Column that makes a design; give it again for more.")],
     a: Annotated[str, typer.Option("--a", help="Design A: its value of every --by, in their order, e.g. division,5.")],
     b: Annotated[str, typer.Option("--b", help="Design B.")],
     x: Annotated[str, typer.Option("--x", help="Column of size.")] = "parameters",
     pair: Annotated[str | None, typer.Option(help="What a pair shares besides its size; by default seed.")] = None,
     lr_tuned: Annotated[bool, typer.Option("--lr-tuned", help="Learning rates had equal tuning budgets.")] = False,
-    higher: Annotated[bool, typer.Option("--higher-is-better", help="Higher values of --y are better.")] = False,
+    higher: Annotated[
+        bool | None,
+        typer.Option(
+            "--higher-is-better/--lower-is-better",
+            help="Which values of --y are better; by default what is known of the metric, else lower.",
+            show_default=False,
+        ),
+    ] = None,
     comparisons: Annotated[int, typer.Option(min=1, help="Pairs of designs that you look at: wider intervals.")] = 1,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out rows where x or y is missing or a word.")
@@ -36,7 +44,8 @@ def compare(
     """Say which of two designs is better, and which scales better.
 
     Cells are paired by size and seed. The ratio A / B is given at every size, with its trend and what two forms predict
-    at 4 times the largest size. A claim that the table cannot bear is undetermined, with every reason.
+    at 4 times the largest size; of a metric that may be zero or negative, such as kid, the difference A - B. A claim
+    that the table cannot bear is undetermined, with every reason.
 
     Example: lab compare table.csv --y fid --by variant --a LINA --b base
     """
@@ -44,10 +53,13 @@ def compare(
 
     from lina_lab.analysis.comparison import CompareOptions, compare_designs
     from lina_lab.analysis.match_cells import Columns
+    from lina_lab.analysis.study_metric import metric_of
     from lina_lab.analysis.table_file import read_table
 
     rows, columns = _as_meant(read_table(table), Columns(x=x, y=y, by=tuple(by), pair=pair), drop_missing=drop_missing)
-    options = CompareOptions(lr_tuned, higher, comparisons)
+    if higher is None:
+        higher = metric_of(columns.y).sign < 0
+    options = CompareOptions(lr_tuned=lr_tuned, higher_is_better=higher, comparisons=comparisons)
     verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
     if as_json:
         print(json.dumps(verdict.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
@@ -87,9 +99,11 @@ def _print(verdict: "Verdict", columns: "Columns") -> None:
     level = f"{100 * verdict.level:.4g} % interval"
     a, b = (shown(shortened(name)) for name in (verdict.a, verdict.b))
     print(f"A: {a}\nB: {b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
-    table = text_table("size", columns.x, "pairs", "A / B", level, numbers=4)
+    table = text_table(
+        "size", columns.x, "pairs", "A / B" if verdict.scale.word == "ratio" else "A - B", level, numbers=4
+    )
     for gap in verdict.gaps:
-        table.add_row(shortened(gap.size), human(gap.x), str(gap.num_pairs), *_shown(gap.ratio))
+        table.add_row(shortened(gap.size), human(gap.x), str(gap.num_pairs), *_shown(gap.ratio, verdict.scale.shown))
     print_table(table)
     if verdict.predictions:
         print()
@@ -113,8 +127,7 @@ def _print(verdict: "Verdict", columns: "Columns") -> None:
         say(f"warning: {warning}")
 
 
-def _shown(interval: "Interval") -> tuple[str, str]:
+def _shown(interval: "Interval", form: Callable[[float], str] = "{:.4g}".format) -> tuple[str, str]:
     """A mean and its ends."""
-    if math.isnan(interval.low):
-        return f"{interval.mean:.4g}", "none"
-    return f"{interval.mean:.4g}", f"{interval.low:.4g} to {interval.high:.4g}"
+    ends = "none" if math.isnan(interval.low) else f"{form(interval.low)} to {form(interval.high)}"
+    return form(interval.mean), ends

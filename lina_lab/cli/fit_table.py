@@ -19,7 +19,7 @@ from lina_lab.analysis.scaling_fit.by_run import intervals_by_run
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
-from lina_lab.analysis.table import COMPARABLE
+from lina_lab.analysis.table import COMPARABLE, unequal_draws
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.console import print_table, text_table
 from lina_lab.errors import LabError
@@ -172,6 +172,8 @@ def refuse_mixture(request: FitRequest, by: dict[str, Any], rows: pd.DataFrame) 
                 f"{request.file}: {label(by)}: {request.y} with different {name} cannot be fitted together: {found}; "
                 f"--by {name} fits each by itself"
             )
+    if draws := unequal_draws(rows, request.y):
+        print(f"warning: {label(by)}: {draws}", file=sys.stderr)
     for name in EXPOSURE:
         if name in rows and name not in used and len(rows[name].dropna().unique()) > 1:
             found = ", ".join(f"{value:g}" for value in sorted(rows[name].dropna().unique()))

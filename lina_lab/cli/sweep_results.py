@@ -15,7 +15,7 @@ from lina_lab.escape import shortened
 from lina_lab.fact_names import column
 from lina_lab.ledger.plan import Plan
 from lina_lab.ledger.status import ENDED
-from lina_lab.metric_names import FID, FID_SD
+from lina_lab.metric_names import FID
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ LEAST_LABEL = 12
 def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """What varies, the metric and its spread, of every cell; `failed`: keys of the failed ones and their reasons."""
     from lina_lab.analysis.progress import all_alike
+    from lina_lab.analysis.study_metric import metric_of
     from lina_lab.analysis.table import results_table
 
     found = results_table(runs, plan)
@@ -40,24 +41,25 @@ def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     width = shutil.get_terminal_size((RESULTS_WIDTH, 24)).columns
     print()
     console(width).print(results_for(plan, found, width))
-    if any(name.startswith(FID_SD) for name in found.columns):
-        print(f"SD: of resampled images, not of seeds. Every metric: lab table {plan.name}")
+    said = {metric_of(name).error_words for name in _shown(plan, found) if metric_of(name).error in found}
+    for words in sorted(said):
+        print(f"SD: {words.removeprefix('SD ')}, not of seeds. Every metric: lab table {plan.name}")
     alike = all_alike(found)
     if alike:
         print(f"{plan.name}: {alike}")
-    for line in (*_mixtures(found), *notes({name: found[name].dropna() for name in NOTED if name in found})):
+    for line in (*_mixtures(plan, found), *notes({name: found[name].dropna() for name in NOTED if name in found})):
         print(line)
     for key, reason in failed.items():
         trace = runs / key / "error.txt"
         print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")
 
 
-def _mixtures(found: "pd.DataFrame") -> list[str]:
+def _mixtures(plan: Plan, found: "pd.DataFrame") -> list[str]:
     """Why values that stand beside each other may not be compared, as a report would refuse them."""
     from lina_lab.analysis.table import refuse_mixtures
 
     try:
-        for name in [name for name in found.columns if name.startswith(FID)]:
+        for name in _shown(plan, found):
             refuse_mixtures(found, name)
     except LabError as error:
         return [f"not comparable: {error}"]
@@ -66,13 +68,15 @@ def _mixtures(found: "pd.DataFrame") -> list[str]:
 
 def results_for(plan: Plan, found: "pd.DataFrame", width: int) -> Table:
     """The results as a table no wider than `width`: what there is no room for is left out or shortened."""
+    from lina_lab.analysis.study_metric import metric_of
+
     axes = [axis for axis in plan.axes if len({str(cell.values[axis]) for cell in plan.cells}) > 1]
     labels = [cell_label({axis: cell.values[axis] for axis in axes}) or plan.name for cell in plan.cells]
     columns = [(name, found[name].astype(str).tolist()) for name in ("key", "seed", "state")]
-    for name in [name for name in found.columns if name.startswith(FID)]:
-        spread = name.replace(FID, FID_SD)
+    for name in _shown(plan, found):
+        error = metric_of(name).error
         columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
-        columns += [("SD", _numbers(found[spread], "{:.2g}"))] if spread in found else []
+        columns += [("SD", _numbers(found[error], "{:.2g}"))] if error in found else []
     parameters = column("parameters.total")
     size = [("parameters", _numbers(found[parameters], "{:,.0f}"))] if parameters in found else []
     if _width([*columns, ("cell", labels), *size]) <= width:
@@ -83,6 +87,13 @@ def results_for(plan: Plan, found: "pd.DataFrame", width: int) -> Table:
     for row in zip(*(texts for _, texts in columns), strict=True):
         table.add_row(*row)
     return table
+
+
+def _shown(plan: Plan, found: "pd.DataFrame") -> list[str]:
+    """The columns of the study's metric; of FID, if no cell has that yet."""
+    name = plan.metric.name
+    own = [str(c) for c in found.columns if c == name or str(c).startswith(f"eval/{name}/")]
+    return own or [str(c) for c in found.columns if str(c).startswith(FID)]
 
 
 def _width(columns: Sequence[tuple[str, Sequence[str]]]) -> int:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple, Self
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,7 @@ from lina_lab.config.load import Document, build, override, parse_value, read_ya
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
+from lina_lab.metric_names import METRICS, known_metric
 
 Scalar = str | int | float | bool | None
 
@@ -56,6 +58,10 @@ class Sweep(Config):
     """Training values for a part of the grid; where entries overlap, the last one counts."""
     axes: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = Field(min_length=1)
     """Dotted path to the values it takes; the grid is their product."""
+    metric: str = "fid"
+    """What designs are compared by: a column of the results table, or fid, kid or another without its extractor."""
+    better: Literal["lower", "higher"] | None = None
+    """Which way the metric is better; null for what is known of it."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     exclude: list[dict[str, Scalar]] = []
     """Combinations to leave out: a cell that has all values of one entry."""
@@ -64,6 +70,22 @@ class Sweep(Config):
     budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
     """Where the cells run; fields that are left out come from the user's own file."""
+
+    @model_validator(mode="after")
+    def _metric_is_known(self) -> Self:
+        known = known_metric(self.metric)
+        better = known.better if known else ""
+        if not better and self.better is None:
+            names = [metric.key.removeprefix("eval/").rstrip("/") for metric in METRICS if metric.better]
+            close = get_close_matches(self.metric, names, n=1)
+            hint = f"did you mean {close[0]}? Or " if close else ""
+            message = (
+                f"{self.metric} is no metric of which lower or higher is known to be better: {hint}set better, too"
+            )
+            raise KeyProblem("metric", message)
+        if better and self.better not in {None, better}:
+            raise KeyProblem("better", f"of {self.metric} {better} is better, not {self.better}")
+        return self
 
 
 class Omission(NamedTuple):

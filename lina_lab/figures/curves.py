@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from lina_lab.analysis.lengths import RUN
+from lina_lab.analysis.scale import RATIO
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped
 from lina_lab.figures.style import Look, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
-from lina_lab.metric_names import axis_label
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
@@ -24,19 +25,25 @@ def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Fi
     return _along_runs(curves.assign(value=curves["loss"]), table, plan, "held-out loss, averaged weights")
 
 
-def length_figure(points: pd.DataFrame, table: pd.DataFrame, plan: Plan, metric: str) -> Figure | None:
-    """A metric at every point along the runs and at their ends, both axes logarithmic; None without points."""
-    if points.empty:
+def length_figure(points: pd.DataFrame, table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Figure | None:
+    """The metric at every point along the runs and at their ends, against samples seen; None where no point has it.
+
+    The axis of samples is logarithmic; that of the metric, where its values are compared by their ratio.
+    """
+    if metric.column not in points or points[metric.column].isna().all():
         return None
-    rows = pd.concat([points, table[table[RUN].isin(points[RUN])]]).dropna(subset=[metric])
-    curves = rows.assign(samples=rows["samples_seen"], value=rows[metric])
-    return _along_runs(curves, table, plan, axis_label(metric, direction=True), logarithmic=True)
+    rows = pd.concat([points, table[table[RUN].isin(points[RUN])]]).dropna(subset=[metric.column])
+    curves = rows.assign(samples=rows["samples_seen"], value=rows[metric.column])
+    return _along_runs(curves, table, plan, metric.axis, (True, metric.scale == RATIO))
 
 
 def _along_runs(
-    curves: pd.DataFrame, table: pd.DataFrame, plan: Plan, label: str, *, logarithmic: bool = False
+    curves: pd.DataFrame, table: pd.DataFrame, plan: Plan, label: str, logarithmic: tuple[bool, bool] = (False, False)
 ) -> Figure:
-    """The mean of `value` over seeds against `samples`, with a band from the lowest to the highest."""
+    """The mean of `value` over seeds against `samples`, with a band from the lowest to the highest.
+
+    `logarithmic` is of the axis of samples, and of that of the value.
+    """
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
     of_designs = list(designs(table, design_axes(plan)))
     looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
@@ -56,9 +63,11 @@ def _along_runs(
             panel.set_title(size or "")
         for panel in grid[-1]:
             panel.set_xlabel("training samples seen")
-        for panel in grid.flat if logarithmic else ():
-            log_axis(panel.xaxis, human, most=4)
-            log_axis(panel.yaxis)
+        for panel in grid.flat:
+            if logarithmic[0]:
+                log_axis(panel.xaxis, human, most=4)
+            if logarithmic[1]:
+                log_axis(panel.yaxis)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""FID against training cost, sampling time against size, and attention cost against sequence length."""
+"""The metric against training cost, sampling time against size, and attention cost against sequence length."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
-from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
+from lina_lab.analysis.scale import RATIO
+from lina_lab.analysis.study_metric import study_metric
+from lina_lab.analysis.table import design_axes, designs, human, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened
@@ -34,24 +36,34 @@ class Panel(NamedTuple):
     y: str
     x_label: str
     y_label: str
+    log: bool = True
+    """Whether y is logarithmic."""
 
 
 def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
-    """FID against training FLOPs and seconds, and sampling seconds of an image against parameters.
+    """The metric against training FLOPs and seconds, and sampling seconds of an image against parameters.
 
-    A small dot is a cell; the line joins geometric means over seeds. None where all of these columns are missing.
+    A small dot is a cell; the line joins means over seeds, geometric where axes are logarithmic. None where all of
+    these columns are missing.
 
     Raises:
-        LabError: if no cell has a FID, or they cannot be compared.
+        LabError: if no cell has the metric, or they cannot be compared.
     """
-    metric = main_metric(table)
-    refuse_mixtures(table, metric)
+    metric = study_metric(table, plan)
+    refuse_mixtures(table, metric.column)
     if {"sampling_seconds", "num_generated"} <= set(table):
         table = table.assign(image_seconds=table["sampling_seconds"] / table["num_generated"])
-    fid, where = axis_label(metric), _where(table)
+    quality, where = axis_label(metric.column), _where(table)
+    log = metric.scale == RATIO
     panels = [
-        Panel(x="flops_training", y=metric, x_label="training FLOPs", y_label=fid),
-        Panel(x="training_seconds", y=metric, x_label=f"training seconds\n{where}", y_label=fid),
+        Panel(x="flops_training", y=metric.column, x_label="training FLOPs", y_label=quality, log=log),
+        Panel(
+            x="training_seconds",
+            y=metric.column,
+            x_label=f"training seconds\n{where}",
+            y_label=quality,
+            log=log,
+        ),
         Panel(x="parameters", y="image_seconds", x_label="parameters", y_label=f"sampling seconds an image\n{where}"),
     ]
     shown = [panel for panel in panels if {panel.x, panel.y} <= set(table) and len(_known(table, panel))]
@@ -135,7 +147,10 @@ def _draw_design(
     if rows.empty:
         return
     look = looks(values) | {"markersize": 4}
-    groups = [(_mean(group[panel.x]), _mean(group[panel.y])) for _, group in rows.groupby(by, sort=True)]
+    groups = [
+        (_mean(group[panel.x]), _mean(group[panel.y]) if panel.log else group[panel.y].mean())
+        for _, group in rows.groupby(by, sort=True)
+    ]
     axes.plot(*zip(*groups, strict=True), label=named(values), **look)
     if len(groups) < len(rows):
         axes.plot(rows[panel.x], rows[panel.y], ".", color=look["color"], markersize=3, alpha=0.5)
@@ -143,7 +158,7 @@ def _draw_design(
 
 def _known(rows: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """The rows that have both values; what is missing is not above 0."""
-    return rows[(rows[panel.x] > 0) & (rows[panel.y] > 0)]
+    return rows[(rows[panel.x] > 0) & ((rows[panel.y] > 0) | (not panel.log and rows[panel.y].notna()))]
 
 
 def _mean(values: "pd.Series[float]") -> float:
@@ -156,7 +171,8 @@ def _finish(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     log_axis(axes.xaxis, LABELS.get(panel.x, "{:g}".format), most=4)
-    log_axis(axes.yaxis, LABELS.get(panel.y, "{:g}".format))
+    if panel.log:
+        log_axis(axes.yaxis, LABELS.get(panel.y, "{:g}".format))
 
 
 def _legend(figure: Figure) -> None:

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from lina_lab.analysis.ablation import ALL_SIZES, ONE_SEED
+from lina_lab.analysis.scale import RATIO, Scale
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.figures.style import new_figure, style
 from lina_lab.figures.ticks import log_axis
 
@@ -18,10 +20,10 @@ SPACE = 0.6
 ALL, EACH = "black", "#777777"
 
 
-def forest_figure(effects: pd.DataFrame, metric: str) -> Figure | None:
-    """Ratio of the metric to the axis's first value, logarithmic: over all sizes black, each size grey.
+def forest_figure(effects: pd.DataFrame, metric: StudyMetric) -> Figure | None:
+    """Ratio of the metric to the axis's first value, logarithmic, or the difference from it.
 
-    None if nothing can be compared. Markers are hollow where one seed gives no interval.
+    Over all sizes black, each size grey. None if nothing can be compared. Markers are hollow where one seed gives no interval.
     """
     if effects.empty:
         return None
@@ -29,13 +31,17 @@ def forest_figure(effects: pd.DataFrame, metric: str) -> Figure | None:
     with style():
         figure = new_figure(7.0, 0.9 + ROW_INCHES * (heights[-1] + 1))
         axes = figure.add_subplot()
-        axes.axvline(1, color="#999999", linewidth=0.8)
+        axes.axvline(metric.scale.neutral, color="#999999", linewidth=0.8)
         for height, row in zip(heights, effects.to_dict("records"), strict=True):
-            _draw_effect(axes, height, row)
+            _draw_effect(axes, height, row, metric.scale)
         axes.set_ylim(heights[-1] + 0.8, -0.8)
-        _label(axes, effects, heights)
-        axes.set_xlabel(f"{metric}, ratio to the first value of the axis (below 1: lower)\n{_what_bars_are(effects)}")
-        log_axis(axes.xaxis)
+        _label(axes, effects, heights, metric.scale)
+        word, one = metric.scale.word, f"{metric.scale.neutral:g}"
+        to = "to" if metric.scale == RATIO else "from"
+        what = f"{metric.label}, {word} {to} the first value of the axis (below {one}: lower)"
+        axes.set_xlabel(f"{what}\n{_what_bars_are(effects)}")
+        if metric.scale == RATIO:
+            log_axis(axes.xaxis)
     return figure
 
 
@@ -45,17 +51,17 @@ def _heights(effects: pd.DataFrame) -> list[float]:
     return [number + SPACE * start for number, start in enumerate(starts)]
 
 
-def _draw_effect(axes: Axes, height: float, row: Mapping[Hashable, Any]) -> None:
+def _draw_effect(axes: Axes, height: float, row: Mapping[Hashable, Any], scale: Scale) -> None:
     whole = row["size"] == ALL_SIZES
     colour, size = (ALL, 6.0) if whole else (EACH, 3.5)
     known = not pd.isna(row["low"])
     if known:
         axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2.0 if whole else 1.0)
     face = colour if known else "white"
-    axes.plot(row["ratio"], height, "D" if whole else "o", color=colour, markersize=size, markerfacecolor=face)
+    axes.plot(row[scale.word], height, "D" if whole else "o", color=colour, markersize=size, markerfacecolor=face)
 
 
-def _label(axes: Axes, effects: pd.DataFrame, heights: list[float]) -> None:
+def _label(axes: Axes, effects: pd.DataFrame, heights: list[float], scale: Scale) -> None:
     """What is compared at the left, the numbers at the right."""
     records = effects.to_dict("records")
     names = [f"{r['axis']}: {r['value']} / {r['baseline']}" if r["size"] == ALL_SIZES else r["size"] for r in records]
@@ -66,14 +72,17 @@ def _label(axes: Axes, effects: pd.DataFrame, heights: list[float]) -> None:
     for height, name, row in zip(heights, axes.get_yticklabels(), records, strict=True):
         whole = row["size"] == ALL_SIZES
         name.set(fontweight="bold" if whole else "normal", fontsize=8 if whole else 7, color=ALL if whole else EACH)
-        axes.text(1.02, height, _numbers(row), transform=beside, va="center", fontsize=7, color=ALL if whole else EACH)
+        axes.text(
+            1.02, height, _numbers(row, scale), transform=beside, va="center", fontsize=7, color=ALL if whole else EACH
+        )
 
 
-def _numbers(row: Mapping[Hashable, Any]) -> str:
-    interval = "" if pd.isna(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
+def _numbers(row: Mapping[Hashable, Any], scale: Scale) -> str:
+    mean, low, high = (scale.shortly(row[name]) for name in (scale.word, "low", "high"))
+    interval = "" if pd.isna(row["low"]) else f" ({low} to {high})"
     count = f"{row['pairs']} pair{'s' if row['pairs'] != 1 else ''}"
     note = str(row["note"]).replace(ONE_SEED, "").strip("; ")
-    return f"{row['ratio']:.3f}{interval}, {count}{f'; {note}' if note else ''}"
+    return f"{mean}{interval}, {count}{f'; {note}' if note else ''}"
 
 
 def _what_bars_are(effects: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.findings import Contrast, Finding
 from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.scale import RATIO
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis, si
 
@@ -20,7 +21,8 @@ BEYOND = 4.0
 def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
     """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow. None if none.
 
-    Below 1 the value that the panel names is better than the first value of its axis. `looks` are the study's.
+    Below 1, or 0 of differences, the value that the panel names is lower than the first of its axis. `looks` are the
+    study's.
     """
     if not findings:
         return None
@@ -38,19 +40,21 @@ def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figur
 
 
 def _draw(panel: Axes, finding: Finding, looks: Looks) -> None:
-    panel.axhline(1, color="#999999", linewidth=0.8)
+    panel.axhline(finding.metric.scale.neutral, color="#999999", linewidth=0.8)
     for place, contrast in enumerate(finding.contrasts):
         shift = 1.05 ** (place - (len(finding.contrasts) - 1) / 2)  # bars of one size stand side by side
         _draw_contrast(panel, contrast, shift, looks)
-    panel.set_yscale("log")
+    ratios = finding.metric.scale == RATIO
     means = [r.mean for c in finding.contrasts for r in (*(g.ratio for g in c.verdict.gaps), *_predicted(c))]
-    low, high = panel.get_ylim()
-    panel.set_ylim(max(low, min(means) / BEYOND), min(high, max(means) * BEYOND))  # a wide bar leaves the panel
+    if ratios:
+        panel.set_yscale("log")
+        low, high = panel.get_ylim()
+        panel.set_ylim(max(low, min(means) / BEYOND), min(high, max(means) * BEYOND))  # a wide bar leaves the panel
+        log_axis(panel.yaxis)
     log_axis(panel.xaxis, si)
-    log_axis(panel.yaxis)
     panel.set_title(finding.name)
     panel.set_xlabel("parameters")
-    panel.set_ylabel("FID, ratio (below 1: lower)")
+    panel.set_ylabel(finding.metric.compared)
     panel.legend(fontsize=7)
 
 

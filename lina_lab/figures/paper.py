@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.literature import published_fid, published_losses, with_reasons
 from lina_lab.analysis.report_data import find_report_data
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import design_axes, main_metric, refuse_mixtures, to_latex, to_markdown
 from lina_lab.figures import paper_captions as captions
 from lina_lab.figures.paper_context import context_figure
@@ -75,6 +76,6 @@ def own_results(runs: Path, name: str) -> Own:
         LabError: if there is neither, or no cell has a FID.
     """
     study = find_report_data(runs, name)
-    metric = main_metric(study.table)
-    refuse_mixtures(study.table, metric)
+    metric = metric_of(main_metric(study.table))
+    refuse_mixtures(study.table, metric.column)
     return Own(name=study.plan.name, table=study.table, axes=design_axes(study.plan), metric=metric)

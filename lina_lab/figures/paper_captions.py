@@ -59,16 +59,17 @@ def context(fid: pd.DataFrame, losses: pd.DataFrame) -> str:
 
 
 def beside(own: Own, losses: pd.DataFrame) -> str:
-    missing = own.table[own.table[own.metric].isna()]
+    missing = own.table[own.table[own.metric.column].isna()]
     states = ", ".join(f"{count} {state}" for state, count in missing["state"].value_counts().sort_index().items())
-    measured = own.table.dropna(subset=[own.metric])
+    measured = own.table.dropna(subset=[own.metric.column])
     extractors = ", ".join(sorted(set(measured["extractor"])))
     counts = ", ".join(f"{int(count):,}" for count in sorted(set(measured["num_generated"])))
+    of_bars = bars(own.table, own.metric)
     left_out = f"Left out: cells without a FID ({states})." if states else ""
     return _text(f"""
         **LINA's published FID, and own results of {own.name}**, in panels of their own. Published FID has Inception
         features and 50,000 samples and is of ImageNet; own FID has {extractors} features and {counts} samples and is
-        of its own data: the order of designs may be read across, values may not. Own results: {bars(own.table)}.
+        of its own data: the order of designs may be read across, values may not. Own results: {of_bars}.
         {left_out} {confounds(losses)} {SOURCE}
     """)
 

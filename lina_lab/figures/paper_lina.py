@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from lina_lab.analysis.literature import DESIGNS, NO_GUIDANCE, SOFTMAX, at_equal_samples
+from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import designs, human
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.paper_panels import LEGEND_INCHES, PAGE_INCHES, legend_below, panels
@@ -22,12 +23,12 @@ LATE_SAMPLES = 50e6
 
 
 class Own(NamedTuple):
-    """One's own results: the sweep's name, its table, its design axes, and the column of the metric."""
+    """One's own results: the sweep's name, its table, its design axes, and its FID."""
 
     name: str
     table: pd.DataFrame
     axes: list[str]
-    metric: str
+    metric: StudyMetric
 
 
 def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) -> Figure:
@@ -147,7 +148,7 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     """LINA's published FID without guidance, and one's own results: never on one axis, the metrics are not the same."""
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
-    of_designs = list(designs(own.table.dropna(subset=[own.metric]), own.axes))
+    of_designs = list(designs(own.table.dropna(subset=[own.metric.column]), own.axes))
     looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes)
     down, across = rows_of(1 + len(groups), columns)
     with style():
@@ -161,10 +162,10 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
             for values, cells in group:
                 draw_design(panel, values, cells, own.metric, looks)
             panel.set_title(", ".join(filter(None, (f"own: {own.name}", title))))
-            panel.set_ylabel(axis_label(own.metric))
+            panel.set_ylabel(axis_label(own.metric.column))
             log_axis(panel.yaxis)
             size_axis(panel)
-            panel.legend(fontsize=6.5, title=bars(own.table), title_fontsize=6, alignment="left")
+            panel.legend(fontsize=6.5, title=bars(own.table, own.metric), title_fontsize=6, alignment="left")
         for unused in right[len(groups) :]:
             unused.set_visible(False)
     return figure

@@ -23,12 +23,12 @@ from lina_lab.analysis.report_data import (
     write_report_data,
 )
 from lina_lab.analysis.scaling import design_fits, readable_fits
+from lina_lab.analysis.study_metric import StudyMetric, study_metric
 from lina_lab.analysis.table import (
     SIZE_AXIS,
     design_axes,
     design_label,
     designs,
-    main_metric,
     readable,
     refuse_mixtures,
     to_latex,
@@ -58,7 +58,7 @@ FORMATS = ("png", "pdf", "svg")
 class StudyFindings(NamedTuple):
     """What the comparisons of a study say, before anything is written."""
 
-    metric: str
+    metric: StudyMetric
     findings: list[Finding]
     missing: list[str]
     """Comparisons that could not be had, and why."""
@@ -80,7 +80,7 @@ def write_report(
     the first sentence on every axis value.
 
     Raises:
-        LabError: if no cell has a FID yet, or the cells cannot be compared.
+        LabError: if no cell has the study's metric yet, or the cells cannot be compared.
     """
     study = report_data_of_ledger(runs, plan)
     results = _compare_designs(study, progress, tell)
@@ -111,8 +111,8 @@ def redraw_report(
 def _compare_designs(
     study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
 ) -> StudyFindings:
-    metric = main_metric(study.table)
-    refuse_mixtures(study.table, metric)
+    metric = study_metric(study.table, study.plan)
+    refuse_mixtures(study.table, metric.column)
     table, plan = with_losses(study.table, study.curves), study.plan
     first = list(filter(None, (unfinished(table, plan), learnt_nothing(table, plan, metric))))
     compared, missing = findings(table, plan, metric, progress)
@@ -134,12 +134,13 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         write_sheet(out / f"{name}.png", drawn)
     page = _template().render(
         plan=plan,
+        metric=metric,
         first=results.first,
         verdict=list(report_text.verdict_sentences(results.findings, effects)),
         missing=results.missing,
-        bars=bars(table).replace("\n", " "),
+        bars=bars(table, metric).replace("\n", " "),
         seen=list(report_text.what_is_seen(table, plan, metric)),
-        unknown=list(report_text.what_is_not_known(table[has_result(table)], plan)),
+        unknown=list(report_text.what_is_not_known(table[has_result(table)], plan, metric)),
         images={name: _embedded(out / f"{name}.png") for name in (*figures, *sheets, *kept)},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
@@ -162,7 +163,7 @@ def _study_figures(
     return {
         "scaling": scaling_figure(table, plan),
         "gap": gap_figure(results.findings, design_looks(values for values, _ in designs(table, design_axes(plan)))),
-        "forest": forest_figure(effects, "FID"),
+        "forest": forest_figure(effects, results.metric),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
         "length": length_figure(study.points, table, plan, results.metric),
@@ -178,11 +179,12 @@ def _write_tables(
 ) -> dict[str, pd.DataFrame]:
     """Write each table for people as Markdown and LaTeX, under what comes first, and its numbers as CSV."""
     plan, table = study.plan, study.table
-    fits = design_fits(table, plan, results.metric)
+    metric = results.metric
+    fits = design_fits(table, plan, metric.column) if metric.has_law else pd.DataFrame()
     numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
     shown = {
         "table": readable(table, plan.axes, [*tuned_names(plan), *chosen_before(plan)]),
-        "ablation": readable_ablation(effects),
+        "ablation": readable_ablation(effects, metric),
     }
     if len(fits):
         shown["fits"] = readable_fits(fits, design_axes(plan))
@@ -197,14 +199,14 @@ def _write_tables(
     return shown
 
 
-def gates_of(study: ReportData, metric: str) -> tuple[str, pd.DataFrame]:
-    """Name and gates of the cell with the lowest FID among the largest that have gates; none, and an empty table."""
+def gates_of(study: ReportData, metric: StudyMetric) -> tuple[str, pd.DataFrame]:
+    """Name and gates of the best cell among the largest that have gates; none, and an empty table."""
     if study.gates.empty:
         return "", study.gates
-    cells = study.table[study.table["key"].isin(study.gates["key"])].dropna(subset=[metric])
+    cells = study.table[study.table["key"].isin(study.gates["key"])].dropna(subset=[metric.column])
     if SIZE_AXIS in cells:
         cells = cells[cells[SIZE_AXIS] == cells.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
-    best = cells.nsmallest(1, metric).to_dict("records")[0]
+    best = cells.sort_values(metric.column, ascending=metric.sign > 0).to_dict("records")[0]
     label = design_label({axis: best[axis] for axis in study.plan.axes})
     return f"{label}, seed {best['seed']}", study.gates[study.gates["key"] == best["key"]]
 

@@ -10,13 +10,22 @@ from lina_lab.analysis.confounds import LEARNING_RATE
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
-from lina_lab.analysis.table import ARITHMETIC, design_axes, design_label, designs, human, unequal_exposure
+from lina_lab.analysis.study_metric import StudyMetric
+from lina_lab.analysis.table import (
+    ARITHMETIC,
+    design_axes,
+    design_label,
+    designs,
+    human,
+    unequal_draws,
+    unequal_exposure,
+)
 from lina_lab.analysis.tuning import power_law, tuned_names
 from lina_lab.analysis.variance_components import fid_spread, spread_sentences
 from lina_lab.config.averaging import REACHES, is_long
 from lina_lab.config.sweep import cell_label, left_out
 from lina_lab.ledger.plan import Plan
-from lina_lab.metric_names import FID
+from lina_lab.metric_names import FID, LOSS
 
 
 def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
@@ -24,39 +33,44 @@ def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterabl
     if not findings:
         return
     count = sum(len(finding.contrasts) for finding in findings)
-    level = findings[0].contrasts[0].verdict.level
+    level, scale = findings[0].contrasts[0].verdict.level, findings[0].metric.scale
     together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
     for finding in findings:
         known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
         yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
     yield (
-        f"A difference is called beyond chance where its interval excludes 1{together} (Bonferroni): t intervals from "
-        "the spread over seeds of paired cells, which share data order, masks and noise."
+        f"A difference is called beyond chance where its interval excludes {scale.neutral:g}{together} (Bonferroni): "
+        "t intervals from the spread over seeds of paired cells, which share data order, masks and noise."
     )
 
 
 def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
+    scale = finding.metric.scale
     of_value = (effects["axis"] == finding.axis) & (effects["value"] == str(finding.value))
     for row in effects[of_value & (effects["size"] == ALL_SIZES) & effects["low"].notna()].to_dict("records"):
+        mean, low, high = (scale.shortly(row[name]) for name in (scale.word, "low", "high"))
         yield (
-            f"Averaged over all sizes and settings the ratio is {row['ratio']:.3f} (95 % interval, taken by itself, "
-            f"{row['low']:.3f} to {row['high']:.3f} over {row['seeds']} seeds)."
+            f"Averaged over all sizes and settings the {scale.word} is {mean} (95 % interval, taken by itself, "
+            f"{low} to {high} over {row['seeds']} seeds)."
         )
 
 
-def what_is_seen(table: pd.DataFrame, plan: Plan, metric: str) -> Iterable[str]:
+def what_is_seen(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Iterable[str]:
     """Sentences that say what the table shows, each number computed from it."""
     yield from what_tuning_saw(table, plan)
-    for values, rows in designs(table.dropna(subset=[metric]), design_axes(plan)):
-        by_size = rows.groupby("parameters")[metric].mean()
+    for values, rows in designs(table.dropna(subset=[metric.column]), design_axes(plan)):
+        by_size = rows.groupby("parameters")[metric.column].mean()
         if len(by_size) > 1:
             first, last = by_size.index[0], by_size.index[-1]
+            fall = "fall" if metric.better == "lower" else "rise"
+            improves = by_size.is_monotonic_decreasing if metric.better == "lower" else by_size.is_monotonic_increasing
             yield (
-                f"{design_label(values)}: FID {by_size.iloc[0]:.3g} at {human(first)} parameters, "
+                f"{design_label(values)}: {metric.label} {by_size.iloc[0]:.3g} at {human(first)} parameters, "
                 f"{by_size.iloc[-1]:.3g} at {human(last)}"
-                f"{'' if by_size.is_monotonic_decreasing else '; it does not fall at every step of size'}."
+                f"{'' if improves else f'; it does not {fall} at every step of size'}."
             )
-    yield from spread_sentences(fid_spread(table, metric.removeprefix(FID), list(plan.axes)))
+    if metric.column.startswith(FID):
+        yield from spread_sentences(fid_spread(table, metric.column.removeprefix(FID), list(plan.axes)))
 
 
 def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
@@ -77,7 +91,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
                 )
 
 
-def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
+def what_is_not_known(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Iterable[str]:
     """Sentences on what the study cannot show."""
     if table["seed"].nunique() < 2:
         yield (
@@ -97,6 +111,22 @@ def what_is_not_known(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
         )
     if "size" in plan.axes and table["size"].nunique() == 2:
         yield "Two sizes always lie on a power law: nothing here checks that one is right."
+    yield from what_the_metric_leaves_open(table, metric)
+
+
+def what_the_metric_leaves_open(table: pd.DataFrame, metric: StudyMetric) -> Iterable[str]:
+    """Sentences on what values of the metric may be compared with, and on their error."""
+    if draws := unequal_draws(table, metric.column):
+        yield f"{draws[0].upper()}{draws[1:]}. A difference between such cells may be one of the draws."
+    if not metric.error or metric.error not in table:
+        yield f"{metric.label} has no error of its own here: only the spread over training seeds says how sure it is."
+    if metric.column == LOSS:
+        yield (
+            "The held-out loss says how well a design predicts, not how its pictures look: a lower loss need not mean "
+            "a lower FID. It is comparable where data, tokens and draws are the same."
+        )
+    if not metric.column.startswith(FID):
+        return
     yield (
         "FID with this extractor is not comparable with FID as published for ImageNet (Inception features, "
         "50,000 samples), nor with values of another number of samples."

@@ -1,6 +1,5 @@
-"""FID against size: one line a design, with its measured uncertainty."""
+"""The metric against size: one line a design, with its measured uncertainty."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,31 +7,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.interval import mean_interval
+from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.scaling_fit.fits import fit, predict
-from lina_lab.analysis.table import design_axes, designs, human, main_metric, refuse_mixtures
+from lina_lab.analysis.study_metric import StudyMetric, study_metric
+from lina_lab.analysis.table import design_axes, designs, human, refuse_mixtures
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import grouped, rows_of
 from lina_lab.figures.style import Looks, design_looks, named, new_figure, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
-from lina_lab.metric_names import FID, FID_SD, axis_label
 
 
 def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
-    """FID against parameters, both logarithmic, with power laws, and the cells' residuals from them below.
+    """The metric against parameters, with power laws, and the cells' residuals from them below.
 
-    Designs with fewer than `LAW_SIZES` sizes have no law: their points are joined. Many designs stand in panels: see
-    `grouped`. `bars` says what the error bars are.
+    A metric that may be zero or negative has a linear axis and no law, nor has a design with fewer than `LAW_SIZES`
+    sizes: its points are joined. Many designs stand in panels: see `grouped`. `bars` says what the error bars are.
 
     Raises:
-        LabError: if no cell has a FID, or they cannot be compared.
+        LabError: if no cell has the metric, or they cannot be compared.
     """
-    metric = main_metric(table)
-    refuse_mixtures(table, metric)
+    metric = study_metric(table, plan)
+    refuse_mixtures(table, metric.column)
     of_designs = list(designs(table, design_axes(plan)))
     looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
-    laws = any(_has_law(rows) for _, rows in of_designs)
+    laws = any(_has_law(rows, metric) for _, rows in of_designs)
     down, across = rows_of(len(groups))
     with style():
         figure = new_figure(0.9 + 4.7 * across, (5.0 if laws else 4.0) * down)
@@ -42,26 +42,26 @@ def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
         panels, residuals = list(grid[:: 2 if laws else 1].flat), list(grid[1::2].flat) if laws else []
         for (title, group), axes in zip(groups, panels, strict=False):
             for values, rows in group:
-                draw_design(axes, values, rows.dropna(subset=[metric]), metric, looks)
+                draw_design(axes, values, rows.dropna(subset=[metric.column]), metric, looks)
                 _mark_diverged(axes, values, rows, looks)
-            _label(axes, "\n".join(filter(None, (title, bars(table)))))
+            _label(axes, "\n".join(filter(None, (title, bars(table, metric)))))
         for (_, group), below in zip(groups, residuals, strict=False):
             for values, rows in group:
-                _draw_residuals(below, values, rows.dropna(subset=[metric]), metric, looks)
+                _draw_residuals(below, values, rows.dropna(subset=[metric.column]), metric, looks)
             below.axhline(0, color="#999999", linewidth=0.8)
-        _share(panels[: len(groups)], residuals[: len(groups)])
+        _share(panels[: len(groups)], residuals[: len(groups)], metric.scale)
         for unused in (*panels[len(groups) :], *residuals[len(groups) :]):
             unused.set_visible(False)
         for lowest in residuals or panels:
             lowest.set_xlabel("parameters")
         for axes in panels[::across]:
-            axes.set_ylabel(axis_label(metric, direction=True))
+            axes.set_ylabel(metric.axis)
         for below in residuals[::across]:
             below.set_ylabel("off the law, %")
     return figure
 
 
-def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
+def _share(panels: Sequence[Axes], residuals: Sequence[Axes], scale: Scale) -> None:
     """The same range of sizes and values in all panels, once all are drawn."""
     for axes in (*panels[1:], *residuals):
         axes.sharex(panels[0])
@@ -72,7 +72,8 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes]) -> None:
     for axes in panels:
         axes.autoscale_view()
         log_axis(axes.xaxis, human)
-        log_axis(axes.yaxis)
+        if scale == RATIO:
+            log_axis(axes.yaxis)
         axes.tick_params(labelbottom=not residuals)
 
 
@@ -97,40 +98,47 @@ def _label(axes: Axes, title: str) -> None:
     )
 
 
-def bars(table: pd.DataFrame) -> str:
+def bars(table: pd.DataFrame, metric: StudyMetric) -> str:
     """What the error bars of the scaling figure are."""
-    measured = table.dropna(subset=[column for column in table.columns if column.startswith(FID)], how="all")
+    measured = table.dropna(subset=[metric.column])
     if len(set(measured["seed"])) > 1:
         return "bars: 95 % t interval over training seeds"
-    if any(column.startswith(FID_SD) for column in table.columns):
-        return "bars: ±1 SD of resampled images; one seed,\nso the spread over training seeds is not in them"
-    return "one seed: no error bars"
+    if metric.error in table:
+        return f"bars: ±1 {metric.error_words}; one seed,\nso the spread over training seeds is not in them"
+    return f"one seed, and {metric.label} has no error of its own: no error bars"
 
 
-def draw_design(axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str, looks: Looks) -> None:
-    """A design's points and power law: geometric means with a t interval over seeds, or values with resampling SD."""
+def draw_design(
+    axes: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: StudyMetric, looks: Looks
+) -> None:
+    """A design's points and power law: means with a t interval over seeds, or single values with their own error."""
     points = []
     for parameters, group in rows.groupby("parameters", sort=True):
-        interval = log_interval([math.log(v) for v in group[metric]])
-        if interval is not None:
+        over_seeds = mean_interval([float(metric.scale.forward(v)) for v in group[metric.column]])
+        if over_seeds is not None:
+            interval = metric.scale.interval(over_seeds)
             points.append((parameters, interval.mean, interval.mean - interval.low, interval.high - interval.mean))
         else:
-            value = group[metric].iloc[0]
-            spread = group.get(metric.replace(FID, FID_SD))
+            value = group[metric.column].iloc[0]
+            spread = group.get(metric.error)
             deviation = 0.0 if spread is None or pd.isna(spread.iloc[0]) else float(spread.iloc[0])
-            points.append((parameters, value, min(deviation, 0.999 * value), deviation))
+            points.append(
+                (parameters, value, min(deviation, 0.999 * value) if metric.scale == RATIO else deviation, deviation)
+            )
     if points:
         x, y, low, high = zip(*points, strict=True)
-        look = looks(values) | ({"linestyle": "none"} if _has_law(rows) else {})
+        look = looks(values) | ({"linestyle": "none"} if _has_law(rows, metric) else {})
         axes.errorbar(x, y, yerr=[low, high], label=named(values), capsize=2, elinewidth=0.9, **look)
-    if _has_law(rows):
+    if _has_law(rows, metric):
         look = looks(values)
         ends = np.array([rows["parameters"].min(), rows["parameters"].max()])
-        axes.plot(ends, _law(rows, metric, ends), color=look["color"], linestyle=look["linestyle"], linewidth=1.0)
+        axes.plot(
+            ends, _law(rows, metric.column, ends), color=look["color"], linestyle=look["linestyle"], linewidth=1.0
+        )
 
 
-def _has_law(rows: pd.DataFrame) -> bool:
-    return rows["parameters"].nunique() >= LAW_SIZES
+def _has_law(rows: pd.DataFrame, metric: StudyMetric) -> bool:
+    return metric.has_law and rows["parameters"].nunique() >= LAW_SIZES
 
 
 def _law(rows: pd.DataFrame, metric: str, at: np.ndarray) -> np.ndarray:
@@ -139,12 +147,14 @@ def _law(rows: pd.DataFrame, metric: str, at: np.ndarray) -> np.ndarray:
     return predict("power", fit("power", x, y).params, at)
 
 
-def _draw_residuals(below: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: str, looks: Looks) -> None:
+def _draw_residuals(
+    below: Axes, values: Mapping[str, Scalar], rows: pd.DataFrame, metric: StudyMetric, looks: Looks
+) -> None:
     """How far each cell is from its design's power law, in percent."""
-    if not _has_law(rows):
+    if not _has_law(rows, metric):
         return
     x = rows["parameters"].to_numpy(dtype=float)
-    off = 100 * (rows[metric] / _law(rows, metric, x) - 1)
+    off = 100 * (rows[metric.column] / _law(rows, metric.column, x) - 1)
     look = {name: value for name, value in looks(values).items() if name not in {"linestyle", "linewidth"}}
     below.plot(x, off, linestyle="none", alpha=0.7, **(look | {"markersize": 4}))
 

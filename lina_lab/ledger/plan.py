@@ -43,6 +43,20 @@ class PlannedCell(NamedTuple):
         return cell_label(self.values, self.tuned, self.trial)
 
 
+class Measure(NamedTuple):
+    """What a study compares its designs by."""
+
+    name: str = "fid"
+    """A column of the results table, or the name of a metric without its extractor."""
+    better: str = ""
+    """"lower" or "higher", where the study says so."""
+    place: str = ""
+    """File and line that name it; '' where none does."""
+
+
+FID_ALONE = Measure()
+
+
 class Plan(NamedTuple):
     """What a sweep asks, and the cells that answer it."""
 
@@ -61,6 +75,7 @@ class Plan(NamedTuple):
     """Of what was asked for; see `plan_id`. Empty before it is stored."""
     file: str = ""
     """The YAML file that it came from, relative to the runs folder; '' where that is not known."""
+    metric: Measure = FID_ALONE
 
     @property
     def everything(self) -> list[PlannedCell]:
@@ -125,6 +140,7 @@ def plan_text(plan: Plan) -> str:
         "provenance": plan.provenance.as_json(),
         "id": plan.id,
         "file": plan.file,
+        **({} if plan.metric == FID_ALONE else {"metric": plan.metric._asdict()}),
     }
     return json.dumps(body, indent=1)
 
@@ -181,6 +197,7 @@ def parse_plan(text: str, path: Path) -> Plan:
             tune=body.get("tune"),
             id=body.get("id") or "",
             file=body.get("file", ""),
+            metric=Measure(**body.get("metric", {})),
         )
         return plan._replace(id=plan_id(plan))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

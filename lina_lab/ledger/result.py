@@ -73,6 +73,8 @@ class Evaluation(Record):
     sampling_precision: str | None = None
     """A bare `precision` is a metric."""
     weights: str | None = None
+    loss_draws: str | None = None
+    """Masks, noises and times of the held-out loss; None: those of the training seed, as older ones had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,6 +188,11 @@ class Lina(nn.Module):
 
     def loss_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
         """The loss as a function of its draws: Σ ℓ m / (Σ m + 1e-5), ℓ the mean over the values of a token."""
+        error = self.errors_of_draws(latent, labels, draws)
+        return error.sum() / (error.numel() + 1e-5)
+
+    def errors_of_draws(self, latent: Tensor, labels: Tensor, draws: TrainingDraws) -> Tensor:
+        """Squared velocity error (R, B, n) of every masked token, the mean over its values."""
         clean = self.patchify(latent)  # (B, N, V)
         keep = draws.keep_label.view(-1, *[1] * (labels.dim() - 1))
         labels = torch.where(keep, labels, self.prompt.nothing(labels))
@@ -208,8 +213,7 @@ class Lina(nn.Module):
         # There are only 1000 times: far fewer than tokens.
         times = self.head.embed_time(1000.0 - torch.arange(1000, device=latent.device))  # (1000, W)
         velocity = self.head(noisy, F.embedding(step, times), condition)
-        error = (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R, B, n)
-        return error.sum() / (error.numel() + 1e-5)
+        return (velocity.float() - (noise - x0).float()).square().mean(-1)  # (R, B, n)
 
 
 NORMAL = (

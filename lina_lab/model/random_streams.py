@@ -125,7 +125,7 @@ def training_draws(
     return TrainingDraws(
         keep_label=uniform("label_dropout") > config.label_dropout,
         order=uniform("mask", tokens).argsort(dim=1),
-        num_visible=round((1 - _mask_ratio(config, streams("mask_ratio", 0))) * tokens),
+        num_visible=round((1 - mask_ratio(config, _uniform(streams("mask_ratio", 0)))) * tokens),
         noise=normal("noise", tokens, values),
         time_index=time_index(normal("time", tokens)),
     )
@@ -136,10 +136,13 @@ def time_index(normal: Tensor) -> Tensor:
     return (1000 * torch.sigmoid(normal)).floor().long().clamp(max=999)
 
 
-def _mask_ratio(config: TrainingConfig, generator: Generator) -> float:
-    """Normal(1, std) cut to [min, 1], by the inverse of its distribution function in float64."""
+def _uniform(generator: Generator) -> Tensor:
+    return torch.rand((), generator=generator, dtype=torch.float64)
+
+
+def mask_ratio(config: TrainingConfig, uniform: Tensor) -> float:
+    """Normal(1, std) cut to [min, 1]: its value below which a share `uniform` lies, in float64."""
     low = 0.5 * (1 + math.erf((config.mask_ratio_min - 1) / config.mask_ratio_std / math.sqrt(2)))
-    uniform = torch.rand((), generator=generator, dtype=torch.float64)
     quantile = torch.special.ndtri(low + (0.5 - low) * uniform)
     return min(1.0, max(config.mask_ratio_min, 1 + config.mask_ratio_std * quantile.item()))
 

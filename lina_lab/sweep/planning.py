@@ -21,7 +21,7 @@ from lina_lab.config.tune import Tune
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
-from lina_lab.ledger.plan import Plan, PlannedCell
+from lina_lab.ledger.plan import Measure, Plan, PlannedCell
 
 SECTIONS = [name for name in Experiment.model_fields if name not in {"name", "seed"}]
 
@@ -81,9 +81,9 @@ def load_sweep(
 ) -> PlannedSweep:
     """The plan of a sweep file, after `--set` changes.
 
-    A setting of `seeds` or `name` changes the sweep, a list for an axis the values that it takes, any other the base
-    experiment. Settings that change cells stand in the sweep's name, so that its plan and report are its own. `settle`
-    looks at the files that cells name; `tell` hears how many cells there are, before they are planned.
+    A setting of `seeds`, `name`, `metric` or `better` changes the sweep, a list for an axis the values that it takes,
+    any other the base experiment. Settings that change cells stand in the sweep's name, so that its plan and report are
+    its own. `settle` looks at the files that cells name; `tell` hears how many cells there are, before they are planned.
 
     Raises:
         LabError: with every problem of the sweep and of every cell, each with its line; or if there are too many cells.
@@ -101,7 +101,7 @@ def load_sweep(
             document = Document(
                 document.values | {"axes": axes | {key: value}}, document.places | {_axis(key): "--set"}
             )
-        elif key in {"name", "seeds"}:
+        elif key in {"name", "seeds", "metric", "better"}:
             document = override(document, {key: value}, "--set")
         else:
             base_settings[key] = value
@@ -196,8 +196,15 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
     tune = sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None
+    place = document.places.get(("metric",), "")
     plan = Plan(
-        name=sweep.name, question=sweep.question, axes=names, cells=list(cells.values()), omitted=omitted, tune=tune
+        name=sweep.name,
+        question=sweep.question,
+        axes=names,
+        cells=list(cells.values()),
+        omitted=omitted,
+        tune=tune,
+        metric=Measure(sweep.metric, sweep.better or "", place),
     )
     return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 

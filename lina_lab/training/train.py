@@ -25,12 +25,13 @@ from lina_lab.ledger.metrics import append_metrics, rewind_metrics
 from lina_lab.ledger.status import write_state
 from lina_lab.model.execution import accelerate, device
 from lina_lab.model.lina import Lina
-from lina_lab.model.random_streams import WHOLE, BatchShard, step_streams
+from lina_lab.model.random_streams import BatchShard
 from lina_lab.sampling.contact_sheet import save_sheet
 from lina_lab.sampling.generate import generate
 from lina_lab.training.batches import AHEAD, Batches, picker
 from lina_lab.training.ema import AveragedWeights
 from lina_lab.training.fsdp import AnyCheckpointIO, Sharded, is_sharded, whole
+from lina_lab.training.held_out import held_out_loss, validation_batch
 from lina_lab.training.module import Batch, LinaModule
 from lina_lab.training.points import KeptPoints
 from lina_lab.training.recorder import Recorder, newest_checkpoint
@@ -40,10 +41,6 @@ logger = logging.getLogger(__name__)
 
 SHEET_ROWS, SHEET_COLUMNS = 4, 10
 """Samples of a class, and classes or prompts, on the sheet of a validation."""
-HELD_OUT_LOSS = 512
-"""Most held-out examples of a validation; of a larger set every n-th is taken."""
-VALIDATION_TOKENS = HELD_OUT_LOSS * 320
-"""Most tokens in the decoder of one validation forward; with longer sequences the examples are split evenly."""
 
 
 class Start(NamedTuple):
@@ -193,30 +190,17 @@ def unsharded(model: Lina, experiment: Experiment, rank: int) -> Lina:
     return copy
 
 
-def validation_batch(dataset: Dataset, condition: Callable[[Examples], Tensor]) -> Batch:
-    """The held-out examples of every validation; of latents, the posterior means."""
-    if dataset.latents is not None:
-        return dataset.latents.heldout(HELD_OUT_LOSS)
-    heldout = dataset.heldout
-    every = -(-len(heldout.images) // HELD_OUT_LOSS)
-    some = Examples(heldout.images[::every], heldout.labels[::every], heldout.captions[::every])
-    return some.images, condition(some)
-
-
 @torch.no_grad()
 def _validate(
     folder: Path, experiment: Experiment, model: Lina, held_out: Batch, step: int, classes: Sequence[str]
 ) -> None:
-    """Held-out loss and a sheet of samples, with the same draws at every step: only the weights differ."""
-    images, labels = held_out
-    at_once = max(1, VALIDATION_TOKENS // (model.config.context_tokens + model.tokens))
-    # Equal chunks, so that the mean of their losses is the loss of all.
-    chunks = next(n for n in range(1, len(images) + 1) if len(images) % n == 0 and len(images) // n <= at_once)
-    losses = [
-        model.loss((share.of(images), share.of(labels)), experiment.training, step_streams(experiment.seed, -1), share)
-        for share in WHOLE.split(chunks)
-    ]
-    append_metrics(folder, step, {"val/loss": float(torch.stack(losses).mean())})
+    """Held-out loss and a sheet of samples, with the same draws at every step: only the weights differ.
+
+    The draws of the loss are those of every cell, the draws of the sheet those of the seed.
+    """
+    last = step == experiment.training.steps  # what comparisons read
+    append_metrics(folder, step, held_out_loss(model, held_out, experiment.training, whole=last))
+    labels = held_out[1]
     shown = labels.unique(dim=0)[:SHEET_COLUMNS]  # labels or prompts
     heads = [classes[label] if classes else str(label) for label in shown.tolist()] if shown.ndim == 1 else []
     decode = decoder(experiment.data, next(model.parameters()).device)

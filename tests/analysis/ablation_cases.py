@@ -10,6 +10,7 @@ import pandas as pd
 
 from lina_lab.analysis.ablation import ablation_table
 from lina_lab.analysis.report_data import read_report_data
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import main_metric
 from lina_lab.ledger.plan import Plan, PlannedCell
 
@@ -56,5 +57,5 @@ def _simulated(axes: dict, seeds: int, lost: float, rng: np.random.Generator) ->
 
 def rows_of(table: pd.DataFrame, plan: Plan, metric: str) -> list[list]:
     """The ablation with every number to its last digit, and null for what is missing."""
-    effects = ablation_table(table, plan, metric)
+    effects = ablation_table(table, plan, metric_of(metric))
     return [[None if pd.isna(v) else v for v in row] for row in effects.astype(object).to_numpy().tolist()]

@@ -9,7 +9,9 @@ import pytest
 from lina_lab.analysis.ablation import COLUMNS, ablation_table, readable_ablation
 from lina_lab.analysis.ablation import effects as effects_of
 from lina_lab.analysis.findings import findings
-from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.interval import mean_interval
+from lina_lab.analysis.scale import RATIO
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import results_table, to_latex
 from lina_lab.errors import LabError
 from tests.analysis.ablation_cases import GOLDEN, cases, rows_of
@@ -23,7 +25,7 @@ def effects(study):
         made = study(seeds=seeds)
         table = results_table(made.runs, made.stored)
         change(table)
-        return ablation_table(table, made.stored, FID)
+        return ablation_table(table, made.stored, metric_of(FID))
 
     return make
 
@@ -55,9 +57,13 @@ def test_the_interval_is_over_seeds_and_a_size_has_its_own(effects):
 
     found = effects([0, 1], change)
     nano, micro, both = (row(found, "5", size) for size in ("nano", "micro", "all"))
-    assert (nano["ratio"], nano["low"], nano["high"]) == pytest.approx(log_interval([math.log(0.5), math.log(0.72)]))
+    assert (nano["ratio"], nano["low"], nano["high"]) == pytest.approx(
+        RATIO.interval(mean_interval([math.log(0.5), math.log(0.72)]))
+    )
     assert (micro["low"], micro["high"]) == pytest.approx((0.5, 0.5))
-    assert (both["ratio"], both["low"], both["high"]) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
+    assert (both["ratio"], both["low"], both["high"]) == pytest.approx(
+        RATIO.interval(mean_interval([math.log(0.5), math.log(0.6)]))
+    )
 
 
 @pytest.mark.slow
@@ -84,7 +90,7 @@ def test_seeds_with_different_pairs_are_marked(effects):
 @pytest.mark.slow
 def test_pairs_differ_on_one_axis_alone(study):
     made = study(seeds=[0, 1])
-    normalization, convolution = effects_of(results_table(made.runs, made.stored), made.stored, FID)
+    normalization, convolution = effects_of(results_table(made.runs, made.stored), made.stored, metric_of(FID))
     assert (normalization.value, normalization.baseline, len(normalization.pairs)) == ("subtraction", "division", 8)
     assert normalization.pairs["ratio"].tolist() == pytest.approx([1.1] * 8)
     assert (convolution.axis, convolution.pairs["seed"].nunique()) == ("conv_kernel", 2)
@@ -95,7 +101,7 @@ def test_pairs_differ_on_one_axis_alone(study):
 def test_an_unfinished_cell_makes_no_pair(study):
     made = study()
     made.unfinish(0, "waiting")
-    normalization, _ = effects_of(results_table(made.runs, made.stored), made.stored, FID)
+    normalization, _ = effects_of(results_table(made.runs, made.stored), made.stored, metric_of(FID))
     assert len(normalization.pairs) == 3
 
 
@@ -107,7 +113,9 @@ def test_only_seeds_are_replicates(effects):
         table.loc[(table["seed"] == 1) & (table["conv_kernel"] == 5), FID] *= 1.2
 
     whole = row(effects([0, 1], change), "5", "all")
-    assert tuple(whole[["ratio", "low", "high"]]) == pytest.approx(log_interval([math.log(0.5), math.log(0.6)]))
+    assert tuple(whole[["ratio", "low", "high"]]) == pytest.approx(
+        RATIO.interval(mean_interval([math.log(0.5), math.log(0.6)]))
+    )
 
 
 @pytest.mark.slow
@@ -124,8 +132,8 @@ def test_no_number_has_moved():
 def test_every_contrast_of_the_findings_is_in_the_ablation(study):
     made = study(seeds=[0, 1])
     table = results_table(made.runs, made.stored)
-    found, _ = findings(table, made.stored, FID)
-    ablation = ablation_table(table, made.stored, FID)
+    found, _ = findings(table, made.stored, metric_of(FID))
+    ablation = ablation_table(table, made.stored, metric_of(FID))
     for finding in found:
         pairs = sum(contrast.verdict.num_pairs for contrast in finding.contrasts)
         assert row(ablation, str(finding.value), "all")["pairs"] == pairs
@@ -148,14 +156,14 @@ def test_nothing_finished_is_an_empty_table(study):
     made = study()
     for index in range(8):
         made.unfinish(index, "waiting")
-    assert ablation_table(results_table(made.runs, made.stored), made.stored, FID).empty
+    assert ablation_table(results_table(made.runs, made.stored), made.stored, metric_of(FID)).empty
 
 
 @pytest.mark.slow
 def test_the_readable_table_has_the_numbers_as_text(effects):
-    shown = readable_ablation(effects([0, 1]))
+    shown = readable_ablation(effects([0, 1]), metric_of(FID))
     assert shown.iloc[3].tolist() == ["conv_kernel", "5", "0", "all", "0.500", "0.500 to 0.500", "8", "2", ""]
-    assert readable_ablation(effects([0]))["95 % interval"].tolist() == [""] * 6
+    assert readable_ablation(effects([0]), metric_of(FID))["95 % interval"].tolist() == [""] * 6
     assert r"conv\_kernel & 5 & 0 & all & 0.500 & 0.500 to 0.500 & 8 & 2 &  \\" in to_latex(shown)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from lina_lab.analysis.chance import CHANCE, chance, learnt_nothing, with_losses
 from lina_lab.analysis.match_cells import matched
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import results_table
 from lina_lab.evaluation.metrics import fid
 from tests.analysis.simulated import COLUMNS, EQUAL, paired, table
@@ -98,17 +99,17 @@ def test_the_variance_of_features_is_the_fid_of_drawing_their_mean():
 def test_the_first_line_of_a_report_names_models_that_have_learnt_nothing(study):
     made = study()
     table = results_table(made.runs, made.stored)
-    assert learnt_nothing(table, made.stored, FID) == ""
+    assert learnt_nothing(table, made.stored, metric_of(FID)) == ""
     table = table.assign(**{ACCURACY: 0.6}, num_generated=1000, class_chance=0.1)
-    assert learnt_nothing(table, made.stored, FID) == ""
+    assert learnt_nothing(table, made.stored, metric_of(FID)) == ""
     table.loc[table["conv_kernel"] == 0, ACCURACY] = 0.11
-    assert learnt_nothing(table, made.stored, FID).startswith(
+    assert learnt_nothing(table, made.stored, metric_of(FID)).startswith(
         "Nothing learnt: 4 of 8 models are no better than chance or an untrained model, and what is said of them below "
         "says nothing of their designs: division, conv_kernel 0, nano (class accuracy 0.11 of 1,000 images, 0.1 by "
         "chance); division, conv_kernel 0, micro ("
     )
     table[ACCURACY] = 0.1
-    assert "8 of 8 models" in (line := learnt_nothing(table, made.stored, FID))
+    assert "8 of 8 models" in (line := learnt_nothing(table, made.stored, metric_of(FID)))
     assert line.endswith("; and 2 more.")
 
 

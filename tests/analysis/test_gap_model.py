@@ -8,7 +8,7 @@ from scipy import stats
 
 from lina_lab.analysis import gap_model
 from lina_lab.analysis.gap_model import gaps, lack_of_fit, line, predictions
-from lina_lab.analysis.spread import log_ratios, seed_effect, uneven_scatter
+from lina_lab.analysis.spread import gaps_of, seed_effect, uneven_scatter
 from tests.analysis.simulated import (
     APART,
     CASES,
@@ -147,11 +147,11 @@ def test_a_line_without_noise_is_found_and_predicted_exactly():
 
 def test_the_interval_of_the_gap_is_the_t_interval_with_the_spread_within_all_sizes():
     pairs = study(EQUAL, np.random.default_rng(12))
-    z = log_ratios(pairs).reshape(4, 3)
+    z = gaps_of(pairs).reshape(4, 3)
     error = math.sqrt(z.var(axis=1, ddof=1).mean() / 3)
     low, high = np.exp(stats.t.interval(0.95, 8, loc=z[-1].mean(), scale=error))
     assert gaps(pairs)[-1].ratio == pytest.approx((math.exp(z[-1].mean()), low, high))
-    slope = stats.linregress(np.log(pairs.x), log_ratios(pairs))
+    slope = stats.linregress(np.log(pairs.x), gaps_of(pairs))
     half = stats.t.ppf(0.975, 10) * slope.stderr
     assert line(pairs).slope == pytest.approx((slope.slope, slope.slope - half, slope.slope + half))
 
@@ -159,7 +159,7 @@ def test_the_interval_of_the_gap_is_the_t_interval_with_the_spread_within_all_si
 def test_the_line_has_the_interval_of_a_mean_predicted_by_least_squares():
     pairs = study(APART, np.random.default_rng(16))
     design = np.stack([np.ones(12), np.log(pairs.x)], axis=1)
-    coefficients, rest, *_ = np.linalg.lstsq(design, log_ratios(pairs))
+    coefficients, rest, *_ = np.linalg.lstsq(design, gaps_of(pairs))
     at = np.array([1, math.log(1e8)])
     half = stats.t.ppf(0.975, 10) * math.sqrt(rest[0] / 10 * (at @ np.linalg.inv(design.T @ design) @ at))
     expected = np.exp(at @ coefficients + np.array([0, -half, half]))

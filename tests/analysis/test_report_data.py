@@ -12,6 +12,7 @@ from lina_lab.analysis.comparison import UNDETERMINED
 from lina_lab.analysis.findings import findings, sentences, verdicts_table
 from lina_lab.analysis.report_data import make_way, read_report_data, report_data_of_ledger, write_report_data
 from lina_lab.analysis.scaling import design_fits, readable_fits
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import store_plan
 from tests.study import AXES, PROVENANCE
@@ -123,7 +124,7 @@ def test_every_value_is_held_against_the_first_of_its_axis_with_all_else_equal(s
     monkeypatch.setattr(gap_model, "DRAWS", 10)
     made = study(seeds=[0, 1, 2], axes=FOUR)
     table = noisy(report_data_of_ledger(made.runs, made.stored).table)
-    found, missing = findings(table, made.stored, FID)
+    found, missing = findings(table, made.stored, metric_of(FID))
     assert missing == []
     assert [finding.name for finding in found] == [
         "normalization subtraction against division",
@@ -152,7 +153,7 @@ def test_a_design_without_results_is_not_compared_and_named(study):
     made = study(seeds=[0, 1])
     for index in (0, 1, 2, 3):
         made.unfinish(index, "waiting")
-    found, missing = findings(report_data_of_ledger(made.runs, made.stored).table, made.stored, FID)
+    found, missing = findings(report_data_of_ledger(made.runs, made.stored).table, made.stored, metric_of(FID))
     assert [len(finding.contrasts) for finding in found] == [1, 1]
     assert len(missing) == 2
     assert missing[0].startswith("normalization subtraction against division, conv_kernel 0: ")

@@ -8,7 +8,7 @@ from scipy import stats
 
 from lina_lab.analysis.gap_model import doubt, gaps
 from lina_lab.analysis.match_cells import DESIGN, SHARE
-from lina_lab.analysis.spread import log_ratios, seed_effect, uneven_scatter
+from lina_lab.analysis.spread import gaps_of, seed_effect, uneven_scatter
 from tests.analysis.simulated import EQUAL, Case, Truth, study
 
 AHEAD = Case(Truth(40, 0.3), Truth(41, 0.3))
@@ -59,7 +59,7 @@ def test_scatter_of_both_designs_at_one_size_is_uneven_there_and_nowhere_else():
 def test_where_values_scatter_more_the_interval_is_that_of_the_size_alone():
     pairs = drawn(np.random.default_rng(3), 4, 3, 20, 0)
     assert uneven_scatter(pairs) < 0.02
-    z = log_ratios(pairs)[-3:]
+    z = gaps_of(pairs)[-3:]
     ends = np.exp(stats.t.interval(0.95, 2, loc=z.mean(), scale=z.std(ddof=1) / math.sqrt(3)))
     assert gaps(pairs)[-1].ratio[1:] == pytest.approx(ends)
 
@@ -68,7 +68,7 @@ def test_a_seed_that_moves_all_sizes_is_found_where_some_cells_are_missing():
     """The test of a balanced table is that of the two-way analysis of variance; without a cell it is there still."""
     rng = np.random.default_rng(4)
     pairs = drawn(rng, 4, 3, 1, 0)
-    z = log_ratios(pairs).reshape(4, 3)
+    z = gaps_of(pairs).reshape(4, 3)
     effect = 4 * ((z.mean(axis=0) - z.mean()) ** 2).sum()
     rest = ((z - z.mean(axis=1, keepdims=True)) ** 2).sum() - effect
     assert seed_effect(pairs) == pytest.approx(stats.f.sf(effect / 2 / (rest / 6), 2, 6))

@@ -1,6 +1,7 @@
 """The run of one cell, from request to result."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,10 @@ def test_a_cell_ends_with_weights_samples_metrics_and_a_result(whole):
     assert result.parameters["total"] == sum(p.numel() for p in build_model(experiment()).parameters())
     assert result.evaluation.num_generated == 50
     assert result.evaluation.guidance_scale == 1.0
-    assert {"train/loss", "val/loss", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(result.metrics)
+    assert result.evaluation.loss_draws == "8 masks x 4 noises, the same in every cell"
+    assert {"train/loss", "val/loss", "val/loss_se", "eval/fid/digits-cnn", "eval/kid/digits-cnn"} <= set(
+        result.metrics
+    )
     assert result.provenance.versions["torch"] == torch.__version__.partition("+")[0]
     assert {step for step, metric, _ in rows(whole) if metric == "train/loss"} == {4, 8, 12}
     assert {step for step, metric, _ in rows(whole) if metric == "val/loss"} == {8, 12}
@@ -39,12 +43,23 @@ def test_a_cell_ends_with_weights_samples_metrics_and_a_result(whole):
 def test_a_result_has_its_keys_in_the_order_that_it_always_had(whole):
     written, golden = (json.loads(path.read_text()) for path in (whole / "result.json", GOLDEN))
     assert list(written) == list(golden)
-    since = {"class_chance", "reference_variance"}
+    since = {"class_chance", "reference_variance", "loss_draws"}
     assert [name for name in written["evaluation"] if name not in since] == list(golden["evaluation"])
     assert list(written["provenance"]["code"])[:2] == ["path", "rooms"]
     in_git = {"commit", "diff_sha256"}
     known = [name for name in written["provenance"] if name not in in_git]
     assert known == [name for name in golden["provenance"] if name not in in_git]
+
+
+@pytest.mark.slow
+def test_a_loss_of_an_older_training_is_not_said_to_have_the_draws_of_all_cells(tmp_path, whole):
+    folder = shutil.copytree(whole, tmp_path / whole.name)
+    (folder / "result.json").unlink()
+    metrics = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "metrics.csv").write_text("".join(row for row in metrics if "val/loss_se" not in row), encoding="utf-8")
+    assert run_cell(folder) == "done"
+    assert "val/loss" in read_result(folder).metrics
+    assert read_result(folder).evaluation.loss_draws is None
 
 
 @pytest.mark.slow

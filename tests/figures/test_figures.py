@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from lina_lab.analysis.interval import log_interval
+from lina_lab.analysis.interval import mean_interval
 from lina_lab.analysis.report_data import curves_table, report_data_of_ledger
 from lina_lab.analysis.samples import samples_of_ledger
+from lina_lab.analysis.scale import RATIO
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.samples import samples_sheets
@@ -51,7 +53,7 @@ def test_with_seeds_the_bars_are_the_t_interval_of_the_logs(study):
     x, y, low, high = drawn(scaling_figure(results_table(made.runs, made.stored), made.stored))[
         "division, conv_kernel 0"
     ]
-    expected = log_interval([math.log(80 * f) for f in (1.0, 1.02, 1.04)])
+    expected = RATIO.interval(mean_interval([math.log(80 * f) for f in (1.0, 1.02, 1.04)]))
     assert (y[0], low[0], high[0]) == pytest.approx(expected)
     assert x == [100_000, 400_000]
 
@@ -205,7 +207,7 @@ def test_fid_along_the_runs_goes_through_every_point_and_the_end(study):
     made = study(axes=TWO)
     made.add_points()
     data = report_data_of_ledger(made.runs, made.stored)
-    lines = length_figure(data.points, data.table, made.stored, FID).axes[0].get_lines()
+    lines = length_figure(data.points, data.table, made.stored, metric_of(FID)).axes[0].get_lines()
     assert [line.get_xdata().tolist() for line in lines] == [[200, 400, 800]] * 2
     assert lines[0].get_ydata() == pytest.approx([160, 80 * 2**0.5, 80])
-    assert length_figure(data.points.iloc[:0], data.table, made.stored, FID) is None
+    assert length_figure(data.points.iloc[:0], data.table, made.stored, metric_of(FID)) is None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lina_lab.analysis.ablation import ablation_table
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.forest import forest_figure
 
@@ -30,8 +31,8 @@ def drawn(axes):
 @pytest.mark.slow
 def test_markers_and_bars_are_the_tables_numbers(study):
     made = study(seeds=[0, 1, 2])
-    effects = ablation_table(noisy(made), made.stored, FID)
-    axes = forest_figure(effects, "FID").axes[0]
+    effects = ablation_table(noisy(made), made.stored, metric_of(FID))
+    axes = forest_figure(effects, metric_of(FID)).axes[0]
     marks, bars, _ = drawn(axes)
     assert [m[0] for m in marks] == pytest.approx(effects["ratio"].tolist())
     assert [b[:2] for b in bars] == [pytest.approx(pair) for pair in effects[["low", "high"]].to_numpy().tolist()]
@@ -45,27 +46,32 @@ def test_markers_and_bars_are_the_tables_numbers(study):
 @pytest.mark.slow
 def test_the_text_beside_a_row_has_its_numbers(study):
     made = study(seeds=[0, 1, 2])
-    effects = ablation_table(noisy(made), made.stored, FID)
+    effects = ablation_table(noisy(made), made.stored, metric_of(FID))
     first = effects.iloc[0]
-    text = forest_figure(effects, "FID").axes[0].texts[0].get_text()
+    text = forest_figure(effects, metric_of(FID)).axes[0].texts[0].get_text()
     assert text == f"{first['ratio']:.3f} ({first['low']:.3f} to {first['high']:.3f}), 12 pairs"
 
 
 @pytest.mark.slow
 def test_with_one_seed_there_are_no_bars_markers_are_hollow_and_the_axis_says_so(study):
     made = study()
-    axes = forest_figure(ablation_table(noisy(made), made.stored, FID), "FID").axes[0]
+    axes = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID)).axes[0]
     _, bars, marks = drawn(axes)
     assert bars == []
     assert {mark.get_markerfacecolor() for mark in marks} == {"white"}
     assert "one seed: no interval" in axes.get_xlabel()
     made = study(seeds=[0, 1])
-    assert "one seed" not in forest_figure(ablation_table(noisy(made), made.stored, FID), "FID").axes[0].get_xlabel()
+    assert (
+        "one seed"
+        not in forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID))
+        .axes[0]
+        .get_xlabel()
+    )
 
 
 def test_no_pairs_make_no_figure(study):
     made = study()
     for index in range(8):
         made.unfinish(index, "waiting")
-    effects = ablation_table(results_table(made.runs, made.stored), made.stored, FID)
-    assert forest_figure(effects, "FID") is None
+    effects = ablation_table(results_table(made.runs, made.stored), made.stored, metric_of(FID))
+    assert forest_figure(effects, metric_of(FID)) is None

@@ -5,6 +5,7 @@ import pytest
 from lina_lab.analysis import gap_model
 from lina_lab.analysis.findings import findings
 from lina_lab.analysis.report_data import report_data_of_ledger
+from lina_lab.analysis.study_metric import metric_of
 from lina_lab.figures.gap import gap_figure
 from tests.analysis.test_report_data import FID, FOUR, noisy
 from tests.study import FakeStudy
@@ -16,7 +17,7 @@ def found(tmp_path_factory):
     made = FakeStudy(tmp_path_factory.mktemp("study") / "runs", [0, 1, 2], FOUR)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gap_model, "DRAWS", 50)
-        return findings(noisy(report_data_of_ledger(made.runs, made.stored).table), made.stored, FID)[0]
+        return findings(noisy(report_data_of_ledger(made.runs, made.stored).table), made.stored, metric_of(FID))[0]
 
 
 @pytest.mark.slow

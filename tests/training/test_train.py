@@ -5,7 +5,6 @@ import torch
 
 from lina_lab.checkpoints.ema_weights import load_trained
 from lina_lab.ledger.cells import create_cell
-from lina_lab.training import train as trainings
 from lina_lab.training.train import build_model, train
 from tests.cells import experiment, rows
 
@@ -25,17 +24,6 @@ def test_bfloat16_trains_with_float32_weights(tmp_path, dataset):
     model = train(folder, experiment(training__precision="bf16"), dataset).model
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert all(torch.isfinite(p).all() for p in model.parameters())
-
-
-@pytest.mark.slow
-def test_a_validation_of_long_sequences_goes_in_parts_to_the_same_loss(tmp_path, dataset, whole, monkeypatch):
-    monkeypatch.setattr(trainings, "VALIDATION_TOKENS", 100 * 20)  # 100 images at once, not all 500 held-out ones
-    folder = create_cell(tmp_path, experiment())
-    train(folder, experiment(), dataset)
-    together, parts = ([value for _, metric, value in rows(f) if metric == "val/loss"] for f in (whole, folder))
-    assert together
-    assert parts == pytest.approx(together, rel=1e-5)
-    assert parts != together, "one forward is one sum, five are another"
 
 
 @pytest.mark.slow
