@@ -21,7 +21,7 @@ ALL, EACH = "black", "#777777"
 
 
 def forest_figure(effects: pd.DataFrame, metric: StudyMetric) -> Figure | None:
-    """Ratio of the metric to the axis's first value, logarithmic, or the difference from it: over all sizes black, each grey.
+    """Ratio of the metric to the axis's first value, logarithmic, or the difference: all sizes black, each grey.
 
     None if nothing can be compared. Markers are hollow where one seed gives no interval.
     """

@@ -22,8 +22,8 @@ from lina_lab.ledger.plan import Plan
 def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     """The metric against parameters, with power laws, and the cells' residuals from them below.
 
-    A metric that may be zero or negative has a linear axis and no law. Designs with two sizes have no law: their points are joined. Many designs stand in panels: see `grouped`. `bars`
-    says what the error bars are.
+    A metric that may be zero or negative has a linear axis and no law. Designs with two sizes have no law: their points
+    are joined. Many designs stand in panels: see `grouped`. `bars` says what the error bars are.
 
     Raises:
         LabError: if no cell has the metric, or they cannot be compared.
