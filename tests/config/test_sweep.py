@@ -46,7 +46,9 @@ def test_a_known_metric_needs_no_direction(metric):
 
 
 def test_a_metric_of_unknown_direction_is_refused_with_what_is_near():
-    with pytest.raises(ValidationError, match="no metric of which lower or higher is known to be better.*did you mean"):
+    with pytest.raises(
+        ValidationError, match=r"no metric of which lower or higher is known to be better.*did you mean"
+    ):
         asked(metric="val/los")
     assert asked(metric="training_seconds", better="lower").metric == "training_seconds"
 
