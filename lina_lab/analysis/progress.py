@@ -37,9 +37,9 @@ def why_no_metric(table: pd.DataFrame, label: str = "FID") -> str:
     states = table["state"].value_counts(sort=False).to_dict() if "state" in table else {}
     said = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     if not states or states.keys() & set(OPEN):
-        return f"no cell has {label} yet{said and f' ({said})'}; lab status says how far the sweep is"
+        return f"no cell has a {label} yet{said and f' ({said})'}; lab status says how far the sweep is"
     if len(states) > 1 or "done" in states:
-        return f"no cell has {label}, and none will: {said}"
+        return f"no cell has a {label}, and none will: {said}"
     return all_alike(table)
 
 

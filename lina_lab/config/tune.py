@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem
+from lina_lab.metric_names import known_metric
 
 TUNABLE = "training."
 CHEAPER = ("training.", "sampling.", "evaluation.", "logging.")
@@ -59,6 +60,9 @@ class Tune(Config):
                 )
             if path in self.search:
                 raise KeyProblem("set", f"{path} is searched, so it cannot be set")
+        known = known_metric(self.metric)
+        if known and known.better == "higher":
+            raise KeyProblem("metric", f"of {self.metric} higher is better, and a tuning looks for the lowest")
         if self.pruner != "none" and self.metric != "val/loss":
             raise KeyProblem(
                 "pruner", f"{self.pruner} needs metric val/loss, not {self.metric}, which is measured once, at the end"

@@ -21,9 +21,9 @@ ALL, EACH = "black", "#777777"
 
 
 def forest_figure(effects: pd.DataFrame, metric: StudyMetric) -> Figure | None:
-    """Ratio of the metric to the axis's first value, logarithmic, or the difference from it.
+    """Ratio of the metric to the axis's first value, logarithmic, or the difference: all sizes black, each grey.
 
-    Over all sizes black, each size grey. None if nothing can be compared. Markers are hollow where one seed gives no interval.
+    None if nothing can be compared. Markers are hollow where one seed gives no interval.
     """
     if effects.empty:
         return None

@@ -83,7 +83,7 @@ def load_sweep(
 
     A setting of `seeds`, `name`, `metric` or `better` changes the sweep, a list for an axis the values that it takes,
     any other the base experiment. Settings that change cells stand in the sweep's name, so that its plan and report are
-    its own. `settle` looks at the files that cells name; `tell` hears how many cells there are, before they are planned.
+    its own. `settle` looks at the files that cells name; `tell` hears how many cells there are before they are planned.
 
     Raises:
         LabError: with every problem of the sweep and of every cell, each with its line; or if there are too many cells.

@@ -1,8 +1,9 @@
 """The words of a sweep: settings, axes and labels."""
 
 import pytest
+from pydantic import ValidationError
 
-from lina_lab.config.sweep import axis_names, cell_label, parse_settings
+from lina_lab.config.sweep import Sweep, axis_names, cell_label, parse_settings
 from lina_lab.errors import LabError
 
 
@@ -33,3 +34,25 @@ def test_axis_names_are_short_unless_two_would_share_one():
 def test_a_label_says_words_plainly_and_numbers_with_their_axis():
     values = {"normalization": "division", "conv_kernel": 5, "kv_gate": "none", "size": "nano"}
     assert cell_label(values) == 'division conv_kernel=5 kv_gate="none" nano'
+
+
+def asked(**more):
+    return Sweep.model_validate({"name": "x", "question": "?", "experiment": "e.yaml", "axes": {"a.b": [1]}} | more)
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid", "val/loss", "recall", "eval/fid/inception"])
+def test_a_known_metric_needs_no_direction(metric):
+    assert asked(metric=metric).better is None
+
+
+def test_a_metric_of_unknown_direction_is_refused_with_what_is_near():
+    with pytest.raises(
+        ValidationError, match=r"no metric of which lower or higher is known to be better.*did you mean"
+    ):
+        asked(metric="val/los")
+    assert asked(metric="training_seconds", better="lower").metric == "training_seconds"
+
+
+def test_a_direction_against_what_is_known_is_refused():
+    with pytest.raises(ValidationError, match="of recall higher is better, not lower"):
+        asked(metric="recall", better="lower")

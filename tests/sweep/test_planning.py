@@ -9,6 +9,7 @@ from lina_lab.config.problems import ConfigError
 from lina_lab.config.sweep import left_out, parse_settings
 from lina_lab.design.axes import AXES
 from lina_lab.errors import LabError
+from lina_lab.ledger.plan import parse_plan, plan_id, plan_text
 from lina_lab.sweep.planning import load_sweep
 
 
@@ -379,3 +380,16 @@ def test_a_planned_key_is_that_of_its_cell(sweep):
         assert (cell.key, planned.experiments[cell.key]) == (cell_key(again), again)
         assert (again.training.steps, again.data.name) == (cell.values["steps"], cell.values["name"])
         assert again.model.context_tokens == (4 if again.data.name == "digits" else 64)
+
+
+def test_a_metric_changes_no_key_no_name_and_no_id_and_is_kept_with_its_line(sweep, tmp_path):
+    path = sweep()
+    plain = load_sweep(path).plan
+    told = load_sweep(sweep(f"{SWEEP.rstrip()}\nmetric: kid\n")).plan
+    assert (told.metric.name, told.metric.better) == ("kid", "")
+    assert told.metric.place.endswith(f"s.yaml:{len(SWEEP.rstrip().splitlines()) + 1}")
+    assert load_sweep(sweep(), {"metric": "kid"}).plan.name == plain.name
+    assert [cell.key for cell in told.cells] == [cell.key for cell in plain.cells]
+    assert plan_id(told) == plan_id(plain)
+    assert "metric" not in json.loads(plan_text(plain))
+    assert parse_plan(plan_text(told), tmp_path).metric == told.metric
