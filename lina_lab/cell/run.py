@@ -32,7 +32,7 @@ from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.evaluate import Measurement
 from lina_lab.evaluation.extractors import load_extractor
-from lina_lab.evaluation.reference import load_reference
+from lina_lab.evaluation.reference import load_also, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
@@ -72,6 +72,7 @@ def run_cell(
     check_enough(experiment.data, experiment.evaluation, dataset.sizes)
     check_batch(experiment, dataset.sizes)
     reference = load_reference(experiment.evaluation, extractor)
+    also = load_also(experiment.evaluation)
     check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training
@@ -96,7 +97,7 @@ def run_cell(
     seconds["sampling"] = drawn.seconds()
 
     started = time.monotonic()
-    measured = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference)
+    measured = measure(drawn.chunks(), request, dataset, extractor, experiment.seed, reference, also)
     seconds["evaluation"] = time.monotonic() - started
     _finish(folder, experiment, record, seconds, measured)
     shutil.rmtree(drawn.folder)

@@ -119,34 +119,57 @@ class ExtractorInput(NamedTuple):
 
 EXTRACTORS = {
     "digits-cnn": ExtractorInput("digits", channels=1, side=8),
+    "digits-vicreg": ExtractorInput("digits", channels=1, side=8),
     "emoji-cnn-32": ExtractorInput("emoji", channels=3, side=32),
     "emoji-cnn-64": ExtractorInput("emoji", channels=3, side=64),
+    "emoji-vicreg-32": ExtractorInput("emoji", channels=3, side=32),
     "fashion-mnist-cnn": ExtractorInput("fashion-mnist", channels=1, side=28),
+    "fashion-mnist-vicreg": ExtractorInput("fashion-mnist", channels=1, side=28),
     "mnist-cnn": ExtractorInput("mnist", channels=1, side=28),
+    "mnist-vicreg": ExtractorInput("mnist", channels=1, side=28),
     "shapes-cnn-32": ExtractorInput("shapes", channels=3, side=32),
     "shapes-cnn-64": ExtractorInput("shapes", channels=3, side=64),
+    "shapes-vicreg-32": ExtractorInput("shapes", channels=3, side=32),
 }
-"""The embedded extractors; inception reads images of any shape."""
-FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "inception": 2048}
+"""The embedded extractors: `cnn` learnt the classes, `vicreg` learnt without labels."""
+PUBLISHED = {"inception": 2048, "dinov2": 1024, "clip": 768}
+"""Features of the extractors whose weights are not shipped; they read images of any shape."""
+FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "digits-vicreg": 32} | PUBLISHED
 """Features an image, by extractor."""
+ExtractorName = Literal[
+    "digits-cnn",
+    "digits-vicreg",
+    "emoji-cnn-32",
+    "emoji-vicreg-32",
+    "emoji-cnn-64",
+    "fashion-mnist-cnn",
+    "fashion-mnist-vicreg",
+    "mnist-cnn",
+    "mnist-vicreg",
+    "shapes-cnn-32",
+    "shapes-vicreg-32",
+    "shapes-cnn-64",
+    "inception",
+    "dinov2",
+    "clip",
+]
 
 
 class EvaluationConfig(Config):
-    extractor: Literal[
-        "digits-cnn",
-        "emoji-cnn-32",
-        "emoji-cnn-64",
-        "fashion-mnist-cnn",
-        "mnist-cnn",
-        "shapes-cnn-32",
-        "shapes-cnn-64",
-        "inception",
-    ] = "digits-cnn"
+    extractor: ExtractorName = "digits-cnn"
     """Extractor of the features; it must read images of the data set's shape."""
+    also: list[ExtractorName] = []
+    """Further extractors that measure the same images: a study whose extractors disagree on a winner has none."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
-    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
+    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split. What `also`
+    names compares with the images in it."""
+
+    @property
+    def extractors(self) -> list[str]:
+        """All of them, the one that decides first."""
+        return [self.extractor, *self.also]
 
 
 class LoggingConfig(Config):
