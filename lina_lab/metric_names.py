@@ -74,6 +74,12 @@ def axis_label(metric: str, *, direction: bool = False) -> str:
     return f"{label}{f', {known.better} is better' if direction and known.better else ''}"
 
 
+def heading(metric: str, columns: Iterable[object]) -> str:
+    """A metric for a table: 'FID', with its extractor where other extractors have measured it, too."""
+    known = find_metric(metric)
+    return axis_label(metric) if known is None or other_extractors(metric, columns) else known.label
+
+
 def other_extractors(metric: str, columns: Iterable[object]) -> list[str]:
     """The columns of the same metric by other extractors, as eval/fid/inception beside eval/fid/digits-cnn."""
     known = find_metric(metric)

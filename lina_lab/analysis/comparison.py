@@ -11,6 +11,7 @@ import pandas as pd
 
 from lina_lab.analysis.chance import chance
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
+from lina_lab.analysis.eyes import Eye, other_eyes
 from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
@@ -76,6 +77,8 @@ class Verdict(NamedTuple):
     warnings: list[str]
     at_chance: bool
     """Neither design is better than chance or an untrained model at the largest size."""
+    eyes: tuple[Eye, ...] = ()
+    """What further extractors see."""
 
     @property
     def sentences(self) -> list[str]:
@@ -92,7 +95,8 @@ class Verdict(NamedTuple):
 
         a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high};
         slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
-        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; sentence; warnings.
+        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; eyes: {y, ratio, low, high, agrees};
+        sentence; warnings.
         """
         sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, "ratio")} for g in self.gaps]
         forms = [
@@ -109,6 +113,7 @@ class Verdict(NamedTuple):
             "better": self.better._asdict(),
             "scales_better": self.scales_better._asdict(),
             "ahead_by_floor": self.ahead_by_floor._asdict(),
+            "eyes": [{"y": e.y, **_numbers(e.ratio, "ratio"), "agrees": e.agrees} for e in self.eyes],
             "sentence": self.sentence,
             "warnings": self.warnings,
         }
@@ -134,7 +139,8 @@ def compare_designs(
     slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
     lack = lack_of_fit(pairs)
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
-    known = Reasons(blind.better + known.better, blind.scales + known.scales)
+    eyes, disagree, unseen = other_eyes(table, columns, (a, b), level, measured[-1], slope)
+    known = Reasons(*(sum(parts, []) for parts in zip(blind, known, disagree, strict=True)))
     words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
     winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
@@ -159,8 +165,9 @@ def compare_designs(
         better=better,
         scales_better=scales,
         ahead_by_floor=floor,
-        warnings=_warnings(pairs),
+        warnings=_warnings(pairs) + unseen,
         at_chance=bool(blind.better),
+        eyes=tuple(eyes),
     )
 
 

@@ -17,6 +17,7 @@ from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import axis_label
 
 
 class Contrast(NamedTuple):
@@ -89,6 +90,7 @@ def sentences(finding: Finding) -> Iterable[str]:
         f"{finding.name}: at {human(largest[0].x)} parameters FID is {span} times as high; "
         f"{_count([c.verdict.better.winner for c in contrasts], 'lower', 'higher')}."
     )
+    yield from _by_other_eyes(contrasts)
     yield from _at_every_size(contrasts)
     for floor in (c.verdict.ahead_by_floor for c in contrasts):
         if floor.winner != UNDETERMINED:
@@ -99,6 +101,20 @@ def sentences(finding: Finding) -> Iterable[str]:
     if len(known) < len(scaling):
         where = _of(len(scaling) - len(known), len(scaling))
         yield f"Which scales better is undetermined{where}: {_reasons(contrasts)}."
+
+
+def _by_other_eyes(contrasts: list[Contrast]) -> Iterable[str]:
+    """Whether each further extractor sees the same designs ahead at the largest size."""
+    eyes = [eye for contrast in contrasts for eye in contrast.verdict.eyes]
+    for y in dict.fromkeys(eye.y for eye in eyes):
+        own = [eye for eye in eyes if eye.y == y]
+        ratios = [eye.ratio.mean for eye in own]
+        span = " to ".join(dict.fromkeys(f"{ratio:.3g}" for ratio in (min(ratios), max(ratios))))
+        agreeing, total = sum(eye.agrees for eye in own), len(own)
+        yield (
+            f"By {axis_label(y)} the ratio is {span}: it agrees on which is ahead in {agreeing} of {total} "
+            f"design{'s' * (total > 1)}{'' if agreeing == total else '; where it does not, the winner is undetermined'}."
+        )
 
 
 def _at_every_size(contrasts: list[Contrast]) -> Iterable[str]:
@@ -173,6 +189,9 @@ def _row(contrast: Contrast) -> dict[str, Any]:
         values = {"x": form.x, "ratio": form.ratio.mean, "low": form.ratio.low, "high": form.ratio.high}
         row |= {f"predicted_{form.form}_{k}": v for k, v in values.items()}
         row[f"predicted_{form.form}_holdout_error"] = form.holdout_error
+    for eye in verdict.eyes:
+        values = {"ratio": eye.ratio.mean, "ratio_low": eye.ratio.low, "ratio_high": eye.ratio.high}
+        row |= {f"{eye.y}_{name}": value for name, value in values.items()}
     claims = {name: getattr(verdict, name) for name in ("better", "scales_better", "ahead_by_floor")}
     for name, claim in claims.items():
         row |= {name: claim.winner, f"{name}_reasons": "; ".join(claim.reasons)}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lina_lab.analysis.notes import noted
 from lina_lab.analysis.progress import why_no_metric
+from lina_lab.config.settings import FEATURES
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
@@ -19,7 +20,7 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Evaluation, Result
 from lina_lab.ledger.status import CellStatus, read_cell
-from lina_lab.metric_names import FID, METRICS
+from lina_lab.metric_names import FID, METRICS, heading
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -91,6 +92,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **({"imported": result.imported.sha256} if result.imported else {}),
         **result.metrics,
         **measured_with(evaluation),
+        **({"also": " ".join(evaluation.also)} if evaluation.also else {}),
         **noted(evaluation),
         **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
         **{axis: value for axis, value in cell.values.items() if axis in SAMPLING},
@@ -134,9 +136,17 @@ def main_metric(table: pd.DataFrame) -> str:
     found = [name for name in table.columns if name.startswith(FID)]
     if not found:
         raise LabError(why_no_metric(table))
+    # Beside the extractor that decides, further ones may have measured the same images.
+    deciding = {FID + extractor_name(identity) for identity in table.get("extractor", pd.Series(dtype=str)).dropna()}
+    found = [name for name in found if name in deciding] or found
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]
+
+
+def extractor_name(identity: str) -> str:
+    """The config name of an extractor, by which its metrics are named, from its id, which has its weights' digest."""
+    return next((name for name in FEATURES if identity.startswith(f"{name}-")), identity.rpartition("-")[0])
 
 
 def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
@@ -246,7 +256,7 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
         shown["parameters"] = table[parameters].map(lambda n: f"{int(n):,}", na_action="ignore")
     for metric in METRICS:
         for name in [name for name in table.columns if metric.brief and metric.covers(name)]:
-            shown[metric.label] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
+            shown[heading(name, table.columns)] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
     if (seconds := column("seconds.training")) in table:
         shown["training s"] = table[seconds].map(lambda v: f"{v:.0f}", na_action="ignore")
     return shown

@@ -134,7 +134,7 @@ class Experiment(Config):
         for place, name in enumerate(named):
             key = "also" if place else "extractor"
             if name not in fitting:
-                message = f"{key} of {data.title} of side {data.side} must be {' or '.join(fitting)}, not {name}"
+                message = f"{key} of {data.title} of side {data.side} must be one of {', '.join(fitting)}, not {name}"
                 raise KeyProblem(f"evaluation.{key}", message, *beside)
             if name in named[:place]:
                 message = f"also must name further extractors, each once: {name} is there already"

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from lina_lab import cost
-from lina_lab.analysis.evaluations import evaluations_table, extractor_name
+from lina_lab.analysis.evaluations import evaluations_table
+from lina_lab.analysis.table import extractor_name
 from lina_lab.analysis.fid_points import fid_points, scans_table
 from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.report_data import read_report_data, report_data_of_ledger, write_report_data
