@@ -5,6 +5,7 @@ How often each is made without cause, and with one, was simulated: benchmarks/fa
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -140,7 +141,7 @@ def compare_designs(
     lack = lack_of_fit(pairs)
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, lr_tuned=options.lr_tuned)
     eyes, disagree, unseen = other_eyes(table, columns, (a, b), level, measured[-1], slope)
-    known = Reasons(*(sum(parts, []) for parts in zip(blind, known, disagree, strict=True)))
+    known = Reasons(*(list(chain(*parts)) for parts in zip(blind, known, disagree, strict=True)))
     words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level)
     winner, reasons = _better(measured[-1], known, sign, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)

@@ -111,9 +111,10 @@ def _by_other_eyes(contrasts: list[Contrast]) -> Iterable[str]:
         ratios = [eye.ratio.mean for eye in own]
         span = " to ".join(dict.fromkeys(f"{ratio:.3g}" for ratio in (min(ratios), max(ratios))))
         agreeing, total = sum(eye.agrees for eye in own), len(own)
+        doubt = "" if agreeing == total else "; where it does not, the winner is undetermined"
         yield (
             f"By {axis_label(y)} the ratio is {span}: it agrees on which is ahead in {agreeing} of {total} "
-            f"design{'s' * (total > 1)}{'' if agreeing == total else '; where it does not, the winner is undetermined'}."
+            f"design{'s' * (total > 1)}{doubt}."
         )
 
 

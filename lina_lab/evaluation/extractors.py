@@ -140,6 +140,11 @@ def new_self_supervised(name: str) -> SelfSupervised:
     return SelfSupervised(reads.channels, reads.side, FEATURES[name])
 
 
+def embedded_network(name: str) -> Normalised:
+    """The untrained network of any embedded extractor."""
+    return new_self_supervised(name) if name in SELF_SUPERVISED else new_network(name)
+
+
 def load_extractor(name: str) -> Extractor:
     """An extractor by its config name.
 
@@ -151,7 +156,7 @@ def load_extractor(name: str) -> Extractor:
 
         return load_published(name)
     identity, weights = read_named(WEIGHTS, name, ".safetensors")
-    network: Normalised = new_self_supervised(name) if name in SELF_SUPERVISED else new_network(name)
+    network = embedded_network(name)
     network.load_state_dict(load(weights))
     data = EXTRACTORS[name].data if isinstance(network, Embedded) else ""
     return Extractor(name=name, id=identity, dim=network.dim, extract=partial(_extract, network.eval()), data=data)

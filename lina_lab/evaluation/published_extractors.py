@@ -6,6 +6,7 @@ Shapes: n images of 3 x h x w uint8, d features.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from lina_lab.config.settings import PUBLISHED
@@ -79,7 +81,7 @@ def load_published(name: str) -> Extractor:
     try:
         extract = entry.load(path)
         _check(extract, dim)
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise LabError(f"{path}: holds no weights of {entry.identity}: {reason}") from error
     return Extractor(name=name, id=f"{entry.identity}-{digest[:8]}", dim=dim, extract=extract)
@@ -153,8 +155,10 @@ def _dinov2(path: Path) -> Callable[[Tensor], Features]:
 def _fidelity(name: str, features: list[str], path: Path) -> Any:
     from torch_fidelity.utils import create_feature_extractor
 
-    cuda = torch.cuda.is_available()
-    return create_feature_extractor(name, features, cuda=cuda, verbose=False, feature_extractor_weights_path=str(path))
+    options = {"cuda": torch.cuda.is_available(), "verbose": False, "feature_extractor_weights_path": str(path)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")  # CLIP is published as such an archive
+        return create_feature_extractor(name, features, **options)
 
 
 def _resized(images: Tensor, side: int) -> Tensor:

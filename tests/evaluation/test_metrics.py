@@ -195,7 +195,7 @@ def test_the_inception_score_is_the_number_of_classes_that_are_drawn_surely_and_
 def test_cmmd_is_its_definition():
     """1,000 (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) of unit vectors, k = exp(-|a - b|² / 200)."""
     x, y = normal(30, 6, 0), normal(50, 6, 1) + 0.5
-    a, b = (np.array(z / z.norm(dim=1, keepdim=True)) for z in (x, y))
+    a, b = ((z / z.norm(dim=1, keepdim=True)).numpy() for z in (x, y))
 
     def mean(first, second):
         return np.mean([[np.exp(-np.sum((p - q) ** 2) / 200) for q in second] for p in first])

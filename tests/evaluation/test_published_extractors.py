@@ -1,5 +1,8 @@
-"""Published weights are looked for, checked and never replaced by others. The real ones are not here: small networks of
-the same layout stand in for DINOv2 and CLIP, and Inception is its own network with random weights."""
+"""Published weights are looked for, checked and never replaced by others.
+
+The real ones are not here: small networks of the same layout stand in for DINOv2 and CLIP, and Inception is its own
+network with random weights.
+"""
 
 import hashlib
 
