@@ -71,8 +71,7 @@ def run_cell(
     extractor = load_extractor(experiment.evaluation.extractor)
     check_enough(experiment.data, experiment.evaluation, dataset.sizes)
     check_batch(experiment, dataset.sizes)
-    reference = load_reference(experiment.evaluation, extractor)
-    also = load_also(experiment.evaluation)
+    reference, also = load_reference(experiment.evaluation, extractor), load_also(experiment.evaluation)
     check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there is told before training

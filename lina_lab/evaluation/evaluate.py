@@ -1,6 +1,7 @@
 """Measure generated images: every metric, and the record of what it was measured with."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import metadata
 from typing import NamedTuple
 
@@ -58,17 +59,13 @@ def evaluate(
         LabError: if there are too few images for a FID.
         ValueError: if the classes are not in the proportions of the held-out split, where that is the reference.
     """
-    eyes, counts = [Eye(extractor, reference), *also], labels.bincount(minlength=dataset.num_classes)
+    counts = labels.bincount(minlength=dataset.num_classes)
     training = None
     if reference is None:
-        wanted = labels_as(dataset.heldout.labels, len(labels)).bincount(minlength=len(counts))
-        if not torch.equal(counts, wanted):
-            raise ValueError(
-                f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
-            )
+        _check_labels(labels, counts, dataset)
         training = to_uint8(evenly_spaced(dataset.train.images, MOST_TRAINING_IMAGES))
+    eyes, compared = [Eye(extractor, reference), *also], []
     metrics: dict[str, float] = {}
-    compared = []
     for (by, given), generated in zip(eyes, extract_all([eye.extractor for eye in eyes], chunks), strict=True):
         real = given or reference_of(dataset.heldout, by)
         found, noise = _compared(generated, real, seed)
@@ -83,23 +80,37 @@ def evaluate(
         metrics |= {f"eval/{name}/{by.name}": value for name, value in found.items() if value is not None}
         compared.append((real, noise))
     reference, noise = compared[0]
-    evaluation = Evaluation(
+    evaluation = _record(dataset, counts, reference, extractor)
+    if also:
+        evaluation = replace(evaluation, also=[eye.extractor.id for eye in also])
+    if training is not None:
+        evaluation = replace(evaluation, num_reference_train=len(training))
+    return Measurement(metrics, evaluation, noise.deviations if noise else ())
+
+
+def _check_labels(labels: Tensor, counts: Tensor, dataset: Dataset) -> None:
+    wanted = labels_as(dataset.heldout.labels, len(labels)).bincount(minlength=len(counts))
+    if not torch.equal(counts, wanted):
+        raise ValueError(
+            f"labels must be as the held-out split: {wanted.tolist()} of the classes, not {counts.tolist()}"
+        )
+
+
+def _record(dataset: Dataset, counts: Tensor, reference: Reference, extractor: Extractor) -> Evaluation:
+    return Evaluation(
         extractor=extractor.id,
-        also=[eye.extractor.id for eye in also] or None,
         torch_fidelity=metadata.version("torch-fidelity"),
-        num_generated=len(labels),
+        num_generated=int(counts.sum()),
         num_reference=reference.num_images,
-        num_reference_train=None if training is None else len(training),
         data_sha256=fingerprint(dataset),
         reference_sha256=reference.sha256,
         labels="exactly balanced" if len(counts.unique()) == 1 else "as the held-out split",
-        class_chance=int(counts.max()) / len(labels),
+        class_chance=int(counts.max()) / int(counts.sum()),
         reference_variance=float(np.trace(reference.statistics.sigma)),
         classes_not_drawn=(counts == 0).nonzero().flatten().tolist() or None,
         heldout_in_training=repeated_images(dataset),
         eight_bit_rule=EIGHT_BIT_RULE,
     )
-    return Measurement(metrics, evaluation, noise.deviations if noise else ())
 
 
 def repeated_images(dataset: Dataset) -> RepeatedImages | None:

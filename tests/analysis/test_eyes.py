@@ -41,7 +41,7 @@ def test_one_that_sees_the_other_design_ahead_is_a_reason_against_every_claim(dr
     found = verdict(drawn.assign(**{OTHER: 1 / drawn[OWN]}))
     assert [found.better.winner, found.scales_better.winner] == ["undetermined", "undetermined"]
     assert found.better.reasons[0].startswith("extractors disagree on which is ahead (FD-DINOv2 has a ratio of 1.")
-    assert "extractors disagree on which gains with size (FD-DINOv2 has a slope of 0.0" in found.scales_better.sentence
+    assert "extractors disagree on which gains with size (FD-DINOv2 has a slope of 0.1" in found.scales_better.sentence
     assert not found.eyes[0].agrees
 
 

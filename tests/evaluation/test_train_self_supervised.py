@@ -1,4 +1,4 @@
-"""The extractors that learnt without labels answer to noise, blur and swapped classes, and saw training images alone."""
+"""Extractors that learnt without labels answer to noise, blur and swapped classes, and saw training images alone."""
 
 import pytest
 import torch
