@@ -1,5 +1,6 @@
 """Every metric that a cell can have: its key, what a reader is shown, and which way is better. One table for all."""
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 FID = "eval/fid/"
@@ -50,6 +51,11 @@ METRICS = (
     MetricName("eval/kid_train/", "KID to train", "lower", brief=False, ratios=False),
     MetricName(key="eval/precision/", label="precision", better="higher", unit="share", ratios=False),
     MetricName(key="eval/recall/", label="recall", better="higher", unit="share", ratios=False),
+    MetricName(key="eval/density/", label="density", better="higher", ratios=False),
+    MetricName(key="eval/coverage/", label="coverage", better="higher", unit="share", ratios=False),
+    MetricName("eval/sfid/", "sFID", "lower"),
+    MetricName("eval/inception_score/", "IS", "higher"),
+    MetricName("eval/cmmd/", "CMMD", "lower", ratios=False),
     MetricName(key="eval/class_accuracy/", label="class accuracy", better="higher", unit="share", ratios=False),
     MetricName(key="eval/composition/overall", label="composition", better="higher", unit="share", ratios=False),
     MetricName(
@@ -78,6 +84,10 @@ def known_metric(name: str) -> MetricName | None:
     return find_metric(name) or find_metric(f"eval/{name}/")
 
 
+PUBLISHED_LABELS = {f"{FID}dinov2": "FD-DINOv2", f"{FID}clip": "FD-CLIP", "eval/cmmd/clip": "CMMD"}
+"""As they are published, by whole names: such a Fréchet distance is no FID, which is Inception's."""
+
+
 def rank(metric: str) -> tuple[int, str]:
     """Sorts metrics as they are shown: those of the table first, others by name."""
     known = find_metric(metric)
@@ -90,4 +100,19 @@ def axis_label(metric: str, *, direction: bool = False) -> str:
     if known is None:
         return metric
     extractor = f" ({metric.removeprefix(known.key)})" if known.key.endswith("/") else ""
-    return f"{known.label}{extractor}{f', {known.better} is better' if direction and known.better else ''}"
+    label = PUBLISHED_LABELS.get(metric, f"{known.label}{extractor}")
+    return f"{label}{f', {known.better} is better' if direction and known.better else ''}"
+
+
+def heading(metric: str, columns: Iterable[object]) -> str:
+    """A metric for a table: 'FID', with its extractor where other extractors have measured it, too."""
+    known = find_metric(metric)
+    return axis_label(metric) if known is None or other_extractors(metric, columns) else known.label
+
+
+def other_extractors(metric: str, columns: Iterable[object]) -> list[str]:
+    """The columns of the same metric by other extractors, as eval/fid/inception beside eval/fid/digits-cnn."""
+    known = find_metric(metric)
+    if known is None or not known.key.endswith("/"):
+        return []
+    return [name for name in map(str, columns) if known.covers(name) and name != metric]

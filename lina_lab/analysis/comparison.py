@@ -5,12 +5,14 @@ How often each is made without cause, and with one, was simulated: benchmarks/fa
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lina_lab.analysis.chance import chance
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
+from lina_lab.analysis.eyes import Eye, other_eyes
 from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
@@ -83,6 +85,8 @@ class Verdict(NamedTuple):
     at_chance: bool
     """Neither design is better than chance or an untrained model at the largest size."""
     scale: Scale = RATIO
+    eyes: tuple[Eye, ...] = ()
+    """What further extractors see."""
 
     @property
     def sentences(self) -> list[str]:
@@ -100,7 +104,8 @@ class Verdict(NamedTuple):
         a, b, y, level, num_pairs, seeds; sizes and gap_largest: {size, x, num_pairs, ratio, low, high}, with
         `difference` in the place of `ratio` where y has no ratios;
         slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
-        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; sentence; warnings.
+        better, scales_better and ahead_by_floor: {winner, reasons, sentence}; eyes: {y, ratio, low, high, agrees};
+        sentence; warnings.
         """
         word = self.scale.word
         sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, word)} for g in self.gaps]
@@ -118,6 +123,7 @@ class Verdict(NamedTuple):
             "better": self.better._asdict(),
             "scales_better": self.scales_better._asdict(),
             "ahead_by_floor": self.ahead_by_floor._asdict(),
+            "eyes": [{"y": e.y, **_numbers(e.ratio, "ratio"), "agrees": e.agrees} for e in self.eyes],
             "sentence": self.sentence,
             "warnings": self.warnings,
         }
@@ -143,7 +149,8 @@ def compare_designs(
     slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
     lack = lack_of_fit(pairs)
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, columns.y, lr_tuned=options.lr_tuned)
-    known = Reasons(blind.better + known.better, blind.scales + known.scales)
+    eyes, disagree, unseen = other_eyes(table, columns, (a, b), level, measured[-1], slope)
+    known = Reasons(*(list(chain(*parts)) for parts in zip(blind, known, disagree, strict=True)))
     words = Words(a=", ".join(a), b=", ".join(b), y=columns.y, sign=sign, level=level, scale=pairs.scale)
     winner, reasons = _better(measured[-1], known, words, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
@@ -168,9 +175,10 @@ def compare_designs(
         better=better,
         scales_better=scales,
         ahead_by_floor=floor,
-        warnings=_warnings(pairs),
+        warnings=_warnings(pairs) + unseen,
         at_chance=bool(blind.better),
         scale=pairs.scale,
+        eyes=tuple(eyes),
     )
 
 

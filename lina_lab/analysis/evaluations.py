@@ -18,10 +18,9 @@ import pandas as pd
 
 from lina_lab import cost
 from lina_lab.analysis.guidance import FILE, OPTIONAL, GuidancePoint, read_points, root_mean_square
-from lina_lab.analysis.table import COMPARABLE, measured_with
+from lina_lab.analysis.table import COMPARABLE, extractor_name, measured_with
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
-from lina_lab.config.settings import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import PlannedCell
@@ -203,11 +202,6 @@ def _weights_sha256(folder: Path) -> str | None:
         return str(record["sha256"])[:DIGITS]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def extractor_name(identity: str) -> str:
-    """The config name of an extractor, by which its metrics are named, from its id, which has its weights' digest."""
-    return next((name for name in FEATURES if identity.startswith(f"{name}-")), identity.rpartition("-")[0])
 
 
 def readable_evaluations(table: pd.DataFrame, cells: Mapping[str, PlannedCell]) -> pd.DataFrame:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.evaluations import evaluations_table, extractor_name
+from lina_lab.analysis.evaluations import evaluations_table
 from lina_lab.analysis.guidance import FILE, OPTIONAL
+from lina_lab.analysis.table import extractor_name
 from lina_lab.errors import LabError
 
 SCANNED = ("evaluate", "guidance")

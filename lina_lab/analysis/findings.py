@@ -19,6 +19,7 @@ from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
+from lina_lab.metric_names import axis_label
 
 
 class Contrast(NamedTuple):
@@ -95,6 +96,7 @@ def sentences(finding: Finding) -> Iterable[str]:
         f"{finding.name}: at {human(largest[0].x)} parameters {metric.label} {gap}; "
         f"{_count([c.verdict.better.winner for c in contrasts], metric.better, metric.worse)}."
     )
+    yield from _by_other_eyes(contrasts, scale)
     yield from _at_every_size(contrasts, scale)
     for floor in (c.verdict.ahead_by_floor for c in contrasts):
         if floor.winner != UNDETERMINED:
@@ -114,6 +116,20 @@ def _span(values: list[float], scale: Scale) -> str:
     """'0.5 to 0.61', or with signs '-0.02 to +0.01'."""
     form = "{:.3g}" if scale == RATIO else "{:+.3g}"
     return " to ".join(form.format(end) for end in (min(values), max(values))[: len(values)])
+
+
+def _by_other_eyes(contrasts: list[Contrast], scale: Scale) -> Iterable[str]:
+    """Whether each further extractor sees the same designs ahead at the largest size."""
+    eyes = [eye for contrast in contrasts for eye in contrast.verdict.eyes]
+    for y in dict.fromkeys(eye.y for eye in eyes):
+        own = [eye for eye in eyes if eye.y == y]
+        span = _span([eye.ratio.mean for eye in own], scale)
+        agreeing, total = sum(eye.agrees for eye in own), len(own)
+        doubt = "" if agreeing == total else "; where it does not, the winner is undetermined"
+        yield (
+            f"By {axis_label(y)} the {scale.word} is {span}: it agrees on which is ahead in {agreeing} of {total} "
+            f"design{'s' * (total > 1)}{doubt}."
+        )
 
 
 def _at_every_size(contrasts: list[Contrast], scale: Scale) -> Iterable[str]:
@@ -189,6 +205,9 @@ def _row(contrast: Contrast) -> dict[str, Any]:
         values = {"x": form.x, "ratio": form.ratio.mean, "low": form.ratio.low, "high": form.ratio.high}
         row |= {f"predicted_{form.form}_{k}": v for k, v in values.items()}
         row[f"predicted_{form.form}_holdout_error"] = form.holdout_error
+    for eye in verdict.eyes:
+        values = {"ratio": eye.ratio.mean, "ratio_low": eye.ratio.low, "ratio_high": eye.ratio.high}
+        row |= {f"{eye.y}_{name}": value for name, value in values.items()}
     claims = {name: getattr(verdict, name) for name in ("better", "scales_better", "ahead_by_floor")}
     for name, claim in claims.items():
         row |= {name: claim.winner, f"{name}_reasons": "; ".join(claim.reasons)}

@@ -14,6 +14,7 @@ import pandas as pd
 from lina_lab.analysis.lengths import AT, ends
 from lina_lab.analysis.notes import noted
 from lina_lab.analysis.progress import why_no_metric
+from lina_lab.config.settings import FEATURES
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened, shown
@@ -23,7 +24,7 @@ from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.ledger.result import Continued, Evaluation, Point, Result
 from lina_lab.ledger.status import CellStatus, read_cell
-from lina_lab.metric_names import LOSS, METRICS, known_metric
+from lina_lab.metric_names import LOSS, METRICS, heading, known_metric
 from lina_lab.provenance import Arithmetic, LoadedCode
 
 SIZE_AXIS = "size"
@@ -110,6 +111,7 @@ def _row(cell: PlannedCell, status: CellStatus, result: Result | None) -> dict[s
         **_continued(result.continued),
         **result.metrics,
         **measured_with(evaluation),
+        **({"also": " ".join(evaluation.also)} if evaluation.also else {}),
         **noted(evaluation),
         **{name: getattr(evaluation, name) for name in LEARNT_NOTHING},
         **({"generation_seeds": len(evaluation.generation_seeds)} if evaluation.generation_seeds else {}),
@@ -181,9 +183,18 @@ def main_metric(table: pd.DataFrame, name: str = "fid") -> str:
     if not found or table[found].isna().all(axis=None):
         known = known_metric(name)
         raise LabError(why_no_metric(table, known.label if known else name))
+    # Beside the extractor that decides, further ones may have measured the same images.
+    identities = table.get("extractor", pd.Series(dtype=str)).dropna()
+    deciding = {f"eval/{name}/{extractor_name(identity)}" for identity in identities}
+    found = [column for column in found if column in deciding] or found
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]
+
+
+def extractor_name(identity: str) -> str:
+    """The config name of an extractor, by which its metrics are named, from its id, which has its weights' digest."""
+    return next((name for name in FEATURES if identity.startswith(f"{name}-")), identity.rpartition("-")[0])
 
 
 def refuse_mixtures(table: pd.DataFrame, metric: str) -> None:
@@ -301,7 +312,7 @@ def readable(table: pd.DataFrame, axes: Iterable[str], tuned: Iterable[str] = ()
         shown["parameters"] = table[parameters].map(lambda n: f"{int(n):,}", na_action="ignore")
     for metric in METRICS:
         for name in [name for name in table.columns if metric.brief and metric.covers(name)]:
-            shown[metric.label] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
+            shown[heading(name, table.columns)] = table[name].map(lambda v: f"{v:.4g}", na_action="ignore")
     if (seconds := column("seconds.training")) in table:
         shown["training s"] = table[seconds].map(lambda v: f"{v:.0f}", na_action="ignore")
     return shown

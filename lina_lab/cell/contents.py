@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, named_paths
-from lina_lab.config.settings import EXTRACTORS, FEATURES
+from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED, EvaluationConfig
 from lina_lab.config.settled import Settle
 from lina_lab.config.torchvision_sets import TORCHVISION_SETS
 from lina_lab.errors import LabError
@@ -58,6 +58,7 @@ def settler(estimate: list[str] | None = None) -> Settle:
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
+        problems += [] if estimate is not None else _without_weights(experiment.evaluation)
         behind = data.autoencoder is not None
         absent = once(_latents, data) is None if behind else data.root is not None and data.root not in contents
         if estimate is not None and absent:
@@ -67,6 +68,19 @@ def settler(estimate: list[str] | None = None) -> Settle:
         return experiment if same else experiment.model_copy(update={"contents": contents}), problems
 
     return settle
+
+
+def _without_weights(evaluation: EvaluationConfig) -> list[KeyProblem]:
+    """A problem for each extractor whose weights are not here."""
+    problems = []
+    for place, name in enumerate(evaluation.extractors):
+        if name in PUBLISHED:
+            from lina_lab.evaluation.published_extractors import find_weights, how_to_get  # imports torch
+
+            if find_weights(name) is None:
+                key = "evaluation.also" if place else "evaluation.extractor"
+                problems.append(KeyProblem(key, f"{name} needs weights that are not here: {how_to_get(name)}"))
+    return problems
 
 
 def check_contents(experiment: Experiment) -> None:

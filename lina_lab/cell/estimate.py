@@ -16,6 +16,7 @@ from lina_lab.data.autoencoder import decoder
 from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.evaluation.evaluate import MOST_TRAINING_IMAGES
 from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.features import Extractor
 from lina_lab.evaluation.metrics import BOOTSTRAP_MOST_FEATURES
 from lina_lab.sampling.generate import SAMPLING_BATCH, generate
 from lina_lab.sampling.request import SampleRequest, requests
@@ -89,7 +90,13 @@ def cell_seconds(experiment: Experiment) -> Seconds:
 
 def evaluation_seconds(evaluation: EvaluationConfig, request: SampleRequest, dataset: Dataset, side: int) -> float:
     """Seconds of an evaluation, timed on noise, since it does not matter what the images show."""
-    extractor = load_extractor(evaluation.extractor)
+    each = (_seconds_of(load_extractor(name), evaluation, request, dataset, side) for name in evaluation.extractors)
+    return sum(each)
+
+
+def _seconds_of(
+    extractor: Extractor, evaluation: EvaluationConfig, request: SampleRequest, dataset: Dataset, side: int
+) -> float:
     whole = extractor.dim <= BOOTSTRAP_MOST_FEATURES and evaluation.reference is None
     count = len(request.labels) if whole else EXTRACTED
     noise = torch.randint(256, (count, 3, side, side), dtype=torch.uint8)

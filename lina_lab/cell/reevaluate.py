@@ -12,7 +12,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +25,9 @@ from lina_lab.data.datasets import Dataset, load_dataset
 from lina_lab.data.examples import fingerprint
 from lina_lab.errors import LabError, NotFinite
 from lina_lab.evaluation.enough import check_enough
-from lina_lab.evaluation.extractors import Extractor, load_extractor
-from lina_lab.evaluation.reference import Reference, load_reference
+from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.features import Extractor
+from lina_lab.evaluation.reference import Eye, Reference, load_also, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.result import Evaluation
@@ -54,6 +55,8 @@ class MeasuredCell(NamedTuple):
     dataset: Dataset
     extractor: Extractor
     reference: Reference | None
+    also: Sequence[Eye] = ()
+    """Further extractors that measure the same images."""
 
     def sampled(self, **sampling: Any) -> "MeasuredCell":
         """With other fields of its `sampling`."""
@@ -104,6 +107,7 @@ def load_measured_cell(folder: Path, sections: Mapping[str, Mapping[str, Any]], 
         dataset=dataset,
         extractor=extractor,
         reference=reference,
+        also=load_also(experiment.evaluation),
     )
 
 
@@ -136,8 +140,11 @@ def measure_cell(
 
 def _identity(subject: MeasuredCell) -> str:
     experiment, reference = subject.experiment, subject.reference
-    measured_with = experiment.evaluation.model_dump(include={"extractor", "num_samples"})
-    evaluation = measured_with | {"reference": reference.sha256 if reference else None}
+    evaluation = experiment.evaluation.model_dump(include={"extractor", "num_samples"}) | {
+        "reference": reference.sha256 if reference else None
+    }
+    if subject.also:
+        evaluation["also"] = [eye.extractor.id for eye in subject.also]
     found = [subject.weights, subject.extractor.id, fingerprint(subject.dataset), evaluation]
     return digest([*found, experiment.sampling.model_dump(), experiment.seed])[:12]
 
@@ -206,7 +213,15 @@ def _measure(subject: MeasuredCell, drawn: DrawnSet, path: Path, exports: Export
         write_set(drawn, exports.npz, labels_and_prompts(request))
     if exports.png is not None:
         write_pngs(drawn, exports.png)
-    found = measure(drawn.chunks(), request, subject.dataset, subject.extractor, experiment.seed, subject.reference)
+    found = measure(
+        drawn.chunks(),
+        request,
+        subject.dataset,
+        subject.extractor,
+        experiment.seed,
+        subject.reference,
+        subject.also,
+    )
     record = {
         "metrics": found.metrics,
         "fid_deviations": found.fid_deviations,

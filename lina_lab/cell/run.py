@@ -37,8 +37,9 @@ from lina_lab.distributed.launch import train_together
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.evaluate import Measurement
-from lina_lab.evaluation.extractors import Extractor, load_extractor
-from lina_lab.evaluation.reference import Reference, load_reference
+from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.features import Extractor
+from lina_lab.evaluation.reference import Eye, Reference, load_also, load_reference
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.metrics import append_metrics, read_metrics, rewind_metrics
@@ -75,7 +76,7 @@ def run_cell(
     if record.code and (changed := record.code.changed):
         logger.warning("what runs was loaded before these files of the package changed: %s", ", ".join(changed))
     stop = stop or threading.Event()
-    dataset, extractor, reference = _inputs(folder, experiment)
+    dataset, extractor, reference, also = _inputs(folder, experiment)
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     if record.diff_sha256 is not None:
         write_atomic(folder / "diff.patch", checkout().diff)
@@ -95,6 +96,7 @@ def run_cell(
             dataset=dataset,
             extractor=extractor,
             reference=reference,
+            also=also,
         )
         points = measure_points(folder, experiment, partial(_draw, subject, stop, group), partial(_judge, subject))
         drawn = _draw(subject, stop, group, trained.model, folder)
@@ -107,18 +109,18 @@ def run_cell(
     return "done"
 
 
-def _inputs(folder: Path, experiment: Experiment) -> tuple[Dataset, Extractor, Reference | None]:
+def _inputs(folder: Path, experiment: Experiment) -> tuple[Dataset, Extractor, Reference | None, list[Eye]]:
     """What a cell is trained on and measured with; all that can be wrong with it is told before training."""
     check_contents(experiment)
     dataset = load_dataset(experiment.data, pixels=experiment.evaluation.reference is None)
     extractor = load_extractor(experiment.evaluation.extractor)
     check_enough(experiment.data, experiment.evaluation, dataset.sizes)
     check_batch(experiment, dataset.sizes)
-    reference = load_reference(experiment.evaluation, extractor)
+    reference, also = load_reference(experiment.evaluation, extractor), load_also(experiment.evaluation)
     check_contents(experiment)  # nor was anything replaced while it was read
     check_same_data(folder, dataset)
     decoder(experiment.data, torch.device("cpu"))  # an autoencoder that is not there
-    return dataset, extractor, reference
+    return dataset, extractor, reference, also
 
 
 def _trained(
@@ -233,7 +235,7 @@ def _judge(subject: MeasuredCell, drawn: DrawnSet) -> Measurement:
     write_state(subject.folder, phase="evaluating", step=steps, steps=steps)
     request, _ = requests(subject.experiment, subject.dataset)
     seed, reference = subject.experiment.seed, subject.reference
-    return measure(drawn.chunks(), request, subject.dataset, subject.extractor, seed, reference)
+    return measure(drawn.chunks(), request, subject.dataset, subject.extractor, seed, reference, subject.also)
 
 
 def _measured(

@@ -1,6 +1,6 @@
 """What is drawn from a trained model to measure it, and every metric of that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 from lina_lab.config.settings import SamplingConfig
 from lina_lab.data.datasets import Dataset
 from lina_lab.evaluation.evaluate import Measurement, evaluate
-from lina_lab.evaluation.extractors import Extractor
-from lina_lab.evaluation.reference import Reference
+from lina_lab.evaluation.features import Extractor
+from lina_lab.evaluation.reference import Eye, Reference
 from lina_lab.ledger.result import Evaluation
 from lina_lab.sampling.request import SampleRequest
 
@@ -22,6 +22,7 @@ def measure(
     extractor: Extractor,
     seed: int,
     reference: Reference | None = None,
+    also: Sequence[Eye] = (),
 ) -> Measurement:
     """Every metric of images drawn for a request, which come in chunks (k, 3, h, w) uint8 in the order of the request.
 
@@ -38,7 +39,7 @@ def measure(
         images = torch.cat(list(chunks))  # they are small
         chunks = [images]
         detected = composition(images, request.prompts) if request.prompts else object_accuracy(images, request.labels)
-    found = evaluate(chunks, request.labels, dataset, extractor, seed, reference)
+    found = evaluate(chunks, request.labels, dataset, extractor, seed, reference, also)
     if detected is None:
         return found
     evaluation = replace(found.evaluation, composition=detected.record)

@@ -61,21 +61,12 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _weights() -> list[tuple[str, str]]:
-    from lina_lab.config.settings import EXTRACTORS
-    from lina_lab.evaluation.extractors import (
-        INCEPTION_FILE,
-        INCEPTION_SOURCE,
-        INCEPTION_VARIABLE,
-        find_inception_weights,
-    )
+    from lina_lab.config.settings import EXTRACTORS, PUBLISHED
+    from lina_lab.evaluation.published_extractors import find_weights, how_to_get
 
-    inception = find_inception_weights()
-    missing = (
-        f"not here, and needed for extractor inception alone: get {INCEPTION_FILE} from {INCEPTION_SOURCE} "
-        f"and name its path in {INCEPTION_VARIABLE}"
-    )
     embedded = [(f"extractor {name}", _state_of_extractor(name)) for name in EXTRACTORS]
-    return [*embedded, ("extractor inception", str(inception or missing))]
+    missing = {name: f"not here, and needed for extractor {name} alone: {how_to_get(name)}" for name in PUBLISHED}
+    return [*embedded, *((f"extractor {name}", str(find_weights(name) or missing[name])) for name in PUBLISHED)]
 
 
 def _state_of_extractor(name: str) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from lina_lab.cli.options import (
     RUNS,
+    AlsoExtractors,
     CellName,
     EvaluationSeed,
     ExtractorName,
@@ -27,6 +28,7 @@ def evaluate(
     cell: CellName,
     num_samples: Samples = None,
     extractor: ExtractorName = None,
+    also: AlsoExtractors = [],  # noqa: B006, typer reads it
     guidance: Guidance = None,
     autoregressive_steps: Steps = None,
     flow_steps: FlowSteps = None,
@@ -50,6 +52,8 @@ def evaluate(
     Example: lab evaluate 3f2a90 --num-samples 50000
 
     Example: lab evaluate 3f2a90 --guidance 2 --npz images.npz
+
+    Example: lab evaluate 3f2a90 --also digits-vicreg --also dinov2
     """
     from lina_lab.analysis.notes import notes_of
     from lina_lab.cell.reevaluate import Exports, load_measured_cell, measure_cell
@@ -57,7 +61,7 @@ def evaluate(
     from lina_lab.ledger.cells import find_cell
     from lina_lab.sweep.local_engine import slots, visible_gpus
 
-    changes = evaluation_changes(num_samples, extractor, reference, guidance, autoregressive_steps, flow_steps)
+    changes = evaluation_changes(num_samples, extractor, reference, guidance, autoregressive_steps, flow_steps, also)
     subject = load_measured_cell(find_cell(runs, cell), changes, seed)
     processes = len(slots(workers, 1, visible_gpus()))
     exports = Exports(npz, png) if npz or png else None

@@ -51,10 +51,6 @@ def launch(
     tell_replaced(planned, runs)
     for line in long_averages(experiments):
         print(line)
-    if engine.name == "local" and any(e.evaluation.extractor == "inception" for e in experiments):
-        from lina_lab.evaluation.extractors import inception_file
-
-        inception_file()
     todo = to_do(runs, planned)
     missing = check_data(todo)
     for line in told(sources_of(runs, planned, unfinished(runs, planned))):

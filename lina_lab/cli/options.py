@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -121,6 +121,9 @@ GPU_TFLOPS = 400.0
 # How a trained cell is drawn from and measured.
 Samples = Annotated[int | None, typer.Option(min=2, help="Images to generate; by default the cell's.")]
 ExtractorName = Annotated[str | None, typer.Option(help="emoji-cnn-32, inception, ...; by default the cell's.")]
+AlsoExtractors = Annotated[
+    list[str], typer.Option("--also", metavar="EXTRACTOR", help="Measure the same images by this one, too; repeatable.")
+]
 ReferenceFile = Annotated[
     Path | None, typer.Option(help="An .npz with mu and sigma, as ADM's; by default the cell's, or the held-out split.")
 ]
@@ -143,10 +146,11 @@ def evaluation_changes(
     scale: float | None,
     autoregressive_steps: int | None,
     flow_steps: int | None,
+    also: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """The fields of an experiment that options of `lab evaluate` and `lab guidance` change, by section."""
     path = None if reference is None else str(reference)
-    evaluation = {"num_samples": num_samples, "extractor": extractor, "reference": path}
+    evaluation = {"num_samples": num_samples, "extractor": extractor, "reference": path, "also": list(also) or None}
     sampling = {"guidance_scale": scale, "autoregressive_steps": autoregressive_steps, "flow_steps": flow_steps}
     sections: dict[str, dict[str, Any]] = {"evaluation": evaluation, "sampling": sampling}
     return {name: {k: v for k, v in fields.items() if v is not None} for name, fields in sections.items()}

@@ -15,6 +15,7 @@ from lina_lab.config.data import DIGITS, HELD_OUT, DataConfig
 from lina_lab.config.model import SEGMENTS, ModelConfig
 from lina_lab.config.settings import (
     EXTRACTORS,
+    PUBLISHED,
     CheckpointConfig,
     EvaluationConfig,
     ExecutionConfig,
@@ -50,6 +51,7 @@ LATER: dict[tuple[str, ...], Any] = {
     ("evaluation", "at"): [],
     ("evaluation", "guidance"): None,
     ("evaluation", "generation_seeds"): 1,
+    ("evaluation", "also"): [],
 }
 """Fields added after schema 1, by path, with the value that older cells imply. At that value they are left out of the
 canonical form, so that old keys still name the same results."""
@@ -150,7 +152,7 @@ class Experiment(Config):
             )
 
     def _fits_extractor(self) -> None:
-        data, name = self.data, self.evaluation.extractor
+        data, beside = self.data, ("data.name", "data.dataset", "data.side")
         shaped = [
             other
             for other, reads in EXTRACTORS.items()
@@ -158,13 +160,16 @@ class Experiment(Config):
         ]
         # Where none was trained on such pictures, as for most folders, any that reads their shape may be named.
         own = [other for other in shaped if EXTRACTORS[other].data in {data.name, data.classes_of}]
-        fitting = [*(own or shaped), "inception"]
-        if name not in fitting:
-            raise KeyProblem(
-                "evaluation.extractor",
-                f"extractor of {data.title} of side {data.side} must be {' or '.join(fitting)}, not {name}",
-                *("data.name", "data.dataset", "data.side"),
-            )
+        fitting = [*(own or shaped), *PUBLISHED]
+        named = self.evaluation.extractors
+        for place, name in enumerate(named):
+            key = "also" if place else "extractor"
+            if name not in fitting:
+                message = f"{key} of {data.title} of side {data.side} must be one of {', '.join(fitting)}, not {name}"
+                raise KeyProblem(f"evaluation.{key}", message, *beside)
+            if name in named[:place]:
+                message = f"also must name further extractors, each once: {name} is there already"
+                raise KeyProblem("evaluation.also", message, "evaluation.extractor")
 
 
 def step_at(share: float, steps: int) -> int:

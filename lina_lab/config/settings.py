@@ -119,16 +119,38 @@ class ExtractorInput(NamedTuple):
 
 EXTRACTORS = {
     "digits-cnn": ExtractorInput("digits", channels=1, side=8),
+    "digits-vicreg": ExtractorInput("digits", channels=1, side=8),
     "emoji-cnn-32": ExtractorInput("emoji", channels=3, side=32),
     "emoji-cnn-64": ExtractorInput("emoji", channels=3, side=64),
     "fashion-mnist-cnn": ExtractorInput("fashion-mnist", channels=1, side=28),
+    "fashion-mnist-vicreg": ExtractorInput("fashion-mnist", channels=1, side=28),
     "mnist-cnn": ExtractorInput("mnist", channels=1, side=28),
+    "mnist-vicreg": ExtractorInput("mnist", channels=1, side=28),
     "shapes-cnn-32": ExtractorInput("shapes", channels=3, side=32),
     "shapes-cnn-64": ExtractorInput("shapes", channels=3, side=64),
+    "shapes-vicreg-32": ExtractorInput("shapes", channels=3, side=32),
 }
-"""The embedded extractors; inception reads images of any shape."""
-FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "inception": 2048}
+"""The embedded extractors: `cnn` learnt the classes, `vicreg` learnt without labels."""
+PUBLISHED = {"inception": 2048, "dinov2": 1024, "clip": 768}
+"""Features of the extractors whose weights are not shipped; they read images of any shape."""
+FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "digits-vicreg": 32} | PUBLISHED
 """Features an image, by extractor."""
+ExtractorName = Literal[
+    "digits-cnn",
+    "digits-vicreg",
+    "emoji-cnn-32",
+    "emoji-cnn-64",
+    "fashion-mnist-cnn",
+    "fashion-mnist-vicreg",
+    "mnist-cnn",
+    "mnist-vicreg",
+    "shapes-cnn-32",
+    "shapes-vicreg-32",
+    "shapes-cnn-64",
+    "inception",
+    "dinov2",
+    "clip",
+]
 
 
 GUIDANCE_GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -137,21 +159,15 @@ GUIDANCE_REFINEMENTS = 4
 
 
 class EvaluationConfig(Config):
-    extractor: Literal[
-        "digits-cnn",
-        "emoji-cnn-32",
-        "emoji-cnn-64",
-        "fashion-mnist-cnn",
-        "mnist-cnn",
-        "shapes-cnn-32",
-        "shapes-cnn-64",
-        "inception",
-    ] = "digits-cnn"
+    extractor: ExtractorName = "digits-cnn"
     """Extractor of the features; it must read images of the data set's shape."""
+    also: Annotated[tuple[ExtractorName, ...], Field(strict=False)] = ()
+    """Further extractors that measure the same images: a study whose extractors disagree on a winner has none."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
-    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split."""
+    """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split. What `also`
+    names compares with the images in it."""
     at: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(strict=False)] = ()
     """Shares of the steps at which the averaged weights are measured too, as those of the end, 1, always are."""
     guidance: Literal["best"] | None = None
@@ -171,6 +187,11 @@ class EvaluationConfig(Config):
         """
         search = len(GUIDANCE_GRID) + GUIDANCE_REFINEMENTS + self.generation_seeds
         return len(self.at) + self.generation_seeds + (search if self.guidance == "best" else 0)
+
+    @property
+    def extractors(self) -> list[str]:
+        """All of them, the one that decides first."""
+        return [self.extractor, *self.also]
 
 
 class LoggingConfig(Config):

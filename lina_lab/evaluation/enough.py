@@ -12,8 +12,9 @@ def check_enough(data: DataConfig, evaluation: EvaluationConfig, sizes: Sizes) -
     Raises:
         LabError: if there are no more samples than features, or no more images in a split that is the reference.
     """
-    least = FEATURES[evaluation.extractor] + 1
-    why = f"a FID needs more images than the {least - 1:,} features of {evaluation.extractor}"
+    extractor = max(evaluation.extractors, key=FEATURES.__getitem__)
+    least = FEATURES[extractor] + 1
+    why = f"a FID needs more images than the {least - 1:,} features of {extractor}"
     if evaluation.num_samples < least:
         raise LabError(f"evaluation.num_samples must be at least {least:,}, not {evaluation.num_samples:,}: {why}")
     splits = {"for training": sizes.train, "held out": sizes.heldout}

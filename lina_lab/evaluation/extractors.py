@@ -1,14 +1,10 @@
-"""Feature extractors: small embedded CNNs for the data sets of the package, and Inception through torch-fidelity.
+"""Feature extractors: small embedded CNNs for the data sets of the package; published ones have a file of their own.
 
 Shapes: n images of 3 x h x w uint8, d features.
 """
 
-import hashlib
-import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,52 +12,45 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from lina_lab.config.data import SOURCES
-from lina_lab.config.settings import EXTRACTORS
-from lina_lab.errors import LabError
+from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED
+from lina_lab.evaluation.features import BATCH, Extractor, Features
 from lina_lab.files import read_named
 
 WEIGHTS = Path(__file__).parent / "weights"
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_SOURCE = "the release v0.2.0 of torch-fidelity on GitHub (toshas/torch-fidelity)"
-INCEPTION_VARIABLE = "LAB_INCEPTION_WEIGHTS"
-BATCH = 250
+SELF_SUPERVISED = [name for name in EXTRACTORS if "vicreg" in name]
 
 
-class Features(NamedTuple):
-    """Features (n, d) float32, and predicted classes (n,) int64 if the extractor has a class head."""
+class Normalised(nn.Module):
+    """A network of C channels whose d features, before any activation, are centred and scaled to length √d."""
 
-    features: Tensor
-    classes: Tensor | None
+    centre: Tensor
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.channels, self.dim = channels, dim
+        self.register_buffer("centre", torch.zeros(dim))
+
+    def normalised(self, raw: Tensor) -> Tensor:
+        return F.normalize(raw - self.centre, dim=-1) * self.dim**0.5
+
+    def measured(self, images: Tensor) -> Features:
+        """Of images (n, C, h, w) in [-1, 1]."""
+        raise NotImplementedError
 
 
-class Extractor(NamedTuple):
-    """Maps images (n, 3, h, w) uint8 to features of `dim`; `id` changes with the weights."""
-
-    name: str
-    id: str
-    dim: int
-    extract: Callable[[Tensor], Features]
-    data: str = ""
-    """The data set whose classes it predicts; empty without a class head."""
-
-
-class Embedded(nn.Module):
-    """A CNN whose d features, before any activation, are centred and scaled to length √d.
+class Embedded(Normalised):
+    """A CNN that learnt the classes.
 
     It is trained through two heads: one predicts the class, the other the noise and blur of corrupted images. The
     second makes the features sensitive to image quality, which classes alone do not need.
     """
 
-    channels: int
-    centre: Tensor
-
-    def __init__(self, convolutions: nn.Sequential, flat: int, dim: int, num_classes: int) -> None:
-        super().__init__()
-        self.dim, self.convolutions = dim, convolutions
+    def __init__(self, channels: int, convolutions: nn.Sequential, flat: int, dim: int, num_classes: int) -> None:
+        super().__init__(channels, dim)
+        self.convolutions = convolutions
         self.features = nn.Linear(flat, dim)
         self.classes = nn.Linear(dim, num_classes)
         self.quality = nn.Linear(dim, 2)
-        self.register_buffer("centre", torch.zeros(dim))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (n, C, h, w) in [-1, 1] to raw features (n, d), class logits (n, classes) and quality (n, 2)."""
@@ -69,14 +58,39 @@ class Embedded(nn.Module):
         active = F.relu(raw)
         return raw, self.classes(active), self.quality(active)
 
-    def normalised(self, raw: Tensor) -> Tensor:
-        return F.normalize(raw - self.centre, dim=-1) * self.dim**0.5
+    def measured(self, images: Tensor) -> Features:
+        raw, logits, _ = self(images)
+        return Features(self.normalised(raw), logits.argmax(-1))
+
+
+class SelfSupervised(Normalised):
+    """A CNN that learnt without labels (VICReg). The side must be 8, 28 or a multiple of 16."""
+
+    def __init__(self, channels: int, side: int, dim: int) -> None:
+        super().__init__(channels, dim)
+        step = max(1, round(side / 16))
+        grid = (-(-side // step) + 3) // 4  # after the convolutions: 2 of a side of 8, else 4
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, 32, 2 * step + 1, step, padding=step),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 2, padding=1),
+            nn.ReLU(),
+        )
+        self.features = nn.Linear(64 * grid**2, dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, C, h, w) in [-1, 1] to raw features (n, d)."""
+        features: Tensor = self.features(self.convolutions(images).flatten(1))
+        return features
+
+    def measured(self, images: Tensor) -> Features:
+        return Features(self.normalised(self(images)))
 
 
 class DigitsCNN(Embedded):
     """Three convolutions and 32 features of grey images of 8 x 8: 60,000 parameters."""
-
-    channels = 1
 
     def __init__(self) -> None:
         convolutions = nn.Sequential(
@@ -88,7 +102,7 @@ class DigitsCNN(Embedded):
             nn.Conv2d(48, 48, 3, padding=1),
             nn.ReLU(),
         )
-        super().__init__(convolutions, 48 * 4 * 4, dim=32, num_classes=10)
+        super().__init__(1, convolutions, 48 * 4 * 4, dim=32, num_classes=10)
 
 
 class ImageCNN(Embedded):
@@ -109,85 +123,47 @@ class ImageCNN(Embedded):
             nn.Conv2d(64, 64, 3, 2, padding=1),
             nn.ReLU(),
         )
-        super().__init__(convolutions, 64 * 4 * 4, dim=64, num_classes=num_classes)
-        self.channels = channels
+        super().__init__(channels, convolutions, 64 * 4 * 4, dim=64, num_classes=num_classes)
 
 
 def new_network(name: str) -> Embedded:
-    """The untrained network of an embedded extractor."""
+    """The untrained network of an embedded extractor that learns classes."""
     reads = EXTRACTORS[name]
     if name == "digits-cnn":
         return DigitsCNN()
     return ImageCNN(reads.channels, reads.side, SOURCES[reads.data].num_classes)
 
 
-def load_extractor(name: str, inception_weights: Path | None = None) -> Extractor:
+def new_self_supervised(name: str) -> SelfSupervised:
+    """The untrained network of an embedded extractor that learns without labels."""
+    reads = EXTRACTORS[name]
+    return SelfSupervised(reads.channels, reads.side, FEATURES[name])
+
+
+def embedded_network(name: str) -> Normalised:
+    """The untrained network of any embedded extractor."""
+    return new_self_supervised(name) if name in SELF_SUPERVISED else new_network(name)
+
+
+def load_extractor(name: str) -> Extractor:
     """An extractor by its config name.
 
     Raises:
         LabError: if its weights are missing or damaged. Another extractor is never taken in its place.
     """
-    if name == "inception":
-        return _inception(inception_weights)
+    if name in PUBLISHED:
+        from lina_lab.evaluation.published_extractors import load_published
+
+        return load_published(name)
     identity, weights = read_named(WEIGHTS, name, ".safetensors")
-    model = new_network(name)
-    model.load_state_dict(load(weights))
-    return Extractor(
-        name=name, id=identity, dim=model.dim, extract=partial(_extract, model.eval()), data=EXTRACTORS[name].data
-    )
+    network = embedded_network(name)
+    network.load_state_dict(load(weights))
+    data = EXTRACTORS[name].data if isinstance(network, Embedded) else ""
+    return Extractor(name=name, id=identity, dim=network.dim, extract=partial(_extract, network.eval()), data=data)
 
 
 @torch.no_grad()
-def _extract(model: Embedded, images: Tensor) -> Features:
-    features, classes = [], []
-    for batch in images.split(BATCH):
-        # Grey images arrive with three equal channels; their network takes the first.
-        raw, logits, _ = model(batch[:, : model.channels].float() / 127.5 - 1)
-        features.append(model.normalised(raw))
-        classes.append(logits.argmax(-1))
-    return Features(torch.cat(features), torch.cat(classes))
-
-
-def find_inception_weights(given: Path | None = None) -> Path | None:
-    """Inception's weights: the given file, that of LAB_INCEPTION_WEIGHTS, or that in torch hub's checkpoint folder."""
-    named = given or os.environ.get(INCEPTION_VARIABLE)
-    path = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-    return path if path.is_file() else None
-
-
-def inception_file(given: Path | None = None) -> tuple[Path, str]:
-    """The file with Inception's weights, and its SHA-256.
-
-    Raises:
-        LabError: if it is missing, or its SHA-256 does not match its name.
-    """
-    path = find_inception_weights(given)
-    if path is None:
-        raise LabError(
-            f"inception needs {INCEPTION_FILE}, from {INCEPTION_SOURCE}: put it into "
-            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or name its path in {INCEPTION_VARIABLE}"
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    expected = INCEPTION_FILE.removesuffix(".pth").rpartition("-")[2]
-    if not digest.startswith(expected):
-        raise LabError(f"{path}: is not {INCEPTION_FILE}: its SHA-256 begins with {digest[:8]}, not {expected}")
-    return path, digest
-
-
-def _inception(given: Path | None) -> Extractor:
-    path, digest = inception_file(given)
-    from torch_fidelity.utils import create_feature_extractor
-
-    cuda = torch.cuda.is_available()
-    model = create_feature_extractor(
-        "inception-v3-compat", ["2048"], cuda=cuda, verbose=False, feature_extractor_weights_path=str(path)
-    )
-    return Extractor(
-        name="inception", id=f"inception-v3-compat-{digest[:8]}", dim=2048, extract=partial(_extract_inception, model)
-    )
-
-
-@torch.no_grad()
-def _extract_inception(model: nn.Module, images: Tensor) -> Features:
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    return Features(torch.cat([model(batch.to(device))[0].cpu() for batch in images.split(BATCH)]), None)
+def _extract(network: Normalised, images: Tensor) -> Features:
+    # Grey images arrive with three equal channels; their network takes the first.
+    batches = [batch[:, : network.channels].float() / 127.5 - 1 for batch in images.split(BATCH)]
+    return Features.cat([network.measured(batch) for batch in batches])

@@ -1,4 +1,4 @@
-"""FID, KID, precision and recall: thin functions over torch-fidelity.
+"""FID, KID, precision, recall, density, coverage, IS and CMMD, most of them thin functions over torch-fidelity.
 
 Shapes: n generated and m real images, d features. No function changes a global random state.
 """
@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from lina_lab.errors import LabError
+from lina_lab.evaluation.reference_file import Statistics
 
 HALVINGS = 8
 """Random halvings that the jackknife averages over."""
@@ -21,11 +21,9 @@ WHOLE_DISTANCES = 10_000
 """Most images whose pairwise distances are computed as one array; with more they are computed in blocks."""
 
 
-class Statistics(NamedTuple):
-    """The Gaussian fitted to features: mean (d,) and covariance (d, d), float64."""
-
-    mu: NDArray[np.float64]
-    sigma: NDArray[np.float64]
+NEIGHBOURS = 5
+IS_SPLITS = 10
+CMMD_WIDTH = 10.0
 
 
 def statistics_of(features: Tensor) -> Statistics:
@@ -124,6 +122,50 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     blockwise = max(len(generated), len(real)) > WHOLE_DISTANCES
     values = prc_features_to_metric(generated, real, verbose=False, save_cpu_ram=blockwise)
     return float(values["precision"]), float(values["recall"])
+
+
+def density_coverage(generated: Tensor, real: Tensor) -> tuple[float, float] | None:
+    """Density and coverage (Naeem et al., arXiv:2002.09797); None if there are too few real images for 5 neighbours.
+
+    A real image's ball reaches to its fifth nearest other real image. Density: how many balls hold a generated image,
+    on average, over 5; it can exceed 1. Coverage: the share of balls that hold a generated image.
+    """
+    if len(real) <= NEIGHBOURS:
+        return None
+    check_finite(generated=generated, real=real)
+    inside = covered = 0
+    for part in real.split(WHOLE_DISTANCES // 10):
+        radii = torch.cdist(part, real).kthvalue(NEIGHBOURS + 1).values  # the nearest is the image itself
+        within = torch.cdist(part, generated) <= radii.unsqueeze(1)
+        inside += int(within.sum())
+        covered += int(within.any(1).sum())
+    return inside / (NEIGHBOURS * len(generated)), covered / len(real)
+
+
+def inception_score(logits: Tensor) -> float | None:
+    """exp of the mean divergence of p(class | image) from p(class), over 10 splits; None of fewer than 10 images.
+
+    logits: (n, classes).
+    """
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+
+    check_finite(generated=logits)
+    return float(isc_features_to_metric(logits)[KEY_METRIC_ISC_MEAN]) if len(logits) >= IS_SPLITS else None
+
+
+def cmmd(generated: Tensor, real: Tensor) -> float:
+    """1,000 times the squared MMD of features scaled to length 1, by a Gaussian kernel of width 10.
+
+    As published (Jayasumana et al., arXiv:2401.09603): the estimate that is biased and never negative.
+    """
+    check_finite(generated=generated, real=real)
+    a, b = (torch.nn.functional.normalize(features.double(), dim=1) for features in (generated, real))
+
+    def kernel(first: Tensor, second: Tensor) -> float:
+        sums = [(part @ second.T - 1).div(CMMD_WIDTH**2).exp().sum() for part in first.split(WHOLE_DISTANCES // 10)]
+        return float(sum(sums)) / (len(first) * len(second))
+
+    return 1000 * (kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))
 
 
 def check_features(name: str, features: Tensor) -> None:

@@ -2,6 +2,7 @@
 
     mu (d,), sigma (d, d)      of the features of all real images
     arr_0 (m, h, w, 3) uint8   some of them; without it KID, precision and recall are missing
+    mu_s, sigma_s              of the spatial features of sFID, as ADM's; without them sFID is missing
     extractor, num_images      whose features and of how many images: `lab reference` writes them, ADM does not
 Shapes: m real images, d features.
 """
@@ -36,13 +37,20 @@ class ExtractorNeeds(NamedTuple):
     """Side of the images that it reads; None for any."""
 
 
-class ReferenceFile(NamedTuple):
-    """A reference file without its images."""
+class Statistics(NamedTuple):
+    """The Gaussian fitted to features: mean (d,) and covariance (d, d), float64."""
 
     mu: NDArray[np.float64]
     sigma: NDArray[np.float64]
+
+
+class ReferenceFile(NamedTuple):
+    """A reference file without its images."""
+
+    statistics: Statistics
     has_images: bool
     num_images: int | None
+    spatial: Statistics | None
 
 
 def read_file(path: Path, needs: ExtractorNeeds) -> ReferenceFile:
@@ -55,22 +63,31 @@ def read_file(path: Path, needs: ExtractorNeeds) -> ReferenceFile:
     missing = [name for name in ("mu", "sigma") if name not in arrays]
     if missing:
         raise LabError(f"{path}: must have the arrays mu and sigma; there is no {' and no '.join(missing)}")
-    for name in ("mu", "sigma"):
-        if arrays[name].dtype.kind not in REAL:
-            raise LabError(f"{path}: {name} must be of real numbers (float64), not {arrays[name].dtype}")
-    if arrays["mu"].shape != (needs.dim,):
-        raise LabError(
-            f"{path}: mu must have the {needs.dim} features of {needs.extractor}, not shape {arrays['mu'].shape}"
-        )
-    if arrays["sigma"].shape != (needs.dim, needs.dim):
-        raise LabError(f"{path}: sigma must be {needs.dim} x {needs.dim} as mu has it, not {arrays['sigma'].shape}")
+    if (shape := arrays["mu"].shape) != (needs.dim,):
+        raise LabError(f"{path}: mu must have the {needs.dim} features of {needs.extractor}, not shape {shape}")
     _check_named(path, arrays, needs)
     if "arr_0" in arrays:
         _check_images(path, arrays["arr_0"], needs)
-    mu, sigma = (read_array(path, name).astype(np.float64) for name in ("mu", "sigma"))
-    _check_values(path, mu, sigma)
     count = read_array(path, "num_images").item() if "num_images" in arrays else None
-    return ReferenceFile(mu=mu, sigma=sigma, has_images="arr_0" in arrays, num_images=count)
+    return ReferenceFile(
+        statistics=_statistics(path, arrays, "mu", "sigma"),
+        has_images="arr_0" in arrays,
+        num_images=count,
+        spatial=_statistics(path, arrays, "mu_s", "sigma_s") if {"mu_s", "sigma_s"} <= set(arrays) else None,
+    )
+
+
+def _statistics(path: Path, arrays: Mapping[str, Header], mean: str, covariance: str) -> Statistics:
+    for name in (mean, covariance):
+        if arrays[name].dtype.kind not in REAL:
+            raise LabError(f"{path}: {name} must be of real numbers (float64), not {arrays[name].dtype}")
+    dim = arrays[mean].shape[0] if arrays[mean].shape else 0
+    if arrays[covariance].shape != (dim, dim):
+        shape = arrays[covariance].shape
+        raise LabError(f"{path}: {covariance} must be {dim} x {dim} as {mean} has it, not {shape}")
+    mu, sigma = (read_array(path, name).astype(np.float64) for name in (mean, covariance))
+    _check_values(path, mu, sigma)
+    return Statistics(mu, sigma)
 
 
 def _check_named(path: Path, arrays: Mapping[str, Header], needs: ExtractorNeeds) -> None:

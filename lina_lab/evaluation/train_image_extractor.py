@@ -21,10 +21,10 @@ from lina_lab.config.settings import EXTRACTORS
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.examples import Dataset, Examples
 from lina_lab.data.vocabulary import split_words
-from lina_lab.evaluation.extractors import WEIGHTS, Embedded, new_network
+from lina_lab.evaluation.extractors import SELF_SUPERVISED, WEIGHTS, Embedded, new_network
 from lina_lab.files import write_named
 
-NAMES = [name for name in EXTRACTORS if name != "digits-cnn"]
+NAMES = [name for name in EXTRACTORS if name not in {"digits-cnn", *SELF_SUPERVISED}]
 STEPS = {"emoji": 2500, "fashion-mnist": 6000, "mnist": 6000, "shapes": 2500}
 """By data set: more for those with tens of thousands of images."""
 BATCH, LEARNING_RATE = 64, 2e-3
@@ -45,9 +45,14 @@ def corrupt(images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
     strength = torch.rand(len(images), 2, generator=generator) * (
         torch.rand(len(images), 1, generator=generator) > 0.25
     )
+    return corrupted(images, strength, generator), strength
+
+
+def corrupted(images: Tensor, strength: Tensor, generator: Generator) -> Tensor:
+    """Images (n, C, h, w) with noise and blur of given strength (n, 2) in [0, 1]."""
     blurred = blur(images, strength[:, 1] * LARGEST_BLUR * images.shape[-1])
     noise = torch.randn(images.shape, generator=generator) * strength[:, 0].view(-1, 1, 1, 1) * LARGEST_NOISE
-    return (blurred + noise).clamp(-1, 1), strength
+    return (blurred + noise).clamp(-1, 1)
 
 
 def blur(images: Tensor, sigma: Tensor) -> Tensor:

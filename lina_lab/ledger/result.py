@@ -46,6 +46,8 @@ class Evaluation(Record):
     """What the metrics of a cell were measured with: without it a number means nothing. Older ones know less."""
 
     extractor: str | None = None
+    also: Sequence[str] | None = None
+    """Ids of the further extractors."""
     torch_fidelity: str | None = None
     num_generated: int | None = None
     num_reference: int | None = None

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from lina_lab import cost
-from lina_lab.analysis.evaluations import evaluations_table, extractor_name
+from lina_lab.analysis.evaluations import evaluations_table
 from lina_lab.analysis.fid_points import fid_points, scans_table
 from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.report_data import read_report_data, report_data_of_ledger, write_report_data
+from lina_lab.analysis.table import extractor_name
 from lina_lab.config.settings import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.figures.sampling import scanned_cells, write_sampling

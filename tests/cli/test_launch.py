@@ -6,21 +6,17 @@ from lina_lab.cli.launch import launch
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
-from lina_lab.evaluation.extractors import INCEPTION_VARIABLE
 from lina_lab.sweep.planning import single
 from tests.cells import DIGITS
 
 TRAINING = {"steps": 4, "batch_size": 8, "learning_rate": 1e-3}
 
 
-def test_cells_whose_start_or_extractor_is_not_there_are_refused(tmp_path, monkeypatch):
+def test_cells_whose_start_is_not_there_are_refused(tmp_path):
     def start(**values: object) -> None:
         planned = single(Experiment.model_validate(DIGITS | {"training": TRAINING} | values))
         launch(planned, tmp_path / "runs", EngineConfig(workers=1), retries=0, tracking=False)
 
-    monkeypatch.setenv(INCEPTION_VARIABLE, str(tmp_path / "none.pth"))
-    with pytest.raises(LabError, match="inception needs weights-inception"):
-        start(evaluation={"extractor": "inception"})
     with pytest.raises(LabError, match=r"training\.init_from 0123456789ab: .*runs has no such cell; train it first"):
         start(training=TRAINING | {"init_from": {"cell": "0123456789ab"}})
     assert not (tmp_path / "runs").exists()

@@ -6,7 +6,7 @@ import pytest
 
 from lina_lab.config.data import PUBLISHED_DATA, SOURCES, DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key
-from lina_lab.config.settings import EXTRACTORS, EvaluationConfig, ExtractorInput
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED, EvaluationConfig, ExtractorInput
 
 FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
 MNIST = {"name": "torchvision", "dataset": "MNIST", "root": "data"}
@@ -84,7 +84,7 @@ def test_a_model_sees_latents_and_an_extractor_the_pixels():
     assert wide.model.context_tokens == 1  # a quarter of 2 x 2 tokens
     with pytest.raises(ValueError, match="patch must divide the side of emoji through its autoencoder: 4 does not"):
         experiment({"name": "emoji", "side": 32, "autoencoder": MAR})
-    with pytest.raises(ValueError, match="extractor of emoji of side 64 must be emoji-cnn-64 or inception"):
+    with pytest.raises(ValueError, match="extractor of emoji of side 64 must be one of emoji-cnn-64, incep"):
         experiment({"name": "emoji", "side": 64, "autoencoder": MAR | {"stride": 8}}, "emoji-cnn-32")
 
 
@@ -106,7 +106,7 @@ def test_split_and_autoencoder_are_part_of_the_key(change):
 
 def test_extractors_are_named_in_one_table():
     names = get_args(EvaluationConfig.model_fields["extractor"].annotation)
-    assert set(names) == {*EXTRACTORS, "inception"}
+    assert set(names) == {*EXTRACTORS, *PUBLISHED}
     for reads in EXTRACTORS.values():
         assert reads.channels == SOURCES[reads.data].channels
         assert reads.side in (SOURCES[reads.data].sides or (32, 64))
@@ -122,17 +122,50 @@ def test_an_extractor_must_read_the_images_of_the_data_set():
     experiment(MNIST | {"dataset": "CIFAR10"}, "emoji-cnn-32")
     experiment({"name": "shapes", "labels": "object"}, "shapes-cnn-32", num_samples=480)
     refused = [
-        (MNIST, "digits-cnn", "extractor of MNIST of side 28 must be .*inception, not digits-cnn"),
-        (MNIST | {"dataset": "STL10"}, "emoji-cnn-64", "extractor of STL10 of side 96 must be inception, not"),
-        ({"name": "shapes", "labels": "object"}, "emoji-cnn-32", "must be shapes-cnn-32 or inception, not"),
-        ({"name": "emoji"}, "digits-cnn", "emoji of side 32 must be emoji-cnn-32 or inception, not digits-cnn"),
-        ({"name": "emoji", "side": 64}, "emoji-cnn-32", "must be emoji-cnn-64 or inception, not emoji-cnn-32"),
-        ({"name": "digits"}, "emoji-cnn-32", "extractor of digits of side 8 must be digits-cnn or inception"),
-        (FOLDER | {"side": 48}, "emoji-cnn-32", "extractor of images of side 48 must be inception, not"),
+        (MNIST, "digits-cnn", "extractor of MNIST of side 28 must be .*inception.*, not digits-cnn"),
+        (
+            MNIST | {"dataset": "STL10"},
+            "emoji-cnn-64",
+            "extractor of STL10 of side 96 must be one of inception, dinov2, clip, not",
+        ),
+        ({"name": "shapes", "labels": "object"}, "emoji-cnn-32", "must be one of shapes-cnn-32, shapes-vicreg-32, inc"),
+        ({"name": "emoji"}, "digits-cnn", "emoji of side 32 must be one of emoji-cnn-32, inc.*, not digits-cnn"),
+        ({"name": "emoji", "side": 64}, "emoji-cnn-32", "must be one of emoji-cnn-64, inception, .*, not emoji-cnn-32"),
+        ({"name": "digits"}, "emoji-cnn-32", "digits of side 8 must be one of digits-cnn, digits-vicreg, inc"),
+        (
+            FOLDER | {"side": 48},
+            "emoji-cnn-32",
+            "extractor of images of side 48 must be one of inception, dinov2, clip, not",
+        ),
     ]
     for data, extractor, message in refused:
         with pytest.raises(ValueError, match=message):
             experiment(data, extractor)
+
+
+@pytest.mark.parametrize(
+    ("also", "message"),
+    [
+        (["emoji-cnn-32"], "also must name further extractors, each once: emoji-cnn-32 is there already"),
+        (["clip", "clip"], "each once: clip is there already"),
+        (["clip", "digits-vicreg"], "also of emoji of side 32 must be one of .*, not digits-vicreg"),
+    ],
+)
+def test_further_extractors_read_the_same_images_and_are_named_once(also, message):
+    values = experiment({"name": "emoji"}).model_dump()
+    values["evaluation"]["also"] = ["clip", "dinov2"]
+    assert Experiment.model_validate(values).evaluation.extractors == ["emoji-cnn-32", "clip", "dinov2"]
+    values["evaluation"]["also"] = also
+    with pytest.raises(ValueError, match=message):
+        Experiment.model_validate(values)
+
+
+def test_further_extractors_enter_the_key_where_there_are_any():
+    values = experiment({"name": "emoji"}).model_dump()
+    values["evaluation"]["also"] = ["clip"]
+    other = Experiment.model_validate(values)
+    assert "also" not in canonical(experiment({"name": "emoji"}))["evaluation"]
+    assert canonical(other)["evaluation"]["also"] == ["clip"]
 
 
 def test_an_extractor_of_the_same_pictures_goes_before_any_that_reads_their_shape(monkeypatch):
@@ -142,7 +175,9 @@ def test_an_extractor_of_the_same_pictures_goes_before_any_that_reads_their_shap
     experiment(MNIST, "digits-cnn")
     experiment(MNIST | {"dataset": "EMNIST-digits"}, "digits-cnn")
     experiment(MNIST | {"dataset": "KMNIST"}, "emoji-cnn-32")
-    with pytest.raises(ValueError, match=r"extractor of MNIST of side 28 must be digits-cnn.* or inception, not emoji"):
+    with pytest.raises(
+        ValueError, match=r"extractor of MNIST of side 28 must be one of digits-cnn.*, inception, .*, not emoji"
+    ):
         experiment(MNIST, "emoji-cnn-32")
 
 

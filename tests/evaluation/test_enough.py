@@ -5,11 +5,11 @@ import torch
 
 from lina_lab.config.data import SIZES, DataConfig, Sizes
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.settings import EXTRACTORS, FEATURES, EvaluationConfig
+from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED, EvaluationConfig
 from lina_lab.data.datasets import load_dataset
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
-from lina_lab.evaluation.extractors import new_network
+from lina_lab.evaluation.extractors import embedded_network
 
 FOLDER = DataConfig(name="images", side=32, path="photos", num_classes=2, held_out=0.8)
 EMOJI = EvaluationConfig(extractor="emoji-cnn-32", num_samples=65)
@@ -17,7 +17,7 @@ EMOJI = EvaluationConfig(extractor="emoji-cnn-32", num_samples=65)
 
 @pytest.mark.slow
 def test_what_is_known_of_extractors_and_sets_is_what_they_have():
-    assert {name: new_network(name).dim for name in EXTRACTORS} | {"inception": 2048} == FEATURES
+    assert {name: embedded_network(name).dim for name in EXTRACTORS} | PUBLISHED == FEATURES
     for name, side in (("digits", 8), ("emoji", 32), ("shapes", 16)):
         assert load_dataset(DataConfig(name=name, side=side)).sizes == SIZES[name]
 

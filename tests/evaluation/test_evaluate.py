@@ -12,6 +12,7 @@ from lina_lab.data.examples import labels_as, repeats
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.reference import Eye, read_reference, reference_images, write_reference
 from lina_lab.ledger.result import RepeatedImages
 
 
@@ -221,3 +222,30 @@ def test_too_few_images_for_a_fid_are_refused(data, digits, generated):
     few = torch.cat([(labels == c).nonzero().flatten()[:3] for c in range(10)])
     with pytest.raises(LabError, match=r"30 generated images have 32 features each; raise evaluation\.num_samples"):
         evaluate([images[few]], labels[few], data, digits, seed=0)
+
+
+def test_further_extractors_measure_the_same_images_in_one_pass(data, digits, generated):
+    """Each gives the numbers that it gives alone, though the chunks can be read only once."""
+    (images,), labels = generated
+    other = load_extractor("digits-vicreg")
+    both = evaluate(iter(images.split(150)), labels, data, digits, seed=0, also=[Eye(other, None)])
+    first, second = (evaluate(images.split(150), labels, data, e, seed=0) for e in (digits, other))
+    assert both.metrics == first.metrics | second.metrics
+    assert {
+        f"eval/{name}/{by}" for name in ("fid", "kid", "coverage") for by in ("digits-cnn", "digits-vicreg")
+    } <= set(both.metrics)
+    assert both.fid_deviations == first.fid_deviations
+    assert (both.evaluation.extractor, both.evaluation.also) == (digits.id, [other.id])
+    assert first.evaluation.also is None
+
+
+def test_further_extractors_compare_with_the_images_of_a_reference_file(data, digits, generated, tmp_path):
+    write_reference(tmp_path / "heldout.npz", data.heldout, digits)
+    other = load_extractor("digits-vicreg")
+    eye = Eye(other, reference_images(tmp_path / "heldout.npz", other))
+    reference = read_reference(tmp_path / "heldout.npz", digits)
+    found = evaluate(*generated, data, digits, seed=0, reference=reference, also=[eye]).metrics
+    alone = evaluate(*generated, data, other, seed=0).metrics
+    for name in ("fid", "kid", "precision", "coverage"):
+        assert found[f"eval/{name}/digits-vicreg"] == pytest.approx(alone[f"eval/{name}/digits-vicreg"], rel=1e-4)
+    assert "eval/fid_train/digits-vicreg" not in found

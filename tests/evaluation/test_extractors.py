@@ -69,48 +69,6 @@ def test_damaged_or_missing_weights_are_named(tmp_path, monkeypatch, digits):
         load_extractor("digits-cnn")
 
 
-def test_inception_without_its_weights_is_refused_with_what_to_get(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.delenv(extractors.INCEPTION_VARIABLE, raising=False)
-    with pytest.raises(LabError) as caught:
-        load_extractor("inception")
-    assert extractors.INCEPTION_FILE in str(caught.value)
-    assert extractors.INCEPTION_VARIABLE in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_a_file_that_is_not_inceptions_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "weights.pth"
-    path.write_bytes(b"something else")
-    monkeypatch.setenv(extractors.INCEPTION_VARIABLE, str(path))
-    with pytest.raises(LabError, match=r"weights\.pth: is not .*its SHA-256 begins with"):
-        load_extractor("inception")
-
-
-def test_inception_is_built_from_the_named_file_and_gives_its_2048_features(tmp_path, monkeypatch):
-    """The real weights are not here, so torch-fidelity's builder is stood in for: what it is asked for is tested."""
-    asked = {}
-
-    def build(name, features, **options):
-        asked.update(options, name=name, features=features)
-        network = torch.nn.Module()
-        network.forward = lambda batch: (torch.zeros(len(batch), 2048),)
-        return network
-
-    path = tmp_path / "inception.pth"
-    path.write_bytes(b"stand-in")
-    digest = hashlib.sha256(b"stand-in").hexdigest()[:8]
-    monkeypatch.setattr(extractors, "INCEPTION_FILE", f"weights-inception-{digest}.pth")
-    monkeypatch.setattr("torch_fidelity.utils.create_feature_extractor", build)
-    monkeypatch.setenv(extractors.INCEPTION_VARIABLE, str(path))
-    extractor = load_extractor("inception")
-    features = extractor.extract(torch.zeros(3, 3, 9, 9, dtype=torch.uint8)).features
-    assert (extractor.id, features.shape) == (f"inception-v3-compat-{digest}", (3, 2048))
-    assert (asked["name"], asked["features"]) == ("inception-v3-compat", ["2048"])
-    assert asked["feature_extractor_weights_path"] == str(path)
-    assert asked["cuda"] is torch.cuda.is_available()
-
-
 @pytest.mark.slow
 def test_the_training_script_sees_the_training_split_alone(data, monkeypatch):
     unseen = data._replace(heldout=data.heldout._replace(images=torch.full_like(data.heldout.images, torch.nan)))

@@ -14,7 +14,8 @@ from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.data.examples import Dataset, labels_as
 from lina_lab.evaluation import extractors
 from lina_lab.evaluation import train_image_extractor as script
-from lina_lab.evaluation.extractors import Extractor, load_extractor, new_network
+from lina_lab.evaluation.extractors import load_extractor, new_network
+from lina_lab.evaluation.features import Extractor
 from lina_lab.evaluation.metrics import fid, precision_recall
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from lina_lab.errors import LabError
-from lina_lab.evaluation.metrics import fid, fid_bootstrap, fid_halved, kid, precision_recall
+from lina_lab.evaluation.metrics import (
+    cmmd,
+    density_coverage,
+    fid,
+    fid_bootstrap,
+    fid_halved,
+    inception_score,
+    kid,
+    precision_recall,
+)
 
 
 def normal(count: int, dim: int, seed: int) -> Tensor:
@@ -153,3 +162,46 @@ def test_features_that_are_not_finite_give_no_number(metric, value):
         metric(bad, good)
     with pytest.raises(LabError, match="those of 2 of 300 real images hold NaN or infinite"):
         metric(good, bad)
+
+
+@pytest.mark.parametrize("part", [10_000, 50])
+def test_density_and_coverage_are_their_definitions(monkeypatch, part):
+    """Naeem et al. 2020, written with loops; also where the distances are taken part by part."""
+    monkeypatch.setattr("lina_lab.evaluation.metrics.WHOLE_DISTANCES", part)
+    real, generated = normal(60, 3, 0), normal(40, 3, 1) + 0.4
+    distances = [[float((x - y).norm()) for y in real] for x in real]
+    radii = [sorted(row)[5] for row in distances]  # the first is the image itself
+    inside = [[float((x - y).norm()) <= radius for y in generated] for x, radius in zip(real, radii, strict=True)]
+    expected = sum(map(sum, inside)) / (5 * 40), sum(map(any, inside)) / 60
+    assert density_coverage(generated, real) == pytest.approx(expected)
+    assert 0 < expected[1] < 1
+
+
+def test_density_and_coverage_tell_a_dropped_mode_from_outliers():
+    """Half of two clusters is covered by one of them; copies of the data are dense and cover all."""
+    real = torch.cat([normal(200, 4, 0), normal(200, 4, 1) + 50])
+    same = torch.cat([normal(200, 4, 2), normal(200, 4, 3) + 50])
+    assert density_coverage(same, real)[0] == pytest.approx(1, abs=0.1)
+    assert density_coverage(same, real)[1] > 0.9
+    assert density_coverage(normal(400, 4, 4), real)[1] == pytest.approx(0.5, abs=0.02)
+    assert density_coverage(normal(400, 4, 4) + 1000, real) == (0, 0)
+    assert density_coverage(normal(10, 4, 4), real[:5]) is None
+
+
+def test_the_inception_score_is_the_number_of_classes_that_are_drawn_surely_and_equally():
+    sure = 50 * torch.eye(7, 12)[torch.randint(7, (20_000,), generator=generator())]
+    assert inception_score(sure) == pytest.approx(7, rel=1e-2)
+    assert inception_score(torch.zeros(100, 12)) == pytest.approx(1)
+    assert inception_score(torch.zeros(9, 12)) is None
+
+
+def test_cmmd_is_its_definition():
+    """1,000 (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) of unit vectors, k = exp(-|a - b|² / 200)."""
+    x, y = normal(30, 6, 0), normal(50, 6, 1) + 0.5
+    a, b = ((z / z.norm(dim=1, keepdim=True)).numpy() for z in (x, y))
+
+    def mean(first, second):
+        return np.mean([[np.exp(-np.sum((p - q) ** 2) / 200) for q in second] for p in first])
+
+    assert cmmd(x, y) == pytest.approx(1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b)), rel=1e-6)
+    assert cmmd(x, 3 * x) == pytest.approx(0, abs=1e-9)

@@ -11,7 +11,8 @@ from lina_lab.config.settings import EvaluationConfig
 from lina_lab.data.datasets import load_dataset, to_uint8
 from lina_lab.errors import LabError
 from lina_lab.evaluation.evaluate import evaluate
-from lina_lab.evaluation.extractors import Extractor, Features, load_extractor
+from lina_lab.evaluation.extractors import load_extractor
+from lina_lab.evaluation.features import Extractor, Features
 from lina_lab.evaluation.metrics import Statistics, fid, precision_recall
 from lina_lab.evaluation.reference import load_reference, read_reference, reference_of, write_reference
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lina_lab.config.settings import EXTRACTORS, FEATURES
+from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED
 from lina_lab.errors import LabError
-from lina_lab.evaluation.extractors import new_network
+from lina_lab.evaluation.extractors import embedded_network
 from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 
 WANTED = ExtractorNeeds("digits-cnn", "digits-cnn-1a2b", 3, 8)
@@ -19,7 +19,7 @@ HUGE = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000, 1000000), }"
 
 
 def test_every_extractor_gives_as_many_features_as_a_plan_expects():
-    assert {name: new_network(name).dim for name in EXTRACTORS} | {"inception": 2048} == FEATURES
+    assert {name: embedded_network(name).dim for name in EXTRACTORS} | PUBLISHED == FEATURES
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16", ">f8", "int64", "longdouble"])
@@ -29,8 +29,8 @@ def test_real_numbers_of_any_type_are_read(tmp_path, kind):
     named = {"extractor": np.array("digits-cnn-1a2b"), "num_images": np.array(50)}
     np.savez_compressed(tmp_path / "r.npz", **arrays, **named, arr_0=IMAGES)
     found = read_file(tmp_path / "r.npz", WANTED)
-    assert found.mu.tolist() == [0, 1, 2]
-    assert found.sigma.dtype == np.float64
+    assert found.statistics.mu.tolist() == [0, 1, 2]
+    assert found.statistics.sigma.dtype == np.float64
     assert (found.has_images, found.num_images) == (True, 50)
     assert read_file(tmp_path / "r.npz", WANTED._replace(identity="digits-cnn")).num_images == 50
 
@@ -120,8 +120,8 @@ def test_a_damaged_file_is_an_error_or_what_it_was(tmp_path):
             assert str(error).startswith(f"{path}: ")
             errors += 1
         else:
-            assert found.mu.tolist() == right.mu.tolist()
-            assert (found.sigma == right.sigma).all()
+            assert found.statistics.mu.tolist() == right.statistics.mu.tolist()
+            assert (found.statistics.sigma == right.statistics.sigma).all()
     assert errors > 300
 
 
