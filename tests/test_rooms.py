@@ -29,6 +29,7 @@ TESTED_IN = {
     "analysis/test_comparison.py": "analysis/confounds analysis/wording",
     "analysis/test_evaluations.py": "analysis/fid_points",
     "analysis/test_report_data.py": "analysis/provenance_facts analysis/samples analysis/scaling",
+    "analysis/test_table.py": "analysis/rows",
     "analysis/scaling_fit/test_fits.py": "analysis/scaling_fit/solver analysis/scaling_fit/starts",
     "analysis/scaling_fit/test_intervals.py": "analysis/scaling_fit/profiles",
     "figures/test_report.py": "figures/report_text",

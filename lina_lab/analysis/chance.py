@@ -15,8 +15,9 @@ from scipy import stats
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.progress import has_result
+from lina_lab.analysis.rows import LEARNT_NOTHING
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import LEARNT_NOTHING, design_label, designs
+from lina_lab.analysis.table import design_label, designs
 from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID
 

@@ -160,7 +160,6 @@ def compare_designs(
     grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
     scales = Conclusion(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
-    floor = Conclusion(winner, reasons, words.by_floor(joint, winner, reasons))
     return Verdict(
         a=words.a,
         b=words.b,
@@ -174,7 +173,7 @@ def compare_designs(
         predictions=forms,
         better=better,
         scales_better=scales,
-        ahead_by_floor=floor,
+        ahead_by_floor=Conclusion(winner, reasons, words.by_floor(joint, winner, reasons)),
         warnings=_warnings(pairs) + unseen,
         at_chance=bool(blind.better),
         scale=pairs.scale,

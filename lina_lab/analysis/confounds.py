@@ -6,8 +6,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
+from lina_lab.analysis.rows import ARITHMETIC
 from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
-from lina_lab.analysis.table import ARITHMETIC, unequal_draws
+from lina_lab.analysis.table import unequal_draws
 
 LEARNING_RATE = "learning_rate"
 TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")

@@ -18,7 +18,8 @@ import pandas as pd
 
 from lina_lab import cost
 from lina_lab.analysis.guidance import FILE, OPTIONAL, GuidancePoint, read_points, root_mean_square
-from lina_lab.analysis.table import COMPARABLE, extractor_name, measured_with
+from lina_lab.analysis.rows import COMPARABLE, measured_with
+from lina_lab.analysis.table import extractor_name
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import with_sections
 from lina_lab.errors import LabError

@@ -14,12 +14,13 @@ from lina_lab.analysis.columns import find_column, numbers, own_states, without_
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.lengths import LENGTHS, rows_about, runs
 from lina_lab.analysis.match_cells import as_text, refuse_pooled
+from lina_lab.analysis.rows import COMPARABLE
 from lina_lab.analysis.scaling import finite_or_none
 from lina_lab.analysis.scaling_fit.by_run import intervals_by_run
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
-from lina_lab.analysis.table import COMPARABLE, unequal_draws
+from lina_lab.analysis.table import unequal_draws
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.console import print_table, text_table
 from lina_lab.errors import LabError

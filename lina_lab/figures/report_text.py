@@ -9,10 +9,10 @@ from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.confounds import LEARNING_RATE
 from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.notes import NOTED, notes
+from lina_lab.analysis.rows import ARITHMETIC
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import (
-    ARITHMETIC,
     design_axes,
     design_label,
     designs,

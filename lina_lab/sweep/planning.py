@@ -195,16 +195,14 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         raise ConfigError(problems)
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
-    tune = sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None
-    place = document.places.get(("metric",), "")
     plan = Plan(
         name=sweep.name,
         question=sweep.question,
         axes=names,
         cells=list(cells.values()),
         omitted=omitted,
-        tune=tune,
-        metric=Measure(sweep.metric, sweep.better or "", place),
+        tune=sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None,
+        metric=Measure(sweep.metric, sweep.better or "", document.places.get(("metric",), "")),
     )
     return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 

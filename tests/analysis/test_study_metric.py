@@ -5,9 +5,10 @@ import pytest
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.findings import findings, sentences
 from lina_lab.analysis.report_data import report_data_of_ledger
+from lina_lab.analysis.rows import OLDER_DRAWS
 from lina_lab.analysis.scale import DIFFERENCE, RATIO, scale_of
 from lina_lab.analysis.study_metric import metric_of, study_metric
-from lina_lab.analysis.table import OLDER_DRAWS, results_table, unequal_draws
+from lina_lab.analysis.table import results_table, unequal_draws
 from lina_lab.errors import LabError
 from lina_lab.figures.report import write_report
 from lina_lab.figures.report_text import what_is_not_known
