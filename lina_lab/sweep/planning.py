@@ -196,7 +196,6 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
     tune = sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None
-    place = document.places.get(("metric",), "")
     plan = Plan(
         name=sweep.name,
         question=sweep.question,
@@ -204,7 +203,7 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         cells=list(cells.values()),
         omitted=omitted,
         tune=tune,
-        metric=Measure(sweep.metric, sweep.better or "", place),
+        metric=Measure(sweep.metric, sweep.better or "", document.places.get(("metric",), "")),
     )
     return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 
