@@ -78,8 +78,8 @@ def _label(axes: Axes, effects: pd.DataFrame, heights: list[float], scale: Scale
 
 
 def _numbers(row: Mapping[Hashable, Any], scale: Scale) -> str:
-    mean, low, high = (scale.shortly(row[name]) for name in (scale.word, "low", "high"))
-    interval = "" if pd.isna(row["low"]) else f" ({low} to {high})"
+    mean = scale.shortly(row[scale.word])
+    interval = "" if pd.isna(row["low"]) else f" ({scale.shortly(row['low'])} to {scale.shortly(row['high'])})"
     count = f"{row['pairs']} pair{'s' if row['pairs'] != 1 else ''}"
     note = str(row["note"]).replace(ONE_SEED, "").strip("; ")
     return f"{mean}{interval}, {count}{f'; {note}' if note else ''}"

@@ -6,7 +6,7 @@ from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.findings import findings, sentences
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.analysis.rows import OLDER_DRAWS
-from lina_lab.analysis.scale import DIFFERENCE, RATIO, scale_of
+from lina_lab.analysis.scale import DIFFERENCE, RATIO
 from lina_lab.analysis.study_metric import metric_of, study_metric
 from lina_lab.analysis.table import results_table, unequal_draws
 from lina_lab.errors import LabError
@@ -50,11 +50,6 @@ def test_any_column_has_the_direction_that_the_study_gives_it(study):
     table = results_table(made.runs, made.stored)
     assert study_metric(table, asked(made, "training_seconds", "lower")).sign == 1
     assert study_metric(table, asked(made, "samples_seen", "higher")).sign == -1
-
-
-def test_an_unknown_metric_has_ratios_where_all_values_are_above_0():
-    assert scale_of("accuracy", [0.5, 0.1]) == RATIO
-    assert scale_of("accuracy", [0.5, 0.0]) == DIFFERENCE
 
 
 def test_a_metric_that_no_cell_or_not_every_finished_cell_has_is_named_with_its_place(study):
