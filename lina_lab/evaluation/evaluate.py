@@ -23,7 +23,7 @@ from lina_lab.evaluation.metrics import (
     kid,
     precision_recall,
 )
-from lina_lab.evaluation.reference import Eye, Reference, extract_all, reference_of
+from lina_lab.evaluation.reference import Eye, Reference, extract_all, features_of_real, reference_of
 from lina_lab.ledger.result import Evaluation, RepeatedImages
 
 MOST_TRAINING_IMAGES = 10_000
@@ -70,7 +70,7 @@ def evaluate(
         real = given or reference_of(dataset.heldout, by)
         found, noise = _compared(generated, real, seed)
         if training is not None:
-            train = by.extract(training).features
+            train = features_of_real(training, by)[0].features
             found["fid_train"] = fid(generated.features, train)
             found["kid_train"] = kid(generated.features, train, seed)
         if by.name == "clip" and real.features is not None:

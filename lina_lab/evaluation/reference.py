@@ -27,6 +27,11 @@ KEPT_IMAGES = 10_000
 """Most images that a written reference keeps: as many as ADM's."""
 
 
+MOST_KEPT, MOST_KEPT_BYTES = 8, 2**25
+"""Most sets of real features that a process keeps, and the largest that it does."""
+_kept: dict[tuple[str, str], Features] = {}
+
+
 class Reference(NamedTuple):
     """Statistics of real features; the features (m, d) if images are known; the SHA-256 of file or pixels."""
 
@@ -57,6 +62,23 @@ def spatial_statistics(features: Features) -> Statistics | None:
     return None if spatial is None or len(spatial) <= spatial.shape[1] else statistics_of(spatial)
 
 
+def features_of_real(images: Tensor, extractor: Extractor) -> tuple[Features, str]:
+    """Features of real images (m, 3, h, w) uint8, and the SHA-256 of their pixels.
+
+    A process keeps those of the last few sets: a study measures dozens of cells and points against the same images.
+    """
+    digest = hashlib.sha256(images.contiguous().numpy().tobytes()).hexdigest()
+    key = (extractor.id, digest)
+    found = _kept.pop(key, None)
+    if found is None:
+        found = extractor.extract(images)
+    if found.features.nbytes <= MOST_KEPT_BYTES and found.spatial is None:
+        _kept[key] = found  # the newest is the last
+    while len(_kept) > MOST_KEPT:
+        del _kept[next(iter(_kept))]
+    return found, digest
+
+
 def reference_of(examples: Examples, extractor: Extractor) -> Reference:
     """A data split as the reference, with the SHA-256 of its pixels.
 
@@ -64,9 +86,8 @@ def reference_of(examples: Examples, extractor: Extractor) -> Reference:
         LabError: if the split has no more images than features.
     """
     real = to_uint8(examples.images)
-    found = extractor.extract(real)
+    found, digest = features_of_real(real, extractor)
     check_features("real", found.features)
-    digest = hashlib.sha256(real.contiguous().numpy().tobytes()).hexdigest()
     return Reference(
         statistics=statistics_of(found.features),
         features=found.features,

@@ -1,6 +1,7 @@
 """FID against a file of statistics: closed forms, and the same numbers as from the images that it was made of."""
 
 import hashlib
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -14,7 +15,13 @@ from lina_lab.evaluation.evaluate import evaluate
 from lina_lab.evaluation.extractors import load_extractor
 from lina_lab.evaluation.features import Extractor, Features
 from lina_lab.evaluation.metrics import Statistics, fid, precision_recall
-from lina_lab.evaluation.reference import load_reference, read_reference, reference_of, write_reference
+from lina_lab.evaluation.reference import (
+    features_of_real,
+    load_reference,
+    read_reference,
+    reference_of,
+    write_reference,
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +178,23 @@ def test_with_many_features_the_noise_is_told_by_halves():
     assert found.metrics["eval/fid_halves_sd/wide"] > 0
     assert "eval/fid_bootstrap_sd/wide" not in found.metrics
     assert np.sqrt(np.mean(np.square(found.fid_deviations))) == pytest.approx(found.metrics["eval/fid_halves_sd/wide"])
+
+
+def test_features_of_real_images_are_extracted_once_for_all_cells_and_again_for_other_images_or_weights():
+    seen = []
+
+    def extract(images):
+        seen.append(len(images))
+        return Features(images.flatten(1)[:, :2].float())
+
+    images = torch.arange(4 * 3 * 2 * 2, dtype=torch.uint8).view(4, 3, 2, 2)
+    one = Extractor(name="one", id=f"one-{uuid4()}", dim=2, extract=extract)
+    first, digest = features_of_real(images, one)
+    again, same = features_of_real(images.clone(), one)
+    assert (first.features.tolist(), digest) == (again.features.tolist(), same)
+    assert seen == [4]
+    other = images.clone()
+    other[0, 0, 0, 0] += 1
+    assert features_of_real(other, one)[1] != digest
+    assert features_of_real(images, one._replace(id=f"two-{uuid4()}"))[1] == digest
+    assert seen == [4, 4, 4]
