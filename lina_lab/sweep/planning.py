@@ -195,16 +195,20 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         raise ConfigError(problems)
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
-    plan = Plan(
+    plan = _plan(sweep, document, list(cells.values()), omitted)
+    return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
+
+
+def _plan(sweep: Sweep, document: Document, cells: list[PlannedCell], omitted: list[Omission]) -> Plan:
+    return Plan(
         name=sweep.name,
         question=sweep.question,
-        axes=names,
-        cells=list(cells.values()),
+        axes=axis_names(sweep.axes),
+        cells=cells,
         omitted=omitted,
         tune=sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None,
         metric=Measure(sweep.metric, sweep.better or "", document.places.get(("metric",), "")),
     )
-    return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 
 
 def _assignment(

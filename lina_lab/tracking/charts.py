@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from lina_lab import fact_names
-from lina_lab.metric_names import FID, LOSS, rank
+from lina_lab.metric_names import FID, LOSS, LOSS_SE, rank
 
 COMPARE, SAMPLES = "lab", "lab-samples"
 """The views, as links name them: charts and table by design; samples by run, as MLflow shows no images of groups."""
@@ -97,7 +97,7 @@ def _page(opened: Collection[str], cards: list[Json]) -> Json:
 
 def _shown(metric: str) -> bool:
     """Whether the table has a column for it: the rest stays a click away."""
-    return metric.startswith("eval/") or metric in {LOSS, TOTAL_PARAMETERS}
+    return metric.startswith("eval/") or metric in {LOSS, LOSS_SE, TOTAL_PARAMETERS}
 
 
 def _card_of(metric: str) -> Json:

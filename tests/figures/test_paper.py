@@ -128,7 +128,7 @@ def test_a_report_folder_and_a_ledger_name_are_the_same_results(made, tmp_path):
     by_folder, by_name = own_results(made.runs, str(report)), own_results(made.runs, "fake")
     assert by_folder.name == by_name.name == "fake"
     assert by_folder.axes == by_name.axes == ["normalization", "conv_kernel"]
-    assert by_folder.table[by_folder.metric].tolist() == by_name.table[by_name.metric].tolist()
+    assert by_folder.table[by_folder.metric.column].tolist() == by_name.table[by_name.metric.column].tolist()
 
 
 def test_the_caption_of_own_results_says_how_they_differ_and_what_is_missing(made):
