@@ -138,7 +138,12 @@ def main_metric(table: pd.DataFrame) -> str:
         raise LabError(why_no_metric(table))
     # Beside the extractor that decides, further ones may have measured the same images.
     deciding = {FID + extractor_name(identity) for identity in table.get("extractor", pd.Series(dtype=str)).dropna()}
-    found = [name for name in found if name in deciding] or found
+    if (
+        len(deciding) == 1
+        and deciding <= set(found)
+        and table[found].dropna(how="all")[[*deciding]].notna().all(axis=None)
+    ):
+        found = [*deciding]
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]

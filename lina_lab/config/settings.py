@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
@@ -156,7 +156,7 @@ ExtractorName = Literal[
 class EvaluationConfig(Config):
     extractor: ExtractorName = "digits-cnn"
     """Extractor of the features; it must read images of the data set's shape."""
-    also: list[ExtractorName] = []
+    also: Annotated[tuple[ExtractorName, ...], Strict(False)] = ()
     """Further extractors that measure the same images: a study whose extractors disagree on a winner has none."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
