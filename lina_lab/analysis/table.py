@@ -85,7 +85,9 @@ def main_metric(table: pd.DataFrame, name: str = "fid") -> str:
     # Beside the extractor that decides, further ones may have measured the same images.
     identities = table.get("extractor", pd.Series(dtype=str)).dropna()
     deciding = {f"eval/{name}/{extractor_name(identity)}" for identity in identities}
-    found = [column for column in found if column in deciding] or found
+    measured = table[found].dropna(how="all")
+    if len(deciding) == 1 and deciding <= set(found) and measured[[*deciding]].notna().all(axis=None):
+        found = [*deciding]
     if len(found) > 1:
         raise LabError(f"cells were measured with different extractors, which cannot be compared: {', '.join(found)}")
     return found[0]

@@ -58,7 +58,6 @@ def settler(estimate: list[str] | None = None) -> Settle:
             else:
                 contents |= {path: found} if found else {}
         problems += _not_as_written(experiment, contents)
-        problems += [] if estimate is not None else _without_weights(experiment.evaluation)
         behind = data.autoencoder is not None
         absent = once(_latents, data) is None if behind else data.root is not None and data.root not in contents
         if estimate is not None and absent:
@@ -70,7 +69,7 @@ def settler(estimate: list[str] | None = None) -> Settle:
     return settle
 
 
-def _without_weights(evaluation: EvaluationConfig) -> list[KeyProblem]:
+def without_weights(evaluation: EvaluationConfig) -> list[KeyProblem]:
     """A problem for each extractor whose weights are not here."""
     problems = []
     for place, name in enumerate(evaluation.extractors):

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from lina_lab.cell.contents import settler
+from lina_lab.cell.contents import settler, without_weights
 from lina_lab.cli.launch import tell_many
+from lina_lab.config.base import KeyProblem
+from lina_lab.config.experiment import Experiment
 from lina_lab.config.grid import MAX_CELLS
 from lina_lab.config.load import experiment_document
-from lina_lab.config.settled import build_settled
+from lina_lab.config.settled import Settle, build_settled
 from lina_lab.config.sweep import parse_settings
 from lina_lab.ledger.plan import own_name
 from lina_lab.sweep.older import with_older_keys
@@ -20,7 +22,7 @@ def planned_sweep(file: Path, settings: list[str], runs: Path, max_cells: int | 
         LabError: with every problem of the sweep, of its cells and of the files that they name, each with its line.
     """
     missing: list[str] = []
-    settle = settler(missing if dry_run else None)
+    settle = _settler(missing, dry_run=dry_run)
     planned = load_sweep(file, parse_settings(settings), settle, max_cells or MAX_CELLS, tell_many)
     return with_older_keys(runs, planned)._replace(missing=missing)
 
@@ -33,6 +35,19 @@ def planned_experiment(file: Path, settings: list[str], runs: Path, *, dry_run: 
     """
     missing: list[str] = []
     document = experiment_document(file, parse_settings(settings))
-    experiment = build_settled(document, settler(missing if dry_run else None))
+    experiment = build_settled(document, _settler(missing, dry_run=dry_run))
     planned = with_older_keys(runs, single(experiment, file))
     return planned.named(own_name(runs, planned.plan, file))._replace(missing=missing)
+
+
+def _settler(missing: list[str], *, dry_run: bool) -> Settle:
+    """Of what is to run, the weights of every extractor must be here."""
+    if dry_run:
+        return settler(missing)
+    settle = settler()
+
+    def with_weights(experiment: Experiment) -> tuple[Experiment, list[KeyProblem]]:
+        settled, problems = settle(experiment)
+        return settled, problems + without_weights(experiment.evaluation)
+
+    return with_weights

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
 
@@ -161,14 +161,14 @@ GUIDANCE_REFINEMENTS = 4
 class EvaluationConfig(Config):
     extractor: ExtractorName = "digits-cnn"
     """Extractor of the features; it must read images of the data set's shape."""
-    also: Annotated[tuple[ExtractorName, ...], Field(strict=False)] = ()
+    also: Annotated[tuple[ExtractorName, ...], Strict(False)] = ()
     """Further extractors that measure the same images: a study whose extractors disagree on a winner has none."""
     num_samples: Annotated[int, Field(ge=2)] = 1000
     """Generated images, with the class proportions of the held-out split; with a `reference`, equally many a class."""
     reference: str | None = None
     """An .npz with `mu` and `sigma` of the extractor's features, as ADM's; null for the held-out split. What `also`
     names compares with the images in it."""
-    at: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(strict=False)] = ()
+    at: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Strict(False)] = ()
     """Shares of the steps at which the averaged weights are measured too, as those of the end, 1, always are."""
     guidance: Literal["best"] | None = None
     """best: measured again at the guidance scale with the lowest FID, which a search finds; null: at its own alone."""

@@ -104,6 +104,16 @@ def test_an_axis_of_euler_steps_keeps_its_own_values(study):
     refuse_mixtures(table, FID)
 
 
+def test_the_extractor_that_decides_is_the_one_of_the_record_where_others_measured_the_same_images(study):
+    made = study()
+    table = results_table(made.runs, made.stored)
+    both = table.assign(**{"eval/fid/inception": table[FID] + 1})
+    assert main_metric(both) == FID
+    shown = readable(both, ["normalization"])
+    assert {"FID (digits-cnn)", "FID (inception)"} <= set(shown)
+    assert "FID" in readable(table, ["normalization"])
+
+
 def test_two_extractors_are_refused_and_none_is_said(study):
     made = study()
     made.change(1, metrics={"eval/fid/inception": 9.0})

@@ -34,6 +34,19 @@ def cell(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "runs" / trained.name)
 
 
+@pytest.mark.slow
+def test_further_extractors_measure_a_finished_cell(cell, tmp_path, lab):
+    runs = str(tmp_path / "runs")
+    lab("evaluate", cell.name, "--runs", runs, "--workers", "1")
+    both = lab("evaluate", cell.name, "--runs", runs, "--workers", "1", "--also", "digits-vicreg")
+    assert "eval/fid/digits-vicreg" in both
+    kept = [json.loads(path.read_text()) for path in (cell / "evaluations").glob("*.json")]
+    (with_also,) = [record for record in kept if "also" in record["evaluation"]]
+    (without,) = [record for record in kept if "also" not in record["evaluation"]]
+    assert with_also["evaluation"]["also"][0].startswith("digits-vicreg-")
+    assert without["metrics"].items() <= with_also["metrics"].items()
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """The numbers of the first images of all chunks that are drawn."""

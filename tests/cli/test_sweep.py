@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lina_lab.cli.planning import planned_experiment
+from lina_lab.errors import LabError
 from tests.lab import lab
 
 pytestmark = pytest.mark.xdist_group("sweep_cli")  # one study serves all
@@ -255,3 +257,12 @@ def test_a_word_for_the_ends_that_is_none_is_named_with_its_key(study):
     said = lab(study, "sweep", "little.yaml", "--set", "checkpoint.keep_end=maybe", code=2).stderr
     assert "checkpoint.keep_end" in said
     assert "'auto'" in said
+
+
+def test_an_extractor_without_weights_is_named_with_its_line_and_not_asked_for_by_a_dry_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_CLIP_WEIGHTS", str(tmp_path / "none.pt"))
+    (tmp_path / "small.yaml").write_text(EXPERIMENT.replace("{num_samples: 40}", "{num_samples: 1000, also: [clip]}"))
+    with pytest.raises(LabError, match=r"small\.yaml:5: evaluation\.also: clip needs weights that are not here: get "):
+        planned_experiment(tmp_path / "small.yaml", [], tmp_path / "runs", dry_run=False)
+    planned = planned_experiment(tmp_path / "small.yaml", [], tmp_path / "runs", dry_run=True)
+    assert planned.own_experiments[0].evaluation.extractors == ["digits-cnn", "clip"]

@@ -154,7 +154,9 @@ def test_an_extractor_must_read_the_images_of_the_data_set():
 def test_further_extractors_read_the_same_images_and_are_named_once(also, message):
     values = experiment({"name": "emoji"}).model_dump()
     values["evaluation"]["also"] = ["clip", "dinov2"]
-    assert Experiment.model_validate(values).evaluation.extractors == ["emoji-cnn-32", "clip", "dinov2"]
+    found = Experiment.model_validate(values).evaluation
+    assert found.extractors == ["emoji-cnn-32", "clip", "dinov2"]
+    assert hash(found) == hash(found.model_copy())
     values["evaluation"]["also"] = also
     with pytest.raises(ValueError, match=message):
         Experiment.model_validate(values)
