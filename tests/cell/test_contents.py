@@ -30,6 +30,14 @@ from tests.study import fake_result
 
 
 @pytest.fixture(autouse=True)
+def weights(tmp_path_factory, monkeypatch):
+    """A file where Inception's weights are looked for: planning asks only whether there is one."""
+    path = tmp_path_factory.mktemp("weights") / "inception.pth"
+    path.touch()
+    monkeypatch.setenv("LAB_INCEPTION_WEIGHTS", str(path))
+
+
+@pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     """An empty working folder, as a user's."""
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
