@@ -49,8 +49,6 @@ def evaluate(
     With options, in another way than it was measured; its result stays as it is. The images do not depend on how many
     processes draw them; the command can be killed and given again, and given on several machines at once.
 
-    Example: lab evaluate 3f2a90 --num-samples 50000
-
     Example: lab evaluate 3f2a90 --guidance 2 --npz images.npz
 
     Example: lab evaluate 3f2a90 --also digits-vicreg --also dinov2

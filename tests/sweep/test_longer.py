@@ -75,9 +75,9 @@ def test_in_a_plan_a_cell_goes_on_from_the_longest_shorter_one_of_its_design(tmp
     }
 
 
-@pytest.mark.parametrize(("at", "shorter"), [([0.5], []), ([0.75], [2]), ([0.75, 0.9], [2])])
+@pytest.mark.parametrize(("at", "shorter"), [([0.5], []), ([0.75], [4]), ([0.25, 0.75], [])])
 def test_no_cell_goes_on_from_behind_one_of_its_points_whose_weights_would_be_missing(tmp_path, at, shorter):
-    planned = plan([2, 4], evaluation=BASE["evaluation"] | {"at": at})
+    planned = plan([4, 8], evaluation=BASE["evaluation"] | {"at": at})
     found = sources(tmp_path, unfinished(tmp_path, planned))
     assert sorted({source.step for source in found.values()}) == shorter
 
