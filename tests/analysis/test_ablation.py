@@ -137,6 +137,7 @@ def test_every_contrast_of_the_findings_is_in_the_ablation(study):
         assert row(ablation, str(finding.value), "all")["pairs"] == pairs
 
 
+@pytest.mark.slow
 def test_values_measured_differently_and_values_without_a_logarithm_are_refused(effects):
     def differently(table):
         table.loc[3, "num_generated"] = 500

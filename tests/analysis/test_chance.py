@@ -35,6 +35,7 @@ def test_a_table_that_does_not_tell_is_no_alarm(drawn):
     assert reasons(drawn.assign(**{"eval/class_accuracy/own": 0.1}, num_generated=1000)) == ([], [])
 
 
+@pytest.mark.slow
 def test_both_at_the_largest_size_are_against_both_claims_and_one_against_the_trend(drawn):
     drawn = drawn.assign(**{ACCURACY: 0.6}, num_generated=1000)
     assert reasons(drawn) == ([], [])

@@ -112,6 +112,7 @@ def test_a_report_has_the_table_where_it_says_more_than_the_results(measured, tm
     assert len(report_data_of_ledger(measured.runs, measured.stored).evaluations) == 9
 
 
+@pytest.mark.slow
 def test_results_alone_make_no_file_and_a_file_of_an_earlier_report_goes(study, tmp_path):
     made = study()
     data = report_data_of_ledger(made.runs, made.stored)

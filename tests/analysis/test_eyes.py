@@ -27,6 +27,7 @@ def verdict(drawn):
     return compare_designs(drawn, Columns(COLUMNS.x, OWN, COLUMNS.by, COLUMNS.pair), ["new"], ["old"], PLAIN)
 
 
+@pytest.mark.slow
 def test_one_that_agrees_changes_nothing_but_is_told(drawn):
     alone, both = verdict(drawn), verdict(drawn.assign(**{OTHER: 7 * drawn[OWN]}))
     assert alone.eyes == ()
@@ -37,6 +38,7 @@ def test_one_that_agrees_changes_nothing_but_is_told(drawn):
     assert both.as_json()["eyes"][0]["agrees"] is True
 
 
+@pytest.mark.slow
 def test_one_that_sees_the_other_design_ahead_is_a_reason_against_every_claim(drawn):
     found = verdict(drawn.assign(**{OTHER: 1 / drawn[OWN]}))
     assert [found.better.winner, found.scales_better.winner] == ["undetermined", "undetermined"]
@@ -45,6 +47,7 @@ def test_one_that_sees_the_other_design_ahead_is_a_reason_against_every_claim(dr
     assert not found.eyes[0].agrees
 
 
+@pytest.mark.slow
 def test_one_that_measured_too_little_is_a_warning_and_no_reason(drawn):
     some = drawn[OWN].where(drawn["parameters"] < drawn["parameters"].max())
     found = verdict(drawn.assign(**{OTHER: some}))
@@ -55,5 +58,6 @@ def test_one_that_measured_too_little_is_a_warning_and_no_reason(drawn):
     assert any(warning.startswith(f"{OTHER} is not compared") for warning in none.warnings)
 
 
+@pytest.mark.slow
 def test_other_metrics_are_no_eyes(drawn):
     assert verdict(drawn.assign(**{"eval/kid/dinov2": 1 / drawn[OWN], "loss": 1 / drawn[OWN]})).eyes == ()

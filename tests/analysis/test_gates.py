@@ -95,6 +95,7 @@ def test_the_grids_are_those_of_the_model():
         ]
 
 
+@pytest.mark.slow
 def test_the_table_reads_what_the_model_writes(tmp_path):
     from safetensors.torch import save_file as save_torch
 

@@ -30,6 +30,7 @@ def test_a_point_is_a_row_of_its_run_with_its_own_length_and_metrics(study):
     assert first["val/loss"].isna().tolist() == [False, True, True]  # those of the fake study have none
 
 
+@pytest.mark.slow
 def test_cells_are_compared_at_the_ends_of_runs(study):
     made = study(seeds=[0, 1, 2])
     before = results_table(made.runs, made.stored)

@@ -135,6 +135,7 @@ def test_a_value_without_a_logarithm_is_refused_by_row(drawn, column, value, mes
         pairs(drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", ["extractor", "num_generated", "guidance_scale", "flow_steps", "sampling_precision"])
 def test_values_measured_differently_are_refused(drawn, column):
     drawn[column] = 1

@@ -29,6 +29,7 @@ def noisy(table, column, high=0.0):
     return table.assign(**{column: high + (table["conv_kernel"] == 5) * lower + seeds})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "column", "better", "scale"),
     [
@@ -52,6 +53,7 @@ def test_any_column_has_the_direction_that_the_study_gives_it(study):
     assert study_metric(table, asked(made, "samples_seen", "higher")).sign == -1
 
 
+@pytest.mark.slow
 def test_a_metric_that_no_cell_or_not_every_finished_cell_has_is_named_with_its_place(study):
     made = study(seeds=[0])
     table = results_table(made.runs, made.stored)
@@ -62,6 +64,7 @@ def test_a_metric_that_no_cell_or_not_every_finished_cell_has_is_named_with_its_
         study_metric(table, asked(made, "kid"))
 
 
+@pytest.mark.slow
 def test_differences_of_a_metric_about_zero_are_known_to_the_last_digit(study):
     made = study(seeds=[0, 1])
     table = results_table(made.runs, made.stored).assign(**{KID: lambda t: -0.05 + 0.1 * (t["conv_kernel"] == 5)})
@@ -72,6 +75,7 @@ def test_differences_of_a_metric_about_zero_are_known_to_the_last_digit(study):
     assert "+0.1" in set(shown["KID difference"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "high", "says"),
     [(KID, 0.0, "KID differs by -0.1"), (RECALL, 0.4, "recall differs by +0.1")],
@@ -88,6 +92,7 @@ def test_words_follow_the_direction_of_a_difference(study, column, high, says):
     assert "no law of size describes it" in said
 
 
+@pytest.mark.slow
 def test_the_report_follows_the_metric(study, tmp_path):
     made = study(seeds=[0, 1])
     page = write_report(made.runs, asked(made, "recall"), tmp_path / "report").read_text(encoding="utf-8")
@@ -107,6 +112,7 @@ def test_a_metric_without_an_error_of_its_own_has_no_bars_with_one_seed(study):
     assert "standard error over held-out images" in bars(with_error, metric_of("val/loss"))
 
 
+@pytest.mark.slow
 def test_losses_with_other_draws_are_named_wherever_they_are_compared(study):
     made = study(seeds=[0, 1])
     table = results_table(made.runs, made.stored)

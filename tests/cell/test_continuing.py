@@ -62,6 +62,7 @@ def continued(runs: Path, wanted: Experiment | None = None) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_longer_cell_has_the_bits_of_an_uninterrupted_one_and_says_where_it_went_on(runs, short, whole, monkeypatch):
     steps = []
 
@@ -190,6 +191,7 @@ def test_a_loss_is_the_mean_of_its_window_whatever_the_earlier_logging(runs, who
     assert not any(name.startswith("eval/") and step == 5 for step, name, _ in rows(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["auto", "no"])
 def test_no_end_is_kept_unless_it_is_asked_for(tmp_path, dataset, asked):
     wanted = experiment(training__steps=4, checkpoint__keep_end=asked)
@@ -197,6 +199,7 @@ def test_no_end_is_kept_unless_it_is_asked_for(tmp_path, dataset, asked):
     assert not list(tmp_path.glob("*/end"))
 
 
+@pytest.mark.slow
 def test_the_record_of_an_end_names_its_training_and_its_step(short):
     record = json.loads((short / "end" / "end.json").read_text())
     assert record["step"] == 5

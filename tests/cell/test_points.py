@@ -32,6 +32,7 @@ def measured(folder):
     return [(p.at, p.step, p.samples_seen, p.flops, p.metrics, p.weights_sha256) for p in read_result(folder).points]
 
 
+@pytest.mark.slow
 def test_an_early_point_is_the_end_of_a_run_of_that_length(long, tmp_path):
     """The rate is constant after the warmup, so the two are one to the last bit."""
     short = create_cell(tmp_path, experiment(training__steps=6))
@@ -47,6 +48,7 @@ def test_an_early_point_is_the_end_of_a_run_of_that_length(long, tmp_path):
     assert point.metrics == evaluated
 
 
+@pytest.mark.slow
 def test_points_change_nothing_of_the_end(long, whole):
     with_points, without = read_result(long), read_result(whole)
     assert with_points.key != without.key
@@ -54,12 +56,14 @@ def test_points_change_nothing_of_the_end(long, whole):
     assert with_points.evaluation == without.evaluation
 
 
+@pytest.mark.slow
 def test_the_metrics_of_a_point_stand_at_its_step(long):
     found = {step: value for step, metric, value in rows(long) if metric == "eval/fid/digits-cnn"}
     assert list(found) == [3, 6, 12]
     assert [p.metrics["eval/fid/digits-cnn"] for p in read_result(long).points] == [found[3], found[6]]
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_killed_loses_no_point(long, tmp_path, monkeypatch):
     folder = create_cell(tmp_path, experiment(evaluation__at=AT))
     after = Recorder.on_train_batch_end
@@ -79,6 +83,7 @@ def test_a_cell_that_was_killed_loses_no_point(long, tmp_path, monkeypatch):
     assert not num_measured(folder)
 
 
+@pytest.mark.slow
 def test_points_that_were_measured_are_not_measured_again(long, tmp_path, monkeypatch):
     folder = shutil.copytree(long, tmp_path / long.name)
     (folder / "result.json").unlink()

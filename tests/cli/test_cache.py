@@ -150,6 +150,7 @@ def test_what_is_wrong_is_named(place):
         lab("cache", Path(__file__).parents[2] / "experiments" / "digits.yaml")
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_named(place, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(LabError, match="--device cuda: torch sees no GPU here"):

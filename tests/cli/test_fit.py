@@ -320,6 +320,7 @@ def along_runs(num_runs: int = 6, shared: float = 0.1) -> pd.DataFrame:
     return table.assign(**{FID: 500 * table["samples_seen"] ** -0.5 * np.exp(noise)})
 
 
+@pytest.mark.slow
 def test_over_lengths_all_points_are_fitted_and_whole_runs_resampled(lab_fit):
     """By points, 24 of 6 runs would be taken for 24 runs, and the height be known twice as well as it is."""
     words = ("--form", "power", "--json")

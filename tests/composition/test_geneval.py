@@ -154,6 +154,7 @@ def test_a_prompt_file_that_is_empty_or_not_text_is_refused(prompt_file):
         read_prompts(prompt_file)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_official_summary(tmp_path, exported):
     """The mean over tags of each tag's mean over images, as pandas has it."""
     results = official(exported, tmp_path / "results.jsonl", lambda k, m: bool((k * 7 + m * 5) % 3))

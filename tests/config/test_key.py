@@ -37,6 +37,7 @@ def resolved() -> dict[str, dict]:
     return {path.stem: load_experiment(path).model_dump(mode="json") for path in paths}
 
 
+@pytest.mark.slow
 def test_keys_of_the_shipped_sweeps_are_frozen():
     assert keys() == json.loads(GOLDEN.read_text()), UPDATE
 

@@ -53,6 +53,7 @@ def test_there_are_as_many_as_the_documentation_says(small, large):
     assert (len(CATEGORIES), len({row["subcategory"] for row in names()})) == (10, 99)
 
 
+@pytest.mark.slow
 def test_whole_subcategories_are_held_out_and_every_category_that_can_be_is_in_both_parts(small):
     splits, parts = {}, {}
     for row in names():
@@ -64,6 +65,7 @@ def test_whole_subcategories_are_held_out_and_every_category_that_can_be_is_in_b
         assert bool((small.heldout.labels == label).any()) == (len(parts[category]) > 1)
 
 
+@pytest.mark.slow
 def test_no_image_is_in_both_parts(large):
     train = {image.numpy().tobytes() for image in large.train.images}
     assert not any(image.numpy().tobytes() in train for image in large.heldout.images)

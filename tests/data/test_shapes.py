@@ -59,6 +59,7 @@ def test_splits_and_seeds_have_scenes_of_their_own(training):
     assert not set(training.grey) & set(scenes(index, seed=1).grey)
 
 
+@pytest.mark.slow
 def test_the_scenes_never_change(data):
     """Changed ones would make old and new results incomparable under one name."""
     told = hashlib.sha256("\n".join((*data.train.captions, *data.heldout.captions)).encode()).hexdigest()
@@ -165,6 +166,7 @@ def inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     }[shape]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [16, 32, 67])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_pixel_has_the_share_of_the_shape_that_lies_in_it(shape, side):
@@ -254,6 +256,7 @@ def test_by_object_the_middle_of_an_object_has_the_colour_of_its_class(by_object
         assert images[row, :, y, x].tolist() == PALETTE[drawn.label[row] % 8].tolist()
 
 
+@pytest.mark.slow
 def test_by_category_shapes_are_what_they_were(data, by_object):
     assert (data.classes_of, by_object.classes_of) == ("shapes", "objects")
     assert (data.classes, by_object.classes) == (TAGS, OBJECTS)

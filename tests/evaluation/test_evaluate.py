@@ -224,6 +224,7 @@ def test_too_few_images_for_a_fid_are_refused(data, digits, generated):
         evaluate([images[few]], labels[few], data, digits, seed=0)
 
 
+@pytest.mark.slow
 def test_further_extractors_measure_the_same_images_in_one_pass(data, digits, generated):
     """Each gives the numbers that it gives alone, though the chunks can be read only once."""
     (images,), labels = generated
@@ -239,6 +240,7 @@ def test_further_extractors_measure_the_same_images_in_one_pass(data, digits, ge
     assert first.evaluation.also is None
 
 
+@pytest.mark.slow
 def test_further_extractors_compare_with_the_images_of_a_reference_file(data, digits, generated, tmp_path):
     write_reference(tmp_path / "heldout.npz", data.heldout, digits)
     other = load_extractor("digits-vicreg")

@@ -98,6 +98,7 @@ NEGATIVE[2, 2] = -0.25
 INFINITE[4] = np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -73,6 +73,7 @@ def test_it_predicts_no_class():
     assert (extractor.data, found.classes, found.features.shape) == ("", None, (2, 32))
 
 
+@pytest.mark.slow
 def test_the_training_script_sees_no_label_and_no_held_out_image(monkeypatch):
     monkeypatch.setattr(script, "STEPS", 2)
     data = load_dataset(DataConfig())

@@ -25,6 +25,7 @@ def lines(axes):
     return {line.get_label(): line.get_xydata().tolist() for line in axes.lines if not line.get_label().startswith("_")}
 
 
+@pytest.mark.slow
 def test_quality_is_against_flops_and_seconds_and_sampling_against_size(study):
     made = study()
     table = results_table(made.runs, made.stored)

@@ -131,6 +131,7 @@ def test_a_report_folder_and_a_ledger_name_are_the_same_results(made, tmp_path):
     assert by_folder.table[by_folder.metric.column].tolist() == by_name.table[by_name.metric.column].tolist()
 
 
+@pytest.mark.slow
 def test_the_caption_of_own_results_says_how_they_differ_and_what_is_missing(made):
     text = beside(own_results(made.runs, "fake"), LOSSES)
     assert "own FID has digits-cnn-1a2b3c4d features and 1,000 samples" in text

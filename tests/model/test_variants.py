@@ -123,6 +123,7 @@ def hybrid(monkeypatch):
     monkeypatch.setitem(VARIANTS, "hybrid", VARIANTS["hybrid1"] | {"model.softmax_every": 3})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", NANO)
 def test_a_variant_trains_every_parameter(variant):
     made = awake(variant)

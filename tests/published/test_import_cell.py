@@ -88,6 +88,7 @@ def test_the_published_tiny_model_samples_its_golden_latent(golden, tmp_path):
     assert error < 1e-4
 
 
+@pytest.mark.slow
 def test_the_record_accounts_for_every_tensor(golden, tmp_path):
     folder = import_cell(tmp_path / "runs", read_checkpoint(golden), experiment(latents()))
     record = json.loads((folder / "imported.json").read_text())

@@ -195,6 +195,7 @@ def test_a_killed_evaluation_goes_on_with_the_chunks_that_it_left(cell):
     assert not found.path.with_suffix("").exists()
 
 
+@pytest.mark.slow
 def test_the_npz_is_what_adms_evaluator_reads(alone, tmp_path):
     """As it does: the member arr_0.npy, its header, and bytes of rows; and as numpy does."""
     path, labels = tmp_path / "set.npz", np.arange(COUNT) // 88

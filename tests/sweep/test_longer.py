@@ -134,6 +134,7 @@ def test_without_an_end_nothing_goes_on(tmp_path):
     assert kept_bytes(unfinished(tmp_path, planned), {}) == []
 
 
+@pytest.mark.slow
 def test_auto_keeps_the_ends_that_a_longer_cell_of_the_plan_needs_and_yes_keeps_all(tmp_path):
     for asked, kept in (("auto", {2, 4}), ("yes", {2, 4, 6})):
         planned = plan([2, 4, 6], checkpoint={"keep_end": asked})

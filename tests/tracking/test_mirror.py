@@ -424,6 +424,7 @@ def test_syncing_prints_nothing_and_writes_nothing_outside_the_runs(study, capfd
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_sync_without_a_server_is_one_message_without_its_password(study, monkeypatch):
     runs, plan = study
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")

@@ -59,6 +59,7 @@ def test_parts_of_a_share_are_shares_of_the_batch():
     assert torch.equal(torch.cat([part.of(rows) for part in BatchShard(1, 2).split(3)]), BatchShard(1, 2).of(rows))
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_batch_is_the_mean_over_its_parts():
     model, config = build_model(experiment()), experiment().training
     torch.nn.init.normal_(model.head.out.weight, std=0.1, generator=torch.Generator().manual_seed(1))

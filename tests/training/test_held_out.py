@@ -36,6 +36,7 @@ def trained_a_little(seed=1):
     return model
 
 
+@pytest.mark.slow
 def test_the_loss_of_a_fresh_model_and_its_error_are_known(images):
     found = held_out_loss(fresh(), images, RECIPE)
     squares = images[0].square().flatten(1).mean(1)
@@ -44,10 +45,12 @@ def test_the_loss_of_a_fresh_model_and_its_error_are_known(images):
     assert of_images < found[LOSS_SE] < 2 * of_images, "the draws of an image add to its own difference"
 
 
+@pytest.mark.slow
 def test_sizes_and_seeds_see_the_same_draws(images):
     assert held_out_loss(fresh("micro", seed=3), images, RECIPE) == held_out_loss(fresh("nano"), images, RECIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"batch_size": 3}, {"loss_repeat": 1}, {"label_dropout": 1.0}, {"mask_ratio_min": 0.1}, {"steps": 99}]
 )
@@ -57,6 +60,7 @@ def test_the_draws_do_not_depend_on_how_the_model_was_trained(images, change):
     assert held_out_loss(model, some, other) == held_out_loss(model, some, RECIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False])
 def test_long_sequences_go_in_parts_to_the_same_loss(images, monkeypatch, whole):
     model, some = trained_a_little(), (images[0][:60], images[1][:60])
@@ -69,6 +73,7 @@ def test_long_sequences_go_in_parts_to_the_same_loss(images, monkeypatch, whole)
     assert sum(sizes) == 60 * (held_out.MASKS if whole else 1)
 
 
+@pytest.mark.slow
 def test_with_one_mask_an_image_the_loss_is_that_of_all_masks_but_for_its_error(images):
     model = trained_a_little()
     few, all_masks = (held_out_loss(model, images, RECIPE, whole=whole) for whole in (False, True))
@@ -76,6 +81,7 @@ def test_with_one_mask_an_image_the_loss_is_that_of_all_masks_but_for_its_error(
     assert few[LOSS_SE] > all_masks[LOSS_SE]
 
 
+@pytest.mark.slow
 def test_labels_are_never_dropped(images):
     model, some = trained_a_little(), (images[0][:20], images[1][:20])
     without = (some[0], model.prompt.nothing(some[1]))

@@ -35,6 +35,7 @@ def test_a_killed_cell_continues_to_the_same_bits(tmp_path, dataset, whole, monk
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, whole):
     folder = shutil.copytree(whole, tmp_path / "cell")
     newest, before = checkpoints(folder)

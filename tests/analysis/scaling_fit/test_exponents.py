@@ -36,6 +36,7 @@ def test_what_no_data_tell_apart_is_not_told_apart():
     assert np.mean([exponents(study(EQUAL_FLOOR, rng)).one_floor < 0.05 for _ in range(8)]) < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 def test_no_other_minimiser_finds_less(count):
     pairs = study(OTHER_FLOOR, np.random.default_rng(3), 5, 3)
