@@ -43,7 +43,7 @@ def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     console(width).print(results_for(plan, found, width))
     said = {metric_of(name).error_words for name in _shown(plan, found) if metric_of(name).error in found}
     for words in sorted(said):
-        print(f"SD: {words.removeprefix('SD ')}, not of seeds. Every metric: lab table {plan.name}")
+        print(f"±: {words}, not over seeds. Every metric: lab table {plan.name}")
     alike = all_alike(found)
     if alike:
         print(f"{plan.name}: {alike}")
@@ -76,7 +76,7 @@ def results_for(plan: Plan, found: "pd.DataFrame", width: int) -> Table:
     for name in _shown(plan, found):
         error = metric_of(name).error
         columns.append((name.removeprefix("eval/"), _numbers(found[name], "{:.4g}")))
-        columns += [("SD", _numbers(found[error], "{:.2g}"))] if error in found else []
+        columns += [("±", _numbers(found[error], "{:.2g}"))] if error in found else []
     parameters = column("parameters.total")
     size = [("parameters", _numbers(found[parameters], "{:,.0f}"))] if parameters in found else []
     if _width([*columns, ("cell", labels), *size]) <= width:

@@ -3,6 +3,7 @@
 Shapes: n generated and m real images, d features. No function changes a global random state.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ BOOTSTRAP_MOST_FEATURES = 256
 """With 2,048 features one FID takes seconds, and a bootstrap minutes."""
 WHOLE_DISTANCES = 10_000
 """Most images whose pairwise distances are computed as one array; with more they are computed in blocks."""
+ROWS = WHOLE_DISTANCES // 10
+"""Images whose distances to all others are in memory at once, where they are computed in blocks."""
 
 
 NEIGHBOURS = 5
@@ -134,12 +137,18 @@ def density_coverage(generated: Tensor, real: Tensor) -> tuple[float, float] | N
         return None
     check_finite(generated=generated, real=real)
     inside = covered = 0
-    for part in real.split(WHOLE_DISTANCES // 10):
-        radii = torch.cdist(part, real).kthvalue(NEIGHBOURS + 1).values  # the nearest is the image itself
+    for part, radii in zip(real.split(ROWS), _radii(real).split(ROWS), strict=True):
         within = torch.cdist(part, generated) <= radii.unsqueeze(1)
         inside += int(within.sum())
         covered += int(within.any(1).sum())
     return inside / (NEIGHBOURS * len(generated)), covered / len(real)
+
+
+@lru_cache(2)  # by identity: cells are measured against the same features again and again
+def _radii(real: Tensor) -> Tensor:
+    """How far each real image's ball reaches, (m,)."""
+    nearest = [torch.cdist(part, real).kthvalue(NEIGHBOURS + 1).values for part in real.split(ROWS)]
+    return torch.cat(nearest)  # the very nearest is the image itself
 
 
 def inception_score(logits: Tensor) -> float | None:

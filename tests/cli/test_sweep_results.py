@@ -35,7 +35,7 @@ def shown(study, monkeypatch, capsys):
 def test_the_results_are_what_varies_the_metric_and_its_spread(study, shown):
     made = study(axes=AXES | {"model.attention.conv_kernel": [5]}, seeds=[0, 3])
     head, first, *_ = shown(made, 120)
-    assert head.split() == ["key", "cell", "seed", "state", "parameters", "fid/digits-cnn", "SD"]
+    assert head.split() == ["key", "cell", "seed", "state", "parameters", "fid/digits-cnn", "±"]
     key = made.plan.cells[0].key
     assert re.split(r"  +", first.strip()) == [key, "division nano", "0", "done", "105,000", "40", "0.5"]
 
