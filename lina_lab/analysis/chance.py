@@ -17,7 +17,7 @@ from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.rows import LEARNT_NOTHING
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import design_label, designs
+from lina_lab.analysis.table import design_label, designs, extractor_name
 from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID
 
@@ -68,10 +68,16 @@ def _floor(cells: pd.DataFrame, y: str, sign: int) -> str | None:
 
 
 def _no_lower_fid(cells: pd.DataFrame, y: str) -> str | None:
-    known = y.startswith(FID) and VARIANCE in cells and cells[VARIANCE].notna().all()
+    known = y.startswith(FID) and y in cells and VARIANCE in cells and cells[VARIANCE].notna().all()
     if not known or (cells[y] < cells[VARIANCE]).any():
         return None
     return f"FID {cells[y].mean():.3g}, {cells[VARIANCE].mean():.3g} of one average picture drawn again and again"
+
+
+def _own_fid(cells: pd.DataFrame) -> str:
+    """The column of the FID by the extractor that decides; '' if the table does not tell."""
+    known = cells["extractor"].dropna().tolist() if "extractor" in cells else []
+    return FID + extractor_name(known[0]) if known else ""
 
 
 def _at_chance(cells: pd.DataFrame, name: str) -> str | None:
@@ -92,12 +98,14 @@ MOST = 6
 def learnt_nothing(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> str:
     """The line with which a report begins if some models are at chance, naming them; '' if none are.
 
-    table: `with_losses`.
+    Pictures without content are named whatever the metric is. table: `with_losses`.
     """
     models = list(designs(table[has_result(table)].dropna(subset=[metric.column]), list(plan.axes)))
-    blind = [
-        (values, words) for values, cells in models if (words := _floor(cells, metric.column, metric.sign)) is not None
+    found = [
+        (values, _floor(cells, metric.column, metric.sign) or _no_lower_fid(cells, _own_fid(cells)))
+        for values, cells in models
     ]
+    blind = [(values, words) for values, words in found if words]
     if not blind:
         return ""
     named = [f"{design_label(values)} ({words})" for values, words in blind[:MOST]]
