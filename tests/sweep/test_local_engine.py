@@ -216,9 +216,12 @@ def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_
 def kill_once_it_trains(folder: Path, number: int):
     """A tick that sends a signal to the cell's process, once, when it has made a step."""
 
+    sent = []
+
     def tick(new):
         last, status = last_attempt(folder), read_status(folder)
-        if last is not None and last.number == 1 and last.ended is None and status.step > 0:
+        if not sent and last is not None and last.ended is None and status.step > 0:
+            sent.append(last.pid)  # its end may be written later than it is gone
             os.kill(last.pid, number)
 
     return tick
