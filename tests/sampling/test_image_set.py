@@ -96,8 +96,9 @@ def test_three_processes_draw_the_same_bytes_as_one(cell, tmp_path):
 def test_a_process_ends_with_the_one_that_started_it(cell, tmp_path):
     folder = tmp_path / "set"
     sections = {"sampling": {"autoregressive_steps": 16, "flow_steps": 1000}}
-    words = [str(cell), str(folder), "0", json.dumps(sections), str(cell)]
-    with subprocess.Popen([sys.executable, "-m", "lina_lab.sampling.workers", *words], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "lina_lab.sampling.workers"]
+    command += [str(cell), str(folder), "0", json.dumps(sections), str(cell)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         while not list(folder.glob("*.begun")):
             assert process.poll() is None
             time.sleep(0.05)

@@ -215,7 +215,6 @@ def test_a_worker_that_has_loaded_other_code_than_the_launcher_runs_nothing(tmp_
 
 def kill_once_it_trains(folder: Path, number: int):
     """A tick that sends a signal to the cell's process, once, when it has made a step."""
-
     sent = []
 
     def tick(new):
