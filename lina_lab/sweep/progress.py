@@ -161,7 +161,7 @@ class SweepProgress:
             if result.provenance.hardware == hardware():
                 for part, units in list(enumerate(self._cost(cell)))[1:]:
                     phase = PARTS[part]
-                    of_points = (p.seconds[phase] for p in result.points if phase != "training")
+                    of_points = (p.seconds.get(phase, 0.0) for p in result.points if phase != "training")
                     seconds = result.seconds.get(phase) and math.fsum((result.seconds[phase], *of_points))
                     if seconds is not None:
                         self.before.add(part, self._experiment(cell).model.size, seconds, units)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lina_lab.cli.progress_display import PlainShow, summary
-from lina_lab.ledger.result import Result
+from lina_lab.ledger.result import Point, Result
 from lina_lab.ledger.status import CellStatus
 from lina_lab.provenance import Hardware, Provenance
 from lina_lab.sweep import progress as progresses
@@ -123,6 +123,21 @@ def test_earlier_results_of_this_machine_tell_the_time_before_the_first_step(mon
     assert told[0][1] == pytest.approx(2 * (WHOLE - SECONDS["start"]))
     monkeypatch.setattr(progresses, "read_result", lambda folder: made_on(Hardware(cpu="other", cores=2)))
     assert Run(monkeypatch, 4 + 10, 2, done=10).left()[0][1] is None
+
+
+def test_earlier_results_with_points_and_repeats_tell_the_pace_of_both(monkeypatch):
+    run, hardware = Run(monkeypatch, 1 + 1, 1, done=1), Hardware(cpu="a cpu", cores=2)
+    spent = {"training": 60.0, "sampling": 20.0, "evaluation": 4.0, "repeats": 50.0}
+    seconds = {"training": 30.0, "sampling": 20.0, "evaluation": 3.0}
+    point = Point(at=0.5, step=3, samples_seen=24, flops={}, seconds=seconds, metrics={}, weights_sha256="c0ffee")
+    result = replace(
+        fake_result("", 0, 1, 1.0), seconds=spent, points=(point,), provenance=Provenance(hardware=hardware)
+    )
+    monkeypatch.setattr(progresses, "hardware", lambda: hardware)
+    monkeypatch.setattr(progresses, "read_result", lambda folder: result)
+    run.progress.snapshot(Work([], [], []))
+    known = [run.progress.before.seconds[part, "nano"] for part in range(5)]
+    assert known == [0.0, 60.0, 40.0, 7.0, 50.0], "a point trains nothing of its own, and is not repeated"
 
 
 def test_before_the_first_step_the_time_runs_down(monkeypatch):
