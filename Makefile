@@ -6,6 +6,8 @@ WORKERS ?= auto
 # Processes that test: the processor's cores, at most 8, since each takes over 1 GB.
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TESTERS ?= $(shell echo $$(( $(CORES) < 8 ? $(CORES) : 8 )))
+# As pip would, but on all cores; some templates in packages are no modules.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadgroup -q
 
 .PHONY: demo readme test quick mutations check env dev
@@ -40,11 +42,11 @@ dev: $(VENV)/.dev
 $(VENV)/.env: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable .
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # as pip would, but on all cores
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
+	$(COMPILE)
 	touch $@ $(VENV)/.env

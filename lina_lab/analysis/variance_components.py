@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.spread import EXACT
 from lina_lab.fact_names import column
 from lina_lab.metric_names import FID, FID_GENERATION_MEAN, FID_GENERATION_SD, FID_SD
@@ -23,14 +24,6 @@ KNOWN = 10**9
 DOUBLED = math.sqrt(2)
 """Twice the images are worth their seconds from here on: see `FidSpread.more_images`."""
 TAIL = 0.025
-
-
-class Interval(NamedTuple):
-    """An estimate with the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class FidSpread(NamedTuple):
@@ -123,7 +116,7 @@ def _more_images(spread: Interval, cells: pd.DataFrame, sets: int) -> Interval |
     def times(ratio: float) -> float:
         return math.sqrt(cost / sets / (ratio - 1)) if ratio > 1 else math.inf
 
-    return Interval(times(spread.value), times(spread.high), times(spread.low))
+    return Interval(times(spread.mean), times(spread.high), times(spread.low))
 
 
 def spread_sentences(spread: FidSpread) -> list[str]:
@@ -138,9 +131,9 @@ def spread_sentences(spread: FidSpread) -> list[str]:
     ratio, images = spread.agreement, spread.more_images
     if ratio is not None and not ratio.low <= 1 <= ratio.high:
         words.append(
-            f"New images move it {ratio.value:.2g} times ({ratio.low:.2g} to {ratio.high:.2g}) as much as resampling "
+            f"New images move it {ratio.mean:.2g} times ({ratio.low:.2g} to {ratio.high:.2g}) as much as resampling "
             f"says. Images are independent once the weights are given, so resampling is wrong here, and bars of it "
-            f"are too {'narrow' if ratio.value > 1 else 'wide'}."
+            f"are too {'narrow' if ratio.mean > 1 else 'wide'}."
         )
     if images is not None:
         span = f"{images.low:.2g} to {'any number of' if math.isinf(images.high) else f'{images.high:.2g}'} times"

@@ -74,11 +74,11 @@ def without_weights(evaluation: EvaluationConfig) -> list[KeyProblem]:
     problems = []
     for place, name in enumerate(evaluation.extractors):
         if name in PUBLISHED:
-            from lina_lab.evaluation.published_extractors import find_weights, how_to_get  # imports torch
+            from lina_lab.evaluation.published_extractors import find_weights, not_here  # imports torch
 
             if find_weights(name) is None:
                 key = "evaluation.also" if place else "evaluation.extractor"
-                problems.append(KeyProblem(key, f"{name} needs weights that are not here: {how_to_get(name)}"))
+                problems.append(KeyProblem(key, not_here(name)))
     return problems
 
 

@@ -53,7 +53,10 @@ def read_continued(folder: Path) -> Continued | None:
 
 
 def rows_until(end: End, logging: LoggingConfig) -> Iterator[Metric]:
-    """What an uninterrupted training would have written up to the end of a shorter one, which adds rows at its end."""
+    """What an uninterrupted training would have written up to the end of a shorter one, which adds rows at its end.
+
+    But for the held-out loss of that very step, which has more draws: it was the last of the shorter one.
+    """
     rhythms = {"train/": logging.every, "val/": logging.validate_every}
     for row in read_metrics(end.folder):
         every = next((every for start, every in rhythms.items() if row.metric.startswith(start)), None)

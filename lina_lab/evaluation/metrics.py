@@ -22,11 +22,10 @@ WHOLE_DISTANCES = 10_000
 """Most images whose pairwise distances are computed as one array; with more they are computed in blocks."""
 ROWS = WHOLE_DISTANCES // 10
 """Images whose distances to all others are in memory at once, where they are computed in blocks."""
-
-
-NEIGHBOURS = 5
+NEIGHBOURS, CMMD_WIDTH = 5, 10.0
+"""Of density and coverage, and of the kernel of CMMD, as published."""
 IS_SPLITS = 10
-CMMD_WIDTH = 10.0
+"""Parts of the images of which torch-fidelity averages the Inception score."""
 
 
 def statistics_of(features: Tensor) -> Statistics:
@@ -171,7 +170,7 @@ def cmmd(generated: Tensor, real: Tensor) -> float:
     a, b = (torch.nn.functional.normalize(features.double(), dim=1) for features in (generated, real))
 
     def kernel(first: Tensor, second: Tensor) -> float:
-        sums = [(part @ second.T - 1).div(CMMD_WIDTH**2).exp().sum() for part in first.split(WHOLE_DISTANCES // 10)]
+        sums = [(part @ second.T - 1).div(CMMD_WIDTH**2).exp().sum() for part in first.split(ROWS)]
         return float(sum(sums)) / (len(first) * len(second))
 
     return 1000 * (kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))

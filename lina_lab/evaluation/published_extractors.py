@@ -49,6 +49,11 @@ def find_weights(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def not_here(name: str) -> str:
+    """What is said where an extractor's weights are missing."""
+    return f"{name} needs weights that are not here: {how_to_get(name)}"
+
+
 def how_to_get(name: str) -> str:
     """Which file an extractor needs, from where, and where it belongs."""
     entry = WEIGHTS[name]
@@ -63,7 +68,7 @@ def weights_file(name: str) -> tuple[Path, str]:
     """
     path, entry = find_weights(name), WEIGHTS[name]
     if path is None:
-        raise LabError(f"{name} needs weights that are not here: {how_to_get(name)}")
+        raise LabError(not_here(name))
     digest = sha256_of(path)
     if not digest.startswith(entry.sha256):
         found, expected = digest[:8], entry.sha256[:8]

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from lina_lab.config.data import DIGITS
 from lina_lab.data.datasets import load_dataset
 from lina_lab.evaluation.extractors import WEIGHTS, DigitsCNN
+from lina_lab.evaluation.train_image_extractor import initialise
 from lina_lab.files import write_named
 
 STEPS, BATCH, LEARNING_RATE = 1500, 128, 2e-3
@@ -55,9 +56,7 @@ def train(seed: int = 0) -> DigitsCNN:
     generator = Generator().manual_seed(seed)
     data = load_dataset(DIGITS)
     model = DigitsCNN()
-    for parameter in model.parameters():
-        bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
-        torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    initialise(model.parameters(), generator)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):

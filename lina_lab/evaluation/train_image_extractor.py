@@ -9,7 +9,8 @@ trained too, and discarded.
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +93,18 @@ def training_examples(data: Dataset, index: Tensor) -> Examples:
     return Examples(images[index], labels[index], [captions[i] for i in index.tolist()] if captions else ())
 
 
+def initialise(parameters: Iterable[nn.Parameter], generator: Generator) -> None:
+    """Draw the weights of a layer uniformly within 1 / sqrt(inputs); biases are 0."""
+    for parameter in parameters:
+        bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
+        torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+def store(name: str, model: nn.Module) -> Path:
+    """Write weights to `evaluation/weights`, in half precision, which halves the package; they compute in single."""
+    return write_named(WEIGHTS, name, ".safetensors", save({k: v.half() for k, v in model.state_dict().items()}))
+
+
 def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
     """The extractor of a name, trained on the training split alone."""
     torch.set_num_threads(1)
@@ -100,9 +113,7 @@ def train(name: str, data: Dataset, seed: int = 0) -> Embedded:
     model, steps = new_network(name), STEPS[EXTRACTORS[name].data]
     words = nn.Linear(model.dim, len(known)) if known else None
     learnt = [*model.parameters(), *(words.parameters() if words else ())]
-    for parameter in learnt:
-        bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
-        torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    initialise(learnt, generator)
     optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     count = len(data.train.images) if data.draw is None else steps * BATCH
@@ -134,9 +145,7 @@ def main() -> None:
     model = train(name, data)
     with torch.no_grad():
         accuracy = (model(data.heldout.images)[1].argmax(-1) == data.heldout.labels).float().mean().item()
-    # Stored in half precision, to halve the size of the package; computed in single precision.
-    weights = {key: value.half() for key, value in model.state_dict().items()}
-    path = write_named(WEIGHTS, name, ".safetensors", save(weights))
+    path = store(name, model)
     print(f"held-out accuracy {accuracy:.3f}, {sum(p.numel() for p in model.parameters()):,} parameters, wrote {path}")
 
 

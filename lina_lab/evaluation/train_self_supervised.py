@@ -11,16 +11,14 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 from lina_lab.config.data import DataConfig
 from lina_lab.config.settings import EXTRACTORS
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.examples import Dataset, Examples
-from lina_lab.evaluation.extractors import SELF_SUPERVISED, WEIGHTS, SelfSupervised, new_self_supervised
-from lina_lab.evaluation.train_image_extractor import corrupted
-from lina_lab.files import write_named
+from lina_lab.evaluation.extractors import SELF_SUPERVISED, SelfSupervised, new_self_supervised
+from lina_lab.evaluation.train_image_extractor import corrupted, initialise, store
 
 STEPS, BATCH, LEARNING_RATE = 1000, 128, 2e-3
 PROJECTED = 128
@@ -71,9 +69,7 @@ def train(name: str, data: Dataset, seed: int = 0) -> SelfSupervised:
     projection = nn.Sequential(nn.Linear(model.dim, PROJECTED), nn.ReLU(), nn.Linear(PROJECTED, PROJECTED))
     quality = nn.Linear(model.dim, 2)
     learnt = [*model.parameters(), *projection.parameters(), *quality.parameters()]
-    for parameter in learnt:
-        bound = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.0
-        torch.nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    initialise(learnt, generator)
     optimizer = torch.optim.AdamW(learnt, LEARNING_RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
@@ -111,8 +107,7 @@ def main() -> None:
     data = load_dataset(DataConfig.model_validate({"name": reads.data, "side": reads.side}))
     model = train(name, data)
     accuracy = neighbour_accuracy(model, data.train, data.heldout)
-    # Stored in half precision, to halve the size of the package; computed in single precision.
-    path = write_named(WEIGHTS, name, ".safetensors", save({k: v.half() for k, v in model.state_dict().items()}))
+    path = store(name, model)
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{NEIGHBOURS} nearest neighbours {accuracy:.3f} right, {count:,} parameters, wrote {path}")
 

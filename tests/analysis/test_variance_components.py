@@ -71,7 +71,7 @@ def test_the_number_of_images_is_the_one_of_the_least_variance_for_its_seconds(s
     n = np.linspace(0.05, 20, 40_000)
     assert n[np.argmin((0.1**2 + 0.03**2 / n) * (90 + 10 * n))] == pytest.approx(best, rel=1e-2)
     found = [one.more_images for one in spreads(sets=sets)]
-    assert np.median([one.value for one in found]) == pytest.approx(best / sets, rel=0.05)
+    assert np.median([one.mean for one in found]) == pytest.approx(best / sets, rel=0.05)
     assert np.mean([one.low <= best / sets <= one.high for one in found]) > 0.95
 
 

@@ -30,15 +30,7 @@ from lina_lab.sweep.longer import (
 from lina_lab.sweep.planning import PlannedSweep, expand
 from lina_lab.sweep.run import Steering, run_sweep
 from tests.study import fake_result
-
-BASE = {
-    "name": "test",
-    "model": {"size": "nano", "patch": 2},
-    "training": {"steps": 6, "batch_size": 8, "learning_rate": 2e-3},
-    "sampling": {"autoregressive_steps": 3, "flow_steps": 2},
-    "evaluation": {"num_samples": 40},
-    "logging": {"every": 2, "validate_every": 6, "checkpoint_every": 2},
-}
+from tests.sweep.test_local_engine import BASE
 
 
 def plan(steps: list[int], seeds: list[int] = [0], **changes: object) -> PlannedSweep:  # noqa: B006, nobody changes it
