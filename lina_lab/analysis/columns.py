@@ -59,9 +59,7 @@ def find_column(table: pd.DataFrame, name: str, option: str) -> str:
     if name in table:
         return name
     of_extractor = [str(other) for other in table.columns if str(other).startswith(f"eval/{name}/")]
-    if len(of_extractor) == 1:
-        return of_extractor[0]
-    alike = [str(other) for other in [*table.columns, *repeated] if _plain(str(other)) == _plain(name)]
+    alike = of_extractor or [o for o in map(str, [*table.columns, *repeated]) if _plain(o) == _plain(name)]
     if len(alike) == 1 and alike[0] in table:
         return alike[0]
     if alike:
