@@ -65,7 +65,7 @@ def test_a_column_is_found_by_its_name_or_by_the_only_one_like_it():
 def test_a_metric_is_found_without_its_extractor_unless_there_are_several():
     one = pd.DataFrame({"eval/fid/digits-cnn": [1.0], "eval/fid_train/digits-cnn": [2.0]})
     assert find_column(one, "fid", "--y") == "eval/fid/digits-cnn"
-    with pytest.raises(LabError, match="several like it: eval/fid/digits-cnn, eval/fid/digits-vicreg$"):
+    with pytest.raises(LabError, match=r"several like it: eval/fid/digits-cnn, eval/fid/digits-vicreg$"):
         find_column(one.assign(**{"eval/fid/digits-vicreg": 3.0}), "fid", "--y")
 
 
