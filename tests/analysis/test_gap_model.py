@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lina_lab.analysis import gap_model
 from lina_lab.analysis.gap_model import gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.spread import gaps_of, seed_effect, uneven_scatter
 from tests.analysis.simulated import (
@@ -123,11 +122,10 @@ def test_the_line_of_powers_predicts_four_times_the_largest_size_as_often_as_it_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [APART, OTHER_FLOOR])
-def test_the_form_with_a_floor_predicts_it_with_floors_and_without(case, monkeypatch):
-    monkeypatch.setattr(gap_model, "DRAWS", 60)
+def test_the_form_with_a_floor_predicts_it_with_floors_and_without(case):
     rng = np.random.default_rng(11)
     x = 4 * sizes(4)[-1]
-    offsets = [predictions(study(case, rng), x)[1] for _ in range(20)]
+    offsets = [predictions(study(case, rng), x)[1] for _ in range(60)]
     held = [holds(p.ratio, case.ratio(x)) for p in offsets]
     assert stats.binomtest(sum(held), len(held), 0.95, alternative="less").pvalue > 0.01
     assert np.median([math.log(p.ratio.high / p.ratio.low) for p in offsets]) < 0.25

@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from lina_lab.analysis.match_cells import Array, Pairs
 from lina_lab.analysis.spread import EXACT, sizes_of, within
@@ -17,6 +17,10 @@ from lina_lab.analysis.spread import EXACT, sizes_of, within
 STEPS = 4
 """Gauss-Newton steps for coefficients at given exponents; noise is small, so that the first is nearly right."""
 GRID = np.geomspace(0.01, 3, 14)
+ZOOM = np.linspace(-1, 1, 9)
+"""Finer ticks about the best of the last grid, in its steps: a quarter of them."""
+ZOOMS = 7
+"""Grids: the last has steps of 0.0001 in log alpha."""
 FREE, SHARED, NONE = "free", "shared", "none"
 """Floors: one for each design; one for both; none."""
 
@@ -100,24 +104,14 @@ def _means(pairs: Pairs, covariance: Array) -> _Means:
 
 
 def _joint(means: _Means, floors: str, count: int) -> _Joint:
-    """The least squares over one exponent for both (count 1) or one each, from the best of a grid."""
-
-    def squares(logs: Array) -> float:
-        return float(_profile(means, np.exp(logs)[None].repeat(3 - len(logs), axis=1), floors)[0][0])
-
-    grid = np.array(list(itertools.product(GRID, repeat=count))).repeat(3 - count, axis=1)
-    best = int(_profile(means, grid, floors)[0].argmin())
-    options = {"xatol": 1e-4, "fatol": 1e-5, "initial_simplex": _simplex(np.log(grid[best, :count]))}
-    fitted_exponents = np.exp(
-        optimize.minimize(squares, np.log(grid[best, :count]), method="Nelder-Mead", options=options).x
-    )
-    alphas = np.array([fitted_exponents[0], fitted_exponents[-1]])
-    value, coefficients = _profile(means, alphas[None], floors)
-    return _Joint(float(value[0]), (float(alphas[0]), float(alphas[1])), coefficients[0])
-
-
-def _simplex(start: Array) -> Array:
-    return np.concatenate([start[None], start + 0.2 * np.eye(len(start))])
+    """The least squares over one exponent for both (count 1) or one each, by grids about the best of the last."""
+    middle, ticks = np.zeros(count), np.log(GRID)
+    for _ in range(ZOOMS):
+        grid = np.exp(middle + list(itertools.product(ticks, repeat=count))).repeat(3 - count, axis=1)
+        values, coefficients = _profile(means, grid, floors)
+        best = int(values.argmin())
+        middle, ticks = np.log(grid[best, :count]), ZOOM * np.diff(ticks)[0]
+    return _Joint(float(values[best]), (float(grid[best, 0]), float(grid[best, 1])), coefficients[best])
 
 
 def _profile(means: _Means, alphas: Array, floors: str) -> tuple[Array, Array]:

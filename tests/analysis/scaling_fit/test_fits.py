@@ -1,10 +1,12 @@
 """Fits of scaling curves: exact without noise, the true optimum with it, and the same in other units and orders."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from lina_lab.analysis.scaling_fit.fits import FORMS, fit, predict, refit
+from lina_lab.analysis.scaling_fit.fits import FORMS, fit, floored, predict, refit
 from lina_lab.analysis.scaling_fit.solver import DELTA, huber
 
 SIZES = np.repeat(np.geomspace(1e5, 6.4e6, 5), 3)
@@ -221,3 +223,21 @@ def test_a_missing_y_is_refused():
 def test_predictions_are_vectorised_over_rows():
     rows = np.array([[1.0, 2.0, 0.5], [0.0, 3.0, 1.0]])
     assert predict("offset", rows, [1.0, 4.0]) == pytest.approx(np.array([[3, 2], [3, 0.75]]))
+
+
+@pytest.mark.slow
+def test_floored_curves_are_the_least_squares_that_scipy_finds_from_many_starts():
+    rng = np.random.default_rng(4)
+    x, counts = 1e6 * 3.0 ** np.arange(4), np.array([3.0, 3, 2, 3])
+    curves = [(0, 40, 0.2), (8, 40, 0.3), (30, 10, 0.5), (20, 40, 0.1), (5, 9, -0.05)]
+    y = np.array([e + a * (x / 1e6) ** -alpha for e, a, alpha in curves]) * np.exp(rng.normal(0, 0.02, (5, 4)))
+    found = predict("offset", floored(x, y, counts), x)
+    for row, curve in zip(y, found, strict=True):
+
+        def squares(p, row=row):
+            return counts @ (np.log(row) - np.log(np.exp(p[0]) + np.exp(p[1] - p[2] * np.log(x / 1e6)))) ** 2
+
+        ends = [(-9, 5), (-9, 5), (-2, 10)]
+        starts = itertools.product((-6.0, 2, 3), (1.0, 3), (-0.1, 0.1, 0.4, 1))
+        best = min(minimize(squares, start, bounds=ends, tol=1e-13).fun for start in starts)
+        assert counts @ (np.log(row) - np.log(curve)) ** 2 <= best * (1 + 1e-3) + 1e-9
