@@ -38,6 +38,7 @@ TESTED_IN = {
     "cell/test_points.py": "training/points",
     "cli/test_evaluate.py": "cell/guidance_scan cli/guidance cli/reference",
     "cli/test_clean.py": "cli/clean_ledger",
+    "cli/test_init.py": "shipped",
     "cli/test_fit.py": "cli/fit_table",
     "cli/test_profile.py": "cli/profile_measure tracking/profile",
     "cli/test_import_weights.py": "cli/export",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lina_lab.cli.documents import print_document
 from lina_lab.cli.options import AsJson
 from lina_lab.escape import shortened, shown
 
@@ -49,8 +50,6 @@ def compare(
 
     Example: lab compare table.csv --y fid --by variant --a LINA --b base
     """
-    import json
-
     from lina_lab.analysis.comparison import CompareOptions, compare_designs
     from lina_lab.analysis.match_cells import Columns
     from lina_lab.analysis.study_metric import metric_of
@@ -62,7 +61,7 @@ def compare(
     options = CompareOptions(lr_tuned=lr_tuned, higher_is_better=higher, comparisons=comparisons)
     verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
     if as_json:
-        print(json.dumps(verdict.as_json(), indent=2, allow_nan=False, ensure_ascii=False))
+        print_document("compare", verdict.as_json())
     else:
         _print(verdict, columns)
 

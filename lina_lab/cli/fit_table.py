@@ -1,6 +1,5 @@
 """`lab fit`: scaling curves through a table of results, with their intervals and what they cannot say."""
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
 from lina_lab.analysis.table import unequal_draws
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.console import print_table, text_table
+from lina_lab.cli.documents import print_document
 from lina_lab.errors import LabError
 from lina_lab.escape import shortened, shown
 
@@ -89,7 +89,7 @@ def fit_table(request: FitRequest, *, as_json: bool) -> None:
     if not outcomes or (request.form and any(NO_FIT in line for line in unsaid)):
         raise LabError("\n".join(line for line in unsaid if NO_FIT in line))
     if as_json:
-        print(json.dumps({"fits": [as_record(outcome) for outcome in outcomes]}, allow_nan=False))
+        print_document("fit", {"fits": [as_record(outcome) for outcome in outcomes]})
         for line in unsaid:
             print(line, file=sys.stderr)
     else:

@@ -32,6 +32,7 @@ def import_weights(
     from lina_lab.provenance import provenance
     from lina_lab.published.files import read_checkpoint
     from lina_lab.published.import_cell import find_experiment, import_cell
+    from lina_lab.shipped import shipped
     from lina_lab.sweep.planning import single
 
     changes = parse_settings(settings)
@@ -40,7 +41,8 @@ def import_weights(
     for note in checkpoint.unread:
         print(f"not read: {note}")
     if known is None:
-        experiment = find_experiment(checkpoint, Path("experiments"))
+        own = Path("experiments")
+        experiment = find_experiment(checkpoint, own if own.is_dir() else shipped("experiments"))
         known = load_experiment(experiment, changes)
     if known.training.init_from is not None:
         print(f"left out: training.init_from of {experiment}: imported weights do not start from a cell here")

@@ -19,6 +19,7 @@ from lina_lab.cli.fit import fit
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.guidance import guidance
 from lina_lab.cli.import_weights import import_weights
+from lina_lab.cli.init import init
 from lina_lab.cli.notebook import notebook
 from lina_lab.cli.profile import profile
 from lina_lab.cli.reference import reference
@@ -38,8 +39,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Ablation and scaling studies of linear-attention image generators.\n\n"
-    "Start with lab sweep sweeps/digits-quick.yaml",
+    help="Ablation and scaling studies of linear-attention image generators.\n\nStart with lab init my-study",
 )
 
 
@@ -56,7 +56,7 @@ def start(
     show_logs(logging.DEBUG if verbose else logging.WARNING)
 
 
-RUNS = (sweep, train, retry, clean, sample, status)
+RUNS = (init, sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, demo, export)
 STUDIES = (table, report, notebook, fit, compare, cache, axes, size, doctor, ui, sync)
 for command in (*RUNS, *CELLS, *STUDIES):

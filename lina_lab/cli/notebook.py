@@ -9,13 +9,12 @@ import typer
 
 from lina_lab.errors import LabError
 from lina_lab.interpreter import command, surroundings
+from lina_lab.shipped import shipped
 
 if TYPE_CHECKING:
     from traitlets.config import Config
 
-PACKAGE, REPORTS = Path(__file__).parents[1], Path("reports")
-NOTEBOOKS = next((folder for folder in (PACKAGE / "notebooks", PACKAGE.parent / "analysis") if folder.is_dir()), None)
-"""As they are installed, or in a checkout."""
+REPORTS = Path("reports")
 KERNEL = "lina-lab"
 LONGEST_FOLDER = 90
 """Characters of a folder in which sockets can be: the whole path of one has at most 103."""
@@ -117,7 +116,7 @@ def _notebook(name: str) -> Path:
     own = Path(name)
     if own.suffix == ".ipynb" and own.is_file():
         return own
-    known = sorted(NOTEBOOKS.glob("*.ipynb")) if NOTEBOOKS else []
+    known = sorted(shipped("analysis").glob("*.ipynb"))
     found = [path for path in known if path.name.startswith(name.removesuffix(".ipynb"))]
     if len(found) != 1:
         there = ", ".join(path.stem for path in known) or "none"

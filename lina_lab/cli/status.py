@@ -2,23 +2,40 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lina_lab.cli.options import RUNS, Runs, SweepName
+from lina_lab.cli.documents import print_document
+from lina_lab.cli.options import RUNS, AsJson, Runs, SweepName
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
     from lina_lab.ledger.plan import Plan
 
 
-def status(name: SweepName, runs: Runs = RUNS) -> None:
+def status(name: SweepName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
     """Show the state of every cell of a sweep.
 
     Example: lab status digits-quick
     """
     from lina_lab.ledger.plan import load_plan
 
-    print_status(load_plan(runs, name), runs)
+    plan = load_plan(runs, name)
+    if as_json:
+        print_document("status", _as_json(plan, runs))
+    else:
+        print_status(plan, runs)
+
+
+def _as_json(plan: "Plan", runs: Path) -> dict[str, Any]:
+    from lina_lab.ledger.status import read_status
+
+    cells = []
+    for cell in plan.everything:
+        status = read_status(runs / cell.key)
+        facts = ("state", "reason", "step", "steps", "attempt", "host", "job", "time", "seconds_left")
+        known = {name: getattr(status, name) for name in facts}
+        cells.append({"key": cell.key, "values": cell.values, "trial": cell.trial, "seed": cell.seed, **known})
+    return {"sweep": plan.name, "plan": plan.id, "cells": cells}
 
 
 def print_status(plan: "Plan", runs: Path) -> None:

@@ -56,7 +56,7 @@ def test_json_is_one_document_with_exactly_these_keys(lab_fit):
     code, out, err = lab_fit(results(), "--by", "normalization", "--holdout-largest", "--json")
     document = json.loads(out)
     assert (code, err) == (0, "")
-    assert list(document) == ["fits"]
+    assert list(document) == ["document", "version", "fits"]
     assert [(f["by"], f["form"]) for f in document["fits"]] == [
         ({"normalization": n}, form) for n in ("division", "subtraction") for form in ("power", "offset")
     ]
