@@ -40,6 +40,7 @@ TESTED_IN = {
     "cli/test_clean.py": "cli/clean_ledger",
     "cli/test_init.py": "shipped",
     "cli/test_fit.py": "cli/fit_table",
+    "cli/test_plan.py": "cli/plan_answer cli/plan_study",
     "cli/test_profile.py": "cli/profile_measure tracking/profile",
     "cli/test_import_weights.py": "cli/export",
     "cli/test_sweep.py": "cli/cell cli/dry_run cli/planning cli/sync cli/train start/lab_code",

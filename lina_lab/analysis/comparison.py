@@ -13,7 +13,7 @@ import pandas as pd
 from lina_lab.analysis.chance import chance
 from lina_lab.analysis.confounds import Reasons, confounds, untuned
 from lina_lab.analysis.eyes import Eye, other_eyes
-from lina_lab.analysis.gap_model import Gap, Prediction, doubt, gaps, lack_of_fit, line, predictions
+from lina_lab.analysis.gap_model import Gap, Line, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.interval import Interval
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
 from lina_lab.analysis.scale import RATIO, Scale
@@ -47,6 +47,7 @@ class CompareOptions(NamedTuple):
 
 
 PLAIN = CompareOptions()
+NO_SLOPE = Interval(math.nan, math.nan, math.nan)
 
 
 class Conclusion(NamedTuple):
@@ -146,8 +147,7 @@ def compare_designs(
     measured, fitted = gaps(pairs, level), line(pairs, level)
     forms = predictions(pairs, BEYOND * measured[-1].x, floor=sign > 0, level=level)
     joint = exponents(pairs) if sign > 0 and pairs.scale == RATIO else None
-    slope = fitted.slope if fitted else Interval(math.nan, math.nan, math.nan)
-    lack = lack_of_fit(pairs)
+    slope = fitted.slope if fitted else NO_SLOPE
     blind, known = chance(pairs, columns.y, sign=sign), confounds(pairs, columns.y, lr_tuned=options.lr_tuned)
     eyes, disagree, unseen = other_eyes(table, columns, (a, b), level, measured[-1], slope)
     known = Reasons(*(list(chain(*parts)) for parts in zip(blind, known, disagree, strict=True)))
@@ -155,10 +155,8 @@ def compare_designs(
     winner, reasons = _better(measured[-1], known, words, doubt(pairs, level))
     trained = untuned(pairs, lr_tuned=options.lr_tuned)
     better = Conclusion(winner, reasons, words.at_largest(measured[-1], winner, reasons, trained))
-    gaining, reasons = _scales(slope, forms, lack, known, words)
-    shared = _one_exponent(joint, REFUSED * (1 - level)) if words.falls and len(measured) >= 4 else []
-    grows, winner = (UNDETERMINED if trouble else gaining for trouble in (reasons, reasons + shared))
-    scales = Conclusion(winner, reasons + shared, words.scaling(measured, forms, winner, reasons + shared, grows))
+    grown = scaling_winner(pairs, fitted, forms, joint, known, words)
+    scales = Conclusion(grown.winner, grown.reasons, words.scaling(measured, forms, *grown))
     winner, reasons = _by_floor(joint, known, sign, 1 - level)
     return Verdict(
         a=words.a,
@@ -169,7 +167,7 @@ def compare_designs(
         seeds=pairs.seeds,
         gaps=measured,
         slope=slope,
-        lack_of_fit=lack,
+        lack_of_fit=lack_of_fit(pairs),
         predictions=forms,
         better=better,
         scales_better=scales,
@@ -179,6 +177,26 @@ def compare_designs(
         scale=pairs.scale,
         eyes=tuple(eyes),
     )
+
+
+class Growth(NamedTuple):
+    """The design that scales better, the reasons against that, and the one whose advantage grows for whatever cause."""
+
+    winner: str
+    reasons: list[str]
+    grows: str
+
+
+def scaling_winner(
+    pairs: Pairs, fitted: Line | None, forms: list[Prediction], joint: Exponents | None, known: Reasons, words: Words
+) -> Growth:
+    """Which design scales better, by the fits of the pairs: `line`, `predictions` and `exponents`."""
+    slope = fitted.slope if fitted else NO_SLOPE
+    gaining, reasons = _scales(slope, forms, lack_of_fit(pairs), known, words)
+    testable = words.falls and len(set(pairs.size)) >= 4
+    shared = _one_exponent(joint, REFUSED * (1 - words.level)) if testable else []
+    grows = UNDETERMINED if reasons else gaining
+    return Growth(UNDETERMINED if shared else grows, reasons + shared, grows)
 
 
 def _better(largest: Gap, known: Reasons, words: Words, doubtful: str | None) -> tuple[str, list[str]]:
