@@ -8,12 +8,13 @@ gates.parquet    weights of the learnt gates, of the first seed's cells
 evaluations.csv  every measurement of the cells, where there are more than their own results
 samples.npz      some images of the first seed's cells
 provenance.json  commands, code, versions and hardware, in words
+forecast.json    every forecast of the study, the oldest first; none if nothing was forecast
 
-Reports of older versions lack the last three.
+Reports of older versions lack the last four.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +32,12 @@ from lina_lab.analysis.tuning import trials_table
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.forecasts import Forecast, forecasts_of, forecasts_text, read_forecasts
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.plan import Plan, load_plan, parse_plan, plan_text
 from lina_lab.metric_names import LOSS
 
-PLAN = "plan.json"
+PLAN, FORECASTS = "plan.json", "forecast.json"
 TABLES = {"curves": ".csv", "trials": ".csv", "gates": ".parquet", "evaluations": ".csv"}
 """Fields of `ReportData` that have a file where they have rows, and its ending."""
 
@@ -58,6 +60,8 @@ class ReportData(NamedTuple):
     """By the key of their cell; none if nothing was drawn."""
     provenance: Mapping[str, str]
     """Where the results come from, in words; empty if there are none."""
+    forecasts: Sequence[Forecast] = ()
+    """All that was forecast, the oldest first."""
 
 
 def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
@@ -74,6 +78,7 @@ def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
         evaluations=evaluations_of_study(runs, table),
         samples=samples_of_ledger(runs, table),
         provenance=facts_of_ledger(runs, finished) if len(finished) else {},
+        forecasts=forecasts_of(runs, plan),
     )
 
 
@@ -94,6 +99,10 @@ def write_report_data(data: ReportData, out: Path) -> None:
         write_atomic(out / "samples.npz", samples_bytes(data.samples))
     else:
         (out / "samples.npz").unlink(missing_ok=True)
+    if data.forecasts:
+        write_atomic(out / FORECASTS, forecasts_text(data.forecasts))
+    else:
+        (out / FORECASTS).unlink(missing_ok=True)
     write_atomic(out / "provenance.json", json.dumps(data.provenance, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -148,6 +157,7 @@ def read_report_data(folder: Path) -> ReportData:
         **{name: _read(path) if path.exists() else pd.DataFrame() for name, path in others.items()},
         samples=read_samples(folder / "samples.npz"),
         provenance=_provenance(folder / "provenance.json", table[has_result(table)]),
+        forecasts=read_forecasts(folder / FORECASTS),
     )
 
 

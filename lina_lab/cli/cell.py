@@ -1,6 +1,7 @@
 """`lab cell run`: run cells on this machine, as a job of a cluster does."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,8 +67,10 @@ def run(
 
 def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
     """Run the engine until no cell is left: the exit code."""
+    from lina_lab.ledger.cells import read_experiment
     from lina_lab.ledger.plan import load_plan
     from lina_lab.sweep.alike import FailedAlike
+    from lina_lab.sweep.foresight import Foresight, largest
     from lina_lab.sweep.slurm_engine import failed_in_array, requeue_this_job
 
     runs = folders[0].parent
@@ -83,7 +86,10 @@ def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
             from lina_lab.tracking.shipper import Shipper
 
             keys = frozenset(folder.resolve().name for folder in folders)
-            shipper = stack.enter_context(Shipper(runs, load_plan(runs, sweep), only=keys))
+            plan = load_plan(runs, sweep)
+            shipper = stack.enter_context(Shipper(runs, plan, only=keys))
+            sizes = partial(largest, plan.cells, lambda key: read_experiment(runs / key))
+            engine.before = Foresight(runs, lambda: plan, sizes).before
         try:
             if sweep is not None and not engine.limits.keep_going:
                 engine.alike = failed_in_array(runs, sweep)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-VERSIONS = {"compare": 1, "fit": 1, "plan": 1, "status": 1}
+VERSIONS = {"compare": 1, "fit": 1, "forecast": 1, "plan": 1, "status": 1}
 """The version of each command's document: one more whenever a field goes or changes its meaning."""
 
 

@@ -16,6 +16,7 @@ from lina_lab.cli.evaluate import evaluate
 from lina_lab.cli.export import export
 from lina_lab.cli.figures import figures_app
 from lina_lab.cli.fit import fit
+from lina_lab.cli.forecast import forecast
 from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.guidance import guidance
 from lina_lab.cli.import_weights import import_weights
@@ -59,7 +60,7 @@ def start(
 
 RUNS = (init, sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, demo, export)
-STUDIES = (table, report, notebook, fit, compare, plan, cache, axes, size, doctor, ui, sync)
+STUDIES = (table, report, forecast, notebook, fit, compare, plan, cache, axes, size, doctor, ui, sync)
 for command in (*RUNS, *CELLS, *STUDIES):
     app.command()(command)
 app.command("import")(import_weights)

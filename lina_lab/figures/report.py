@@ -13,6 +13,8 @@ from lina_lab.analysis.ablation import ablation_table, readable_ablation
 from lina_lab.analysis.chance import learnt_nothing, with_losses
 from lina_lab.analysis.evaluations import readable_evaluations
 from lina_lab.analysis.findings import Finding, findings, sentences, verdicts_table
+from lina_lab.analysis.forecast_score import Score, readable_cells, readable_gaps, score
+from lina_lab.analysis.forecast_score import sentences as forecast_sentences
 from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import (
@@ -40,6 +42,7 @@ from lina_lab.figures import report_text
 from lina_lab.figures.composition import composition_figure
 from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.efficiency import efficiency_figure
+from lina_lab.figures.forecast import forecast_figure
 from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
@@ -64,6 +67,8 @@ class StudyFindings(NamedTuple):
     """Comparisons that could not be had, and why."""
     first: list[str]
     """What a reader must know before anything else: that cells are missing, or have learnt nothing."""
+    forecast: Score
+    """What was forecast beside what was reached."""
 
 
 def write_report(
@@ -118,7 +123,8 @@ def _compare_designs(
     compared, missing = findings(table, plan, metric, progress)
     for line in (*first, *(next(iter(sentences(finding))) for finding in compared)):
         tell(line)
-    return StudyFindings(metric=metric, findings=compared, missing=missing, first=first)
+    scored = score(study.table, plan, study.forecasts, metric)
+    return StudyFindings(metric=metric, findings=compared, missing=missing, first=first, forecast=scored)
 
 
 def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
@@ -149,6 +155,7 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         measured=report_text.measured(table),
         scanned={over: NAMES[over] for over in OVER},
         provenance=study.provenance,
+        forecast=list(forecast_sentences(results.forecast)),
     )
     write_atomic(out / "index.html", page)
     return out / "index.html"
@@ -160,10 +167,12 @@ def _study_figures(
     """Every figure of a report by its name; None where there is nothing to draw."""
     plan, table = study.plan, study.table
     tuned = tuned_names(plan)
+    looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
     return {
         "scaling": scaling_figure(table, plan),
-        "gap": gap_figure(results.findings, design_looks(values for values, _ in designs(table, design_axes(plan)))),
+        "gap": gap_figure(results.findings, looks),
         "forest": forest_figure(effects, results.metric),
+        "forecast": forecast_figure(results.forecast, plan, results.metric, looks),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
         "length": length_figure(study.points, table, plan, results.metric),
@@ -181,13 +190,24 @@ def _write_tables(
     plan, table = study.plan, study.table
     metric = results.metric
     fits = design_fits(table, plan, metric.column) if metric.has_law else pd.DataFrame()
-    numbers = {"ablation": effects, "fits": fits, "comparisons": verdicts_table(results.findings)}
+    forecast = results.forecast
+    numbers = {
+        "ablation": effects,
+        "fits": fits,
+        "comparisons": verdicts_table(results.findings),
+        "forecast": forecast.cells,
+        "forecast-gaps": forecast.gaps,
+    }
     shown = {
         "table": readable(table, plan.axes, [*tuned_names(plan), *chosen_before(plan)]),
         "ablation": readable_ablation(effects, metric),
     }
     if len(fits):
         shown["fits"] = readable_fits(fits, design_axes(plan))
+    if len(forecast.cells):
+        shown["forecast"] = readable_cells(forecast, list(plan.axes), metric)
+    if len(forecast.gaps):
+        shown["forecast-gaps"] = readable_gaps(forecast, metric)
     if len(study.evaluations):
         shown["evaluations"] = readable_evaluations(study.evaluations, {cell.key: cell for cell in plan.cells})
     for name, rows in numbers.items():

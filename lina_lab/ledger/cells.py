@@ -20,6 +20,7 @@
                error.txt       the traceback of a cell that failed
                result.json     written last: parameters, FLOPs, metrics, provenance. Done = a valid result.json
     runs/sweeps/<name>.json    the plan of a sweep as it last ran, and all before it: see plan.py
+    runs/sweeps/<name>.forecasts/  what its cells were said to reach before they had a result: see forecasts.py
 
 Every file but metrics.csv is written whole and then renamed, so that it is either the old one or the new one.
 """

@@ -120,6 +120,8 @@ class Engine:
         """The step at which a queued cell pauses, for those that do."""
         self.after: dict[Path, Path] = {}
         """The cell that has to end before a queued one begins, for those that go on from another."""
+        self.before: Callable[[Path], None] = lambda _: None
+        """Called with each cell that is about to start."""
         self.watch, self.limits = Watch(), limits
         self.watched, self.alike = Watched(limits.hang_minutes), Alike()
         self.failed: Counter[Path] = Counter()
@@ -164,6 +166,7 @@ class Engine:
                 if not self._can_start():
                     self.queue.appendleft(folder)
                     break
+                self.before(folder)
                 worker = self.idle.pop() if self.idle else self._start_worker()
                 self.running[worker] = folder
                 self.watched.begin(folder)

@@ -1,6 +1,6 @@
 """Which cells of a plan go on from shorter ones: in which order, what is left to train, and what is kept for it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,8 +71,8 @@ def keeping(experiments: Mapping[str, Experiment], found: Sources) -> dict[str, 
     }
 
 
-def in_order(cells: Iterable[PlannedCell], found: Sources) -> list[PlannedCell]:
-    """The most expensive cell first, but before it those that it goes on from."""
+def in_order(cells: Iterable[PlannedCell], found: Sources, last: Collection[str] = ()) -> list[PlannedCell]:
+    """The most expensive cell first, but before it those that it goes on from; those of the keys `last` after all."""
     ordered = sorted(cells, key=lambda cell: -cell.flops)
     longest: dict[str, float] = {}
     for cell in ordered:  # a longer cell comes before its source here
@@ -80,7 +80,7 @@ def in_order(cells: Iterable[PlannedCell], found: Sources) -> list[PlannedCell]:
         if cell.key in found:
             shorter = found[cell.key].cell
             longest[shorter] = max(longest[cell.key], longest.get(shorter, 0.0))
-    return sorted(ordered, key=lambda cell: (-longest[cell.key], cell.flops))
+    return sorted(ordered, key=lambda cell: (cell.key in last, -longest[cell.key], cell.flops))
 
 
 def end_bytes(experiment: Experiment) -> int:

@@ -9,6 +9,7 @@ from lina_lab.ledger.cells import create_cell
 from lina_lab.ledger.plan import Plan, plan_id, store_plan
 from lina_lab.provenance import provenance
 from lina_lab.sweep.alike import FailedAlike
+from lina_lab.sweep.foresight import Foresight, largest
 from lina_lab.sweep.local_engine import Engine, Finished, Slot
 from lina_lab.sweep.longer import in_order, keeping, sources, unfinished
 from lina_lab.sweep.planning import PlannedSweep
@@ -26,14 +27,17 @@ def run_sweep(
     group: Group = ALONE,
     limits: Limits = LIMITS,
 ) -> list[Finished]:
-    """Run every cell without a result, the most expensive first, and return those that ended, in that order.
+    """Run every cell without a result, and return those that ended, in that order.
 
-    A cell that goes on from a shorter one waits until that has ended.
+    The most expensive come first, but those of the largest size last: before these start they are forecast, see
+    `foresight`. A cell that goes on from a shorter one waits until that has ended.
 
     What is tuned runs its trials first; `stored` is told whenever the plan has grown by trials or by tuned cells.
     """
     steering = Steering(runs, planned, retries)
     engine = Engine(deque(), where, retries, group, limits=limits)
+    foresight = Foresight(runs, lambda: steering.stored, lambda: steering.largest)
+    engine.before = foresight.before
     progress = SweepProgress(runs, len(where))
 
     def grow() -> None:
@@ -51,6 +55,7 @@ def run_sweep(
     def tick(new: list[Finished]) -> None:
         if steering.note(new):
             grow()
+        foresight.after([finished.folder for finished in new])
         show(now(), new)
 
     grow()
@@ -77,11 +82,13 @@ class Steering:
         """Keys of the study's own cells that were released."""
         self.after: dict[Path, Path] = {}
         """Folders of cells that go on from another one that has no result yet, and the folder of that."""
+        self.largest: set[str] = set()
+        """Keys of the study's own cells of the largest size, as far as they are known."""
         self.open = self.tuning is not None
         """Whether trials are still to come."""
 
     def advance(self) -> tuple[list[Path], dict[Path, int]]:
-        """Folders of the cells that can run now, the most expensive first, and the steps at which trials pause.
+        """Folders of the cells that can run now, in the order of `run_sweep`, and the steps at which trials pause.
 
         The plan, as far as it is known, is stored first.
         """
@@ -102,7 +109,8 @@ class Steering:
         self.handed_out |= {cell.key for cell in cells}
         new += [trial.cell for trial in todo]
         until = {folders[trial.cell.key]: trial.until for trial in todo}
-        return [folders[cell.key] for cell in in_order(new, found)], until
+        self.largest = largest(cells, experiments.__getitem__)
+        return [folders[cell.key] for cell in in_order(new, found, self.largest)], until
 
     def note(self, new: Sequence[Finished]) -> bool:
         """Whether a trial is among the cells that have ended, so that there may be more to run."""

@@ -1,10 +1,11 @@
-"""What the run of a sweep itself says in MLflow: its question, its plan, and what the sweep does."""
+"""What the run of a sweep itself says in MLflow: its question, its plan, its forecasts, and what the sweep does."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from lina_lab.analysis.progress import in_tuning
-from lina_lab.ledger.plan import Plan, is_driven
+from lina_lab.ledger.forecasts import forecasts_of, forecasts_text
+from lina_lab.ledger.plan import Plan, is_driven, plan_text
 from lina_lab.sweep.slurm_engine import queued
 
 ENDED = {"done", "diverged", "pruned", "failed"}
@@ -34,6 +35,12 @@ def sweep_state(runs: Path, plan: Plan, states: Mapping[str, str]) -> str:
     if "running" in found or is_driven(runs, plan.name):
         return "running"
     return "waiting" if queued(runs, plan.name) else "stopped"
+
+
+def driver_files(runs: Path, plan: Plan) -> dict[str, str]:
+    """The texts of the run by their name: its plan, and every forecast of its cells, if there is one."""
+    forecasts = forecasts_of(runs, plan)
+    return {f"{plan.name}.json": plan_text(plan)} | ({"forecast.json": forecasts_text(forecasts)} if forecasts else {})
 
 
 def driver_tags(plan: Plan, state: str, states: Mapping[str, str]) -> dict[str, str]:

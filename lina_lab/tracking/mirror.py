@@ -19,9 +19,9 @@ from lina_lab.config.experiment import digest
 from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.ledger.metrics import Metric
-from lina_lab.ledger.plan import Plan, PlannedCell, plan_text
+from lina_lab.ledger.plan import Plan, PlannedCell
 from lina_lab.tracking import charts
-from lina_lab.tracking.driver import ENDED, driver_tags, sweep_state
+from lina_lab.tracking.driver import ENDED, driver_files, driver_tags, sweep_state
 from lina_lab.tracking.driver import STATUS as SWEEP_STATUS
 from lina_lab.tracking.run_record import Facts, digest_files, digest_rows, read_facts, sheets, stamp
 from lina_lab.tracking.store import connect, ensure_experiment
@@ -251,10 +251,10 @@ class View:
         run = self.found.get("driver")
         if run is None:
             run = self.found["driver"] = self._create(tags, f"sweep {self.plan.name}", None)
-        text = plan_text(self.plan)
-        files = digest(text)[:16]
-        if files != run.cursor.files:
-            self.client.log_text(run.id, text, f"{self.plan.name}.json")
+        texts = driver_files(self.runs, self.plan)
+        files = digest("".join(texts.values()))[:16]
+        for name, text in texts.items() if files != run.cursor.files else ():
+            self.client.log_text(run.id, text, name)
             self._count(files=1)
         self._send_tags(run, tags)
         self._send_status(run, SWEEP_STATUS[state], max(self.ended.values(), default=None))

@@ -5,11 +5,13 @@ import shutil
 import pytest
 
 from lina_lab.config.sweep import Omission
+from lina_lab.ledger.forecasts import forecasts_text, store_forecast
 from lina_lab.ledger.leases import Watch, claim
-from lina_lab.ledger.plan import driven
-from lina_lab.tracking.driver import STATUS, sweep_state
+from lina_lab.ledger.plan import driven, plan_text
+from lina_lab.tracking.driver import STATUS, driver_files, sweep_state
 from lina_lab.tracking.shipper import Shipper, sync
 from lina_lab.tracking.store import connect, locked
+from tests.ledger.test_forecasts import made as made_forecast
 
 
 def driver(runs):
@@ -28,6 +30,15 @@ def made(study, empty_store, monkeypatch):
     found = study()
     shutil.copy(empty_store, found.runs / "mlflow.db")
     return found
+
+
+def test_the_run_of_a_sweep_has_its_plan_and_its_forecasts(study):
+    made = study()
+    plan = {"fake.json": plan_text(made.stored)}
+    assert driver_files(made.runs, made.stored) == plan
+    forecast = made_forecast(sweep="fake")
+    store_forecast(made.runs, forecast)
+    assert driver_files(made.runs, made.stored) == plan | {"forecast.json": forecasts_text([forecast])}
 
 
 @pytest.mark.slow
