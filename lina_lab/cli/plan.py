@@ -40,9 +40,9 @@ def plan(
     Studies are simulated from what the pilot shows and leaves open, and judged by the rules of the report. Power is the
     share of comparisons that a study is expected to decide for the design that is ahead; 0.8 is enough. Nothing is run.
 
-    Example: lab plan sweeps/gates.yaml --budget 2 --out sweeps/gates-planned.yaml
+    Example: lab plan sweeps/first.yaml --budget 2 --out planned.yaml
 
-    Example: lab plan sweeps/digits.yaml --pilot reports/digits/table.csv --about normalization=subtraction --budget 8
+    Example: lab plan sweeps/digits.yaml --pilot table.csv
     """
     from lina_lab.cli.plan_answer import PlanRequest
     from lina_lab.cli.plan_study import plan_study
