@@ -48,7 +48,7 @@ def steps(model: Lina, shape: Shape, batch: int, precision: str, device: torch.d
     latents = torch.randn(batch, shape.data.channels, side, side, generator=generator).to(device)
     labels = torch.randint(shape.data.num_classes, (batch,), generator=generator).to(device)
     visible = round(cost.mean_visible(model.tokens))
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.02), lr=1e-4, betas=(0.9, 0.95), fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, TRAINING), betas=(0.9, 0.95), fused=True)
 
     def backward() -> None:
         model.zero_grad()

@@ -17,6 +17,7 @@ READERS_OWN = {
     "sweeps/gates.yaml",
     "reports/gates",
     "reports/SWEEP",
+    "reports/coordinates",
     "reports/demo",
     "reports/guidance",
     "reports/profile",

@@ -55,7 +55,7 @@ TESTED_IN = {
     "config/test_load.py": "config/base config/model config/problems config/settings config/settled",
     "sweep/test_planning.py": "config/experiment config/grid",
     "sweep/test_local_engine.py": "config/engine sweep/local_worker sweep/run",
-    "sweep/test_tune.py": "config/tune",
+    "sweep/test_tune.py": "config/tune sweep/trial_storage",
     "model/test_lina.py": "model/blocks model/sampler",
     "model/test_variants.py": "config/variants",
     "data/test_encoding.py": "data/cache data/moved data/shard",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from lina_lab.analysis.coordinates import PASSED
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.rows import ARITHMETIC
 from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
@@ -50,7 +51,10 @@ def confounds(pairs: Pairs, y: str, *, lr_tuned: bool) -> Reasons:
 
 
 def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
-    """What is wrong with the tuning of the learning rate; none if each size of each design had an equal budget."""
+    """What is wrong with the tuning of the learning rate; none if each size of each design had an equal budget.
+
+    A rate that was tuned at one size counts at others under muP, where the coordinate check passed.
+    """
     rows = pairs.rows
     if any(name not in rows or rows[name].isna().all() for name in TUNED):
         return [] if lr_tuned else [_chosen_before(rows) or "the learning rate was not tuned for every size"]
@@ -62,10 +66,22 @@ def untuned(pairs: Pairs, *, lr_tuned: bool = False) -> list[str]:
     if len(budgets) > 1:
         of = [f"{count:g} for {_where(rows[rows['tune_trials'] == count])}" for count in sorted(budgets)]
         reasons.append(f"learning rates were chosen from unequal numbers of trials: {'; '.join(of)}")
+    reasons += _transferred(rows)
     edge = rows[rows[TUNED[1]].map(str).str.lower() == "false"]
     if len(edge):
         reasons.append(f"the learning rate is the lowest or highest that was tried for {_where(edge)}")
     return reasons
+
+
+def _transferred(rows: pd.DataFrame) -> list[str]:
+    """What is wrong with learning rates that were tuned at another size (`tune.at`)."""
+    if "tune_transfer" not in rows:
+        return []
+    taken = rows[rows["tune_transfer"].notna() & (rows["tune_transfer"] != PASSED)]
+    return [
+        f"the learning rate was tuned at {at} alone and taken for {_where(cells)}, {why}"
+        for (at, why), cells in taken.groupby(["tune_at", "tune_transfer"], sort=False)
+    ]
 
 
 def _chosen_before(rows: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from lina_lab.cli.cache import cache
 from lina_lab.cli.cell import cell_app
 from lina_lab.cli.clean import clean
 from lina_lab.cli.compare import compare
+from lina_lab.cli.coords import coords
 from lina_lab.cli.demo import demo
 from lina_lab.cli.doctor import doctor
 from lina_lab.cli.ending import run
@@ -59,7 +60,7 @@ def start(
 
 
 RUNS = (init, sweep, train, retry, clean, sample, status)
-CELLS = (evaluate, guidance, reference, profile, demo, export)
+CELLS = (evaluate, guidance, reference, profile, coords, demo, export)
 STUDIES = (table, report, forecast, notebook, fit, compare, plan, cache, axes, size, doctor, ui, sync)
 for command in (*RUNS, *CELLS, *STUDIES):
     app.command()(command)

@@ -12,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from lina_lab.config.base import Config, KeyProblem
 from lina_lab.config.data import DIGITS, HELD_OUT, DataConfig
-from lina_lab.config.model import SEGMENTS, ModelConfig
+from lina_lab.config.model import SEGMENTS, ModelConfig, at_base
 from lina_lab.config.settings import (
     EXTRACTORS,
     PUBLISHED,
@@ -34,6 +34,7 @@ LATER: dict[tuple[str, ...], Any] = {
     ("data", "text"): None,
     ("training", "init_from"): None,
     ("training", "imported"): None,
+    ("training", "parametrization"): "standard",
     ("data", "path"): None,
     ("data", "num_classes"): None,
     ("data", "digest"): None,
@@ -210,6 +211,8 @@ def canonical(experiment: Experiment, *, seed: bool = True) -> dict[str, Any]:
     """
     without: dict[str, Any] = dict.fromkeys(NOT_IN_KEY, True) | {"model": {"size"}}
     values = experiment.model_dump(mode="json", exclude=without)
+    if at_base(experiment.model):  # where both parametrizations compute the same
+        values["training"]["parametrization"] = "standard"
     # Left out at their old value, or every older key would change.
     for (*sections, field), value in LATER.items():
         holder = reduce(getitem, sections, values)

@@ -117,7 +117,7 @@ def check_parts(sweep: "Sweep", document: Document, path: Path) -> None:
 
 
 def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
-    """Refuse a tuning that searches an axis, or whose seed is a seed of the study.
+    """Refuse a tuning that searches an axis, whose seed is a seed of the study, or at a size that it has not.
 
     Raises:
         ConfigError: naming the key.
@@ -128,6 +128,12 @@ def check_tuning(sweep: "Sweep", document: Document, path: Path) -> None:
         if searched in sweep.axes:
             place = document.places.get(("tune", "search", searched), str(path))
             raise ConfigError([FileProblem(place, "tune.search", f"{searched} is an axis: it cannot be tuned as well")])
+    sizes = sweep.axes.get("model.size", [])
+    if sweep.tune.at is not None and sweep.tune.at not in sizes:
+        place = document.places.get(("tune", "at"), str(path))
+        known = f"one of the sizes of the axis model.size: {', '.join(map(str, sizes))}" if sizes else "left out"
+        message = f"must be {known}, not {sweep.tune.at}" + ("" if sizes else ": the sweep has no axis model.size")
+        raise ConfigError([FileProblem(place, "tune.at", message)])
     if sweep.tune.seed in sweep.seeds:
         place = document.places.get(("tune", "seed"), str(path))
         message = (

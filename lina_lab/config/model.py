@@ -4,6 +4,7 @@
 code there is one `AttentionConfig` for each segment and no field is ever "unset".
 """
 
+import math
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -79,6 +80,10 @@ class AttentionConfig(Config):
                 "normalization",
             )
         return self
+
+
+BASE_WIDTH = SIZES["nano"].width
+"""Where muP and the standard parametrization are one, in channels of the trunk and of the head."""
 
 
 SOFTMAX = AttentionConfig(normalization="softmax")
@@ -203,3 +208,21 @@ class ModelConfig(Config):
                     f"{segment}.normalization softmax is that design",
                     *depths,
                 )
+
+
+def base_model(model: ModelConfig, times: int = 1) -> ModelConfig:
+    """The same design at `times` the base width: as many heads as make it up, of the same channels; depths stay.
+
+    The width is nano's, or one head's where heads are wider.
+    """
+    head_size = model.width // model.num_heads
+    at_least = 4 // math.gcd(head_size, 4)  # a width is a multiple of 4
+    heads = times * max(at_least, BASE_WIDTH // head_size // at_least * at_least)
+    widths = {"width": heads * head_size, "num_heads": heads, "head_width": times * BASE_WIDTH}
+    return model.model_copy(update={"size": "custom", **widths})
+
+
+def at_base(model: ModelConfig) -> bool:
+    """Whether a model has the base widths, up to the name of its size."""
+    base = base_model(model)
+    return (model.width, model.head_width) == (base.width, base.head_width)

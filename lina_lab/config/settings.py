@@ -38,6 +38,9 @@ class TrainingConfig(Config):
     ema_decay: Probability = 0.99
     ema_every: Count = 1
     """Steps between updates of the averaged weights."""
+    parametrization: Literal["standard", "mup"] = "standard"
+    """mup: initial weights and learning rates follow the width, so that a rate tuned at one width serves all; see
+    `lina_lab.training.parametrization`. At the base width the two are one."""
     loss_repeat: Count = 4
     """Noise and time draws for each conditioning."""
     label_dropout: Probability = 0.1

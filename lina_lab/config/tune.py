@@ -29,10 +29,18 @@ class Range(Config):
 class Tune(Config):
     """Every (design, size) gets the same number of trials; the best value is taken for all of its seeds."""
 
+    @property
+    def body(self) -> dict[str, Any]:
+        """As JSON, without the storage, which changes no result; `at` only where it is set, as in older plans."""
+        return self.model_dump(mode="json", exclude={"storage", *(() if self.at else ("at",))})
+
     search: Annotated[dict[str, Range], Field(min_length=1)]
     """Dotted path of a training value to its range."""
     trials: Count
     """Number of trials for every design at every size."""
+    at: str | None = None
+    """Size at which every design is tuned; all its sizes take that value. Null: each is tuned. A verdict counts the
+    value as tuned under `training.parametrization: mup` where the design's coordinate check passed."""
     sampler: Literal["tpe", "random"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
     """What may end a trial early, at validations after about 1/27, 1/9 and 1/3 of its steps."""

@@ -40,6 +40,16 @@ OTHER_AXES: dict[str, Axis[Value]] = {
             ),
         },
     ),
+    "training.parametrization": Axis(
+        "How do initial weights and learning rates follow the width?",
+        {
+            "standard": Value("one rate for all weights, which start within ±fan-in^-1/2", "LINA"),
+            "mup": Value(
+                "g = fan-in over that at the base width: rates / g; outputs start g^-1/2 as large, biases as there",
+                "arXiv:2203.03466, table 3; for diffusion transformers arXiv:2505.15270",
+            ),
+        },
+    ),
     "sampling.flow_steps_last": Axis(
         "How many Euler steps do the last tokens get?",
         {

@@ -164,9 +164,11 @@ def what_tuning_leaves_open(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     for name in [name for name in names if name in table]:
         edge = table[table[f"{name}_inside"] == False].drop_duplicates(list(plan.axes))  # noqa: E712, a column
         where = "; ".join(cell_label({axis: row[axis] for axis in plan.axes}) for row in edge.to_dict("records"))
+        at = (plan.tune or {}).get("at")
         yield (
-            f"{name} was chosen from {int(table['tune_trials'].max())} trials for every design at every size, all of "
-            f"one seed: the choice itself has a spread that was not measured."
+            f"{name} was chosen from {int(table['tune_trials'].max())} trials for every design at "
+            f"{f'{at}, and taken at the other sizes' if at else 'every size'}, all of one seed: the choice itself has "
+            "a spread that was not measured."
         )
         if where:
             yield f"The chosen {name} is the lowest or highest that was tried, so a better one may lie beyond: {where}."

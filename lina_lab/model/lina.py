@@ -224,6 +224,8 @@ NORMAL = (
     "head.time.fc1.weight",
     "head.time.fc2.weight",
 )
+SUMMING = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Modules whose weight (fan-out, fan-in, ...) sums over its inputs."""
 ZERO = re.compile(r"head\.(patch\.bias|out\.|modulation\.|blocks\.\d+\.modulation\.)")
 
 
@@ -246,6 +248,6 @@ def initialise(model: Lina, seed: int) -> None:
                 parameter.zero_()
             elif name in NORMAL:
                 parameter.normal_(0, 0.02, generator=generator)
-            elif isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+            elif isinstance(module, SUMMING):
                 bound = module.weight[0].numel() ** -0.5
                 parameter.uniform_(-bound, bound, generator=generator)

@@ -6,7 +6,7 @@ Shapes: B images, T tokens of a prompt, F features of a token, D width.
 import torch
 from torch import Tensor, nn
 
-from lina_lab.config.data import TextShape
+from lina_lab.config.data import DataShape, TextShape
 
 
 class LabelEmbedding(nn.Module):
@@ -54,3 +54,13 @@ class TextEmbedding(nn.Module):
     def nothing(self, prompts: Tensor) -> Tensor:
         """The empty prompt, in the shape of the given prompts."""
         return torch.zeros_like(prompts)
+
+
+def prompts_of(data: DataShape, batch: int) -> Tensor:
+    """Labels (B,) that cycle through the classes, or full prompts: word ids (B, T) or features (B, T, F)."""
+    text = data.text
+    if text is None:
+        return torch.arange(batch) % data.num_classes
+    if text.vocabulary:
+        return torch.arange(batch * text.tokens).reshape(batch, text.tokens) % text.vocabulary + 1
+    return torch.ones(batch, text.tokens, text.features)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from lina_lab import cost
-from lina_lab.config.data import DataShape
 from lina_lab.config.experiment import Experiment
 from lina_lab.model.lina import Lina
+from lina_lab.model.prompts import prompts_of
 from lina_lab.model.random_streams import TrainingDraws, step_streams, stream, training_draws
 from lina_lab.model.sampler import sample
 from lina_lab.profiling.ceilings import Ceilings, measure_ceilings
@@ -158,16 +158,6 @@ class Step:
         if self.experiment.training.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.experiment.training.gradient_clip)
         self.optimizer.step()
-
-
-def prompts_of(data: DataShape, batch: int) -> Tensor:
-    """Labels (B,) that cycle through the classes, or full prompts: word ids (B, T) or features (B, T, F)."""
-    text = data.text
-    if text is None:
-        return torch.arange(batch) % data.num_classes
-    if text.vocabulary:
-        return torch.arange(batch * text.tokens).reshape(batch, text.tokens) % text.vocabulary + 1
-    return torch.ones(batch, text.tokens, text.features)
 
 
 def visible_tokens(experiment: Experiment) -> int:

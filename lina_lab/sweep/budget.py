@@ -13,6 +13,7 @@ from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.status import ENDED, read_status
 from lina_lab.sweep.longer import left_to_train, sources_of, unfinished
 from lina_lab.sweep.planning import PlannedSweep
+from lina_lab.sweep.transfer import groups, sources
 
 if TYPE_CHECKING:
     from lina_lab.cell.estimate import Seconds
@@ -98,9 +99,10 @@ def _trials(planned: PlannedSweep) -> Iterator[Experiment]:
     tune = planned.tune
     if tune is None:
         return
-    bases = {tuple(cell.values.items()): planned.experiments[cell.key] for cell in planned.plan.cells}
+    points = [planned.experiments[group[0].key] for group in groups(planned.plan.cells)]
+    bases = [points[place] for place in sorted({*sources(planned, tune)})]
     for _ in range(tune.trials):
-        yield from (with_values(base, tune.set, "tune.set") for base in bases.values())
+        yield from (with_values(base, tune.set, "tune.set") for base in bases)
 
 
 def _ended_trials(runs: Path, plan: Plan) -> int:

@@ -206,7 +206,7 @@ def _plan(sweep: Sweep, document: Document, cells: list[PlannedCell], omitted: l
         axes=axis_names(sweep.axes),
         cells=cells,
         omitted=omitted,
-        tune=sweep.tune.model_dump(mode="json", exclude={"storage"}) if sweep.tune else None,
+        tune=sweep.tune.body if sweep.tune else None,
         metric=Measure(sweep.metric, sweep.better or "", document.places.get(("metric",), "")),
     )
 

@@ -11,24 +11,24 @@ it; then Optuna's pruner, which has seen them all, decides which go on.
 import fcntl
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lina_lab.config.experiment import Experiment, digest
-from lina_lab.config.sweep import Omission, Scalar, axis_names, cell_label, with_values
+from lina_lab.config.sweep import Omission, Scalar, axis_names, with_values
 from lina_lab.config.tune import TUNABLE, Tune
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
-from lina_lab.files import write_atomic
 from lina_lab.ledger.leases import Watch, end_attempt, faults, last_attempt
 from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.sweep.older import keys_in
 from lina_lab.sweep.planning import PlannedSweep
+from lina_lab.sweep.transfer import groups, sources, transfer
+from lina_lab.sweep.trial_storage import journal_of, open_storage
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -47,6 +47,13 @@ class Todo(NamedTuple):
     until: int
 
 
+class Chosen(NamedTuple):
+    """The best values by path, and by name, with how they were found, for the results table."""
+
+    values: dict[str, float]
+    facts: dict[str, Scalar]
+
+
 class TrialOutcome(NamedTuple):
     """State of a trial in the ledger: complete, paused at a rung, failed for good, or still to run."""
 
@@ -60,15 +67,15 @@ class Tuning:
     def __init__(self, runs: Path, planned: PlannedSweep, tune: Tune, retries: int) -> None:
         self.runs, self.planned, self.tune, self.retries = runs, planned, tune, retries
         self.name, self.experiments = planned.plan.name, dict(planned.experiments)
-        self.groups = [list(cells) for _, cells in groupby(planned.plan.cells, key=lambda cell: cell.values)]
+        self.groups, self.sources = groups(planned.plan.cells), sources(planned, tune)
         names = axis_names(dict.fromkeys([*planned.plan.axes.values(), *tune.search]))
         self.names = {path: name for name, path in names.items() if path in tune.search}
         self.key_of = keys_in(runs)
         self.given_up: set[str] = set()
         """Keys of trials that failed for good in this process, since on a full disk the ledger cannot record it."""
         with self._alone():
-            storage = _storage(_journal(runs, self.name), tune.storage)
-            self.studies = [self._study(storage, group[0]) for group in self.groups]
+            storage = open_storage(journal_of(runs, self.name), tune.storage)
+            self.studies = {place: self._study(storage, self.groups[place][0]) for place in sorted({*self.sources})}
 
     def advance(self) -> tuple[PlannedSweep, list[Todo]]:
         """The plan as far as it is known by now, and the trials that have to run for more of it to be."""
@@ -76,14 +83,19 @@ class Tuning:
         trials: list[PlannedCell] = []
         todo: list[Todo] = []
         omitted = list(self.planned.plan.omitted)
+        found: dict[int, Chosen | None] = {}
         with self._alone():
-            for group, study in zip(self.groups, self.studies, strict=True):
-                new = self._next(study, group[0])
-                trials += [self._cell(group[0], trial) for trial in study.get_trials(deepcopy=False)]
+            for place, study in self.studies.items():
+                base = self.groups[place][0]
+                new = self._next(study, base)
+                trials += [self._cell(base, trial) for trial in study.get_trials(deepcopy=False)]
                 todo += new
                 if not new:
-                    chosen = self._chosen(study, group[0])
-                    cells += [self._with(cell, *chosen) for cell in group] if chosen else []
+                    found[place] = self._chosen(study, base)
+            for place, source in enumerate(self.sources):
+                if source in found:
+                    chosen, group = found[source], self.groups[place]
+                    cells += self._taken(group, chosen, self.groups[source][0]) if chosen else []
                     reason = "tuning found no value for it: none of its trials came to a finite end"
                     omitted += [] if chosen else [Omission(group[0].values, reason)]
         plan = self.planned.plan._replace(cells=cells, trials=trials, omitted=omitted)
@@ -174,8 +186,7 @@ class Tuning:
             return 0
         return next((rung for rung in rungs(self.experiments[cell.key]) if rung > trial.user_attrs.get(PASSED, 0)), 0)
 
-    def _chosen(self, study: Any, base: PlannedCell) -> tuple[dict[str, float], dict[str, Scalar]] | None:
-        """The best values by path, and by name, with how they were found, for the results table."""
+    def _chosen(self, study: Any, base: PlannedCell) -> Chosen | None:
         trials = study.get_trials(deepcopy=False)
         ended = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
         complete = [trial for trial in ended if trial.state.name == "COMPLETE" and math.isfinite(trial.value)]
@@ -191,7 +202,7 @@ class Tuning:
             "tune_pruned": len(ended) - sum(t.state.name == "COMPLETE" for t in ended),
         }
         facts |= {"tune_failed": len(trials) - len(ended), "tune_steps": sum(self._steps(base, t) for t in ended)}
-        return best.params, facts
+        return Chosen(best.params, facts)
 
     def _steps(self, base: PlannedCell, trial: "FrozenTrial") -> int:
         if trial.state.name == "PRUNED":
@@ -208,9 +219,14 @@ class Tuning:
         cell = base._replace(seed=experiment.seed, tuned=tried, trial=trial.number)
         return self._planned(cell, experiment)
 
-    def _with(self, cell: PlannedCell, values: Mapping[str, float], facts: dict[str, Scalar]) -> PlannedCell:
-        experiment = with_values(self.experiments[cell.key], values, "tune.search")
-        return self._planned(cell._replace(tuned=facts), experiment)
+    def _taken(self, group: Sequence[PlannedCell], chosen: Chosen, source: PlannedCell) -> list[PlannedCell]:
+        """The cells of a design at a size with the values that were chosen for it, or for it at another size."""
+        experiments = [with_values(self.experiments[cell.key], chosen.values, "tune.search") for cell in group]
+        facts = chosen.facts
+        if group[0].values != source.values:
+            how = transfer(self.runs, self.experiments[source.key], experiments[0])
+            facts = facts | {"tune_at": self.tune.at, "tune_transfer": how}
+        return [self._planned(c._replace(tuned=facts), e) for c, e in zip(group, experiments, strict=True)]
 
     def _planned(self, cell: PlannedCell, experiment: Experiment) -> PlannedCell:
         """A cell as that of an experiment."""
@@ -222,7 +238,7 @@ class Tuning:
         """The study of one design at one size, under a name that changes with all that its trials depend on."""
         import optuna
 
-        settings = self.tune.model_dump(mode="json", exclude={"storage"})
+        settings = {name: value for name, value in self.tune.body.items() if name != "at"}
         name = f"{self.name}/{base.label}/{digest([self.key_of(self._base(base)), settings])[:12]}"
         pruner = _pruner(self.tune, self._base(base))
         return optuna.create_study(study_name=name, storage=storage, pruner=pruner, load_if_exists=True)
@@ -230,7 +246,7 @@ class Tuning:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One controller of a sweep at a time."""
-        path = _journal(self.runs, self.name).with_suffix(".lock")
+        path = journal_of(self.runs, self.name).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -239,8 +255,7 @@ class Tuning:
 
 def num_trials(planned: PlannedSweep) -> int:
     """Trials of all designs and sizes together."""
-    designs = {cell_label(cell.values) for cell in planned.plan.cells}
-    return planned.tune.trials * len(designs) if planned.tune else 0
+    return planned.tune.trials * len({*sources(planned, planned.tune)}) if planned.tune else 0
 
 
 def rungs(experiment: Experiment) -> list[int]:
@@ -275,24 +290,3 @@ def _pruner(tune: Tune, experiment: Experiment) -> Any:
     if tune.pruner == "hyperband":
         return HyperbandPruner(first, experiment.training.steps, REDUCTION)
     return MedianPruner(n_startup_trials=tune.parallel) if tune.pruner == "median" else NopPruner()
-
-
-def _journal(runs: Path, name: str) -> Path:
-    return runs / "sweeps" / f"{name}.tune.journal"
-
-
-def _storage(journal: Path, url: str | None) -> Any:
-    """An Optuna storage: a database by its URL, or a journal file. The caller holds the lock."""
-    import optuna
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if url is not None:
-        return RDBStorage(url)
-    if journal.exists():
-        whole = journal.read_bytes()
-        # A controller that was killed may leave half a line, which Optuna would not read, and its lock.
-        write_atomic(journal, whole[: whole.rfind(b"\n") + 1])
-        Path(f"{journal}.lock").unlink(missing_ok=True)
-    return JournalStorage(JournalFileBackend(str(journal)))

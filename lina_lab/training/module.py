@@ -14,6 +14,7 @@ from lina_lab.model.blocks import Block
 from lina_lab.model.head import HeadBlock
 from lina_lab.model.lina import Lina
 from lina_lab.model.random_streams import WHOLE, BatchShard, step_streams
+from lina_lab.training.parametrization import fan_in_growth
 
 Batch = tuple[Tensor, Tensor]
 
@@ -76,8 +77,7 @@ class LinaModule(pl.LightningModule):
         """AdamW; weight decay on everything trainable except LayerNorm parameters, as published."""
         c = self.training_config
         optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, c.weight_decay),
-            lr=c.learning_rate,
+            parameter_groups(self.model, c),
             betas=(c.beta1, c.beta2),
             fused=True,
         )
@@ -85,14 +85,23 @@ class LinaModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Trainable parameters with and without weight decay."""
+def parameter_groups(model: Lina, training: TrainingConfig) -> list[dict[str, object]]:
+    """Trainable parameters with and without weight decay, and under muP those with a learning rate of their own.
+
+    Weights whose fan-in is g times the base's have the rate over g. AdamW decays by rate x decay, so their decay is g
+    times as large: a weight is forgotten in as many steps at every width.
+    """
+    growth = fan_in_growth(model) if training.parametrization == "mup" else {}
     norms = {p for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trainable if p not in norms], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p in norms], "weight_decay": 0.0},
-    ]
+    trainable = {p: growth.get(name, 1.0) for name, p in model.named_parameters() if p.requires_grad}
+
+    def group(g: float, decay: float, members: list[nn.Parameter]) -> dict[str, object]:
+        return {"params": members, "lr": training.learning_rate / g, "weight_decay": decay * g}
+
+    decayed = {g: [p for p, of in trainable.items() if of == g and p not in norms] for g in {1.0, *trainable.values()}}
+    # The rate of the first group is the one that is logged.
+    first = [group(1.0, training.weight_decay, decayed.pop(1.0)), group(1.0, 0.0, [p for p in trainable if p in norms])]
+    return first + [group(g, training.weight_decay, members) for g, members in sorted(decayed.items())]
 
 
 def warmup(step: int, steps: int) -> float:

@@ -33,6 +33,7 @@ from lina_lab.training.ema import AveragedWeights
 from lina_lab.training.fsdp import AnyCheckpointIO, Sharded, is_sharded, whole
 from lina_lab.training.held_out import held_out_loss, validation_batch
 from lina_lab.training.module import Batch, LinaModule
+from lina_lab.training.parametrization import rescale
 from lina_lab.training.points import KeptPoints
 from lina_lab.training.recorder import Recorder, newest_checkpoint
 from lina_lab.training.warm_start import load_initial_weights
@@ -53,6 +54,8 @@ class Start(NamedTuple):
 def build_model(experiment: Experiment) -> Lina:
     """The model of an experiment at its start: the same weights for the same design and seed."""
     model = Lina(experiment.model, experiment.data.shape, experiment.seed)
+    if experiment.training.parametrization == "mup":
+        rescale(model)
     accelerate(model, experiment.execution)
     return model
 

@@ -159,6 +159,20 @@ def test_an_untuned_learning_rate_is_a_reason_unless_a_user_vouches_for_it(drawn
 
 
 @pytest.mark.slow
+def test_a_rate_that_was_tuned_at_one_size_counts_where_the_coordinate_check_passed(drawn):
+    drawn["tune_at"] = np.where(drawn["size"] == "size0", None, "size0")
+    drawn["tune_transfer"] = np.where(drawn["size"] == "size0", None, "passed")
+    assert against(drawn) == ([], [])
+    failed = (drawn["size"] == "size2") & (drawn["design"] == "old")
+    drawn.loc[failed, "tune_transfer"] = "the coordinate check failed: head.out moves as width^1.00 at step 1"
+    reason = (
+        "the learning rate was tuned at size0 alone and taken for B at size2, the coordinate check failed: head.out "
+    )
+    assert against(drawn) == ([], [f"{reason}moves as width^1.00 at step 1"])
+    assert against(drawn, CompareOptions(lr_tuned=True))[1] == [f"{reason}moves as width^1.00 at step 1"]
+
+
+@pytest.mark.slow
 def test_rates_that_a_sweep_sets_are_no_tuning_and_are_named(drawn):
     rates = drawn.drop(columns=["learning_rate_inside", "tune_trials"])
     rates["learning_rate"] = np.where(rates["size"] == "size0", 8e-3, 4e-3)

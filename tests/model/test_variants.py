@@ -197,7 +197,7 @@ def test_gates_and_the_weight_of_the_output_norm_decay_and_layer_norms_do_not():
         ("decouple5", ["conv.generator.fc2.bias"]),
     ):
         made = awake(variant)
-        decayed = {id(p) for p in parameter_groups(made, 0.02)[0]["params"]}
+        decayed = {id(p) for p in parameter_groups(made, TRAINING)[0]["params"]}
         attention = dict(made.decoder[1].attention.named_parameters())
         assert all(id(attention[name]) in decayed for name in names)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from lina_lab.analysis.coordinates import Moved, check_of
 from lina_lab.config.load import Document
 from lina_lab.config.problems import ConfigError
 from lina_lab.config.sweep import Sweep
@@ -18,6 +19,7 @@ from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import load_plan, store_plan
 from lina_lab.ledger.result import is_done, write_result
 from lina_lab.ledger.status import read_status
+from lina_lab.sweep import transfer
 from lina_lab.sweep.planning import expand
 from lina_lab.sweep.run import Steering
 from lina_lab.sweep.tune import Tuning, num_trials, rungs
@@ -25,6 +27,7 @@ from tests.study import EXPERIMENT, PROVENANCE, fake_result
 
 BEST = {"division": 3e-3, "subtraction": 3e-2}
 STEPS = 270
+FLAT = [Moved("head.out", width, 0, 1, 1.0) for width in (32, 64)]
 
 
 def make_plan(seeds=(0, 1), **changes):
@@ -262,3 +265,53 @@ def test_a_pruner_without_a_validation_to_ask_at_is_refused(tmp_path):
     )
     with pytest.raises(LabError, match=r"logging.validate_every \(500\) must be below training.steps \(270\)"):
         Tuning(tmp_path, late, late.tune, 2)
+
+
+def make_plan_of_sizes(**changes):
+    """Two designs at two sizes, tuned at the smaller."""
+    base = EXPERIMENT | {"training": EXPERIMENT["training"] | {"steps": STEPS} | changes}
+    axes = {"model.attention.normalization": list(BEST), "model.size": ["nano", "micro"]}
+    tune = {"search": {"training.learning_rate": {"low": 1e-4, "high": 1.0}}, "trials": 4, "at": "nano"}
+    values = {"name": "tuned", "question": "?", "experiment": "-", "axes": axes, "seeds": [0, 1], "tune": tune}
+    return expand(Sweep.model_validate(values), Document(base, {}), Document({}, {}), Path("tuned.yaml"))
+
+
+@pytest.mark.slow
+def test_tuned_at_one_size_every_design_has_trials_there_alone_and_its_value_everywhere(tmp_path, monkeypatch):
+    checked = []
+    monkeypatch.setattr(transfer, "stored_check", lambda runs, e: checked.append(e) or check_of("mup", 1.0, FLAT))
+    planned = make_plan_of_sizes(parametrization="mup")
+    tuned = tune(tmp_path, planned)
+    assert num_trials(planned) == len(tuned.plan.trials) == 8
+    assert {trial.values["size"] for trial in tuned.plan.trials} == {"nano"}
+    assert [cell.values for cell in tuned.plan.cells] == [cell.values for cell in planned.plan.cells]
+    for design in BEST:
+        cells = [cell for cell in tuned.plan.cells if cell.values["normalization"] == design]
+        rates = {tuned.experiments[cell.key].training.learning_rate for cell in cells}
+        assert len(rates) == 1
+        for cell in cells:
+            assert cell.tuned["learning_rate"] in rates
+            assert cell.tuned["tune_trials"] == 4
+            taken = {name: cell.tuned.get(name) for name in ("tune_at", "tune_transfer")}
+            there = cell.values["size"] == "nano"
+            assert taken == (
+                {"tune_at": None, "tune_transfer": None} if there else {"tune_at": "nano", "tune_transfer": "passed"}
+            )
+    assert {(e.model.size, e.model.decoder.normalization) for e in checked} == {("micro", design) for design in BEST}
+
+
+@pytest.mark.slow
+def test_a_standard_model_takes_the_value_too_and_the_table_says_that_it_does_not_count(tmp_path):
+    tuned = tune(tmp_path, make_plan_of_sizes())
+    said = {cell.tuned.get("tune_transfer") for cell in tuned.plan.cells if cell.values["size"] == "micro"}
+    assert said == {transfer.STANDARD}
+
+
+def test_plans_and_trials_of_a_sweep_that_tunes_every_size_are_named_as_before():
+    assert "at" not in make_plan().plan.tune
+    assert make_plan_of_sizes().plan.tune["at"] == "nano"
+
+
+def test_a_size_to_tune_at_must_be_one_of_the_sweep():
+    with pytest.raises(ConfigError, match=r"tune\.at: must be left out, not nano: the sweep has no axis model.size"):
+        make_plan(at="nano")

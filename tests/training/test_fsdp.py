@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sharded")]  # its cells
 CLIPPED = {"training__batch_size": 12, "training__gradient_clip": 0.2, "training__ema_every": 3}
 PARTS = {"execution__accumulate": 2, "execution__activation_checkpointing": "block"}
 BF16 = {"training__precision": "bf16"}
+MUP = {"training__parametrization": "mup", "model__size": "micro"}
 
 
 class Cells:
@@ -65,6 +66,7 @@ def cells(tmp_path_factory):
     (cells("from one") / "checkpoints" / "step-0000006.part").mkdir()  # as killed groups leave them
     (cells("from one") / "checkpoints" / "step-0000008.part").write_bytes(b"half")
     cells.alone("one bf16", **BF16)
+    cells.alone("one mup", **MUP)
     two = [
         (cells("sharded"), "fsdp", 0),
         (cells("paused"), "fsdp", 9),
@@ -81,6 +83,8 @@ def cells(tmp_path_factory):
         (cells("parts ddp", **PARTS), "ddp", 0),
         (cells("bf16 sharded", **BF16), "fsdp", 0),
         (cells("bf16 ddp", **BF16), "ddp", 0),
+        (cells("mup sharded", **MUP), "fsdp", 5),
+        (cells("mup sharded"), "fsdp", 0),
     ]
     together((2, two), (3, [(cells("to three"), "fsdp", 9)]))
     cells.alone("to one")
@@ -109,6 +113,10 @@ def assert_close(folder, other, rtol=1e-3, atol=2e-6):
 @pytest.mark.parametrize("name", ["sharded", "to one", "to three", "to ddp", "from one"])
 def test_any_number_of_processes_trains_and_continues_the_same(cells, name):
     assert_close(cells(name), cells("one"))
+
+
+def test_groups_of_several_rates_train_and_continue_the_same_when_sharded(cells):
+    assert_close(cells("mup sharded"), cells("one mup"))
 
 
 @pytest.mark.parametrize("name", ["parts sharded", "parts ddp"])

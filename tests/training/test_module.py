@@ -9,7 +9,7 @@ from tests.cells import experiment
 
 def test_weight_decay_spares_layer_norms_alone_and_frozen_parts_are_in_no_group():
     model = build_model(experiment())
-    decayed, spared = parameter_groups(model, 0.02)
+    decayed, spared = parameter_groups(model, experiment().training)
     names = {id(p): name for name, p in model.named_parameters()}
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.02, 0.0)
     assert all("norm" in names[id(p)] for p in spared["params"])
