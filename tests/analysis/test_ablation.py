@@ -118,12 +118,24 @@ def test_only_seeds_are_replicates(effects):
 
 @pytest.mark.slow
 def test_no_number_has_moved():
-    """To the last digit, of committed reports and of simulated studies with cells missing: see `ablation_cases`."""
+    """Of committed reports and of simulated studies with cells missing (`ablation_cases`), to what processors round."""
     golden = json.loads(GOLDEN.read_text())
     made = {name: rows_of(table, plan, metric) for name, table, plan, metric in cases()}
     against_null = {name: [row for row in rows if row[0] == "limit"] for name, rows in made.items()}
     assert all(len(rows) == 3 * ("null" in name) for name, rows in against_null.items())  # golden has none of these
-    assert {name: [row for row in rows if row not in against_null[name]] for name, rows in made.items()} == golden
+    kept = {name: [row for row in rows if row not in against_null[name]] for name, rows in made.items()}
+    assert kept.keys() == golden.keys()
+    for name, rows in kept.items():
+        assert [words(row) for row in rows] == [words(row) for row in golden[name]]
+        assert [numbers(row) for row in rows] == [pytest.approx(numbers(row), rel=1e-12) for row in golden[name]]
+
+
+def words(row):
+    return [value for value in row if not isinstance(value, float)]
+
+
+def numbers(row):
+    return [value for value in row if isinstance(value, float)]
 
 
 @pytest.mark.slow
