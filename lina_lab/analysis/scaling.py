@@ -1,5 +1,6 @@
-"""Scaling curves of every design, with intervals and the error of predicting the largest size from the others."""
+"""Scaling curves of every design, with intervals and the error of predicting every size from the smaller ones."""
 
+import json
 import math
 from typing import Any
 
@@ -7,21 +8,23 @@ import numpy as np
 import pandas as pd
 
 from lina_lab.analysis.interval import Interval
-from lina_lab.analysis.scaling_fit.fits import fit, predict, refusal
+from lina_lab.analysis.scaling_fit.fits import fit, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import in_words, remarks
-from lina_lab.analysis.table import design_axes, designs
+from lina_lab.analysis.scaling_fit.rolling import rolling
+from lina_lab.analysis.table import design_axes, designs, human
 from lina_lab.ledger.plan import Plan
 
 CURVES = ("power", "offset")
 
 
 def design_fits(table: pd.DataFrame, plan: Plan, metric: str) -> pd.DataFrame:
-    """One row a design and form that its sizes allow: the axes, form, n, parameters, intervals, objective, hold-out.
+    """One row a design and form that its sizes allow: axes, form, n, parameters, intervals, loss, objective, hold-out.
 
     Columns `alpha`, `alpha_low`, `alpha_high` and so on; `E_identified` is False where the interval of E holds 0, and
     where the curve rises; `notes` is what must be said beside them.
-    `holdout_error` is predicted over measured - 1 at the largest size, by a fit without it (geometric mean of seeds).
+    `holdout_error` is predicted over measured - 1 at the largest size, by a fit without it (geometric mean of seeds);
+    `rolling_errors` is a JSON list of [size, the same by a fit to all sizes below], for every size that allows it.
     """
     rows = []
     for values, cells in designs(table.dropna(subset=[metric]), design_axes(plan)):
@@ -38,11 +41,11 @@ def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and finite_or_none(interval.high)}
     if "E" in fitted.params:
         row["E_identified"] = bool(row["E_low"])
-    rest = x < x.max()
-    if not refusal(form, x[rest]):
-        predicted = predict(form, fit(form, x[rest], y[rest]).params, x[~rest])
-        row["holdout_error"] = math.expm1(float(np.mean(np.log(predicted) - np.log(y[~rest]))))
-    return row | {"objective": fitted.objective, "notes": "; ".join(remarks(fitted, ranges, x, y))}
+    held = rolling(form, x, y)
+    row["rolling_errors"] = json.dumps([[size.x, size.error] for size in held])
+    if held and held[-1].x == x.max():
+        row["holdout_error"] = held[-1].error
+    return row | {"loss": fitted.loss, "objective": fitted.objective, "notes": "; ".join(remarks(fitted, ranges, x, y))}
 
 
 def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
@@ -51,10 +54,13 @@ def readable_fits(fits: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     shown = pd.DataFrame({axis: fits[axis].astype(str) for axis in axes})
     shown["form"] = fits["form"].map({"power": "A N^-α", "offset": "E + A N^-α"})
     shown["n"] = fits["n"].astype(str)
+    shown["loss"] = fits["loss"]
     shown["α (95 %)"] = [_with_interval(row, "alpha") for row in records]
     shown["E (95 %)"] = ["" if row["form"] == "power" else _floor(row) for row in records]
-    error = fits.get("holdout_error", pd.Series(math.nan, index=fits.index))
-    shown["largest size held out"] = [f"{100 * value:+.0f} %" if math.isfinite(value) else "" for value in error]
+    errors = fits["rolling_errors"].map(json.loads)
+    shown["predicted from smaller sizes"] = [
+        ", ".join(f"{human(size)} {100 * error:+.0f} %" for size, error in held) for held in errors
+    ]
     return shown.assign(note=fits["notes"]) if fits["notes"].any() else shown
 
 

@@ -16,9 +16,10 @@ from lina_lab.analysis.match_cells import as_text, refuse_pooled
 from lina_lab.analysis.rows import COMPARABLE
 from lina_lab.analysis.scaling import finite_or_none
 from lina_lab.analysis.scaling_fit.by_run import intervals_by_run
-from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, predict, refusal
+from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
+from lina_lab.analysis.scaling_fit.rolling import HeldOut, rolling
 from lina_lab.analysis.table import unequal_draws
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.console import print_table, text_table
@@ -58,8 +59,10 @@ class FitOutcome(NamedTuple):
     by: dict[str, Any]
     fit: Fit
     intervals: dict[str, Interval | None]
-    holdout: dict[str, float | None] | None
-    """x and y of the largest size, the prediction of a fit without it, and its relative error."""
+    rolling: dict[str, list[HeldOut]]
+    """Of every column of sizes: those that were predicted from all smaller ones; empty if not asked for."""
+    holdout: HeldOut | None
+    """The largest x, predicted without it."""
     at_bound: dict[str, list[str]]
     notes: list[str]
     """What must be said beside the numbers."""
@@ -211,11 +214,9 @@ def label(by: dict[str, Any]) -> str:
 def _outcome(request: FitRequest, by: dict[str, Any], form: str, rows: pd.DataFrame, unsaid: list[str]) -> FitOutcome:
     x, y = _points(request, rows)
     found = fit(form, x, y)
-    held = None
-    if request.holdout_largest:
-        held, reason = holdout(request, form, rows)
-        if reason:
-            unsaid.append(f"{label(by)}: {form} has no hold-out error: without the largest {request.x}, {reason}")
+    held, largest = _rolling(request, form, rows), rows[request.x].max()
+    if held and (reason := refusal(form, rows.loc[rows[request.x] < largest, request.sizes])):
+        unsaid.append(f"{label(by)}: {form} has no hold-out error: without the largest {request.x}, {reason}")
     run = runs(rows)
     ranges = intervals(found, x, y) if run is None else intervals_by_run(found, x, y, run)
     notes = remarks(found, ranges, x, y)
@@ -223,7 +224,13 @@ def _outcome(request: FitRequest, by: dict[str, Any], form: str, rows: pd.DataFr
         notes.append(f"intervals resample {run.max() + 1} runs, whose points go together")
     unsaid += [f"{label(by)}: {note}" for note in notes]
     return FitOutcome(
-        by=by, fit=found, intervals=ranges, holdout=held, at_bound=at_bound(found, ranges, y), notes=notes
+        by=by,
+        fit=found,
+        intervals=ranges,
+        rolling=held,
+        holdout=next((size for size in held.get(request.x, []) if size.x == largest), None),
+        at_bound=at_bound(found, ranges, y),
+        notes=notes,
     )
 
 
@@ -232,21 +239,11 @@ def _points(request: FitRequest, rows: pd.DataFrame) -> tuple[np.ndarray, np.nda
     return sizes if request.d else sizes[:, 0], rows[request.y].to_numpy()
 
 
-def holdout(request: FitRequest, form: str, rows: pd.DataFrame) -> tuple[dict[str, float | None] | None, str | None]:
-    """The error of extrapolating to the largest x, its seeds averaged in log y; or why there is none."""
-    largest = rows[request.x] == rows[request.x].max()
-    reason = refusal(form, rows.loc[~largest, request.sizes])
-    if reason:
-        return None, reason
-    params = fit(form, *_points(request, rows[~largest])).params
-    x, y = _points(request, rows[largest])
-    measured, predicted = math.exp(np.log(y).mean()), math.exp(np.log(predict(form, params, x)).mean())
-    return {
-        "x": float(rows[request.x].max()),
-        "y": measured,
-        "predicted": predicted,
-        "relative_error": predicted / measured - 1,
-    }, None
+def _rolling(request: FitRequest, form: str, rows: pd.DataFrame) -> dict[str, list[HeldOut]]:
+    """Of x, and of d for a surface."""
+    if not request.holdout_largest:
+        return {}
+    return {name: rolling(form, *_points(request, rows), column) for column, name in enumerate(request.sizes)}
 
 
 def as_record(outcome: FitOutcome) -> dict[str, Any]:
@@ -260,23 +257,25 @@ def as_record(outcome: FitOutcome) -> dict[str, Any]:
         "form": outcome.fit.form,
         "params": outcome.fit.params,
         "intervals": {name: i and [i.low, finite_or_none(i.high)] for name, i in outcome.intervals.items()},
+        "loss": outcome.fit.loss,
         "objective": outcome.fit.objective,
         "n": outcome.fit.n,
-        "holdout": outcome.holdout,
+        "holdout": outcome.holdout and outcome.holdout.as_record(),
+        "rolling": {name: [size.as_record() for size in held] for name, held in outcome.rolling.items()},
         "at_bound": outcome.at_bound,
         "notes": outcome.notes,
     }
 
 
 def _print_outcomes(request: FitRequest, outcomes: list[FitOutcome], unsaid: list[str]) -> None:
-    held = ("hold-out error",) if request.holdout_largest else ()
+    of_fit = ["loss", "objective", *(["hold-out error"] if request.holdout_largest else [])]
     table = text_table(
-        *request.by, "form", "n", "parameter", "value", "95 % interval", "objective", *held, numbers=3 + len(held)
+        *request.by, "form", "n", "parameter", "value", "95 % interval", *of_fit, numbers=2 + len(of_fit)
     )
     for outcome in outcomes:
-        error = "" if outcome.holdout is None else f"{outcome.holdout['relative_error']:+.1%}"
+        error = "" if outcome.holdout is None else f"{outcome.holdout.error:+.1%}"
         first = [*(shortened(str(v)) for v in outcome.by.values()), outcome.fit.form, str(outcome.fit.n)]
-        last = [f"{outcome.fit.objective:.4g}", *([error] if held else [])]
+        last = [outcome.fit.loss, f"{outcome.fit.objective:.4g}", *([error] if request.holdout_largest else [])]
         for name, value in outcome.fit.params.items():
             bound = " (bound)" if "value" in outcome.at_bound.get(name, []) else ""
             table.add_row(*first, name, f"{value:.4g}{bound}", in_words(outcome.intervals[name]), *last)
@@ -287,5 +286,10 @@ def _print_outcomes(request: FitRequest, outcomes: list[FitOutcome], unsaid: lis
     print(
         f"\ny = {request.y}, {meaning}, in the units of the file; " + "; ".join(f"{k}: {v}" for k, v in forms.items())
     )
+    for outcome in outcomes:
+        for name, held in outcome.rolling.items():
+            if held:
+                errors = ", ".join(f"{size.x:.4g} {size.error:+.1%}" for size in held)
+                print(f"{label(outcome.by)}: {outcome.fit.form} predicts from all smaller {name}: {errors}")
     for line in unsaid:
         print(line)

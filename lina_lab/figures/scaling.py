@@ -77,8 +77,8 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes], scale: Scale) -> N
         axes.tick_params(labelbottom=not residuals)
 
 
-LAW_SIZES = 4
-"""Fewest sizes of a design whose power law is drawn: through three, a robust fit goes through two and ignores one."""
+LAW_SIZES = 3
+"""Fewest sizes of a design whose power law is drawn: a line through two points only joins them."""
 TWO_COLUMNS = 30
 """Longest legend line, in characters, for which the legend has two columns."""
 

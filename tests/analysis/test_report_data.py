@@ -1,6 +1,7 @@
 """A study comes back from its report as it was in the ledger, and says the same."""
 
 import html
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -170,7 +171,10 @@ def test_every_design_has_both_curves_where_its_sizes_allow_them(study):
     assert offset["E"].to_numpy() == pytest.approx(3, rel=1e-3)
     assert offset["alpha"].to_numpy() == pytest.approx(0.5, rel=1e-3)
     assert offset["E_identified"].all()
-    assert fits.loc[fits["form"] == "power", "holdout_error"].notna().all()
+    power = fits[fits["form"] == "power"]
+    errors = power["rolling_errors"].map(json.loads)
+    assert {len(held) for held in errors} == {2}  # the third and the fourth size
+    assert [held[-1][1] for held in errors] == power["holdout_error"].tolist()
     two = design_fits(table[table["size"].isin(["nano", "micro"])], made.stored, FID)
     assert two["form"].tolist() == ["power"] * 4
     assert two["notes"].str.contains("nothing checks the law").all()

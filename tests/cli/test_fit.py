@@ -61,10 +61,17 @@ def test_json_is_one_document_with_exactly_these_keys(lab_fit):
         ({"normalization": n}, form) for n in ("division", "subtraction") for form in ("power", "offset")
     ]
     offset = document["fits"][1]
-    assert list(offset) == ["by", "form", "params", "intervals", "objective", "n", "holdout", "at_bound", "notes"]
+    assert list(offset) == (
+        ["by", "form", "params", "intervals", "loss", "objective", "n", "holdout", "rolling", "at_bound", "notes"]
+    )
     assert (offset["at_bound"], offset["notes"]) == ({}, [])
     assert list(offset["params"]) == list(offset["intervals"]) == ["E", "A", "alpha"]
     assert list(offset["holdout"]) == ["x", "y", "predicted", "relative_error"]
+    assert list(offset["rolling"]) == ["parameters"]
+    assert offset["rolling"]["parameters"] == [offset["holdout"]]
+    power = document["fits"][0]["rolling"]["parameters"]
+    assert [size["x"] for size in power] == pytest.approx([8e5, 2262742, 6.4e6], rel=1e-3)
+    assert power[-1] == document["fits"][0]["holdout"]
     assert offset["n"] == 15
     assert offset["params"]["E"] == pytest.approx(5, rel=0.1)
     low, high = offset["intervals"]["E"]
@@ -81,6 +88,14 @@ def test_the_command_runs_in_typers_runner(tmp_path):
 def test_holdout_is_null_unless_asked(lab_fit):
     _, out, _ = lab_fit(one(), "--json", "--form", "power")
     assert json.loads(out)["fits"][0]["holdout"] is None
+    assert json.loads(out)["fits"][0]["rolling"] == {}
+
+
+def test_errors_at_every_size_are_printed(lab_fit):
+    _, out, _ = lab_fit(one(), "--form", "power", "--holdout-largest")
+    line = next(line for line in out.splitlines() if "predicts from all smaller" in line)
+    assert line.startswith("all rows: power predicts from all smaller parameters: 8e+05 -")
+    assert line.count("%") == 3
 
 
 @pytest.mark.slow
@@ -116,7 +131,8 @@ def test_a_floor_that_is_not_there_is_said_not_to_be_identified(lab_fit):
 def test_what_a_bound_set_is_marked_in_text_and_json(lab_fit):
     table = pd.DataFrame({"parameters": [3.3e7, 1.3e8, 4.58e8, 6.75e8], FID: [68.4, 43.47, 23.33, 19.47]})
     _, out, _ = lab_fit(table, "--form", "offset")
-    assert "offset 4 E 0 (bound) at most 19.47 0.0001282" in [" ".join(line.split()) for line in out.splitlines()]
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "offset 4 E 0 (bound) at most 19.47 least squares 0.004675" in lines
     _, out, err = lab_fit(table, "--form", "offset", "--json")
     found = json.loads(out)["fits"][0]
     assert found["intervals"]["E"] == [0, 19.47]
@@ -164,6 +180,8 @@ def test_a_surface_is_fitted(lab_fit):
     found = json.loads(out)["fits"][0]
     assert found["params"] == pytest.approx({"E": 1.7, "A": 60, "alpha": 0.34, "B": 800, "beta": 0.28}, rel=1e-5)
     assert found["holdout"]["relative_error"] == pytest.approx(0, abs=1e-5)
+    assert list(found["rolling"]) == ["parameters", "tokens"]
+    assert [size["x"] for size in found["rolling"]["tokens"]] == pytest.approx([1e8 * 1000**0.75, 1e11])
 
 
 def test_cells_that_are_not_done_are_left_out_and_counted(lab_fit):

@@ -118,7 +118,7 @@ def rise_of_curve(profile: Profile, drawn: Array, u: Array) -> float:
     problem, near = _drawn(profile, drawn)
     height = log_curve(problem._replace(u=u), near)[1][:, 0]
     begin = with_raised(profile, near)
-    held = objective(problem, lowest_from(profile, drawn_to(problem, u, height), begin, profile.bounds), profile.delta)
+    held = objective(problem, lowest_from(drawn_to(problem, u, height), begin, profile.bounds))
     best = np.minimum(_lowest(profile, problem, near, profile.bounds), held)
     return float(np.quantile(held / np.maximum(best, TINY) - 1, LEVEL))
 
@@ -130,5 +130,5 @@ def _drawn(profile: Profile, drawn: Array) -> tuple[FitProblem, Array]:
 
 
 def _lowest(profile: Profile, problem: FitProblem, near: Array, bounds: Bounds) -> Array:
-    lowest = lowest_from(profile, problem, with_raised(profile, np.clip(near, *bounds)), bounds)
-    return objective(problem, lowest, profile.delta)
+    lowest = lowest_from(problem, with_raised(profile, np.clip(near, *bounds)), bounds)
+    return objective(problem, lowest)

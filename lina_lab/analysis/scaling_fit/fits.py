@@ -1,8 +1,8 @@
 """y = A x^-alpha, y = E + A x^-alpha and y = E + A x^-alpha + B d^-beta, fitted to sizes and seeds.
 
-The loss is the sum of Huber(1e-3) over residuals of log y. The method is variable projection: only exponents are
-searched, on a grid, where the coefficients are a non-negative linear least squares; the best starts are refined
-together by the Newton steps of `optimum`.
+The loss of log residuals is half the sum of squares up to `FEW` points, and the sum of Huber(1e-3) of more. The method
+is variable projection: only exponents are searched, on a grid, where the coefficients are a non-negative linear least
+squares; the best starts are refined together by the Newton steps of `optimum`.
 Of many starts of an ordinary minimiser few arrive, so that one start is never enough.
 Rows with a weight of 0 are not there, whole weights are repetitions: a bootstrap is rows of weights.
 """
@@ -68,12 +68,24 @@ class Fit(NamedTuple):
     form: str
     params: dict[str, float]
     objective: float
-    """Sum of Huber(1e-3) of log y - log ŷ."""
+    """Sum over points of Huber(1e-3) of log y - log ŷ, or of its square over two."""
     n: int
+    loss: str
+    """`LEAST_SQUARES` or `HUBER`."""
 
     @property
     def row(self) -> Array:
         return np.array(list(self.params.values()))
+
+
+LEAST_SQUARES, HUBER = "least squares", "Huber"
+DELTAS = {LEAST_SQUARES: math.inf, HUBER: DELTA}
+FEW = 6
+"""Most points that are fitted by least squares. A robust line goes through two of three points and misses the third.
+
+Points are counted, not sizes: with one value a size, up to four sizes, a robust line is no better where 5 % of values
+are outliers, and misses four times the largest size by 2 to 9 % more where none are. With three seeds it is 2.2 times
+better with outliers and 8 to 18 % worse without, at three sizes already (60 simulated studies each)."""
 
 
 class Scale(NamedTuple):
@@ -95,7 +107,8 @@ def fit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None)
     best = optimum(form, problem)
     value = float(objective(problem, best)[0])
     params = dict(zip(FORMS[form].names, _raw(form, best, scale)[0].tolist(), strict=True))
-    return Fit(form=form, params=params, objective=value, n=len(problem.u))
+    loss = LEAST_SQUARES if math.isinf(problem.delta) else HUBER
+    return Fit(form=form, params=params, objective=value, n=len(problem.u), loss=loss)
 
 
 def optimum(form: str, problem: FitProblem) -> Array:
@@ -111,8 +124,8 @@ def optimum(form: str, problem: FitProblem) -> Array:
     coarse = lowest(problem, starts(problem, count, rising=False), bounds)
     away = np.random.default_rng(0).normal(0, 1, (count, coarse.shape[1])) * np.geomspace(0.01, 1, count)[:, None]
     vanished = np.where([name.isupper() for name in FORMS[form].names] & (coarse < VANISHING), NEVER, coarse)
-    around = descend(problem, coarse + away, bounds, DELTA)
-    best = first_lowest(problem, np.concatenate([vanished, coarse, around])[None], DELTA)
+    around = descend(problem, coarse + away, bounds)
+    best = first_lowest(problem, np.concatenate([vanished, coarse, around])[None])
     return _or_without_floor(form, problem, best)
 
 
@@ -123,7 +136,7 @@ def _or_without_floor(form: str, problem: FitProblem, with_floor: Array) -> Arra
     part = problem._replace(terms=FORMS["power"].terms)
     line = lowest(part, starts(part, 1, rising=True), FORMS["power"].bounds)
     plain = np.concatenate([np.full((len(line), 1), NEVER), line], axis=1)
-    return first_lowest(problem, np.stack([plain, with_floor], axis=1), DELTA)
+    return first_lowest(problem, np.stack([plain, with_floor], axis=1))
 
 
 def floored(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
@@ -132,13 +145,13 @@ def floored(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
     Fast, for simulations and bootstraps: a start from a grid, one descent. Huber's loss would gain nothing where each
     point is a mean over seeds with Student's noise.
     """
-    problem, scale = prepare("offset", x, y, weights)
+    problem, scale = prepare("offset", x, y, weights, LEAST_SQUARES)
     bounds = FORMS["offset"].bounds
     with_floor = least_squares(problem, starts(problem, 2, rising=False), bounds, tolerance=1e-6)
     part = problem._replace(terms=FORMS["power"].terms)
     line = least_squares(part, starts(part, 1, rising=True), FORMS["power"].bounds)
     plain = np.concatenate([np.full((len(line), 1), NEVER), line], axis=1)
-    return _raw("offset", first_lowest(problem, np.stack([plain, with_floor], axis=1), math.inf), scale)
+    return _raw("offset", first_lowest(problem, np.stack([plain, with_floor], axis=1)), scale)
 
 
 def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) -> Array:
@@ -157,8 +170,8 @@ def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) ->
 
 
 def refit(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None, start: Fit) -> Array:
-    """The optima for W rows of weights, or of y, from a fit that is near to all of them.  # (W, p)"""
-    problem, scale = prepare(form, x, y, weights)
+    """The optima for W rows of weights, or of y, by the loss of a fit that is near to all of them.  # (W, p)"""
+    problem, scale = prepare(form, x, y, weights, start.loss)
     begin = inner(start, scale)[None]
     rows = max(len(problem.target), len(problem.weights))
     others = max(min(240 // len(problem.u), 16) - 1, int(begin.min() <= NEVER))
@@ -190,8 +203,12 @@ def refusal(form: str, x: ArrayLike) -> str | None:
     return None
 
 
-def prepare(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[FitProblem, Scale]:
+def prepare(
+    form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None, loss: str | None = None
+) -> tuple[FitProblem, Scale]:
     """Logarithms about zero of what is to be fitted.
+
+    loss: by default least squares up to `FEW` points, and Huber's of more. A point that stands twice is one.
 
     Raises:
         ValueError: if x has too few distinct sizes, or something is not positive.
@@ -208,7 +225,10 @@ def prepare(form: str, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) ->
         raise ValueError(reason)
     scale = Scale(np.log(points).mean(axis=0), float(np.log(values).mean()))
     u, target = np.log(points) - scale.x, np.log(values) - scale.y
-    return FitProblem(terms=FORMS[form].terms, u=u, target=target, weights=weight), scale
+    if loss is None:
+        there = np.concatenate([u, target.T], axis=1)[weight.any(axis=0)]
+        loss = LEAST_SQUARES if len(np.unique(there, axis=0)) <= FEW else HUBER
+    return FitProblem(terms=FORMS[form].terms, u=u, target=target, weights=weight, delta=DELTAS[loss]), scale
 
 
 def _columns(form: str, x: ArrayLike) -> Array:

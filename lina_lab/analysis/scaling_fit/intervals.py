@@ -26,7 +26,7 @@ from lina_lab.analysis.scaling_fit.profiles import (
     held_curve,
     held_parameters,
     in_own_units,
-    of_huber,
+    of_fit,
     of_squares,
 )
 from lina_lab.analysis.scaling_fit.solver import Array, log_curve
@@ -71,7 +71,7 @@ def prediction_interval(fitted: Fit, x: ArrayLike, y: ArrayLike, at: ArrayLike) 
         return None
     if not falls(fitted):
         return prediction_interval(_without_floor(fitted), x, y, at)
-    profile, scale = of_huber(fitted, x, y) if fitted.form == "surface" else of_squares(fitted.form, x, y)
+    profile, scale = of_fit(fitted, x, y) if fitted.form == "surface" else of_squares(fitted.form, x, y)
     u = np.log(point) - scale.x
     if fitted.form == "surface":
         rise = rise_of_curve(profile, noise(x, _residuals(fitted, x, y), len(fitted.params)), u)
@@ -167,7 +167,7 @@ def _offset(fitted: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Ends]:
 
 def _surface(fitted: Fit, x: ArrayLike, y: ArrayLike) -> dict[str, Ends]:
     drawn = noise(x, _residuals(fitted, x, y), len(fitted.params))
-    return _profiled(fitted.form, *of_huber(fitted, x, y), lambda one, index: rises(one, drawn, index))
+    return _profiled(fitted.form, *of_fit(fitted, x, y), lambda one, index: rises(one, drawn, index))
 
 
 def _limits(profile: Profile, rise: Array | float) -> Array:

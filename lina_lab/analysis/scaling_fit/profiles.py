@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, Scale, inner, prepare
+from lina_lab.analysis.scaling_fit.fits import FORMS, LEAST_SQUARES, Fit, Scale, inner, prepare
 from lina_lab.analysis.scaling_fit.solver import (
     DELTA,
     NEVER,
@@ -48,27 +48,25 @@ class Profile(NamedTuple):
     bounds: Bounds
     at: Array
     """# (1, p)"""
-    delta: float
-    """Of the Huber loss; infinite for least squares."""
 
     @property
     def least(self) -> float:
-        return float(objective(self.problem, self.at, self.delta)[0])
+        return float(objective(self.problem, self.at)[0])
 
 
 def of_squares(form: str, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
     """The optimum of least squares."""
-    problem, scale = prepare(form, x, y, None)
+    problem, scale = prepare(form, x, y, None, LEAST_SQUARES)
     bounds = FORMS[form].bounds
     at = least_squares(problem, starts(problem, 16, rising=None not in problem.terms), bounds)
-    return Profile(problem=problem, bounds=bounds, at=at, delta=math.inf), scale
+    return Profile(problem=problem, bounds=bounds, at=at), scale
 
 
-def of_huber(fitted: Fit, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
-    """The optimum of the Huber sum, from a fit that has it already."""
-    problem, scale = prepare(fitted.form, x, y, None)
+def of_fit(fitted: Fit, x: ArrayLike, y: ArrayLike) -> tuple[Profile, Scale]:
+    """The optimum of a fit's own loss, which it has already."""
+    problem, scale = prepare(fitted.form, x, y, None, fitted.loss)
     bounds, at = FORMS[fitted.form].bounds, inner(fitted, scale)[None]
-    return Profile(problem=problem, bounds=bounds, at=at, delta=DELTA), scale
+    return Profile(problem=problem, bounds=bounds, at=at), scale
 
 
 def in_own_units(profile: Profile, scale: Scale) -> Profile:
@@ -91,8 +89,8 @@ def held_parameters(profile: Profile, index: NDArray[np.intp]) -> Trace:
         bounds = holding(profile, index, values)
         begin = with_raised(profile, np.clip(near, *bounds))
         begin.append(np.clip(_turned(profile, near, index, values), *bounds))
-        near = lowest_from(profile, profile.problem, begin, bounds)
-        return values, objective(profile.problem, near, profile.delta)
+        near = lowest_from(profile.problem, begin, bounds)
+        return values, objective(profile.problem, near)
 
     return trace
 
@@ -123,8 +121,8 @@ def held_curve(profile: Profile, u: Array) -> Trace:
         nonlocal near
         near = near if len(near) == len(values) else np.repeat(near, len(values), axis=0)
         drawn = drawn_to(profile.problem, u, values)
-        near = lowest_from(profile, drawn, with_raised(profile, near), profile.bounds)
-        return log_curve(profile.problem._replace(u=u), near)[1][:, 0], objective(profile.problem, near, profile.delta)
+        near = lowest_from(drawn, with_raised(profile, near), profile.bounds)
+        return log_curve(profile.problem._replace(u=u), near)[1][:, 0], objective(profile.problem, near)
 
     return trace
 
@@ -157,14 +155,14 @@ def with_raised(profile: Profile, near: Array) -> list[Array]:
     return begin
 
 
-def lowest_from(profile: Profile, problem: FitProblem, begin: list[Array], bounds: Bounds) -> Array:
+def lowest_from(problem: FitProblem, begin: list[Array], bounds: Bounds) -> Array:
     """The lowest optimum of every row that its starts lead to.  # (R, p)"""
     flat = np.concatenate(begin)
     every = np.tile(np.arange(len(begin[0])), len(begin))
     each, limits = problem.rows(every), bounds.rows(every)
-    path = PATH if math.isfinite(profile.delta) else (math.inf,)
+    path = PATH if math.isfinite(problem.delta) else (math.inf,)
     settled = settle(each, flat, limits, path, TOLERANCE)
-    return first_lowest(problem, settled.reshape(-1, *begin[0].shape).swapaxes(0, 1), profile.delta)
+    return first_lowest(problem, settled.reshape(-1, *begin[0].shape).swapaxes(0, 1))
 
 
 def ends(trace: Trace, start: Array, sides: Array, edge: Array, least: float, limit: Array) -> list[float | None]:

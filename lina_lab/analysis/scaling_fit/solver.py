@@ -6,7 +6,7 @@ Shapes: R rows (starts, resamples, fixed values), n points, T terms, p parameter
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,51 @@ class FitProblem(NamedTuple):
     """log y.  # (R or 1, n)"""
     weights: Array
     """# (R or 1, n)"""
+    delta: float = DELTA
+    """Of the Huber loss; infinite for least squares."""
 
     def rows(self, index: NDArray[np.intp]) -> "FitProblem":
         """The problem of some rows alone."""
         return self._replace(
             target=self.target if len(self.target) == 1 else self.target[index],
             weights=self.weights if len(self.weights) == 1 else self.weights[index],
+        )
+
+    def local(self, parameters: Array) -> "Local":
+        """Value and derivatives in closed form.
+
+        With the share s_k of a term in ŷ, d log ŷ = Σ s_k dz_k, and the second derivative of log ŷ is
+        Σ s_k dz_k dz_k' - (Σ s_k dz_k)(Σ s_k dz_k)'.
+        """
+        shares, curve = log_curve(self, parameters)
+        residuals = self.target - curve
+        size = np.abs(residuals)
+        inside = np.minimum(size, self.delta)
+        value = (self.weights * inside * (size - inside / 2)).sum(axis=1)
+        touching = self.weights * (inside / np.maximum(size, 1e-300))
+        pull = touching * residuals
+        bend = self.weights * (size <= self.delta) + pull
+        slopes = np.empty((len(parameters), parameters.shape[1], len(self.u)))
+        curvature = np.zeros((len(parameters), parameters.shape[1], parameters.shape[1]))
+        for share, (place, column) in zip(shares, places(self.terms), strict=True):
+            slopes[:, place] = share
+            pulled = pull * share
+            if column is None:
+                curvature[:, place, place] = pulled.sum(axis=1)
+                continue
+            u = self.u[:, column]
+            np.multiply(share, -u, out=slopes[:, place + 1])
+            moments = pulled @ np.stack([np.ones_like(u), -u, u * u], axis=1)
+            curvature[:, place, place] = moments[:, 0]
+            curvature[:, place, place + 1] = curvature[:, place + 1, place] = moments[:, 1]
+            curvature[:, place + 1, place + 1] = moments[:, 2]
+        across = slopes.transpose(0, 2, 1)
+        gradient = -(slopes @ pull[:, :, None])[:, :, 0]
+        return Local(
+            value=value,
+            gradient=gradient,
+            hessian=(slopes * bend[:, None]) @ across - curvature,
+            majorizer=(slopes * touching[:, None]) @ across,
         )
 
 
@@ -86,10 +125,10 @@ def log_curve(problem: FitProblem, parameters: Array) -> tuple[list[Array], Arra
     return [term / total for term in terms], np.log(total)
 
 
-def objective(problem: FitProblem, parameters: Array, delta: float = DELTA) -> Array:
+def objective(problem: FitProblem, parameters: Array) -> Array:
     """Σ w huber(log y - log ŷ) of every row.  # (R,)"""
     _, curve = log_curve(problem, parameters)
-    return (problem.weights * huber(problem.target - curve, delta)).sum(axis=1)
+    return (problem.weights * huber(problem.target - curve, problem.delta)).sum(axis=1)
 
 
 class Local(NamedTuple):
@@ -111,53 +150,23 @@ class Local(NamedTuple):
             mine[index[rows]] = theirs[rows]
 
 
-def local(problem: FitProblem, parameters: Array, delta: float) -> Local:
-    """Value and derivatives in closed form.
+class Problem(Protocol):
+    """A batch of objectives that `descend` can follow."""
 
-    With the share s_k of a term in ŷ, d log ŷ = Σ s_k dz_k, and the second derivative of log ŷ is
-    Σ s_k dz_k dz_k' - (Σ s_k dz_k)(Σ s_k dz_k)'.
-    """
-    shares, curve = log_curve(problem, parameters)
-    residuals = problem.target - curve
-    size = np.abs(residuals)
-    inside = np.minimum(size, delta)
-    value = (problem.weights * inside * (size - inside / 2)).sum(axis=1)
-    touching = problem.weights * (inside / np.maximum(size, 1e-300))
-    pull = touching * residuals
-    bend = problem.weights * (size <= delta) + pull
-    slopes = np.empty((len(parameters), parameters.shape[1], len(problem.u)))
-    curvature = np.zeros((len(parameters), parameters.shape[1], parameters.shape[1]))
-    for share, (place, column) in zip(shares, places(problem.terms), strict=True):
-        slopes[:, place] = share
-        pulled = pull * share
-        if column is None:
-            curvature[:, place, place] = pulled.sum(axis=1)
-            continue
-        u = problem.u[:, column]
-        np.multiply(share, -u, out=slopes[:, place + 1])
-        moments = pulled @ np.stack([np.ones_like(u), -u, u * u], axis=1)
-        curvature[:, place, place] = moments[:, 0]
-        curvature[:, place, place + 1] = curvature[:, place + 1, place] = moments[:, 1]
-        curvature[:, place + 1, place + 1] = moments[:, 2]
-    across = slopes.transpose(0, 2, 1)
-    gradient = -(slopes @ pull[:, :, None])[:, :, 0]
-    return Local(
-        value=value,
-        gradient=gradient,
-        hessian=(slopes * bend[:, None]) @ across - curvature,
-        majorizer=(slopes * touching[:, None]) @ across,
-    )
+    def rows(self, index: NDArray[np.intp]) -> Self:
+        """The problem of some rows alone."""
+
+    def local(self, parameters: Array) -> Local:
+        """Value and derivatives at one set of parameters in every row."""
 
 
-def descend(
-    problem: FitProblem, start: Array, bounds: Bounds, delta: float, steps: int = 60, tolerance: float = 1e-10
-) -> Array:
+def descend(problem: Problem, start: Array, bounds: Bounds, steps: int = 60, tolerance: float = 1e-10) -> Array:
     """Newton's method on every row, damped until the objective falls, with parameters kept within bounds.
 
     A parameter at a bound that wants to leave is held there for the step.
     """
     lowest = np.clip(start, bounds.low, bounds.high)
-    about = local(problem, lowest, delta)
+    about = problem.local(lowest)
     damping = np.full(len(lowest), 1e-2)
     going = np.arange(len(lowest))
     for _ in range(steps):
@@ -165,7 +174,7 @@ def descend(
         trial = np.clip(
             at + _step(Local(*(a[going] for a in about)), at, limits, damping[going]), limits.low, limits.high
         )
-        reached = local(problem.rows(going), trial, delta)
+        reached = problem.rows(going).local(trial)
         before = about.value[going]
         better = reached.value < before
         lowest[going[better]] = trial[better]
@@ -201,5 +210,5 @@ def settle(
 ) -> Array:
     """Follow the optimum from one delta to the next smaller one.  # (R, p)"""
     for delta in levels:
-        start = descend(problem, start, bounds, delta, tolerance=tolerance)
+        start = descend(problem._replace(delta=delta), start, bounds, tolerance=tolerance)
     return start

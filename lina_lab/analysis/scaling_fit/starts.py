@@ -77,14 +77,16 @@ def _parameters(terms: tuple[int | None, ...], grid: Array, coefficients: dict[i
 
 
 def lowest(problem: FitProblem, begin: Array, bounds: Bounds) -> Array:
-    """The lowest optimum of the Huber objective that any start of a row leads to.  # (R, p)"""
+    """The lowest optimum that any start of a row leads to.  # (R, p)"""
+    if math.isinf(problem.delta):
+        return least_squares(problem, begin, bounds)
     rows, count, _ = begin.shape
     each = problem.rows(np.repeat(np.arange(rows), count))
     settled = settle(each, begin.reshape(rows * count, -1), bounds, (10 * LEVELS[-1], LEVELS[-1])).reshape(begin.shape)
     if len(problem.u) <= FEW:
         path = settle(problem, least_squares(problem, begin[:, :STARTS], bounds), bounds)
         settled = np.concatenate([path[:, None], settled], axis=1)
-    return first_lowest(problem, settled, LEVELS[-1])
+    return first_lowest(problem, settled)
 
 
 def least_squares(problem: FitProblem, begin: Array, bounds: Bounds, tolerance: float = 1e-10) -> Array:
@@ -92,12 +94,13 @@ def least_squares(problem: FitProblem, begin: Array, bounds: Bounds, tolerance: 
     rows, count, _ = begin.shape
     every = np.repeat(np.arange(rows), count)
     flat = begin.reshape(rows * count, -1)
-    settled = descend(problem.rows(every), flat, bounds.rows(every), math.inf, tolerance=tolerance).reshape(begin.shape)
-    return first_lowest(problem, settled, math.inf)
+    squares = problem._replace(delta=math.inf)
+    settled = descend(squares.rows(every), flat, bounds.rows(every), tolerance=tolerance).reshape(begin.shape)
+    return first_lowest(squares, settled)
 
 
-def first_lowest(problem: FitProblem, optima: Array, delta: float) -> Array:
+def first_lowest(problem: FitProblem, optima: Array) -> Array:
     """The lowest optimum of every row; the first of those that differ by rounding alone."""
-    values = np.stack([objective(problem, optima[:, i], delta) for i in range(optima.shape[1])], axis=1)
+    values = np.stack([objective(problem, optima[:, i]) for i in range(optima.shape[1])], axis=1)
     equal = values <= values.min(axis=1, keepdims=True) * (1 + 1e-9) + 1e-28
     return optima[np.arange(len(optima)), equal.argmax(axis=1)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from lina_lab.analysis.scaling_fit.fits import FORMS, fit, floored, predict, refit
+from lina_lab.analysis.scaling_fit.fits import FORMS, HUBER, LEAST_SQUARES, fit, floored, predict, refit
 from lina_lab.analysis.scaling_fit.solver import DELTA, huber
 
 SIZES = np.repeat(np.geomspace(1e5, 6.4e6, 5), 3)
@@ -183,6 +183,56 @@ def test_refits_are_the_fits_one_by_one(form):
         reached = float((weight * huber(np.log(y) - np.log(curve), DELTA)).sum())
         assert reached <= alone.objective * (1 + 1e-3)
         assert curve == pytest.approx(predict(form, alone.params, x), rel=0.01)
+
+
+def line(x, y) -> dict[str, float]:
+    """The power law of ordinary least squares in the logarithms."""
+    slope, height = np.polyfit(np.log(x), np.log(y), 1)
+    return {"A": np.exp(height), "alpha": -slope}
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_up_to_six_points_the_power_law_is_the_line_of_least_squares(count):
+    x, rng = np.geomspace(1e5, 3e6, count), np.random.default_rng(count)
+    y = 300 * x**-0.3 * np.exp(rng.normal(0, 0.1, count))
+    found = fit("power", x, y)
+    assert found.loss == LEAST_SQUARES
+    assert found.params == pytest.approx(line(x, y), rel=1e-9)
+    assert found.objective == pytest.approx(((np.log(y) - np.log(predict("power", line(x, y), x))) ** 2).sum() / 2)
+
+
+def test_a_line_through_three_points_meets_none_of_them():
+    x, y = np.array([1e5, 1e6, 1e7]), np.array([4.0, 2.5, 2.0])
+    off = np.log(y / predict("power", fit("power", x, y).params, x))
+    assert (np.abs(off) > 0.03).all()
+    assert off.sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_an_outlier_among_seven_points_moves_the_robust_fit_little():
+    x = np.geomspace(1e5, 1e8, 7)
+    y = 300 * x**-0.3 * np.exp(0.3 * (np.arange(7) == 5))
+    found = fit("power", x, y)
+    assert found.loss == HUBER
+    assert found.params["alpha"] == pytest.approx(0.3, abs=0.001)
+    assert fit("power", x[1:], y[1:]).params["alpha"] == pytest.approx(line(x[1:], y[1:])["alpha"], rel=1e-9)
+
+
+def test_points_count_once_however_often_they_stand_and_not_without_weight():
+    x = np.geomspace(1e5, 1e8, 7)
+    y = 300 * x**-0.3 * np.exp(0.3 * (np.arange(7) == 5))
+    weights = np.array([0, 1, 2, 1, 1, 3, 1])
+    found = fit("power", x, y, weights)
+    assert found.loss == fit("power", np.repeat(x, weights), np.repeat(y, weights)).loss == LEAST_SQUARES
+
+
+def test_resamples_keep_the_loss_of_their_fit_though_they_have_fewer_points():
+    x = np.geomspace(1e5, 1e8, 8)
+    y = 300 * x**-0.3 * np.exp(0.3 * (np.arange(8) == 5))
+    weights = np.array([[1, 0, 1, 1, 1, 1, 1, 0]])
+    row = refit("power", x, y, weights, fit("power", x, y))[0]
+    assert row[1] == pytest.approx(0.3, abs=0.001)  # of least squares 0.25
+    few = fit("power", x[:6], y[:6])
+    assert refit("power", x, y, None, few)[0] == pytest.approx([*line(x, y).values()])
 
 
 def test_rows_of_y_are_refitted_too():

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lina_lab.analysis.interval import Interval
-from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict
+from lina_lab.analysis.scaling_fit.fits import LEAST_SQUARES, Fit, fit, predict
 from lina_lab.analysis.scaling_fit.intervals import (
     _hull,
     intervals,
@@ -245,6 +245,6 @@ def test_a_pairwise_bootstrap_keeps_every_size_and_draws_whole_seeds():
 
 
 def test_a_parametric_bootstrap_needs_more_points_than_parameters():
-    best = Fit("power", {"A": 1.0, "alpha": 0.0}, 0.0, 2)
+    best = Fit("power", {"A": 1.0, "alpha": 0.0}, 0.0, 2, LEAST_SQUARES)
     with pytest.raises(ValueError, match="more points than parameters, not 2"):
         parametric_bootstrap(best, [1.0, 2.0], [1.0, 1.0], np.random.default_rng(0), 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lina_lab.analysis.interval import Interval
-from lina_lab.analysis.scaling_fit.fits import Fit, fit, predict
+from lina_lab.analysis.scaling_fit.fits import HUBER, Fit, fit, predict
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import at_bound, in_words, remarks
 
@@ -75,7 +75,7 @@ def test_an_exponent_at_the_bound_of_the_search_is_named():
 
 
 def test_a_value_at_an_end_of_its_interval_is_warned_of():
-    found = Fit("power", {"A": 5.0, "alpha": 0.3}, 1e-3, 12)
+    found = Fit("power", {"A": 5.0, "alpha": 0.3}, 1e-3, 12, HUBER)
     ranges = {"A": Interval(5, 2, 9), "alpha": Interval(0.3, 0.3, 0.4)}
     assert remarks(found, ranges, X, X) == [
         "alpha of power stands at an end of its interval: look for outliers before either is quoted"
