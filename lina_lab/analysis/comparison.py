@@ -4,24 +4,23 @@ How often each is made without cause, and with one, was simulated: benchmarks/fa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from lina_lab.analysis.chance import chance
-from lina_lab.analysis.confounds import Reasons, confounds, untuned
+from lina_lab.analysis.confounds import Reasons, confounds, untuned, warnings
 from lina_lab.analysis.eyes import Eye, other_eyes
 from lina_lab.analysis.gap_model import Gap, Line, Prediction, doubt, gaps, lack_of_fit, line, predictions
-from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.interval import Interval, finite_or_null
 from lina_lab.analysis.match_cells import Columns, Pairs, matched
+from lina_lab.analysis.multiplier import COSTS, Compute, compute_multiplier
 from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.scaling_fit.exponents import Exponents, exponents
-from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
 from lina_lab.analysis.table import human
 from lina_lab.analysis.wording import FORM_WORDS, UNDETERMINED, Words
-from lina_lab.config.averaging import REACHES, is_long
 
 BEYOND = 4
 """Predictions reach this multiple of the largest measured size; beyond it no interval held in simulations."""
@@ -40,6 +39,8 @@ class CompareOptions(NamedTuple):
     """None: that of y."""
     comparisons: int = 1
     """Pairs of designs examined together; all their intervals hold at once with 95 % (Bonferroni)."""
+    costs: tuple[str, ...] | None = None
+    """Columns of cost to give multipliers of; None: training FLOPs and seconds, where the table has them."""
 
     @property
     def level(self) -> float:
@@ -88,12 +89,16 @@ class Verdict(NamedTuple):
     scale: Scale = RATIO
     eyes: tuple[Eye, ...] = ()
     """What further extractors see."""
+    compute: tuple[Compute, ...] = ()
+    """What B needs of each cost for what A reaches."""
 
     @property
     def sentences(self) -> list[str]:
         """Of each claim; of a floor only if a design is ahead by one."""
         floor = [self.ahead_by_floor.sentence] if self.ahead_by_floor.winner != UNDETERMINED else []
-        return [self.better.sentence, *floor, self.scales_better.sentence]
+        words = Words(a=self.a, b=self.b, y=self.y, sign=1, level=self.level)
+        compute = [words.needing(of_cost) for of_cost in self.compute]
+        return [*compute, self.better.sentence, *floor, self.scales_better.sentence]
 
     @property
     def sentence(self) -> str:
@@ -106,12 +111,12 @@ class Verdict(NamedTuple):
         `difference` in the place of `ratio` where y has no ratios;
         slope: {value, low, high}; lack_of_fit; predictions: {form, x, ratio, low, high, holdout_error};
         better, scales_better and ahead_by_floor: {winner, reasons, sentence}; eyes: {y, ratio, low, high, agrees};
-        sentence; warnings.
+        compute: {cost, overall, sizes, reasons}, see `Compute.as_json`; sentence; warnings.
         """
         word = self.scale.word
         sizes = [{"size": g.size, "x": g.x, "num_pairs": g.num_pairs, **_numbers(g.ratio, word)} for g in self.gaps]
         forms = [
-            {"form": p.form, "x": p.x, **_numbers(p.ratio, "ratio"), "holdout_error": _finite(p.holdout_error)}
+            {"form": p.form, "x": p.x, **_numbers(p.ratio, "ratio"), "holdout_error": finite_or_null(p.holdout_error)}
             for p in self.predictions
         ]
         return {
@@ -125,6 +130,7 @@ class Verdict(NamedTuple):
             "scales_better": self.scales_better._asdict(),
             "ahead_by_floor": self.ahead_by_floor._asdict(),
             "eyes": [{"y": e.y, **_numbers(e.ratio, "ratio"), "agrees": e.agrees} for e in self.eyes],
+            "compute": [of_cost.as_json() for of_cost in self.compute],
             "sentence": self.sentence,
             "warnings": self.warnings,
         }
@@ -172,11 +178,19 @@ def compare_designs(
         better=better,
         scales_better=scales,
         ahead_by_floor=Conclusion(winner, reasons, words.by_floor(joint, winner, reasons)),
-        warnings=_warnings(pairs) + unseen,
+        warnings=warnings(pairs) + unseen,
         at_chance=bool(blind.better),
         scale=pairs.scale,
         eyes=tuple(eyes),
+        compute=tuple(_compute(pairs, options, sign, known)),
     )
+
+
+def _compute(pairs: Pairs, options: CompareOptions, sign: int, known: Reasons) -> Iterator[Compute]:
+    costs = [cost for cost in COSTS if cost in pairs.rows] if options.costs is None else options.costs
+    for cost in costs:
+        found = compute_multiplier(pairs, cost, sign=sign, level=options.level)
+        yield found._replace(reasons=found.reasons + known.better)
 
 
 class Growth(NamedTuple):
@@ -269,20 +283,6 @@ def _by_floor(joint: Exponents | None, known: Reasons, sign: int, alpha: float) 
     return UNDETERMINED if reasons else "A" if joint.floors[0] < joint.floors[1] else "B", reasons
 
 
-def _warnings(pairs: Pairs) -> list[str]:
-    warnings = list(pairs.warnings)
-    scatter, common = uneven_scatter(pairs), seed_effect(pairs)
-    if scatter is not None and scatter < UNEVEN:
-        own = "its interval takes the spread of that size alone"
-        warnings.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
-    if common is not None and common < COMMON:
-        own = "intervals at a size take the spread of that size alone"
-        warnings.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
-    if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):
-        warnings.append(f"the averaged weights of {long} of {len(pairs.rows)} cells {REACHES}")
-    return warnings
-
-
 def _outside(interval: Interval, neutral: float, sign: int) -> str:
     """The design that an interval favours; undetermined if it holds the neutral value or has no ends."""
     if not (interval.high < neutral or interval.low > neutral):
@@ -291,8 +291,8 @@ def _outside(interval: Interval, neutral: float, sign: int) -> str:
 
 
 def _numbers(interval: Interval, name: str) -> dict[str, float | None]:
-    return {name: _finite(interval.mean), "low": _finite(interval.low), "high": _finite(interval.high)}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return {
+        name: finite_or_null(interval.mean),
+        "low": finite_or_null(interval.low),
+        "high": finite_or_null(interval.high),
+    }

@@ -30,3 +30,8 @@ def t_interval(mean: float, error: float, freedom: int, level: float = 0.95) -> 
         return Interval(mean, math.nan, math.nan)
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
     return Interval(mean, mean - half, mean + half)
+
+
+def finite_or_null(value: float) -> float | None:
+    """A number as JSON has it."""
+    return value if math.isfinite(value) else None

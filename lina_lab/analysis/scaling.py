@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.interval import Interval, finite_or_null
 from lina_lab.analysis.scaling_fit.fits import fit, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
 from lina_lab.analysis.scaling_fit.remarks import in_words, remarks
@@ -38,7 +38,7 @@ def _row(form: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     row: dict[str, Any] = {"form": form, "n": fitted.n, **fitted.params}
     ranges = intervals(fitted, x, y)
     for name, interval in ranges.items():
-        row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and finite_or_none(interval.high)}
+        row |= {f"{name}_low": interval and interval.low, f"{name}_high": interval and finite_or_null(interval.high)}
     if "E" in fitted.params:
         row["E_identified"] = bool(row["E_low"])
     held = rolling(form, x, y)
@@ -85,8 +85,3 @@ def _interval(row: dict[Any, Any], name: str) -> Interval | None:
     if pd.isna(low):
         return None
     return Interval(float(row[name]), float(low), math.inf if pd.isna(high) else float(high))
-
-
-def finite_or_none(end: float) -> float | None:
-    """An end of an interval as files have it: none where the data set no limit."""
-    return end if math.isfinite(end) else None

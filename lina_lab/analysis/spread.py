@@ -64,6 +64,22 @@ def uneven_scatter(pairs: Pairs, size: str | None = None) -> float | None:
     return float(stats.chi2.sf(-2 * sum(map(math.log, seen)), 2 * len(seen))) if seen else None
 
 
+def uneven_sizes(pairs: Pairs) -> float | None:
+    """p of the test that values scatter unequally over sizes; None where two sizes have no two seeds, or no noise.
+
+    Bartlett's, of A less B and of B on the scale of y: the lower p of the two.
+    """
+    places = [at for at in sizes_of(pairs).values() if len(at) > 1]
+    values = gaps_of(pairs), np.asarray(pairs.scale.forward(pairs.b))
+    groups = [[value[at] for at in places] for value in values]
+    noisy = [group for group in groups if sum(float(part.var() * len(part)) for part in group) > EXACT]
+    if len(places) < 2 or not noisy:
+        return None
+    if any(np.ptp(part) ** 2 <= EXACT for group in noisy for part in group):
+        return 0.0
+    return min(float(stats.bartlett(*group).pvalue) for group in noisy)
+
+
 def seed_effect(pairs: Pairs) -> float | None:
     """p of the F test that a seed moves the gap of A and B alike at all sizes; None where no seed is at two sizes."""
     names = np.array(pairs.rows.loc[pairs.rows[DESIGN] == "A", SHARE].tolist())

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 from lina_lab.analysis.gap_model import Gap, Prediction
+from lina_lab.analysis.multiplier import Compute
 from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.scaling_fit.exponents import Exponents
 from lina_lab.analysis.table import human
@@ -40,6 +41,21 @@ class Words(NamedTuple):
         if winner == UNDETERMINED:
             return f"{start}undetermined which is better there: {'; '.join(reasons)}."
         return f"{start}{self.name(winner)} is better there{', as trained' if lr_trouble else ''}."
+
+    def needing(self, compute: Compute) -> str:
+        """What B needs of a cost for what A reaches, over all sizes."""
+        whole, reasons = compute.overall, list(compute.reasons)
+        if whole is not None and not whole.told and not reasons:
+            ends = f"is {whole.interval}, with no other end" if whole.bounded else "has no end"
+            reasons = [f"the interval {ends} within what was measured ({whole.least:.3g} to {whole.most:.3g})"]
+        if reasons or whole is None:
+            by_curves = (
+                "" if whole is None or math.isnan(whole.times) else f" (by their curves {whole.times:.3g} times)"
+            )
+            what = f"What {self.b} needs of the {compute.words} of {self.a} for the same {self.y}"
+            return f"{what} is undetermined{by_curves}: {'; '.join(reasons)}."
+        factor = whole.text(f"{self._percent} interval ")
+        return f"For the same {self.y} {self.b} needs {factor} the {compute.words} of {self.a}."
 
     def scaling(
         self, measured: list[Gap], forms: list[Prediction], winner: str, reasons: list[str], grows: str = UNDETERMINED

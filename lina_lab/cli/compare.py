@@ -1,4 +1,4 @@
-"""`lab compare`: which of two designs in a table is better, and which scales better."""
+"""`lab compare`: which of two designs in a table is better, in value and in compute, and which scales better."""
 
 import math
 from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lina_lab.analysis.comparison import Verdict
     from lina_lab.analysis.interval import Interval
     from lina_lab.analysis.match_cells import Columns
+    from lina_lab.analysis.multiplier import Compute
 
 
 def compare(
@@ -36,17 +37,27 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    cost: Annotated[
+        list[str],
+        typer.Option(
+            "--cost",
+            help="Column of cost, for how many times as much B needs; give it again for more. By default training "
+            "FLOPs and seconds.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006, typer's
     comparisons: Annotated[int, typer.Option(min=1, help="Pairs of designs that you look at: wider intervals.")] = 1,
     drop_missing: Annotated[
         bool, typer.Option("--drop-missing", help="Leave out rows where x or y is missing or a word.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say which of two designs is better, and which scales better.
+    """Say which of two designs is better, what that is worth in compute, and which scales better.
 
     Cells are paired by size and seed. The ratio A / B is given at every size, with its trend and what two forms predict
-    at 4 times the largest size; of a metric that may be zero or negative, such as kid, the difference A - B. A claim
-    that the table cannot bear is undetermined, with every reason.
+    at 4 times the largest size; of a metric that may be zero or negative, such as kid, the difference A - B. Then how
+    many times the training FLOPs and seconds of A does B need for the same y. A claim that the table cannot bear is
+    undetermined, with every reason.
 
     Example: lab compare table.csv --y fid --by variant --a LINA --b base
     """
@@ -58,7 +69,8 @@ def compare(
     rows, columns = _as_meant(read_table(table), Columns(x=x, y=y, by=tuple(by), pair=pair), drop_missing=drop_missing)
     if higher is None:
         higher = metric_of(columns.y).sign < 0
-    options = CompareOptions(lr_tuned=lr_tuned, higher_is_better=higher, comparisons=comparisons)
+    rows, costs = _costs(rows, cost)
+    options = CompareOptions(lr_tuned=lr_tuned, higher_is_better=higher, comparisons=comparisons, costs=costs)
     verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
     if as_json:
         print_document("compare", verdict.as_json())
@@ -83,6 +95,21 @@ def _as_meant(table: "pd.DataFrame", columns: "Columns", *, drop_missing: bool) 
     if drop_missing:
         found = {name: pd.to_numeric(values, errors="coerce") for name, values in found.items()}
     return table.assign(**found, state=own_states(table)), columns
+
+
+def _costs(table: "pd.DataFrame", names: list[str]) -> "tuple[pd.DataFrame, tuple[str, ...]]":
+    """The table with its costs as numbers, and their columns: those that are named, or known ones that it has."""
+    from lina_lab.analysis.columns import find_column, numbers
+    from lina_lab.analysis.multiplier import COSTS
+    from lina_lab.errors import LabError
+
+    costs = [find_column(table, name, "--cost") for name in names] or [name for name in COSTS if name in table]
+    found = {name: numbers(table, name) for name in costs}
+    for name, values in found.items():
+        words = [value for value in values if isinstance(value, str)]
+        if words:
+            raise LabError(f"--cost {name}: must be a number, not {words[0]}")
+    return table.assign(**{name: values.astype(float) for name, values in found.items()}), tuple(costs)
 
 
 def _values(text: str, columns: "Columns") -> list[str]:
@@ -114,6 +141,9 @@ def _print(verdict: "Verdict", columns: "Columns") -> None:
         print_table(table)
         slope, ends = _shown(verdict.slope)
         print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
+    for compute in verdict.compute:
+        if compute.overall is not None:
+            _print_compute(compute, level)
 
     def say(text: str) -> None:
         print(shown(text.replace(verdict.a, shortened(verdict.a)).replace(verdict.b, shortened(verdict.b))))
@@ -124,6 +154,21 @@ def _print(verdict: "Verdict", columns: "Columns") -> None:
         print()
     for warning in verdict.warnings:
         say(f"warning: {warning}")
+
+
+def _print_compute(compute: "Compute", level: str) -> None:
+    from lina_lab.analysis.multiplier import ALL
+    from lina_lab.cli.console import print_table, text_table
+
+    print(f"\n{shown(compute.words)} of B / A for the same y")
+    table = text_table("what A reaches", "of A", "B / A", level, "measured", numbers=4)
+    for found in [*compute.sizes, compute.overall]:
+        if found is not None:
+            size = "at all sizes" if found.size == ALL else f"from {shortened(found.size)}"
+            times = "none" if math.isnan(found.times) else f"{found.times:.4g}"
+            measured = f"{found.least:.3g} to {found.most:.3g}"
+            table.add_row(size, f"{found.cost:.3g}", times, found.interval or "no end", measured)
+    print_table(table)
 
 
 def _shown(interval: "Interval", form: Callable[[float], str] = "{:.4g}".format) -> tuple[str, str]:

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lina_lab.analysis.interval import Interval
-from lina_lab.analysis.scaling import finite_or_none
+from lina_lab.analysis.interval import Interval, finite_or_null
 from lina_lab.analysis.scaling_fit.clusters import SEED, clusters
 from lina_lab.analysis.scaling_fit.efficiency import EACH, EXPONENT, NONE, ONE, Efficiency, Joint, joint
 from lina_lab.analysis.scaling_fit.fits import FORMS, refusal
@@ -131,7 +130,7 @@ def record(study: Study) -> dict[str, Any]:
 
 
 def _ends(interval: Interval) -> dict[str, float | None]:
-    return {name: finite_or_none(value) for name, value in zip(("value", "low", "high"), interval, strict=True)}
+    return {name: finite_or_null(value) for name, value in zip(("value", "low", "high"), interval, strict=True)}
 
 
 def words(study: Study, by: dict[str, Any], one: Efficiency) -> str:

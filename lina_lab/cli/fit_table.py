@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lina_lab.analysis.columns import find_column, numbers, own_states, without_missing
-from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.interval import Interval, finite_or_null
 from lina_lab.analysis.lengths import LENGTHS, rows_about, runs
 from lina_lab.analysis.match_cells import as_text, refuse_pooled
 from lina_lab.analysis.rows import COMPARABLE
-from lina_lab.analysis.scaling import finite_or_none
 from lina_lab.analysis.scaling_fit.by_run import intervals_by_run
 from lina_lab.analysis.scaling_fit.fits import FORMS, Fit, fit, refusal
 from lina_lab.analysis.scaling_fit.intervals import intervals
@@ -256,7 +255,7 @@ def as_record(outcome: FitOutcome) -> dict[str, Any]:
         "by": outcome.by,
         "form": outcome.fit.form,
         "params": outcome.fit.params,
-        "intervals": {name: i and [i.low, finite_or_none(i.high)] for name, i in outcome.intervals.items()},
+        "intervals": {name: i and [i.low, finite_or_null(i.high)] for name, i in outcome.intervals.items()},
         "loss": outcome.fit.loss,
         "objective": outcome.fit.objective,
         "n": outcome.fit.n,

@@ -46,6 +46,7 @@ from lina_lab.figures.forecast import forecast_figure
 from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
+from lina_lab.figures.multiplier import multiplier_figure
 from lina_lab.figures.samples import samples_sheets
 from lina_lab.figures.sampling import NAMES, comparable_figures
 from lina_lab.figures.scaling import bars, scaling_figure
@@ -170,6 +171,7 @@ def _study_figures(
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
     return {
         "scaling": scaling_figure(table, plan),
+        "compute_multiplier": multiplier_figure(results.findings, looks),
         "gap": gap_figure(results.findings, looks),
         "forest": forest_figure(effects, results.metric),
         "forecast": forecast_figure(results.forecast, plan, results.metric, looks),

@@ -322,7 +322,7 @@ def test_the_document_holds_finite_numbers_or_null(drawn):
     document = verdict(drawn).as_json()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     names = "a b y level num_pairs seeds sizes gap_largest slope lack_of_fit predictions"
-    assert list(document) == f"{names} better scales_better ahead_by_floor eyes sentence warnings".split()
+    assert list(document) == f"{names} better scales_better ahead_by_floor eyes compute sentence warnings".split()
     assert document["gap_largest"] == document["sizes"][-1]
     assert set(document["gap_largest"]) == {"size", "x", "num_pairs", "ratio", "low", "high"}
     for form in document["predictions"]:

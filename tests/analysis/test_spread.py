@@ -8,7 +8,7 @@ from scipy import stats
 
 from lina_lab.analysis.gap_model import doubt, gaps
 from lina_lab.analysis.match_cells import DESIGN, SHARE
-from lina_lab.analysis.spread import gaps_of, seed_effect, uneven_scatter
+from lina_lab.analysis.spread import gaps_of, seed_effect, uneven_scatter, uneven_sizes
 from tests.analysis.simulated import EQUAL, Case, Truth, study
 
 AHEAD = Case(Truth(40, 0.3), Truth(41, 0.3))
@@ -84,3 +84,20 @@ def without(pairs, place: int):
     assert rows[DESIGN].tolist().count("A") == len(pairs.a) - 1
     size = [s for s, k in zip(pairs.size, keep, strict=True) if k]
     return pairs._replace(x=pairs.x[keep], a=pairs.a[keep], b=pairs.b[keep], size=size, rows=rows)
+
+
+@pytest.mark.slow
+def test_unequal_sizes_are_found_and_in_a_tenth_of_studies_where_there_are_none():
+    """The lower p of two tests that go together: a p below 0.05 is met in 5 to 10 % of studies."""
+    rng = np.random.default_rng(11)
+    found = [uneven_sizes(drawn(rng, 4, 3, 1, 0)) < 0.05 for _ in range(200)]
+    assert stats.binomtest(sum(found), 200, 0.1, alternative="greater").pvalue > 0.003
+    assert np.mean([uneven_sizes(drawn(rng, 4, 5, 8, 0)) < 0.05 for _ in range(50)]) > 0.8
+
+
+def test_sizes_without_noise_or_without_seeds():
+    pairs = study(EQUAL, np.random.default_rng(0), 3, 2)
+    assert uneven_sizes(pairs._replace(a=pairs.x, b=pairs.x)) is None
+    one = np.where(pairs.x == pairs.x.max(), pairs.a, 1.0)
+    assert uneven_sizes(pairs._replace(a=one, b=one)) == 0
+    assert uneven_sizes(study(EQUAL, np.random.default_rng(0), 3, 1)) is None

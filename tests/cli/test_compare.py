@@ -126,3 +126,31 @@ def test_an_export_of_other_people_is_compared_without_its_gaps(csv, tmp_path):
         compare(csv, *DESIGNS)
     assert json.loads(compare(csv, *DESIGNS, "--json", "--drop-missing"))["num_pairs"] == 11
     assert "warning: left out, no Parameters or no FID: " in compare(csv, *DESIGNS, "--drop-missing")
+
+
+@pytest.mark.slow
+def test_compute_is_told_of_each_cost_of_the_table_or_of_those_that_are_named(csv):
+    drawn = table(CASE, np.random.default_rng(0))
+    drawn = drawn.assign(flops_training=1e6 * drawn["parameters"], training_seconds=drawn["parameters"] / 1e5)
+    drawn.assign(hours=drawn["flops_training"], machine="a").to_csv(csv, index=False)
+    output, document = compare(csv, *DESIGNS), json.loads(compare(csv, *DESIGNS, "--json"))
+    flops, seconds = document["compute"]
+    assert (flops["cost"], seconds["cost"]) == ("flops_training", "training_seconds")
+    whole = flops["overall"]
+    assert 1 < whole["low"] < whole["times"] < whole["high"]
+    ends = f"{whole['low']:.3g} to {whole['high']:.3g}"
+    sentence = (
+        f"For the same fid old needs {whole['times']:.3g} times (95 % interval {ends}) the training FLOPs of new."
+    )
+    assert sentence in output
+    assert sentence in document["sentence"]
+    (row,) = [line.split() for line in output.splitlines() if line.startswith("at all sizes")]
+    assert row[4:8] == [f"{whole['times']:.4g}", *ends.split()]
+    assert seconds["overall"] is None
+    assert "the table does not say on which machine the seconds passed (cpu)" in output
+    (own,) = json.loads(compare(csv, *DESIGNS, "--json", "--cost", "hours"))["compute"]
+    assert own["overall"] == whole
+    with pytest.raises(LabError, match="--cost machine: must be a number, not a"):
+        compare(csv, *DESIGNS, "--cost", "machine")
+    with pytest.raises(LabError, match=r"--cost days: .* has no such column"):
+        compare(csv, *DESIGNS, "--cost", "days")
