@@ -107,7 +107,8 @@ def sentences(finding: Finding) -> Iterable[str]:
     span = _span([gap.ratio.mean for gap in largest], scale)
     gap = f"is {span} times as high" if scale == RATIO else f"differs by {span}"
     needed = {compute.cost: _needs(compute, finding) for compute in finding.compute}
-    clause = f"{needed.pop(FLOPS)}; " if FLOPS in needed else ""
+    known = any(compute.cost == FLOPS and compute.known for compute in finding.compute)
+    clause = f"{needed.pop(FLOPS)}; " if known else ""  # what is not known is no way to begin
     yield (
         f"{finding.name}: {clause}at {human(largest[0].x)} parameters {metric.label} {gap}; "
         f"{_count([c.verdict.better.winner for c in contrasts], metric.better, metric.worse)}."
@@ -122,10 +123,10 @@ def sentences(finding: Finding) -> Iterable[str]:
     if not metric.has_law:
         yield f"Which scales better is not asked of {metric.label}: no law of size describes it."
         return
-    known = [claim for claim in scaling if claim.winner != UNDETERMINED]
-    yield from (claim.sentence for claim in known)
-    if len(known) < len(scaling):
-        where = _of(len(scaling) - len(known), len(scaling))
+    claims = [claim for claim in scaling if claim.winner != UNDETERMINED]
+    yield from (claim.sentence for claim in claims)
+    if len(claims) < len(scaling):
+        where = _of(len(scaling) - len(claims), len(scaling))
         yield f"Which scales better is undetermined{where}: {_reasons(contrasts)}."
 
 
@@ -133,7 +134,7 @@ def _needs(compute: Compute, finding: Finding) -> str:
     """'for the same FID division needs 1.3 times (1.2 to 1.45) the training FLOPs of subtraction'."""
     value, baseline = (design_label({finding.axis: value}) for value in (finding.value, finding.baseline))
     y, whole = finding.metric.label, compute.overall
-    if whole is not None and whole.told and not compute.reasons:
+    if whole is not None and compute.known:
         return f"for the same {y} {baseline} needs {whole.text()} the {compute.words} of {value}"
     known = []
     if whole is not None and not math.isnan(whole.times):

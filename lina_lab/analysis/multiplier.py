@@ -122,6 +122,11 @@ class Compute(NamedTuple):
     """What it was read from; None for a reason."""
 
     @property
+    def known(self) -> bool:
+        """Whether the factor over all sizes says something, and nothing stands against it."""
+        return self.overall is not None and self.overall.told and not self.reasons
+
+    @property
     def words(self) -> str:
         return WORDS.get(self.cost, self.cost)
 
