@@ -32,7 +32,6 @@ TESTED_IN = {
     "analysis/test_table.py": "analysis/rows",
     "analysis/scaling_fit/test_fits.py": "analysis/scaling_fit/solver analysis/scaling_fit/starts",
     "analysis/scaling_fit/test_intervals.py": "analysis/scaling_fit/profiles",
-    "figures/test_report.py": "figures/report_text",
     "profiling/test_attention.py": "analysis/profile profiling/designs figures/step_breakdown",
     "sweep/test_budget.py": "cell/estimate",
     "cell/test_points.py": "training/points",

@@ -74,7 +74,9 @@ def what_is_seen(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Iterab
 
 
 def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
-    """How the chosen values change with size."""
+    """How the chosen values change with size, where each size has its own."""
+    if (plan.tune or {}).get("at"):
+        return
     for name, path in tuned_names(plan).items():
         if name not in table or not (plan.tune or {})["search"][path]["log"]:
             continue
