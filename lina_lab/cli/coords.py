@@ -23,7 +23,7 @@ def coords(
     against the width. Under muP that must not depend on it; exit code 1 if it does. Writes coordinates.png and
     coordinates.json.
 
-    Example: lab coords experiments/digits.yaml --set model.attention.normalization=softmax
+    Example: lab coords experiments/digits.yaml --set model.patch=4
     """
     from lina_lab.analysis.coordinates import checks_text
     from lina_lab.config.load import load_experiment

@@ -104,7 +104,8 @@ def find_experiment(checkpoint: Checkpoint, folder: Path) -> Path:
         if not misfits(checkpoint.tensors, experiment.model, experiment.data.shape):
             fitting.append(path)
     if len(fitting) != 1:
-        found = f"fits {some(map(str, fitting))}" if fitting else f"fits none of {some(map(str, shipped)) or 'none'}"
+        names = some([path.name for path in fitting or shipped]) or "none"
+        found = f"fits {names}" if fitting else f"fits none of {names}"
         raise LabError(f"{_source(checkpoint)}: {found} in {folder}/; name its experiment by --as EXPERIMENT.yaml")
     return fitting[0]
 

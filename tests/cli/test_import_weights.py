@@ -101,7 +101,7 @@ def test_the_experiment_is_found_beside_the_current_folder(lab, exported, tmp_pa
     ("words", "message"),
     [
         (["nowhere"], "error: nowhere: no such file or folder\n"),
-        (["out"], "fits none of none in experiments/; name its experiment by --as EXPERIMENT.yaml\n"),
+        (["out"], ": fits none of imagenet256-B.yaml, imagenet256-H.yaml, "),
         (
             ["out", "--as", "digits.yaml", "--set", "model.size=micro"],
             "does not fit digits:\n  model.width: 64 in the experiment, 32 in the checkpoint\n",
