@@ -77,8 +77,9 @@ def _share(panels: Sequence[Axes], residuals: Sequence[Axes], scale: Scale) -> N
         axes.tick_params(labelbottom=not residuals)
 
 
-LAW_SIZES = 3
-"""Fewest sizes of a design whose power law is drawn: a line through two points only joins them."""
+LAW_SIZES = 4
+"""Fewest sizes of a design whose power law is drawn: three leave it one degree of freedom, too few to see whether there
+is a law, and a line that misses all three hides that each size improved."""
 TWO_COLUMNS = 30
 """Longest legend line, in characters, for which the legend has two columns."""
 
