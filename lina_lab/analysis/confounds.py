@@ -9,7 +9,7 @@ from lina_lab.analysis.coordinates import PASSED
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
 from lina_lab.analysis.rows import ARITHMETIC
 from lina_lab.analysis.same_code import LABEL, changed_meanwhile, code_difference, with_code
-from lina_lab.analysis.spread import COMMON, UNEVEN, seed_effect, uneven_scatter
+from lina_lab.analysis.spread import COMMON, UNEVEN, below, seed_effect, uneven_scatter
 from lina_lab.analysis.table import unequal_draws
 from lina_lab.config.averaging import REACHES, is_long
 
@@ -79,10 +79,10 @@ def warnings(pairs: Pairs) -> list[str]:
     """What a reader must know of the pairs beside the reasons against claims."""
     said = list(pairs.warnings)
     scatter, common = uneven_scatter(pairs), seed_effect(pairs)
-    if scatter is not None and scatter < UNEVEN:
+    if below(scatter, UNEVEN):
         own = "its interval takes the spread of that size alone"
         said.append(f"values scatter more at the largest size than elsewhere (p = {scatter:.2g}): {own}")
-    if common is not None and common < COMMON:
+    if below(common, COMMON):
         own = "intervals at a size take the spread of that size alone"
         said.append(f"a seed favours the same design at every size (p = {common:.2g}): {own}")
     if "ema_share" in pairs.rows and (long := pairs.rows["ema_share"].dropna().map(is_long).sum()):

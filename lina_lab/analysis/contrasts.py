@@ -3,12 +3,12 @@
 `findings` gives a verdict for each pair of designs, `ablation` averages over them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, as_text, has_partner, rows_of_design
+from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, Columns, as_text, has_partner, rows_of_design
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes
 from lina_lab.config.sweep import Scalar
@@ -50,6 +50,17 @@ def design_pairs(plan: Plan) -> Iterable[DesignPair]:
                 yield DesignPair(axis, a, b)
 
 
+def columns_of(metric: StudyMetric, pair: DesignPair) -> tuple[Columns, list[str], list[str]]:
+    """What `matched` and `compare_designs` are asked for a pair: columns of the table, values of A and of B."""
+    columns = Columns(x="parameters", y=metric.column, by=tuple(pair.a), pair="seed")
+    return columns, list(map(as_text, pair.a.values())), list(map(as_text, pair.b.values()))
+
+
+def cells_of(table: pd.DataFrame, design: Mapping[str, Scalar]) -> pd.DataFrame:
+    """The rows that have a design's values."""
+    return rows_of_design(table, list(design), list(map(as_text, design.values())))
+
+
 def paired_values(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair) -> pd.DataFrame:
     """One row a size and seed that both designs have: the other axes, size, seed, `baseline`, `value` and `ratio`
     or `difference`, by the metric's scale.
@@ -57,10 +68,9 @@ def paired_values(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair) ->
     `baseline` and `value` are the metric of B and of A, the last is value / baseline or value - baseline. The
     index is that of B's rows.
     """
-    by = list(pair.a)
     measured = table.dropna(subset=[metric.column])
     cells = pd.concat([
-        rows_of_design(measured, by, [as_text(value) for value in design.values()]).assign(**{DESIGN: name})
+        cells_of(measured, design).assign(**{DESIGN: name})
         for name, design in (("A", pair.a), ("B", pair.b))
     ])  # fmt: skip
     cells[AT] = cells[SIZE_AXIS].map(as_text) if SIZE_AXIS in cells else ""

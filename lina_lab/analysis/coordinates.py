@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lina_lab.analysis.interval import finite_or_null
 from lina_lab.errors import LabError
 
 DOCUMENT, VERSION = "lab coords", 1
@@ -138,9 +139,5 @@ def _growth(layer: Mapping[str, Any]) -> Growth:
 
 
 def _as_json(growth: Growth) -> dict[str, Any]:
-    change = {width: _or_null(value) for width, value in growth.change.items()}
-    return growth._asdict() | {"slope": _or_null(growth.slope), "change": change}
-
-
-def _or_null(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+    change = {width: finite_or_null(value) for width, value in growth.change.items()}
+    return growth._asdict() | {"slope": finite_or_null(growth.slope), "change": change}

@@ -21,7 +21,7 @@ from lina_lab.analysis.gap_model import ALONE, SUPPORT, line, predictions
 from lina_lab.analysis.match_cells import DESIGN, SHARE, Array, Pairs
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.scaling_fit.exponents import exponents
-from lina_lab.analysis.spread import COMMON, EXACT, TINY, TWO_SEEDS, UNEVEN
+from lina_lab.analysis.spread import COMMON, EXACT, TINY, TWO_SEEDS, UNEVEN, strictness
 from lina_lab.analysis.wording import UNDETERMINED, Words
 
 Decisions = NDArray[np.int8]
@@ -55,7 +55,7 @@ def better_there(y: Array, level: float = 0.95) -> Decisions:
     uneven, common = _uneven_scatter(sums, y.sum(axis=-1)), _seed_effect(sums)
     alone = _excludes_0(sums, level, own=True)
     excluded = np.where((common < COMMON) | (uneven < UNEVEN), alone, _excludes_0(sums, level, own=False))
-    strict = ((1 - level) / 0.05) ** 0.3
+    strict = strictness(level)
     seeds_alike = common < (TWO_SEEDS if sums.seeds == 2 else COMMON) ** strict
     supported = ~(uneven < UNEVEN) & ~seeds_alike & (_support(sums) < SUPPORT * strict)
     sure = supported | _excludes_0(sums, 1 - ALONE * (1 - level), own=True) | (sums.sizes == 1)

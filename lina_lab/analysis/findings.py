@@ -11,9 +11,8 @@ import pandas as pd
 
 from lina_lab.analysis.chance import NO_BETTER
 from lina_lab.analysis.comparison import ALPHA, CompareOptions, Verdict, compare_designs
-from lina_lab.analysis.contrasts import DesignPair, design_pairs
+from lina_lab.analysis.contrasts import DesignPair, columns_of, design_pairs
 from lina_lab.analysis.interval import finite_or_null
-from lina_lab.analysis.match_cells import Columns, as_text
 from lina_lab.analysis.multiplier import FLOPS, Compute, over_designs
 from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.study_metric import StudyMetric
@@ -83,10 +82,8 @@ def _compute(finding: Finding, level: float) -> Iterable[Compute]:
 
 
 def _compare(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair, comparisons: int) -> Verdict:
-    columns = Columns(x="parameters", y=metric.column, by=tuple(pair.a), pair="seed")
-    a, b = ([as_text(value) for value in design.values()] for design in (pair.a, pair.b))
     options = CompareOptions(higher_is_better=metric.sign < 0, scale=metric.scale, comparisons=comparisons)
-    return compare_designs(table, columns, a, b, options)
+    return compare_designs(table, *columns_of(metric, pair), options)
 
 
 def sentences(finding: Finding) -> Iterable[str]:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from lina_lab.analysis.contrasts import DesignPair, design_pairs
+from lina_lab.analysis.contrasts import DesignPair, cells_of, columns_of, design_pairs
 from lina_lab.analysis.interval import Interval, t_interval
-from lina_lab.analysis.match_cells import Columns, as_text, matched
+from lina_lab.analysis.match_cells import as_text, matched
 from lina_lab.analysis.new_gap import new_gap
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.scaling_fit.new_value import new_value
@@ -220,28 +220,19 @@ def _gaps(
 def _open_sizes(table: pd.DataFrame, done: pd.DataFrame, pair: DesignPair) -> Iterable[tuple[str, list[int], float]]:
     """Sizes of which neither design has a result, the seeds that both will have, and the mean of their parameters."""
     for size, rows in table.groupby(SIZE_AXIS, sort=False):
-        of_both = [rows[_has(rows, design)] for design in (pair.a, pair.b)]
+        of_both = [cells_of(rows, design) for design in (pair.a, pair.b)]
         seeds = sorted(set(of_both[0]["seed"]) & set(of_both[1]["seed"]))
         if seeds and not any(has_result(cells).any() or cells.index.isin(done.index).any() for cells in of_both):
             middle = math.sqrt(float(of_both[0][N].mean()) * float(of_both[1][N].mean()))
             yield as_text(size), [int(seed) for seed in seeds], middle
 
 
-def _has(rows: pd.DataFrame, design: Mapping[str, Scalar]) -> "pd.Series[bool]":
-    same = pd.Series(data=True, index=rows.index)
-    for name, value in design.items():
-        same &= rows[name].map(as_text) == as_text(value)
-    return same
-
-
 def _gap(
     table: pd.DataFrame, metric: StudyMetric, pair: DesignPair, seeds: int, at: float
 ) -> tuple[int, Predicted, Predicted | None] | str:
     """Pairs that are done, and what the ratio of a mean over so many seeds will be; or what is missing to tell."""
-    columns = Columns(x="parameters", y=metric.column, by=tuple(pair.a), pair="seed")
-    a, b = ([as_text(value) for value in design.values()] for design in (pair.a, pair.b))
     try:
-        pairs = matched(table, columns, a, b, metric.scale)
+        pairs = matched(table, *columns_of(metric, pair), metric.scale)
     except LabError as error:
         return str(error)
     if len(set(pairs.size)) < 2:

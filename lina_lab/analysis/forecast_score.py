@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lina_lab.analysis.contrasts import DesignPair, paired_values
+from lina_lab.analysis.contrasts import DesignPair, cells_of, paired_values
 from lina_lab.analysis.match_cells import as_text
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes
@@ -147,13 +147,8 @@ def _gap_row(
 def _open_cells(table: pd.DataFrame, gap: GapForecast) -> bool:
     """Whether a cell of the gap may still get its result."""
     cells = table[(table[SIZE_AXIS].map(as_text) == gap.size) & table["seed"].isin(list(gap.seeds))]
-    for design in (gap.a, gap.b):
-        own = cells
-        for name, value in design.items():
-            own = own[own[name].map(as_text) == as_text(value)]
-        if not own["state"].isin(["done", "diverged"]).all():
-            return True
-    return False
+    both = [cells_of(cells, design)["state"] for design in (gap.a, gap.b)]
+    return not all(states.isin(["done", "diverged"]).all() for states in both)
 
 
 def sentences(found: Score) -> Iterable[str]:

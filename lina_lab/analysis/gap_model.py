@@ -21,9 +21,12 @@ from lina_lab.analysis.spread import (
     EXACT,
     TWO_SEEDS,
     UNEVEN,
+    below,
+    covariance_root,
     gaps_of,
     seed_effect,
     sizes_of,
+    strictness,
     uneven_scatter,
     within,
 )
@@ -103,10 +106,10 @@ def gaps(pairs: Pairs, level: float = 0.95) -> list[Gap]:
     20 % narrower and as good where the line is true; where floors differ, it holds the truth in 88 % of studies of 4
     sizes and 3 seeds, in 49 % of those of 5 and 5. NaN ends without a second seed.
     """
-    common = _below(seed_effect(pairs), COMMON)
+    common = below(seed_effect(pairs), COMMON)
     measured = []
     for size, at in sizes_of(pairs).items():
-        own = common or _below(uneven_scatter(pairs, size), UNEVEN)
+        own = common or below(uneven_scatter(pairs, size), UNEVEN)
         ratio = _mean_ratio(pairs, size, {size} if own else None, level)
         measured.append(Gap(size=size, x=float(pairs.x[at[0]]), num_pairs=len(at), ratio=ratio))
     return measured
@@ -131,10 +134,10 @@ def doubt(pairs: Pairs, level: float = 0.95) -> str | None:
     ends = "" if math.isnan(own.low) else f" ({own.low:.4g} to {own.high:.4g})"
     start = f"by the spread at the largest size alone the {100 * alone:.4g} % interval of the {pairs.scale.word} holds "
     start += f"{one:g}{ends}"
-    if _below(uneven_scatter(pairs), UNEVEN):
+    if below(uneven_scatter(pairs), UNEVEN):
         return f"{start}, and values scatter more there than elsewhere"
-    strict = ((1 - level) / 0.05) ** 0.3  # 1 for one comparison: of many, each needs more to be sure
-    if _below(seed_effect(pairs), (TWO_SEEDS if pairs.seeds == 2 else COMMON) ** strict):
+    strict = strictness(level)
+    if below(seed_effect(pairs), (TWO_SEEDS if pairs.seeds == 2 else COMMON) ** strict):
         return f"{start}, and a seed may favour the same design at every size"
     sign = math.copysign(1, gaps_of(pairs)[sizes_of(pairs)[last]].mean())
     if _support(pairs, others, sign) < SUPPORT * strict:
@@ -161,10 +164,6 @@ def _mean_ratio(pairs: Pairs, size: str, spread_of: set[str] | None, level: floa
     squares, freedom = within(pairs, z[:, None], spread_of)
     error = math.sqrt(squares[0, 0] / freedom / len(at)) if freedom else math.nan
     return pairs.scale.interval(t_interval(float(z[at].mean()), error, freedom, level))
-
-
-def _below(p: float | None, limit: float) -> bool:
-    return p is not None and p < limit
 
 
 def lack_of_fit(pairs: Pairs) -> float | None:
@@ -228,8 +227,7 @@ def _size_means(pairs: Pairs) -> tuple[Array, Array, Array]:
 def _noise(covariance: Array, freedom: int, counts: Array) -> Array:
     """DRAWS times the two means of so many log-values of every size.  # (DRAWS, K, 2)"""
     rng = np.random.default_rng(0)  # the same table gives the same interval
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0))
+    root = covariance_root(covariance)
     scale = np.sqrt(freedom / rng.chisquare(freedom, (DRAWS, 1, 1)))
     return rng.normal(size=(DRAWS, len(counts), 2)) @ root.T * scale / np.sqrt(counts)[:, None]
 

@@ -15,6 +15,7 @@ Shapes: n pairs, K sizes, H shifts.
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from lina_lab.analysis.interval import finite_or_null
 from lina_lab.analysis.match_cells import DESIGN, SHARE, Array, Pairs
 from lina_lab.analysis.scale import DIFFERENCE
 from lina_lab.analysis.spread import sizes_of
-from lina_lab.analysis.sums_of_means import intervals_of_sums
+from lina_lab.analysis.sums_of_means import Sums, intervals_of_sums
 from lina_lab.fact_names import column
 
 FLOPS, SECONDS = column("flops.training"), column("seconds.training")
@@ -166,13 +167,20 @@ def _whole(cost: str, several: Sequence[Curves], level: float, reasons: list[str
     """Over all sizes, and between each two neighbours by the curves that improve there."""
     if not several:
         return Compute(cost=cost, overall=None, sizes=[], reasons=reasons)
-    parts: dict[str, list[tuple[Curves, int, int]]] = {}
-    for curves in several:
+    parts: dict[str, list[tuple[int, int, int]]] = {ALL: [(n, 0, of.best[0]) for n, of in enumerate(several)]}
+    for n, curves in enumerate(several):
         sizes, best = list(sizes_of(curves.pairs)), curves.best[0]
         for i in [i for i in range(best) if curves.y[0, i + 1] < curves.y[0, i]]:
-            parts.setdefault(f"{sizes[i]} to {sizes[i + 1]}", []).append((curves, i, i + 1))
-    between = [_multiplier(own, level, size) for size, own in parts.items()]
-    overall = _multiplier([(curves, 0, curves.best[0]) for curves in several], level, ALL)
+            parts.setdefault(f"{sizes[i]} to {sizes[i + 1]}", []).append((n, i, i + 1))
+
+    @cache
+    def intervals(of: tuple[int, ...]) -> Sums:
+        return intervals_of_sums(_stacked([several[n].pairs for n in of]), level)
+
+    overall, *between = [
+        _multiplier([(several[n], i, j) for n, i, j in own], intervals(tuple(n for n, *_ in own)), size)
+        for size, own in parts.items()
+    ]
     between.sort(key=lambda found: found.cost)
     return Compute(cost=cost, overall=overall, sizes=between, reasons=reasons)
 
@@ -232,9 +240,8 @@ class Window(NamedTuple):
     end: float
 
 
-def _multiplier(parts: Sequence[tuple[Curves, int, int]], level: float, size: str) -> Multiplier:
+def _multiplier(parts: Sequence[tuple[Curves, int, int]], intervals: Sums, size: str) -> Multiplier:
     """What B needs for what A reaches from one of its sizes to another, by the mean gap of several curves."""
-    intervals = intervals_of_sums(_stacked([curves.pairs for curves, *_ in parts]), level)
     windows = [
         Window(a=of.cost[0], b=of.cost[1], first=of.cost[0, i], last=of.cost[0, j], end=of.cost[1, of.best[1]])
         for of, i, j in parts

@@ -18,7 +18,16 @@ from scipy import stats
 from lina_lab.analysis.decisions import better_there
 from lina_lab.analysis.match_cells import DESIGN, MAX_RATIO, SHARE, Array, Pairs
 from lina_lab.analysis.scale import RATIO, Scale
-from lina_lab.analysis.spread import COMMON, EXACT, UNEVEN, seed_effect, sizes_of, uneven_scatter
+from lina_lab.analysis.spread import (
+    COMMON,
+    EXACT,
+    UNEVEN,
+    below,
+    covariance_root,
+    seed_effect,
+    sizes_of,
+    uneven_scatter,
+)
 
 DRAWS = 2000
 """The standard error of a power is at most 1.1 %."""
@@ -116,7 +125,7 @@ def pilot_of(pairs: Pairs) -> Pilot:
     rest = np.nan_to_num(values - np.nanmean(values, axis=1, keepdims=True))
     products = np.einsum("kri,krj->kij", rest, rest)  # (K, 2, 2)
     freedom = (~np.isnan(values[..., 0])).sum(axis=1) - 1
-    own = np.array([f > 0 and _below(uneven_scatter(pairs, s), UNEVEN) for s, f in zip(places, freedom, strict=True)])
+    own = np.array([f > 0 and below(uneven_scatter(pairs, s), UNEVEN) for s, f in zip(places, freedom, strict=True)])
     if freedom[~own].sum() == 0:  # nothing else says what the other sizes scatter
         own[:] = False
     alike, together, degrees = _seeds_alike(pairs, values[~own], products[~own].sum(axis=0), int(freedom[~own].sum()))
@@ -142,7 +151,7 @@ def _seeds_alike(pairs: Pairs, values: Array, products: Array, freedom: int) -> 
     if freedom < 1:
         return np.zeros((2, 2)), np.zeros((2, 2)), 0
     K, R = values.shape[:2]
-    if K < 2 or np.isnan(values).any() or not _below(seed_effect(pairs), COMMON):
+    if K < 2 or np.isnan(values).any() or not below(seed_effect(pairs), COMMON):
         return np.zeros((2, 2)), products / freedom, freedom
     of_seed = values.mean(axis=0) - values.mean(axis=(0, 1))
     effect, left = K * of_seed.T @ of_seed, (R - 1) * (K - 1)
@@ -170,8 +179,8 @@ def drawn_truths(pilot: Pilot, x: Array, draws: int = DRAWS, seed: int = 0, *, l
         ],
         axis=1,
     )  # (M, K)
-    roots = scales[..., None, None] * _root(pilot.spread)
-    alike = _scaled(rng, draws, max(len(pilot.seeds) - 1, 1))[:, None, None] * _root(pilot.alike)
+    roots = scales[..., None, None] * covariance_root(pilot.spread)
+    alike = _scaled(rng, draws, max(len(pilot.seeds) - 1, 1))[:, None, None] * covariance_root(pilot.alike)
     errors = np.einsum("mkij,mkj->mki", roots, rng.normal(size=(draws, len(pilot.x), 2)))
     errors /= np.sqrt(pilot.counts)[:, None]
     shared = np.einsum("mij,mj->mi", alike, rng.normal(size=(draws, 2))) / math.sqrt(len(pilot.seeds))
@@ -283,15 +292,5 @@ def _scaled(rng: np.random.Generator, draws: int, freedom: float) -> Array:
     return np.asarray(np.sqrt(freedom / stats.chi2.rvs(freedom, size=draws, random_state=rng)))
 
 
-def _root(covariance: Array) -> Array:
-    """Of covariances (..., 2, 2): root @ root.T is the covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
-
-
 def _as_number(share: str) -> tuple[float, str]:
     return (float(share), share) if share.replace(".", "", 1).isdigit() else (math.inf, share)
-
-
-def _below(p: float | None, limit: float) -> bool:
-    return p is not None and p < limit

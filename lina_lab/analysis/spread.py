@@ -16,6 +16,22 @@ UNEVEN, COMMON, TWO_SEEDS = 0.02, 0.1, 0.4
 With two seeds the common effect has one degree of freedom, so it is hard to see."""
 
 
+def below(p: float | None, limit: float) -> bool:
+    """Whether a test that could be made has a p below a limit."""
+    return p is not None and p < limit
+
+
+def strictness(level: float) -> float:
+    """The power to which a limit of p is raised: 1 for one comparison; of many, each needs more to be sure."""
+    return float(((1 - level) / 0.05) ** 0.3)
+
+
+def covariance_root(covariance: Array) -> Array:
+    """Of covariances (..., k, k): root @ root.T is the covariance; directions below 0 count as 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
+
+
 def gaps_of(pairs: Pairs) -> Array:
     """A less B on the scale of y, (n,): log(yA / yB), or yA - yB."""
     return np.asarray(pairs.scale.forward(pairs.a) - pairs.scale.forward(pairs.b))

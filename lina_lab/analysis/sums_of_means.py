@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from lina_lab.analysis.match_cells import DESIGN, SHARE, Array, Pairs
-from lina_lab.analysis.spread import seed_effect, sizes_of, uneven_sizes
+from lina_lab.analysis.spread import below, seed_effect, sizes_of, strictness, uneven_sizes
 
 DOUBT = 0.4
 """p below which a seed may move all sizes alike, or sizes may scatter unequally: a few seeds rarely show either."""
@@ -26,12 +26,12 @@ def intervals_of_sums(pairs: Pairs, level: float = 0.95) -> Sums:
 
     Without any difference, in simulated studies with 2 to 5 seeds, see benchmarks/multiplier.py.
     """
-    doubt = DOUBT ** (((1 - level) / 0.05) ** 0.3)  # of many comparisons, each needs more to be sure
-    common, uneven = seed_effect(pairs), uneven_sizes(pairs)
-    if common is not None and common < doubt:
+    doubt = DOUBT ** strictness(level)
+    if below(seed_effect(pairs), doubt):
         seeds = _whole_seeds(pairs)
         return lambda weights: _over_seeds(weights, seeds, level)
-    return lambda weights: _over_pairs(weights, pairs, level, together=uneven is None or uneven >= doubt)
+    together = not below(uneven_sizes(pairs), doubt)
+    return lambda weights: _over_pairs(weights, pairs, level, together=together)
 
 
 def _over_seeds(weights: Array, seeds: Array, level: float) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """`lab cell run`: run cells on this machine, as a job of a cluster does."""
 
 import contextlib
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +88,7 @@ def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
             keys = frozenset(folder.resolve().name for folder in folders)
             plan = load_plan(runs, sweep)
             shipper = stack.enter_context(Shipper(runs, plan, only=keys))
-            sizes = partial(largest, plan.cells, lambda key: read_experiment(runs / key))
+            sizes = cache(partial(largest, plan.cells, lambda key: read_experiment(runs / key)))
             engine.before = Foresight(runs, lambda: plan, sizes).before
         try:
             if sweep is not None and not engine.limits.keep_going:

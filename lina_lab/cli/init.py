@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lina_lab.errors import LabError
+from lina_lab.files import write_atomic
 from lina_lab.shipped import shipped
 
 NOTEBOOK = "01_scaling_curves.ipynb"
@@ -39,7 +40,7 @@ def init(
         path = folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            write_atomic(path, data)
         except OSError as error:
             raise LabError(f"{path}: cannot be written: {error.strerror}") from error
         print(f"wrote {path}")

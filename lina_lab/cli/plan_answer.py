@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lina_lab.analysis.interval import finite_or_null
 from lina_lab.analysis.power import ENOUGH
 from lina_lab.analysis.study_plan import Candidate, Choice, Claim, Detail, Question, Search, frontier
 from lina_lab.analysis.table import design_label
@@ -156,7 +157,7 @@ def document(request: PlanRequest, answer: Answer) -> dict[str, Any]:
         "level": answer.search.level,
         "comparisons": answer.asked.comparisons,
         "workers": answer.search.workers,
-        "budget_hours": _finite(answer.budget_hours),
+        "budget_hours": finite_or_null(answer.budget_hours),
         "answer": answer.answer,
         "candidates": [candidate._asdict() for candidate in answer.found],
         "chosen": choice and choice.chosen._asdict(),
@@ -178,10 +179,6 @@ def _detail(detail: Detail) -> dict[str, Any]:
         "others": pair.others,
         detail.question.pilot.scale.word: _seen(detail.question),
         **detail.power._asdict(),
-        "smallest": _finite(detail.smallest),
+        "smallest": finite_or_null(detail.smallest),
         "scales": detail.scales,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -45,6 +45,8 @@ class Foresight:
         self.begun = ""
         """The key of the first cell of the largest size that has begun."""
         self.said = ""
+        self.settled: set[str] = set()
+        """Keys of cells that were forecast, once one of the largest has a result: no later forecast of them counts."""
 
     def before(self, folder: Path) -> None:
         """A cell is about to start."""
@@ -67,17 +69,23 @@ class Foresight:
             print(said, flush=True)
 
     def _foresee(self, key: str) -> str:
-        if key not in self.last():
+        if key in self.settled or key not in self.last():
             return ""
         self.begun = self.begun or key
-        known, found = self._known(key), self._found()
-        return self._make() if known is None or (not found.reached and found.done > known) else ""
+        made, found = self._made(key), self._found()
+        if made is None:
+            return self._make()
+        if found.reached:
+            self.settled |= {cell.key for cell in made.cells}
+            return ""
+        return self._make() if found.done > self._known(made) else ""
 
     def _foresee_again(self, ended: set[str]) -> str:
         if ended <= set(self.last()):
             return ""
         found = self._found()
-        better = found.done > (self._known(self.begun) or 0)
+        made = self._made(self.begun)
+        better = found.done > (self._known(made) if made else 0)
         return self._make() if better and not found.open and not found.reached else ""
 
     def _found(self) -> "Found":
@@ -90,11 +98,15 @@ class Foresight:
             reached=any(state in ENDED for key, state in states.items() if key in last),
         )
 
-    def _known(self, key: str) -> int | None:
-        """From how many smaller cells a cell was forecast the last time; None if it was not."""
-        last = set(self.last())
+    def _made(self, key: str) -> Forecast | None:
+        """The last forecast of a cell."""
         of_cell = [f for f in forecasts_of(self.runs, self.plan()) if any(cell.key == key for cell in f.cells)]
-        return sum(datum.key not in last for datum in of_cell[-1].data) if of_cell else None
+        return of_cell[-1] if of_cell else None
+
+    def _known(self, made: Forecast) -> int:
+        """From how many smaller cells."""
+        last = set(self.last())
+        return sum(datum.key not in last for datum in made.data)
 
     def _make(self) -> str:
         from lina_lab.analysis.forecast import write_forecast

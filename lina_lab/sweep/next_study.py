@@ -11,8 +11,8 @@ import pandas as pd
 from lina_lab import cost
 from lina_lab.analysis.cell_seconds import Work, duration, timed_cells
 from lina_lab.analysis.confounds import confounds, untuned
-from lina_lab.analysis.contrasts import DesignPair, design_pairs
-from lina_lab.analysis.match_cells import Columns, Pairs, as_text, matched
+from lina_lab.analysis.contrasts import DesignPair, columns_of, design_pairs
+from lina_lab.analysis.match_cells import as_text, matched
 from lina_lab.analysis.power import pilot_of
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.study_plan import Question, StudyCell
@@ -134,7 +134,7 @@ def questions(study: PlannedSweep, table: pd.DataFrame, metric: StudyMetric, cel
     for pair in pairs_of_designs:
         name = f"{pair.axis} {pair.value} against {pair.baseline}, {design_label(pair.others)}"
         try:
-            pairs = _pilot_pairs(table, metric, pair)
+            pairs = matched(table, *columns_of(metric, pair), metric.scale)
         except LabError as error:
             without.append(f"{name}: {error}")
             continue
@@ -154,12 +154,6 @@ def questions(study: PlannedSweep, table: pd.DataFrame, metric: StudyMetric, cel
         against=list(dict.fromkeys(against)),
         comparisons=len(pairs_of_designs),
     )
-
-
-def _pilot_pairs(table: pd.DataFrame, metric: StudyMetric, pair: DesignPair) -> Pairs:
-    columns = Columns(x="parameters", y=metric.column, by=tuple(pair.a), pair="seed")
-    a, b = ([as_text(value) for value in design.values()] for design in (pair.a, pair.b))
-    return matched(table, columns, a, b, metric.scale)
 
 
 def _sizes(study: PlannedSweep, pair: DesignPair) -> dict[str, float]:

@@ -109,6 +109,21 @@ def test_once_the_largest_size_has_a_result_it_is_not_made_again(half_done):
     assert len(forecasts_of(half_done.runs, half_done.stored)) == 1
 
 
+def test_then_the_start_of_a_cell_that_was_forecast_reads_nothing(half_done, capsys, monkeypatch):
+    """Of a grid of thousands every start would else read the states of all."""
+    first, *others = (half_done.folder(i) for i, size in enumerate(sizes_of(half_done.plan.cells)) if size == "tiny")
+    look = foresight(half_done)
+    look.before(first)
+    half_done.change(sizes_of(half_done.plan.cells).index("tiny"))
+    look.before(others[0])
+    capsys.readouterr()
+    monkeypatch.setattr("lina_lab.sweep.foresight.read_status", None)
+    monkeypatch.setattr("lina_lab.sweep.foresight.forecasts_of", None)
+    for folder in others:
+        look.before(folder)
+    assert capsys.readouterr().out == ""
+
+
 def test_a_forecast_that_cannot_be_made_is_told_in_a_line_and_stops_nothing(half_done, capsys, monkeypatch):
     def fail(*_: object) -> None:
         raise RuntimeError("the disk is full\nand more")

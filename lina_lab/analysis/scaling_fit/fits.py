@@ -146,12 +146,9 @@ def floored(x: ArrayLike, y: ArrayLike, weights: ArrayLike) -> Array:
     point is a mean over seeds with Student's noise.
     """
     problem, scale = prepare("offset", x, y, weights, LEAST_SQUARES)
-    bounds = FORMS["offset"].bounds
-    with_floor = least_squares(problem, starts(problem, 2, rising=False), bounds, tolerance=1e-6)
-    part = problem._replace(terms=FORMS["power"].terms)
-    line = least_squares(part, starts(part, 1, rising=True), FORMS["power"].bounds)
-    plain = np.concatenate([np.full((len(line), 1), NEVER), line], axis=1)
-    return _raw("offset", first_lowest(problem, np.stack([plain, with_floor], axis=1)), scale)
+    begin = starts(problem, 2, rising=False)
+    with_floor = least_squares(problem, begin, FORMS["offset"].bounds, tolerance=1e-6)
+    return _raw("offset", _or_without_floor("offset", problem, with_floor), scale)
 
 
 def predict(form: str, params: Mapping[str, float] | ArrayLike, x: ArrayLike) -> Array:
