@@ -7,6 +7,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lina_lab.analysis.coordinates import TOLERANCE, Check
 from lina_lab.figures.style import new_figure, style
+from lina_lab.figures.ticks import log_axis
 
 COLOURS = {"context": "#56B4E9", "encoder": "#009E73", "decoder": "#0072B2", "head": "#D55E00", "other": "#999999"}
 """By the first part of a layer's name (Okabe and Ito)."""
@@ -27,7 +28,7 @@ def coordinates_figure(checks: Sequence[Check]) -> Figure:
                 panel.plot([*growth.change], [*growth.change.values()], color=colour, linestyle=line, linewidth=1)
             widths = sorted({width for growth in growths for width in growth.change})
             panel.set_xscale("log", base=2)
-            panel.set_yscale("log")
+            log_axis(panel.yaxis)
             panel.xaxis.set_major_locator(FixedLocator(widths))
             panel.xaxis.set_minor_locator(NullLocator())
             panel.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:g}"))
@@ -40,5 +41,5 @@ def coordinates_figure(checks: Sequence[Check]) -> Figure:
         for name, colour in COLOURS.items():
             panels[0].plot([], [], color=colour, label=name)
         panels[0].plot([], [], color="black", linestyle=(0, (3, 2)), label="out of tolerance")
-        panels[0].legend(fontsize=7)
+        figure.legend(fontsize=7, ncols=len(COLOURS) + 1, loc="outside upper center")
     return figure

@@ -27,3 +27,12 @@ def test_a_panel_a_parametrization_and_a_line_a_layer_dashed_where_it_fails():
     assert out.is_dashed()
     assert not patch.is_dashed()
     assert not any(line.is_dashed() for line in mup.lines)
+
+
+def test_ticks_are_numbers_and_no_markup():
+    """Text is never parsed as mathematics, so a label of matplotlib's own would show its dollars."""
+    figure = coordinates_figure([check_of("mup", 1e-3, moved("head.out", 1))])
+    figure.canvas.draw()
+    words = [tick.get_text() for tick in figure.axes[0].get_yticklabels(which="both")]
+    assert any(words)
+    assert not any("$" in word for word in words)
