@@ -64,7 +64,7 @@ def _draw(panel: Axes, finding: Finding, looks: Looks) -> None:
     panel.set_ylim(bottom, top)
     for number, (label, look, multipliers) in enumerate(lines):
         shift = WIDTH * ((number + 0.5) / len(lines) - 0.5)
-        panel.plot([], [], label=label, **{**look, "linestyle": "none"})
+        panel.plot([], [], label=label if multipliers else "_", **{**look, "linestyle": "none"})  # "_": not named
         for multiplier in multipliers:
             _draw_one(panel, places.index(multiplier.size) + shift, multiplier, look)
     panel.axvline(len(names) - 0.5, color="#cccccc", linewidth=0.8)

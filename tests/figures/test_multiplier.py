@@ -47,6 +47,19 @@ def test_an_end_that_nothing_measured_is_an_arrow(found):
     assert [2.1] in [[float(y) for y in line.get_ydata()] for line in panel.lines]
 
 
+def test_the_legend_names_what_is_drawn_alone(found):
+    finding = next(finding for finding in found if len(finding.contrasts) > 1)
+    first, *others = finding.contrasts
+    bare = first._replace(verdict=first.verdict._replace(compute=()))
+
+    def named(contrasts):
+        panel = multiplier_figure([finding._replace(contrasts=contrasts)]).axes[0]
+        return [text.get_text() for text in panel.get_legend().get_texts()]
+
+    everything = named([first, *others])
+    assert named([bare, *others]) == everything[1:]
+
+
 def test_nothing_known_is_no_figure(found):
     assert multiplier_figure([]) is None
     bare = [c._replace(verdict=c.verdict._replace(compute=())) for c in found[0].contrasts]
