@@ -14,8 +14,8 @@ from lina_lab.analysis.table import design_label, to_latex, to_markdown
 from lina_lab.cli.console import print_columns, print_table, text_table
 from lina_lab.cli.fit_table import FitRequest, fit_table
 from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
-from lina_lab.figures.report import write_report
 from lina_lab.figures.style import new_figure, style
+from lina_lab.report.page import write_report
 from tests.nasty import NASTY
 
 IN_TABLES = [name for name in NASTY if writable(name) == name]
@@ -111,7 +111,7 @@ def test_a_figure_draws_a_name_as_it_is(name):
 
 @pytest.mark.parametrize("name", NASTY)
 def test_a_page_says_a_name_as_it_is(name):
-    from lina_lab.figures.report import _template
+    from lina_lab.report.page import _template
 
     source = _template().environment.from_string("<td>{{ name }}</td>")
 

@@ -18,7 +18,7 @@ LIGHT = [
     "lina_lab.cost",
     "lina_lab.ledger.cells",
     "lina_lab.analysis.table",
-    "lina_lab.figures.report",
+    "lina_lab.report.page",
     "lina_lab.figures.gates",
     "lina_lab.figures.paper",
     "lina_lab.figures.sampling",

@@ -34,8 +34,8 @@ def report(
     Example: lab report reports/digits-quick
     """
     from lina_lab.cli.progress_display import ShareDone
-    from lina_lab.figures.report import redraw_report, write_report
     from lina_lab.ledger.plan import load_plan
+    from lina_lab.report.page import redraw_report, write_report
 
     show = ShareDone("comparing pairs of designs")
     if os.sep in name and Path(name).is_dir():

@@ -10,10 +10,10 @@ from lina_lab.analysis.scale import DIFFERENCE, RATIO
 from lina_lab.analysis.study_metric import metric_of, study_metric
 from lina_lab.analysis.table import results_table, unequal_draws
 from lina_lab.errors import LabError
-from lina_lab.figures.report import write_report
-from lina_lab.figures.report_text import what_is_not_known
 from lina_lab.figures.scaling import bars, scaling_figure
 from lina_lab.ledger.plan import Measure
+from lina_lab.report.page import write_report
+from lina_lab.report.text import what_is_not_known
 
 KID, RECALL = "eval/kid/digits-cnn", "eval/recall/digits-cnn"
 

@@ -11,8 +11,8 @@ from lina_lab.figures.paper_captions import beside, context, loss, scaling
 from lina_lab.figures.paper_context import context_figure
 from lina_lab.figures.paper_lina import beside_figure, loss_figure, scaling_figure
 from lina_lab.figures.paper_panels import PAGE_INCHES
-from lina_lab.figures.report import write_report
 from lina_lab.figures.style import design_style, save
+from lina_lab.report.page import write_report
 
 FID = published_fid()
 LOSSES = published_losses()

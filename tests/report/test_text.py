@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from lina_lab.figures.report_text import what_tuning_saw
 from lina_lab.ledger.plan import Plan
+from lina_lab.report.text import what_tuning_saw
 
 RATE = "training.learning_rate"
 

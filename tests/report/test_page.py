@@ -15,26 +15,26 @@ from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.table_file import read_table
 from lina_lab.cli.sweep_results import print_results
 from lina_lab.errors import LabError
-from lina_lab.figures import report
-from lina_lab.figures.report import redraw_report, write_report
 from lina_lab.ledger.plan import store_plan
 from lina_lab.ledger.result import RepeatedImages, read_result, write_result
+from lina_lab.report import page as report_page
+from lina_lab.report.page import redraw_report, write_report
 from tests.analysis.test_guidance import point
 from tests.study import AXES, PROVENANCE, TWO, FakeStudy
 
-FORMATS = report.FORMATS
+FORMATS = report_page.FORMATS
 
 
 @pytest.fixture(autouse=True)
 def one_format(monkeypatch):
     """Half of a report's seconds are for formats that few tests look at."""
-    monkeypatch.setattr(report, "FORMATS", ("png",))
+    monkeypatch.setattr("lina_lab.report.page.FORMATS", ("png",))
 
 
 @pytest.fixture
 def unsaved(monkeypatch):
     """Figures are drawn, and not written, which takes the time."""
-    monkeypatch.setattr("lina_lab.figures.report.save", lambda *_: None)
+    monkeypatch.setattr("lina_lab.report.page.save", lambda *_: None)
 
 
 def text_of(path):
@@ -248,7 +248,7 @@ def test_nothing_finished_is_an_error_and_writes_nothing(study, tmp_path):
 
 @pytest.mark.slow
 def test_the_same_ledger_gives_the_same_bytes(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "FORMATS", FORMATS)
+    monkeypatch.setattr("lina_lab.report.page.FORMATS", FORMATS)
     made = study(seeds=[0, 1])
     for name in ("a", "b"):
         write_report(made.runs, made.stored, tmp_path / name)
@@ -259,7 +259,7 @@ def test_the_same_ledger_gives_the_same_bytes(study, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "FORMATS", FORMATS)
+    monkeypatch.setattr("lina_lab.report.page.FORMATS", FORMATS)
     made = study(seeds=[0, 1])
     gate = np.arange(40, dtype="float32").reshape(2, 20)
     save_file({"decoder.0.attention.gates.key": gate}, made.folder(0) / "ema.safetensors")

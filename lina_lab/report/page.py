@@ -38,7 +38,6 @@ from lina_lab.analysis.table import (
     write_table,
 )
 from lina_lab.analysis.tuning import chosen_before, tuned_names
-from lina_lab.figures import report_text
 from lina_lab.figures.composition import composition_figure
 from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.efficiency import efficiency_figure
@@ -54,6 +53,7 @@ from lina_lab.figures.style import design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
+from lina_lab.report import text
 from lina_lab.sheets import write_sheet
 
 FORMATS = ("png", "pdf", "svg")
@@ -143,17 +143,17 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         plan=plan,
         metric=metric,
         first=results.first,
-        verdict=list(report_text.verdict_sentences(results.findings, effects)),
+        verdict=list(text.verdict_sentences(results.findings, effects)),
         missing=results.missing,
         bars=bars(table, metric).replace("\n", " "),
-        seen=list(report_text.what_is_seen(table, plan, metric)),
-        unknown=list(report_text.what_is_not_known(table[has_result(table)], plan, metric)),
+        seen=list(text.what_is_seen(table, plan, metric)),
+        unknown=list(text.what_is_not_known(table[has_result(table)], plan, metric)),
         images={name: _embedded(out / f"{name}.png") for name in (*figures, *sheets, *kept)},
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(shown_table) for name, shown_table in shown.items()},
-        trouble=list(report_text.trouble(table, plan)),
-        measured=report_text.measured(table),
+        trouble=list(text.trouble(table, plan)),
+        measured=text.measured(table),
         scanned={over: NAMES[over] for over in OVER},
         provenance=study.provenance,
         forecast=list(forecast_sentences(results.forecast)),
@@ -246,4 +246,4 @@ def _embedded(path: Path) -> str | None:
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string((Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))
+    return environment.from_string((Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8"))

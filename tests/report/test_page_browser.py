@@ -9,7 +9,7 @@ import pytest
 from lina_lab.analysis import gap_model
 from lina_lab.cli.report import print_page
 from lina_lab.errors import LabError
-from lina_lab.figures.report import write_report
+from lina_lab.report.page import write_report
 from tests.study import AXES, FakeStudy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report_browser")]  # one report serves all
