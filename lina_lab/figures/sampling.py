@@ -15,7 +15,8 @@ from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.table import design_label, write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.figures.style import design_looks, new_figure, save, style
+from lina_lab.figures.panels import legend_below, panel_grid
+from lina_lab.figures.style import SMALL, design_looks, fitted, note, save, style
 from lina_lab.figures.ticks import log_axis, si
 
 SAME = ("extractor", "reference", "num_samples", "seed")
@@ -155,8 +156,8 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
         return None
     guidance = over == "guidance_scale"
     with style():
-        figure = new_figure(7.0, 3.7 + 0.18 * len(drawn))
-        left, right = figure.subplots(1, 2)
+        grid = panel_grid(2, 2, 2.2, 2)
+        left, right = grid.panels
         for curve in drawn:
             _draw_fid(left, curve, over)
             if guidance:
@@ -171,9 +172,9 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
             _name_fid(right, "FLOPs an image", drawn[0].points[0])
             right.set_ylabel("")
             log_axis(right.xaxis, si, most=4)
-        title = f"{_common(drawn, over)}\n{NOTE}"
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=title, title_fontsize=8)
-    return figure
+        note(grid.figure, f"{_common(drawn, over)}\n{NOTE}")
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _common(shown: Sequence[Curve], over: str) -> str:
@@ -188,7 +189,7 @@ def _draw_fid(axes: Axes, curve: Curve, over: str) -> None:
     known = None if any(bar is None for bar in bars) else [bar or 0.0 for bar in bars]
     axes.errorbar(x, y, yerr=known, label=curve.label, capsize=2, elinewidth=0.9, **curve.look)
     best = y.index(min(y))
-    axes.plot(x[best], y[best], "o", color=curve.look["color"], markersize=11, markerfacecolor="none")
+    axes.plot(x[best], y[best], "o", color=curve.look["color"], markersize=9, markerfacecolor="none")
 
 
 def _draw_shares(axes: Axes, curve: Curve) -> None:
@@ -199,11 +200,11 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
     for recall, precision, point in known:
         if point in told:
             text = f"{point.guidance_scale:g}"
-            axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=SMALL)
 
 
 def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
-    axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
+    axes.set(xlabel=x_label, ylabel=fitted(f"FID ({point.extractor}, {point.num_samples:,} samples)", 1.8))
     log_axis(axes.yaxis)
 
 

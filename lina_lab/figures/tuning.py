@@ -12,12 +12,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.panels import rows_of
-from lina_lab.figures.style import design_looks, named, new_figure, style
+from lina_lab.figures.panels import entitle, panel_grid
+from lina_lab.figures.style import design_looks, named, style
 from lina_lab.ledger.plan import Plan
 
-ACROSS = 5
+ACROSS = 3
 """Panels side by side at most."""
+PANEL_INCHES = 2.0
 
 
 def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: str, path: str) -> Figure:
@@ -26,25 +27,22 @@ def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: s
     log = tune["search"][path]["log"]
     groups = list(designs(trials, design_axes(plan)))
     with style():
-        down, across = rows_of(len(groups) + 1, ACROSS)
-        figure = new_figure(0.8 + 2.8 * across, 3.3 * down)
-        panels = list(figure.subplots(down, across, squeeze=False).flat)
-        for unused in panels[len(groups) + 1 :]:
-            unused.set_visible(False)
-        panels = panels[: len(groups) + 1]
+        across = min(len(groups) + 1, ACROSS)
+        grid = panel_grid(len(groups) + 1, 2, PANEL_INCHES, across)
+        panels = grid.panels
         for panel, (values, rows) in zip(panels, groups, strict=False):
             panel.set_xscale("log" if log else "linear")
             _draw_trials(panel, rows, table, values, name)
-            panel.set_title(named(values))
             panel.set_xlabel(name)
             if panel is not panels[0]:
                 panel.sharey(panels[0])
         panels[0].set_ylabel(f"{tune['metric']} of a trial")
         panels[0].plot([], [], "*", color="black", markersize=8, label="chosen")
         panels[0].plot([], [], "x", color="black", markersize=4, label="pruned or diverged")
-        panels[0].legend(fontsize=7)
+        panels[0].legend()
         _draw_chosen(panels[-1], table, plan, name, log=log)
-    return figure
+        entitle(grid, [*(named(values) for values, _ in groups), "chosen"])
+    return grid.figure
 
 
 def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: Mapping[str, Scalar], name: str) -> None:
@@ -89,7 +87,7 @@ def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    panel.legend(fontsize=7)
+    panel.legend()
 
 
 def _law_label(values: Mapping[str, Scalar], law: PowerLaw | None) -> str:
