@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 
 from lina_lab.analysis.table import design_label
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.style import COLUMN, PAGE, SMALL, fitted, named, new_figure
+from lina_lab.figures.style import COLUMN, FONT, PAGE, SMALL, fitted, grow, named, new_figure
 
 MOST = 5
 """Most designs in one panel."""
@@ -127,9 +127,12 @@ def panel_grid(
 
 
 def entitle(grid: Grid, titles: Iterable[str]) -> None:
-    """A title over each panel, in lines that fit it."""
-    for panel, title in zip(grid.panels, titles, strict=True):
-        panel.set_title(fitted(title, grid.inches - 0.3))
+    """A title over each panel, in lines that fit it; the figure grows by them."""
+    texts = [fitted(title, grid.inches - 0.3) for title in titles]
+    for panel, text in zip(grid.panels, texts, strict=True):
+        panel.set_title(text)
+    for first in range(0, len(texts), grid.across):
+        grow(grid.figure, max(len(text.split("\n")) for text in texts[first : first + grid.across]) - 1, FONT)
 
 
 def names_in(groups: Sequence[Group]) -> tuple[bool, Callable[[Group, Mapping[str, Scalar]], str]]:

@@ -13,7 +13,7 @@ from lina_lab.analysis.match_cells import MAX_RATIO
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.study_metric import StudyMetric, study_metric
-from lina_lab.analysis.table import design_axes, designs, human, refuse_mixtures
+from lina_lab.analysis.table import design_axes, design_label, designs, human, refuse_mixtures
 from lina_lab.figures.panels import (
     BEHIND,
     Design,
@@ -26,13 +26,13 @@ from lina_lab.figures.panels import (
     others,
     panel_grid,
 )
-from lina_lab.figures.style import COLUMN, Look, Looks, design_looks, fitted, named, note, style
+from lina_lab.figures.style import COLUMN, SMALL, Look, Looks, design_looks, fitted, note, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
 
 PANEL_INCHES = 2.1
-ROW_INCHES = 0.19
-"""Of a design, where there is one size."""
+ROW_INCHES, LINE_INCHES = 0.19, 0.12
+"""Of a design, where there is one size, and of every further line of its name."""
 LAW_SIZES = 4
 """Fewest sizes of a design whose power law is drawn: three leave it one degree of freedom, too few to see whether there
 is a law, and a line that misses all three hides that each size improved."""
@@ -82,7 +82,7 @@ def _by_size(groups: Sequence[Group], metric: StudyMetric, looks: Looks) -> Figu
             draw_design(panel, measured, metric, looks(values), name(group, values), beside)
             _mark_diverged(panel, rows, looks(values)["color"])
     for panel in grid.panels:
-        log_axis(panel.xaxis, human, most=4)
+        log_axis(panel.xaxis, human, most=3)
         if metric.scale == RATIO:
             log_axis(panel.yaxis)
     for panel in grid.lowest:
@@ -99,7 +99,10 @@ def _by_size(groups: Sequence[Group], metric: StudyMetric, looks: Looks) -> Figu
 
 def _by_design(of_designs: Sequence[Design], metric: StudyMetric, looks: Looks) -> Figure:
     """A row a design, of models of one size."""
-    (panel,) = (grid := panel_grid(1, 1, 0.4 + ROW_INCHES * len(of_designs))).panels
+    names = [fitted(design_label(values), COLUMN / 2, SMALL) for values, _ in of_designs]
+    lines = max(name.count("\n") for name in names)
+    grid = panel_grid(1, 1, 0.5 + (ROW_INCHES + LINE_INCHES * lines) * len(of_designs))
+    (panel,) = grid.panels
     for height, (values, rows) in enumerate(of_designs):
         measured = rows.dropna(subset=[metric.column])
         look = looks(values) | {"linestyle": "none"}
@@ -109,7 +112,7 @@ def _by_design(of_designs: Sequence[Design], metric: StudyMetric, looks: Looks) 
         _cells(panel, measured[metric.column], [height] * len(measured), look["color"])
         if (rows["state"] == "diverged").any():
             panel.plot(0.98, height, "x", color=look["color"], transform=panel.get_yaxis_transform())
-    panel.set_yticks(range(len(of_designs)), [named(values) for values, _ in of_designs])
+    panel.set_yticks(range(len(of_designs)), names)
     panel.set_ylim(len(of_designs) - 0.4, -0.6)
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")

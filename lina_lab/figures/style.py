@@ -178,9 +178,16 @@ LETTER = 0.6
 """Width of a mean letter of the figures' font, of its size."""
 
 
+def grow(figure: Figure, lines: int, size: float = SMALL) -> None:
+    """Make a figure higher by some lines of words, so that they take nothing from its panels."""
+    figure.set_figheight(figure.get_figheight() + 1.25 * size * lines / 72)
+
+
 def note(figure: Figure, words: str) -> None:
     """Small words above all panels: what bars are, and what is not in them."""
-    figure.suptitle(fitted(words, figure.get_figwidth(), SMALL), fontsize=SMALL, color=QUIET, x=0.01, ha="left")
+    text = fitted(words, figure.get_figwidth(), SMALL)
+    figure.suptitle(text, fontsize=SMALL, color=QUIET, x=0.01, ha="left")
+    grow(figure, text.count("\n") + 1)
 
 
 def style() -> Any:

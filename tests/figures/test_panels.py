@@ -3,6 +3,7 @@
 import itertools
 import re
 import zlib
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -24,31 +25,24 @@ NONE = pd.DataFrame()
 
 
 def words_of(figure):
-    """Every word that is seen, with its box in pixels."""
-    figure.draw_without_rendering()
-    seen = {}
-    for text in figure.findobj(Text):
-        shown = text.get_visible() and text.get_text().strip() and (text.axes is None or text.axes.axison)
-        if shown and (box := text.get_window_extent()).width > 1:
-            seen[text.get_text(), round(box.x0), round(box.y0)] = box
-    return seen
+    """Every word that is drawn, with its box in pixels."""
+    drawn = []
+    with mock.patch.object(Text, "draw", lambda text, renderer: drawn.append(text)):
+        figure.canvas.draw()
+    seen = [text for text in drawn if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in seen]
 
 
 def overlapping(figure):
     """Pairs of words whose boxes share more than a pixel, and words that leave the figure."""
     seen = words_of(figure)
     pairs = [
-        (a[0], b[0])
-        for (a, first), (b, second) in itertools.combinations(seen.items(), 2)
-        if first.x0 < second.x1 - 1
-        and second.x0 < first.x1 - 1
-        and first.y0 < second.y1 - 1
-        and second.y0 < first.y1 - 1
+        (a, b)
+        for (a, one), (b, two) in itertools.combinations(seen, 2)
+        if min(one.x1, two.x1) - max(one.x0, two.x0) > 1 and min(one.y1, two.y1) - max(one.y0, two.y0) > 1
     ]
     width, height = figure.get_size_inches() * figure.dpi
-    outside = [
-        name[0] for name, box in seen.items() if box.x0 < -2 or box.y0 < -2 or box.x1 > width + 2 or box.y1 > height + 2
-    ]
+    outside = [word for word, box in seen if min(box.x0, box.y0) < -2 or box.x1 > width + 2 or box.y1 > height + 2]
     return pairs, outside
 
 
