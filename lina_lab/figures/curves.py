@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lina_lab.analysis.lengths import RUN
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
@@ -57,7 +58,10 @@ def _along_runs(
     """
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
     of_designs = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
+    looks, groups = (
+        design_looks(values for values, _ in of_designs),
+        grouped(of_designs, design_axes(plan), design_names(plan)),
+    )
     at_ends, name = names_in(groups)
     places = [(group, size) for group in groups for size in sizes]
     with style():

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.match_cells import MAX_RATIO
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.profile import PROFILE_COLUMNS, main_designs, read_profile
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import study_metric
@@ -76,7 +77,7 @@ def efficiency_figure(table: pd.DataFrame, plan: Plan) -> Figure | None:
         return None
     of_designs = list(designs(table, design_axes(plan)))
     looks = design_looks(values for values, _ in of_designs)
-    groups = grouped(of_designs, design_axes(plan))
+    groups = grouped(of_designs, design_axes(plan), design_names(plan))
     figure = _drawn([(group, others(groups, group)) for group in groups], shown, looks, by="parameters")
     with style():
         note(figure, f"seconds on {_where(table)}")

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lina_lab.analysis.forecast_score import HIT, Score, percent
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, human
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, human
 from lina_lab.figures.panels import legend_below, panel_grid
 from lina_lab.figures.style import Looks, style
 from lina_lab.figures.ticks import log_axis
@@ -71,7 +72,7 @@ def _draw(axes: Axes, height: int, cells: pd.DataFrame, colour: str) -> None:
 
 def _name(cells: pd.DataFrame, plan: Plan) -> str:
     first = cells.iloc[0]
-    label = design_label({axis: first[axis] for axis in design_axes(plan)})
+    label = design_names(plan)({axis: first[axis] for axis in design_axes(plan)})
     size = f"{first[SIZE_AXIS]}, " if SIZE_AXIS in cells else ""
     return f"{label}, {size}{human(first['parameters'])}"
 

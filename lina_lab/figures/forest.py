@@ -9,18 +9,20 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from lina_lab.analysis.ablation import ALL_SIZES, ONE_SEED, UNEVEN
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.figures.panels import panel_grid
-from lina_lab.figures.style import COLUMN, SMALL, fitted, note, style
+from lina_lab.figures.style import COLUMN, SMALL, fitted, note, style, versus
 from lina_lab.figures.ticks import log_axis
+from lina_lab.ledger.plan import Plan
 
 ROW_INCHES = 0.15
 TITLE_INCHES = 0.24
 ALL, EACH = "black", "#666666"
 
 
-def forest_figure(effects: pd.DataFrame, metric: StudyMetric) -> Figure | None:
+def forest_figure(effects: pd.DataFrame, metric: StudyMetric, plan: Plan) -> Figure | None:
     """Ratio of the metric to the axis's first value, logarithmic, or the difference: a panel a value, a row a size.
 
     All sizes are black, each grey. Markers are hollow where one seed gives no interval. None if nothing can be
@@ -34,7 +36,9 @@ def forest_figure(effects: pd.DataFrame, metric: StudyMetric) -> Figure | None:
         grid = panel_grid(len(of_values), 1, 0.0, share="x", heights=heights)
         for panel, rows in zip(grid.panels, of_values, strict=True):
             _draw(panel, _shown(rows), metric.scale)
-            panel.set_title(fitted(_title(rows), COLUMN), loc="left", fontweight="bold", fontsize=SMALL)
+            panel.set_title(
+                fitted(_title(rows, metric.scale, plan), COLUMN), loc="left", fontweight="bold", fontsize=SMALL
+            )
             panel.tick_params(axis="x", length=0)
         word, one = metric.scale.word, f"{metric.scale.neutral:g}"
         grid.panels[-1].set_xlabel(fitted(f"{metric.label}, {word} (below {one}: lower)", COLUMN * 0.8))
@@ -49,10 +53,12 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[:1] if len(rows) == 2 else rows
 
 
-def _title(rows: pd.DataFrame) -> str:
+def _title(rows: pd.DataFrame, scale: Scale, plan: Plan) -> str:
     first = rows.iloc[0]
+    axis, between = first["axis"], "/" if scale == RATIO else "-"
+    values = {str(cell.values[axis]): cell.values[axis] for cell in plan.cells}
     pairs = f"{first['pairs']} pair{'' if first['pairs'] == 1 else 's'}"
-    return f"{first['axis']}: {first['value']} / {first['baseline']}, {pairs}"
+    return f"{versus(axis, values[first['value']], values[first['baseline']], design_names(plan), between)}, {pairs}"
 
 
 def _draw(panel: Axes, rows: pd.DataFrame, scale: Scale) -> None:

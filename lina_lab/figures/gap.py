@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.findings import Contrast, Finding
 from lina_lab.analysis.interval import Interval
+from lina_lab.analysis.names import Names, design_label
 from lina_lab.analysis.scale import RATIO
 from lina_lab.figures.panels import BEHIND, Group, entitle, grouped, legend_below, panel_grid
-from lina_lab.figures.style import Looks, design_looks, fitted, named, note, style
+from lina_lab.figures.style import Look, Looks, design_looks, fitted, named, note, style, versus
 from lina_lab.figures.ticks import log_axis, si
 
 FORM_MARKERS = {"power": "^", "offset": "v"}
@@ -33,7 +34,7 @@ class Part(NamedTuple):
     contrasts: list[Contrast]
 
 
-def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
+def gap_figure(findings: Sequence[Finding], looks: Looks | None = None, name: Names = design_label) -> Figure | None:
     """Measured ratios with their intervals; beyond the largest size the prediction of each form, hollow.
 
     Below 1, or 0 of differences, the value that a row names is lower than the first of its axis. Other settings of a
@@ -44,7 +45,7 @@ def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figur
         return None
     looks = looks or design_looks(contrast.pair.a for finding in findings for contrast in finding.contrasts)
     most = 1 if sum(len(finding.contrasts) for finding in findings) <= EACH else ACROSS
-    rows = [row for finding in findings for row in _rows(_parts(finding, most))]
+    rows = [row for finding in findings for row in _rows(_parts(finding, most, name))]
     across = max(map(len, rows))
     with style():
         grid = panel_grid(len(rows) * across, 1 if across <= 2 else 2, PANEL_INCHES, across, "both")
@@ -57,7 +58,7 @@ def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figur
             else:
                 _draw(panel, part, looks)
         for panel, (first, *_) in zip(grid.left, rows, strict=True):
-            panel.set_ylabel(fitted(_versus(first.finding), PANEL_INCHES - 0.3))
+            panel.set_ylabel(fitted(_versus(first.finding, name), PANEL_INCHES))
         for panel, below in zip(grid.panels, [*parts[across:], *empty], strict=True):
             panel.tick_params(labelbottom=below is None)
         for panel in grid.lowest:
@@ -71,15 +72,15 @@ def gap_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figur
     return grid.figure
 
 
-def _parts(finding: Finding, most: int) -> list[Part]:
+def _parts(finding: Finding, most: int, name: Names) -> list[Part]:
     """The panels of a finding: its settings, as many as one panel shows."""
     none = pd.DataFrame()
     settings = [(contrast.pair.others, none) for contrast in finding.contrasts]
     axes = list(finding.contrasts[0].pair.others)
     if most == 1:
-        groups = [Group(named(values) if values else "", [(values, none)]) for values, _ in settings]
+        groups = [Group(name(values) if values else "", [(values, none)], name=name) for values, _ in settings]
     else:
-        groups = grouped(settings, axes, most)
+        groups = grouped(settings, axes, name, most)
     of = {str(contrast.pair.others): contrast for contrast in finding.contrasts}
     return [Part(finding, group, [of[str(values)] for values, _ in group.designs]) for group in groups]
 
@@ -88,10 +89,9 @@ def _rows(parts: list[Part]) -> list[list[Part]]:
     return [parts[first : first + ACROSS] for first in range(0, len(parts), ACROSS)]
 
 
-def _versus(finding: Finding) -> str:
-    """'5 / 0', or of differences '5 - 0', under the axis."""
-    sign = "/" if finding.metric.scale == RATIO else "-"
-    return f"{finding.axis}\n{finding.value} {sign} {finding.baseline}"
+def _versus(finding: Finding, name: Names) -> str:
+    between = "/" if finding.metric.scale == RATIO else "-"
+    return versus(finding.axis, finding.value, finding.baseline, name, between)
 
 
 def _draw(panel: Axes, part: Part, looks: Looks) -> None:
@@ -103,7 +103,7 @@ def _draw(panel: Axes, part: Part, looks: Looks) -> None:
             panel.plot([gap.x for gap in gaps], [gap.ratio.mean for gap in gaps], **BEHIND)
     for place, contrast in enumerate(part.contrasts):
         shift = 1.05 ** (place - (len(part.contrasts) - 1) / 2)  # bars of one size stand side by side
-        _draw_contrast(panel, contrast, shift, looks)
+        _draw_contrast(panel, contrast, shift, looks(contrast.pair.a), named(contrast.pair.a, part.group.name))
 
 
 def _limit(panel: Axes, findings: Sequence[Finding]) -> None:
@@ -116,8 +116,8 @@ def _limit(panel: Axes, findings: Sequence[Finding]) -> None:
     log_axis(panel.yaxis, most=4)
 
 
-def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) -> None:
-    look = looks(contrast.pair.a) | {"markersize": 3.5}
+def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, look: Look, name: str) -> None:
+    look = look | {"markersize": 3.5}
     verdict = contrast.verdict
     x = [gap.x * shift for gap in verdict.gaps]
     ratios = [gap.ratio for gap in verdict.gaps]
@@ -125,7 +125,7 @@ def _draw_contrast(panel: Axes, contrast: Contrast, shift: float, looks: Looks) 
         x,
         [ratio.mean for ratio in ratios],
         yerr=_bars(ratios),
-        label=named(contrast.pair.a),
+        label=name,
         capsize=1.5,
         elinewidth=0.8,
         **look,

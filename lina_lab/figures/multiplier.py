@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.findings import Finding
 from lina_lab.analysis.multiplier import ALL, FLOPS, WORDS, Compute, Multiplier
+from lina_lab.analysis.names import Names, design_label
 from lina_lab.figures.panels import MOST, entitle, legend_below, panel_grid
-from lina_lab.figures.style import Look, Looks, design_looks, fitted, named, style
+from lina_lab.figures.style import Look, Looks, design_looks, fitted, named, style, versus
 from lina_lab.figures.ticks import log_axis
 
 WIDTH = 0.7
@@ -25,7 +26,9 @@ CROWD: Look = {"color": "#bbbbbb", "marker": ".", "markersize": 3}
 """Of designs that are too many to be told apart."""
 
 
-def multiplier_figure(findings: Sequence[Finding], looks: Looks | None = None) -> Figure | None:
+def multiplier_figure(
+    findings: Sequence[Finding], looks: Looks | None = None, name: Names = design_label
+) -> Figure | None:
     """Factors with their intervals; an arrow where nothing that was measured ends one. None if none is known.
 
     Black is one factor for all designs. A hollow marker is a factor without an interval; none is drawn where the curves
@@ -35,7 +38,7 @@ def multiplier_figure(findings: Sequence[Finding], looks: Looks | None = None) -
     if not shown:
         return None
     looks = looks or design_looks(contrast.pair.a for finding in findings for contrast in finding.contrasts)
-    of_panels = [_lines(finding, looks) for finding in shown]
+    of_panels = [_lines(finding, looks, name) for finding in shown]
     found = [m for lines in of_panels for line in lines for m in line.multipliers]
     ends = [1.0, *(v for m in found for v in (m.low, m.high, m.times) if 0 < v < math.inf)]
     across = min(len(shown), ACROSS)
@@ -47,7 +50,7 @@ def multiplier_figure(findings: Sequence[Finding], looks: Looks | None = None) -
         log_axis(grid.panels[0].yaxis)
         for panel in grid.left:
             panel.set_ylabel(fitted(f"times the {WORDS[FLOPS]} for the same {shown[0].metric.label}", PANEL_INCHES))
-        entitle(grid, [f"{finding.axis} {finding.baseline} / {finding.value}" for finding in shown])
+        entitle(grid, [versus(finding.axis, finding.baseline, finding.value, name) for finding in shown])
         legend_below(grid.figure)
     return grid.figure
 
@@ -60,11 +63,11 @@ class Line(NamedTuple):
     multipliers: list[Multiplier]
 
 
-def _lines(finding: Finding, looks: Looks) -> list[Line]:
+def _lines(finding: Finding, looks: Looks, name: Names) -> list[Line]:
     of_designs = [(of, _drawn(of.verdict.compute)) for of in finding.contrasts]
     crowded = len(of_designs) > MOST
     lines = [
-        Line("each design" if crowded else named(of.pair.a), CROWD if crowded else looks(of.pair.a), found)
+        Line("each design" if crowded else named(of.pair.a, name), CROWD if crowded else looks(of.pair.a), found)
         for of, found in of_designs
     ]
     return [*lines, Line("all designs", TOGETHER, _drawn(finding.compute))] if len(lines) > 1 else lines

@@ -17,7 +17,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
-from lina_lab.analysis.table import design_label
+from lina_lab.analysis.names import Names, design_label
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.style import COLUMN, FONT, PAGE, SMALL, fitted, grow, named, new_figure
 
@@ -42,41 +42,42 @@ class Group(NamedTuple):
     designs: Designs
     said: tuple[str, ...] = ()
     """Axes whose value the title says, for all designs of the panel."""
+    name: Names = design_label
 
     def label(self, values: Mapping[str, Scalar]) -> str:
         """A design without what the title says; empty if that is all."""
         rest = {axis: value for axis, value in values.items() if axis not in self.said}
-        return design_label(rest) if rest or not self.said else ""
+        return self.name(rest) if rest or not self.said else ""
 
 
-def grouped(of_designs: Designs, axes: Sequence[str], most: int = MOST) -> list[Group]:
+def grouped(of_designs: Designs, axes: Sequence[str], name: Names = design_label, most: int = MOST) -> list[Group]:
     """All designs in one panel, or a panel for each value of an axis, or of several: the fewest panels with `most`
     designs at most, by the earlier axis where two make as many.
 
     Designs of one axis alone are dealt evenly, in order.
     """
     if len(of_designs) <= most:
-        return [Group("", of_designs)]
+        return [Group("", of_designs, name=name)]
     several = [axis for axis in axes if len({str(values[axis]) for values, _ in of_designs}) > 1]
     if len(several) < 2:
         count = math.ceil(len(of_designs) / most)
         size = math.ceil(len(of_designs) / count)
-        name = several[0] if several else "designs"
+        what = several[0] if several else "designs"
         dealt = [of_designs[first : first + size] for first in range(0, len(of_designs), size)]
-        return [Group(f"{name}, {number} of {len(dealt)}", part) for number, part in enumerate(dealt, start=1)]
-    ways = [_by(of_designs, by) for count in range(1, len(several) + 1) for by in combinations(several, count)]
+        titles = [f"{what}, {number} of {len(dealt)}" for number in range(1, len(dealt) + 1)]
+        return [Group(title, part, name=name) for title, part in zip(titles, dealt, strict=True)]
+    ways = [_by(of_designs, by, name) for count in range(1, len(several) + 1) for by in combinations(several, count)]
     few = [way for way in ways if max(len(group.designs) for group in way) <= most]
     return min(few, key=len)
 
 
-def _by(of_designs: Designs, axes: tuple[str, ...]) -> list[Group]:
+def _by(of_designs: Designs, axes: tuple[str, ...], name: Names) -> list[Group]:
     """A group for each setting of some axes."""
     groups: dict[str, list[Design]] = {}
     for values, rows in of_designs:
         groups.setdefault(str([values[axis] for axis in axes]), []).append((values, rows))
-    return [
-        Group(design_label({axis: designs[0][0][axis] for axis in axes}), designs, axes) for designs in groups.values()
-    ]
+    titles = [name({axis: designs[0][0][axis] for axis in axes}) for designs in groups.values()]
+    return [Group(title, designs, axes, name) for title, designs in zip(titles, groups.values(), strict=True)]
 
 
 class Grid(NamedTuple):
@@ -141,7 +142,9 @@ def names_in(groups: Sequence[Group]) -> tuple[bool, Callable[[Group, Mapping[st
     In a legend for all panels it is the whole name.
     """
     at_ends = all(len(group.label(values)) <= SHORT for group in groups for values, _ in group.designs)
-    return at_ends, (lambda group, values: group.label(values)) if at_ends else (lambda _, values: named(values))
+    if at_ends:
+        return True, lambda group, values: group.label(values)
+    return False, lambda group, values: named(values, group.name)
 
 
 def others(groups: Sequence[Group], own: Group) -> list[Design]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from lina_lab.analysis.literature import DESIGNS, NO_GUIDANCE, SOFTMAX, at_equal_samples
+from lina_lab.analysis.names import Names
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import designs, human
 from lina_lab.figures.panels import entitle, grouped, legend_below, panel_grid
@@ -22,12 +23,13 @@ LATE_SAMPLES = 50e6
 
 
 class Own(NamedTuple):
-    """One's own results: the sweep's name, its table, its design axes, and its FID."""
+    """One's own results: the sweep's name, its table, its design axes, its FID and its designs' names."""
 
     name: str
     table: pd.DataFrame
     axes: list[str]
     metric: StudyMetric
+    names: Names
 
 
 def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) -> Figure:
@@ -149,7 +151,7 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
     of_designs = list(designs(own.table.dropna(subset=[own.metric.column]), own.axes))
-    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes)
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes, own.names)
     with style():
         grid = panel_grid(1 + len(groups), columns, 2.4, columns)
         left, *right = grid.panels

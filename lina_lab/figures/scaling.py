@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from lina_lab.analysis.interval import Interval, mean_interval
 from lina_lab.analysis.match_cells import MAX_RATIO
+from lina_lab.analysis.names import Names, design_names
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.scaling_fit.fits import fit, predict
 from lina_lab.analysis.study_metric import StudyMetric, study_metric
-from lina_lab.analysis.table import design_axes, design_label, designs, human, refuse_mixtures
+from lina_lab.analysis.table import design_axes, designs, human, refuse_mixtures
 from lina_lab.figures.panels import (
     BEHIND,
     Design,
@@ -56,9 +57,9 @@ def scaling_figure(table: pd.DataFrame, plan: Plan) -> Figure:
     looks = design_looks(values for values, _ in of_designs)
     with style():
         if one_size(table.dropna(subset=[metric.column])):
-            figure = _by_design(of_designs, metric, looks)
+            figure = _by_design(of_designs, metric, looks, design_names(plan))
         else:
-            figure = _by_size(grouped(of_designs, design_axes(plan)), metric, looks)
+            figure = _by_size(grouped(of_designs, design_axes(plan), design_names(plan)), metric, looks)
         diverged = "; x: a cell that diverged" if (table["state"] == "diverged").any() else ""
         note(figure, f"{bars(table, metric)}{diverged}")
     return figure
@@ -97,9 +98,9 @@ def _by_size(groups: Sequence[Group], metric: StudyMetric, looks: Looks) -> Figu
     return grid.figure
 
 
-def _by_design(of_designs: Sequence[Design], metric: StudyMetric, looks: Looks) -> Figure:
+def _by_design(of_designs: Sequence[Design], metric: StudyMetric, looks: Looks, name: Names) -> Figure:
     """A row a design, of models of one size."""
-    names = [fitted(design_label(values), COLUMN / 2, SMALL) for values, _ in of_designs]
+    names = [fitted(name(values), COLUMN / 2, SMALL) for values, _ in of_designs]
     lines = max(name.count("\n") for name in names)
     grid = panel_grid(1, 1, 0.5 + (ROW_INCHES + LINE_INCHES * lines) * len(of_designs))
     (panel,) = grid.panels

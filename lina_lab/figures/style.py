@@ -17,7 +17,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.table import design_label
+from lina_lab.analysis.names import Names, design_label
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.sweep import Scalar
 from lina_lab.design.convolutions import CONV_KERNEL
@@ -156,9 +156,14 @@ def _look(marker: str, fill: str, line: Any, colour: str) -> Look:
     }
 
 
-def named(values: Mapping[str, Scalar]) -> str:
-    """A design for a legend or a title, in lines that leave room for what it names."""
-    return "\n".join(textwrap.wrap(design_label(values), LINE))
+def named(values: Mapping[str, Scalar], name: Names = design_label) -> str:
+    """A design for a legend, in lines that leave room for what it names."""
+    return "\n".join(textwrap.wrap(name(values), LINE))
+
+
+def versus(axis: str, a: Scalar, b: Scalar, name: Names = design_label, between: str = "/") -> str:
+    """Two values of an axis: 'subtraction / division', 'conv / no conv'."""
+    return f"{name({axis: a})} {between} {name({axis: b})}"
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
 from lina_lab.figures.panels import entitle, panel_grid
-from lina_lab.figures.style import design_looks, named, style
+from lina_lab.figures.style import design_looks, style
 from lina_lab.ledger.plan import Plan
 
 ACROSS = 3
@@ -25,7 +26,7 @@ def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: s
     """A panel a design, and one for the chosen values; `name` and `path` are those of the tuned value."""
     tune = plan.tune or {}
     log = tune["search"][path]["log"]
-    groups = list(designs(trials, design_axes(plan)))
+    groups, names = list(designs(trials, design_axes(plan))), design_names(plan)
     with style():
         across = min(len(groups) + 1, ACROSS)
         grid = panel_grid(len(groups) + 1, 2, PANEL_INCHES, across)
@@ -41,7 +42,7 @@ def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: s
         panels[0].plot([], [], "x", color="black", markersize=4, label="pruned or diverged")
         panels[0].legend()
         _draw_chosen(panels[-1], table, plan, name, log=log)
-        entitle(grid, [*(named(values) for values, _ in groups), "chosen"])
+        entitle(grid, [*(names(values) for values, _ in groups), "chosen"])
     return grid.figure
 
 
@@ -67,13 +68,13 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
 
 def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log: bool) -> None:
     of_designs = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
-    looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
+    looks, names = design_looks(values for values, _ in designs(table, design_axes(plan))), design_names(plan)
     for values, rows in of_designs:
         chosen = rows.drop_duplicates(subset=["parameters", name])
         law = power_law(chosen["parameters"].tolist(), chosen[name].tolist()) if log else None
         look = looks(values)
         line = look.pop("linestyle")
-        panel.plot(chosen["parameters"], chosen[name], linestyle="none", label=_law_label(values, law), **look)
+        panel.plot(chosen["parameters"], chosen[name], linestyle="none", label=_law_label(names(values), law), **look)
         if law is not None:
             ends = [chosen["parameters"].min(), chosen["parameters"].max()]
             fitted = [law.factor * n**law.exponent for n in ends]
@@ -90,8 +91,8 @@ def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log
     panel.legend()
 
 
-def _law_label(values: Mapping[str, Scalar], law: PowerLaw | None) -> str:
+def _law_label(name: str, law: PowerLaw | None) -> str:
     if law is None:
-        return named(values)
+        return name
     interval = "" if law.low is None else f" ({law.low:.2f} to {law.high:.2f})"
-    return f"{named(values)}: ∝ N^{law.exponent:.2f}{interval}"
+    return f"{name}: ∝ N^{law.exponent:.2f}{interval}"

@@ -30,13 +30,13 @@ def drawn(figure):
 def test_markers_and_bars_are_the_tables_numbers(study):
     made = study(seeds=[0, 1, 2])
     effects = ablation_table(noisy(made), made.stored, metric_of(FID))
-    figure = forest_figure(effects, metric_of(FID))
+    figure = forest_figure(effects, metric_of(FID), made.stored)
     marks, bars, _ = drawn(figure)
     assert [m[0] for m in marks] == pytest.approx(effects["ratio"].tolist())
     assert bars == [pytest.approx(pair) for pair in effects[["low", "high"]].to_numpy().tolist()]
     assert [m[1] for m in marks] == ["D", "o", "o"] * 2
     titles = [panel.get_title(loc="left") for panel in figure.axes]
-    assert titles == ["normalization: subtraction / division, 12 pairs", "conv_kernel: 5 / 0, 12 pairs"]
+    assert titles == ["subtraction / division, 12 pairs", "conv / no conv, 12 pairs"]
     for panel in figure.axes:
         assert [label.get_text() for label in panel.get_yticklabels()] == ["all sizes", "nano", "micro"]
         assert panel.get_xscale() == "log"
@@ -48,27 +48,27 @@ def test_the_text_beside_a_row_has_its_numbers(study):
     made = study(seeds=[0, 1, 2])
     effects = ablation_table(noisy(made), made.stored, metric_of(FID))
     first = effects.iloc[0]
-    text = forest_figure(effects, metric_of(FID)).axes[0].texts[0].get_text()
+    text = forest_figure(effects, metric_of(FID), made.stored).axes[0].texts[0].get_text()
     assert text == f"{first['ratio']:.3f} ({first['low']:.3f} to {first['high']:.3f})"
 
 
 @pytest.mark.slow
 def test_with_one_seed_there_are_no_bars_markers_are_hollow_and_the_figure_says_so(study):
     made = study()
-    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID))
+    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID), made.stored)
     _, bars, marks = drawn(figure)
     assert bars == []
     assert {mark.get_markerfacecolor() for mark in marks} == {"white"}
     assert figure.get_suptitle() == "one seed: no interval"
     made = study(seeds=[0, 1])
-    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID))
+    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID), made.stored)
     assert "one seed" not in figure.get_suptitle()
 
 
 @pytest.mark.slow
 def test_of_one_size_all_sizes_is_the_one_row(study):
     made = study(axes=TWO)
-    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID))
+    figure = forest_figure(ablation_table(noisy(made), made.stored, metric_of(FID)), metric_of(FID), made.stored)
     assert [len(panel.get_yticks()) for panel in figure.axes] == [1]
 
 
@@ -77,4 +77,4 @@ def test_no_pairs_make_no_figure(study):
     for index in range(8):
         made.unfinish(index, "waiting")
     effects = ablation_table(results_table(made.runs, made.stored), made.stored, metric_of(FID))
-    assert forest_figure(effects, metric_of(FID)) is None
+    assert forest_figure(effects, metric_of(FID), made.stored) is None

@@ -25,7 +25,7 @@ def found(tmp_path_factory):
 def test_measured_ratios_and_hollow_predictions_are_those_of_the_verdicts(found):
     figure = gap_figure(found)
     row = figure.axes[2:4]
-    assert row[0].get_ylabel() == "conv_kernel\n5 / 0"
+    assert row[0].get_ylabel() == "conv / no conv"
     assert [panel.get_title() for panel in row] == ["division", "subtraction"]
     drawn = set()
     for panel, contrast in zip(row, found[1].contrasts, strict=True):

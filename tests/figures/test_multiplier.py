@@ -9,6 +9,7 @@ from lina_lab.analysis.findings import findings
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.analysis.study_metric import metric_of
 from lina_lab.figures.multiplier import multiplier_figure
+from lina_lab.figures.style import versus
 from tests.analysis.test_report_data import FID, FOUR, noisy
 from tests.study import FakeStudy
 
@@ -26,7 +27,7 @@ def found(tmp_path_factory):
 def test_points_are_the_factors_of_the_verdicts_between_sizes_and_over_all(found):
     figure = multiplier_figure(found)
     for finding, panel in zip(found, figure.axes, strict=False):
-        assert panel.get_title().replace("\n", " ") == f"{finding.axis} {finding.baseline} / {finding.value}"
+        assert panel.get_title().replace("\n", " ") == versus(finding.axis, finding.baseline, finding.value)
         drawn = {float(y) for line in panel.lines for y in line.get_ydata()}
         computed = [of.verdict.compute[0] for of in finding.contrasts] + [finding.compute[0]]
         for compute in computed:
