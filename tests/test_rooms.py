@@ -64,7 +64,7 @@ TESTED_IN = {
     "data/test_torchvision_sets.py": "config/torchvision_sets",
     "evaluation/test_extractors.py": "evaluation/train_digits_extractor",
     "evaluation/test_image_extractor.py": "evaluation/train_image_extractor",
-    "figures/test_figures.py": "figures/curves figures/samples figures/scaling",
+    "figures/test_figures.py": "figures/curves figures/scaling",
     "figures/test_paper.py": "figures/paper_captions figures/paper_context figures/paper_lina",
     "kernels/test_linear.py": "kernels/linear_triton kernels/linear_gradient_triton",
     "kernels/test_convolution.py": "kernels/convolution_triton",

@@ -23,7 +23,7 @@ from lina_lab.figures.style import COLUMN, FONT, PAGE, SMALL, fitted, grow, name
 
 MOST = 5
 """Most designs in one panel."""
-SHORT = 26
+SHORT = 24
 """Letters of the longest name that stands at the end of a line."""
 WIDTHS = {1: COLUMN, 2: PAGE}
 """Inches by the columns of a page that a figure fills."""
@@ -77,7 +77,10 @@ def _by(of_designs: Designs, axes: tuple[str, ...], name: Names) -> list[Group]:
     for values, rows in of_designs:
         groups.setdefault(str([values[axis] for axis in axes]), []).append((values, rows))
     titles = [name({axis: designs[0][0][axis] for axis in axes}) for designs in groups.values()]
-    return [Group(title, designs, axes, name) for title, designs in zip(titles, groups.values(), strict=True)]
+    return [
+        Group(title=title, designs=designs, said=axes, name=name)
+        for title, designs in zip(titles, groups.values(), strict=True)
+    ]
 
 
 class Grid(NamedTuple):

@@ -210,13 +210,18 @@ def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
 
 
 def comparable_figures(evaluations: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for every field that was scanned, of the points that most others can be compared with, by the field."""
+    """A figure for every field that was scanned, by the field; see `comparable_cells`."""
+    return _figures(comparable_cells(evaluations))
+
+
+def comparable_cells(evaluations: pd.DataFrame) -> list[Scanned]:
+    """The cells that were scanned, with the points that most others can be compared with."""
     cells = scanned_cells(evaluations) if len(evaluations) else []
     ways = Counter(tuple(getattr(point, name) for name in SAME) for cell in cells for point in cell.points)
     if not ways:
-        return {}
+        return []
     commonest = dict(zip(SAME, map(_plain, ways.most_common(1)[0][0]), strict=True))
-    return _figures(chosen(cells, commonest))
+    return chosen(cells, commonest)
 
 
 def _figures(cells: Sequence[Scanned]) -> dict[str, Figure]:

@@ -179,7 +179,7 @@ def fitted(words: str, inches: float, size: float = FONT) -> str:
     return "\n".join(line for part in words.split("\n") for line in textwrap.wrap(part, letters))
 
 
-LETTER = 0.6
+LETTER = 0.57
 """Width of a mean letter of the figures' font, of its size."""
 
 

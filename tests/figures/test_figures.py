@@ -4,25 +4,18 @@ import math
 from collections import Counter
 
 import matplotlib as mpl
-import numpy as np
 import pytest
-import torch
 
 from lina_lab.analysis.interval import mean_interval
 from lina_lab.analysis.report_data import curves_table, report_data_of_ledger
-from lina_lab.analysis.samples import samples_of_ledger
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import results_table
 from lina_lab.figures.curves import length_figure, training_figure
 from lina_lab.figures.panels import BEHIND
-from lina_lab.figures.samples import samples_sheets
 from lina_lab.figures.scaling import human, scaling_figure
 from lina_lab.figures.style import PAGE, new_figure, save, style
-from lina_lab.model.lina import Lina
-from lina_lab.sampling.generate import generate
-from tests.cells import experiment
-from tests.study import AXES, TWO
+from tests.study import TWO
 
 FID = "eval/fid/digits-cnn"
 
@@ -103,60 +96,6 @@ def test_training_curves_are_against_samples_seen(study):
     assert all(len(shown(panel)) == 4 for panel in panels)
     assert [text.get_text() for text in panels[0].texts] == []  # names stand at the last panel of a row
     assert {text.get_text() for text in panels[1].texts} == set(shown(panels[1]))
-
-
-def draw_samples(made, index, numbers, side=8):
-    """A cell's 20 images of 10 classes in the order of `numbers`; each is as bright as its number."""
-    numbers = np.array(list(numbers))
-    path = made.folder(index) / "samples" / "generated.npz"
-    path.parent.mkdir()
-    images = np.broadcast_to((10 * numbers)[:, None, None, None], (20, side, side, 3)).astype(np.uint8)
-    names = np.array(["T-shirt", *map(str, range(1, 10))])
-    np.savez(path, arr_0=images, labels=numbers % 10, numbers=numbers, classes=names[numbers % 10])
-
-
-def sheets_of(made):
-    table = results_table(made.runs, made.stored)
-    return samples_sheets(samples_of_ledger(made.runs, table), table, made.stored)
-
-
-def test_every_column_of_the_samples_has_one_class_and_one_noise_whatever_their_order(study):
-    made = study()
-    assert sheets_of(made) == {}
-    draw_samples(made, 0, range(20))
-    draw_samples(made, 3, reversed(range(20)))
-    sheets = sheets_of(made)
-    pixels = np.asarray(sheets["samples"])
-    assert list(sheets) == ["samples"]
-    middles = pixels[:, -90 * 10 + 1 :: 90][:, :, 0]  # just within the left edge of each of ten columns
-    rows = [row.tolist() for row in middles if 60 in row]
-    assert rows == [rows[0]] * 2 * 88
-    assert rows[0] == [10 * number for number in range(10)]
-
-
-@pytest.mark.slow
-def test_of_many_cells_the_first_sheet_shows_the_largest_size(study):
-    made = study(axes=AXES | {"model.size": ["nano", "micro", "tiny", "small"]})
-    for index in range(16):
-        draw_samples(made, index, range(20))
-    sheets = sheets_of(made)
-    assert list(sheets) == ["samples", "samples-all"]
-    assert sheets["samples"].height < sheets["samples-all"].height / 3
-    assert sheets["samples"].width <= 960
-
-
-def test_two_designs_of_one_seed_draw_from_the_same_noise():
-    """With weights that answer nothing, all that is left of two designs is their noise."""
-    images = []
-    for kernel, normalization in ((0, "division"), (5, "subtraction")):
-        attention = {"conv_kernel": kernel, "normalization": normalization}
-        cell = experiment(model__attention=attention)
-        model = Lina(cell.model, cell.data.shape).eval()
-        for weights in model.parameters():
-            torch.nn.init.zeros_(weights)
-        images.append(generate(model, torch.tensor([3, 7]), cell.sampling, seed=4))
-    assert images[0].float().std() > 1
-    assert torch.equal(*images)
 
 
 @pytest.mark.parametrize(("count", "text"), [(111_364, "111k"), (1_526_788, "1.53M"), (2e9, "2B"), (12, "12")])
