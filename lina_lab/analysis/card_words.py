@@ -43,7 +43,9 @@ def sentence(subject: Subject, outcome: str, cases: Sequence[Case]) -> str:
         return _undecided(subject, seen)
     if len({case.outcome for case in decided}) > 1:
         return f"It depends on the rest of the design: {_by_outcome(cases)}."
-    of = f" in {'all' if len(decided) == len(cases) else f'{len(decided)} of'} {len(cases)} designs" * (len(cases) > 1)
+    every = "both" if len(cases) == 2 else f"all {len(cases)}"
+    count = every if len(decided) == len(cases) else f"{len(decided)} of {len(cases)}"
+    of = f" in {count} designs" if len(cases) > 1 else ""
     each = "" if len(decided) == len(cases) else f": {_by_outcome(cases)}"
     return f"{_change(subject, decided)} {_at(decided)}, beyond chance{of}{each}."
 
@@ -158,7 +160,8 @@ def settling(cases: Sequence[Case]) -> str:
     if blind:
         parts.append(f"models that learn something{_of(blind, cases)}, by a longer training or another learning rate")
     if against:
-        kinds = "; ".join(dict.fromkeys(reason for case in against for reason in case.verdict.against))
+        reasons = (reason for case in against for reason in case.verdict.against)
+        kinds = "; ".join(dict.fromkeys(reason.partition(":")[0].partition(" (")[0] for reason in reasons))
         parts.append(f"cells with nothing against a verdict; now{_of(against, cases)}: {kinds}")
     if single:
         parts.append(f"more seeds{_of(single, cases)}; how many cannot be computed from one, which shows no spread")

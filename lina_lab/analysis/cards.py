@@ -14,7 +14,6 @@ from lina_lab.analysis.chance import with_losses
 from lina_lab.analysis.findings import Finding, findings, sentences, shared_reasons
 from lina_lab.analysis.first_lines import first_lines
 from lina_lab.analysis.questions import question, said, segment
-from lina_lab.analysis.report_data import ReportData
 from lina_lab.analysis.study_metric import StudyMetric, study_metric
 from lina_lab.analysis.table import human, refuse_mixtures
 from lina_lab.config.sweep import Scalar
@@ -113,19 +112,23 @@ class StudyVerdict(NamedTuple):
         return "\n\n".join(filter(None, blocks)) + "\n"
 
 
-def study_verdict(study: ReportData, progress: Callable[[float], None] = lambda share: None) -> StudyVerdict:
-    """The verdict of a study from its report's data.
+def study_verdict(
+    plan: Plan,
+    table: pd.DataFrame,
+    curves: pd.DataFrame | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> StudyVerdict:
+    """The verdict of a study from its table and the held-out losses of its cells, as `ReportData` has them.
 
     `progress` is told the share of the comparisons that are made.
 
     Raises:
         LabError: if no cell has the study's metric yet, or cells cannot be compared.
     """
-    metric = study_metric(study.table, study.plan)
-    refuse_mixtures(study.table, metric.column)
-    table = with_losses(study.table, study.curves)
-    found, missing = findings(table, study.plan, metric, progress)
-    return verdict_of(table, study.plan, metric, found, missing)
+    metric = study_metric(table, plan)
+    refuse_mixtures(table, metric.column)
+    table = with_losses(table, curves)
+    return verdict_of(table, plan, metric, *findings(table, plan, metric, progress))
 
 
 def verdict_of(
@@ -158,8 +161,16 @@ def _card(table: pd.DataFrame, plan: Plan, finding: Finding) -> Card:
         cases=cases,
         sentence=f"{sentence(subject, outcome, cases)}{in_compute(finding, subject)}{in_scaling(cases)}",
         settle=settling(cases),
-        details=list(sentences(finding)),
+        details=[*sentences(finding), *_reasons(cases)],
     )
+
+
+def _reasons(cases: Sequence[Case]) -> Iterable[str]:
+    """Why no design is said to be better, for each case."""
+    for case in cases:
+        a, b = case.pair.names
+        if reasons := case.verdict.better.reasons:
+            yield f"{a} (A) against {b} (B): undetermined which is better: {'; '.join(reasons)}."
 
 
 def _answer(verdict: StudyVerdict) -> str:
@@ -167,12 +178,14 @@ def _answer(verdict: StudyVerdict) -> str:
     if not cards:
         return "No two designs can be compared yet: too few cells are finished."
     cases = [case for card in cards for case in card.cases]
+    if not learnt(cases):
+        return f"Nothing is decided: no model has learnt anything, so {metric.label} tells no designs apart."
     size = human(max(case.largest.x for case in cases))
     at = f"by {metric.label} at {size} parameters, where {metric.better} is better"
     seeds = sorted({case.verdict.seeds for case in cases})
     if seeds == [1]:
-        seen = "; ".join(f"{card.subject.name} is {_ahead(card.cases)}" for card in cards)
-        return f"Nothing is decided: one seed was run, which shows no spread. Seen {at}: {seen}."
+        ahead = "; ".join(f"{card.subject.name} is {_ahead(card.cases)}" for card in cards if learnt(card.cases))
+        return f"Nothing is decided: one seed was run, which shows no spread. Seen {at}: {ahead}."
     groups = [(word, [card for card in cards if card.outcome == word]) for word in OUTCOMES]
     parts = [f"{card.subject.name} {card.badge}" for word, of in groups if word in DECIDED for card in of]
     rest = [(word, [card.subject.name for card in of]) for word, of in groups if word not in DECIDED and of]
@@ -189,7 +202,7 @@ def _ahead(cases: Sequence[Case]) -> str:
     """'ahead in 6 of 6 pairs', of models that have learnt anything."""
     seen = learnt(cases)
     pairs = sum(case.verdict.num_pairs for case in seen)
-    return f"ahead in {sum(case.ahead for case in seen)} of {pairs} pair{'s' * (pairs > 1)}" if seen else "not seen"
+    return f"ahead in {sum(case.ahead for case in seen)} of {pairs} pair{'s' * (pairs > 1)}"
 
 
 def _notes(found: Sequence[Finding]) -> Iterable[str]:
@@ -206,5 +219,5 @@ def _notes(found: Sequence[Finding]) -> Iterable[str]:
         f"difference is seen where the whole interval lies within {percent(BAND)} of equal values."
     )
     if all(contrast.verdict.seeds < 2 for finding in found for contrast in finding.contrasts):
-        yield "With a second seed each question says how many would settle it, and `lab plan` what that costs."
+        yield "With a second seed each question says how many would settle it, and lab plan what that costs."
     yield from shared_reasons(found)

@@ -78,7 +78,7 @@ def test_an_effect_in_some_designs_is_said_with_their_number_and_names():
     assert "beyond chance in 1 of 2 designs: helps with division; undetermined with subtraction." in card.sentence
     assert card.settle.startswith("more seeds, 3 were run: ")
     assert "with subtraction" in card.settle
-    assert conv_card({(5,): 0.5}).sentence.split(" For ")[0].endswith("beyond chance in all 2 designs.")
+    assert conv_card({(5,): 0.5}).sentence.split(" For ")[0].endswith("beyond chance in both designs.")
 
 
 def test_opposite_effects_are_no_answer():
@@ -109,7 +109,10 @@ def test_a_diverged_cell_is_said_first_and_stands_against_a_verdict():
     (card,) = verdict.cards
     assert card.outcome == UNDETERMINED
     assert "something else may explain it" in card.sentence
-    assert "diverged" in card.settle
+    assert card.settle == (
+        "cells with nothing against a verdict; now: cells diverged, and without them a design looks better than it is."
+    )
+    assert "division + conv (A) against division (B): undetermined which is better: cells diverged" in card.details[-1]
     assert card.cases[0].needed is None
 
 
