@@ -45,7 +45,7 @@ TESTED_IN = {
     "cli/test_sweep.py": "cli/cell cli/dry_run cli/planning cli/sync cli/train start/lab_code",
     "cli/test_tune.py": "cli/retry figures/tuning",
     "sweep/test_progress.py": "cli/progress_display",
-    "tracking/test_ui_browser.py": "cli/ui cli/ui_server",
+    "tracking/test_ui_browser.py": "cli/ui",
     "tracking/test_mirror.py": "cli/table tracking/shipper tracking/store tracking/table",
     "composition/test_detector.py": "composition/detector_accuracy",
     "test_rooms.py": "design/axes design/value errors",
