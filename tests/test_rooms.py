@@ -46,7 +46,7 @@ TESTED_IN = {
     "cli/test_tune.py": "cli/retry figures/tuning",
     "sweep/test_progress.py": "cli/progress_display",
     "tracking/test_ui_browser.py": "cli/ui",
-    "tracking/test_mirror.py": "cli/table tracking/shipper tracking/store tracking/table",
+    "tracking/test_mirror.py": "cli/table tracking/held tracking/shipper tracking/store tracking/table",
     "composition/test_detector.py": "composition/detector_accuracy",
     "test_rooms.py": "design/axes design/value errors",
     "test_escape.py": "cli/console",

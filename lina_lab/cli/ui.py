@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +13,6 @@ from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
     from lina_lab.ledger.plan import Plan
-
-
-class Links(NamedTuple):
-    """Designs side by side with their seeds folded (`charts`, `table`); sheets of every run (`samples`)."""
-
-    charts: str
-    table: str
-    samples: str
 
 
 def ui(
@@ -85,27 +77,41 @@ def serve_ui(
     raise LabError(f"the MLflow server ended by itself (exit code {process.returncode})")
 
 
-def links(runs: Path, plan: "Plan", address: str) -> Links | None:
-    """Links to a sweep's runs, designs side by side and seeds folded; None if MLflow does not have it."""
-    from lina_lab.tracking.charts import COMPARE, SAMPLES
-    from lina_lab.tracking.store import find_experiment
+def links(runs: Path, plan: "Plan", address: str) -> dict[str, str]:
+    """Links to a sweep by what they show, none if MLflow does not have it.
 
-    experiment = find_experiment(runs, plan.name)
+    Its designs side by side with their seeds folded as `charts` and as `table`, in parts where MLflow would not show
+    all; the run of the `sweep` itself with verdict and figures, and the last `samples` of every design.
+    """
+    from lina_lab.analysis.table import SIZE_AXIS
+    from lina_lab.tracking.charts import pages, view_key
+    from lina_lab.tracking.driver import SHEET
+    from lina_lab.tracking.store import find_sweep
+
+    experiment, run = find_sweep(runs, plan.name)
     if experiment is None:
-        return None
-    page = f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    views = ((COMPARE, "CHART"), (COMPARE, "TABLE"), (SAMPLES, "CHART"))
-    return Links(*(f"{page}&viewStateShareKey={key}&compareRunsMode={mode}" for key, mode in views))
+        return {}
+    base = f"{address.rstrip('/')}/#/experiments/{experiment}"
+    side, found, parts = "?workflowType=machine_learning", {}, pages(plan.cells)
+    for number, cells in enumerate(parts, start=1):
+        sizes = dict.fromkeys(str(cell.values.get(SIZE_AXIS, number)) for cell in cells)
+        part = f" ({', '.join(sizes)})" if len(parts) > 1 else ""
+        page = f"{base}/runs{side}&viewStateShareKey={view_key(number)}"
+        found |= {f"{what}{part}": f"{page}&compareRunsMode={what.upper()}" for what in ("charts", "table")}
+    if run is not None:
+        of_run = f"{base}/runs/{run}"
+        found |= {"sweep": f"{of_run}{side}", "samples": f"{of_run}/artifacts/{SHEET}{side}"}
+    return {name: link.replace("=CHARTS", "=CHART") for name, link in found.items()}
 
 
 def show_links(runs: Path, plan: "Plan | None", address: str, echo: Callable[[str], None]) -> str:
     """Say where MLflow shows a sweep; without one, or where it does not know it, where all studies are: the first."""
-    found = links(runs, plan, address) if plan is not None else None
-    if plan is None or found is None:
+    found = links(runs, plan, address) if plan is not None else {}
+    if plan is None or not found:
         studies = f"{address.rstrip('/')}/#/experiments?workflowType=machine_learning"
         echo(f"studies  {studies}")
         return studies
     echo(f"{plan.name}: {plan.question}")
-    for name, link in found._asdict().items():
+    for name, link in found.items():
         echo(f"{name:8} {link}")
-    return found.charts
+    return next(iter(found.values()))
