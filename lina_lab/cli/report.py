@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, out_folder
+from lina_lab.cli.options import RUNS, Runs, Tracking, out_folder
 from lina_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lina_lab.ledger.plan import Plan
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -25,6 +28,7 @@ def report(
         Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
+    tracking: Tracking = True,
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
@@ -35,6 +39,7 @@ def report(
     """
     from lina_lab.cli.progress_display import ShareDone
     from lina_lab.ledger.plan import load_plan
+    from lina_lab.ledger.report_place import note_report
     from lina_lab.report.page import redraw_report, write_report
 
     show = ShareDone("comparing pairs of designs")
@@ -44,10 +49,27 @@ def report(
         page = redraw_report(Path(name), show, print)
     else:
         plan = load_plan(runs, name)
-        page = write_report(runs, plan, out or Path("reports") / plan.name, show, print)
+        said: list[str] = []
+
+        def tell(line: str) -> None:
+            said.append(line)
+            print(line)
+
+        page = write_report(runs, plan, out or Path("reports") / plan.name, show, tell)
+        note_report(runs, plan, page.parent, [line for line in said if not line.startswith("moved to ")])
+        print_shipped(runs, plan, tracking=tracking)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")
+
+
+def print_shipped(runs: Path, plan: "Plan", *, tracking: bool) -> None:
+    """Bring the report to the sweep's run in MLflow, where there is one, and say how that went."""
+    from lina_lab.tracking.shipper import ship_report
+
+    line = ship_report(runs, plan) if tracking else ""
+    if line:
+        print(line)
 
 
 def print_page(page: Path) -> Path:

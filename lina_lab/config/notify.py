@@ -22,6 +22,8 @@ class Webhook(Config):
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict):  # pydantic's own message would show what may be an address
+            raise ValueError("must be an address, or {env: NAME} for the variable that holds it")  # noqa: TRY004
         return {"url": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")

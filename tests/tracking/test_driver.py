@@ -13,7 +13,7 @@ from lina_lab.ledger.plan import driven, plan_text
 from lina_lab.ledger.report_place import note_report, report_of
 from lina_lab.tracking.driver import driver_texts, note
 from lina_lab.tracking.mirror import Synced
-from lina_lab.tracking.shipper import Shipper, sync
+from lina_lab.tracking.shipper import Shipper, ship_report, sync
 from lina_lab.tracking.store import connect, locked
 from tests.ledger.test_forecasts import made as made_forecast
 
@@ -148,3 +148,28 @@ def test_a_sweep_whose_cells_all_diverged_is_told_as_that(made):
     run = driver(made.runs)
     assert (run.info.status, run.data.tags["lab.state"]) == ("FINISHED", "diverged")
     assert "\n\n- 8 diverged\n\n" in run.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.slow
+def test_a_report_goes_to_the_run_of_its_sweep_where_there_is_one_and_never_fails(made, tmp_path, monkeypatch):
+    runs, plan = made.runs, made.stored
+    (tmp_path / "index.html").write_text("<p>page")
+    note_report(runs, plan, tmp_path, ["a is better"])
+    assert ship_report(runs, plan) == ""  # the store has no such sweep
+    sync(runs, plan)
+    (tmp_path / "index.html").write_text("<p>anew")
+    assert ship_report(runs, plan) == "the run of the sweep in MLflow has it, too: lab ui fake"
+    assert files(runs)["report/index.html"] == b"<p>anew"
+    (tmp_path / "index.html").write_text("<p>while it was away")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        said = ship_report(runs, plan)
+    assert said.startswith("MLflow is behind: ")
+    assert said.endswith("lab sync fake will catch up")
+    assert "secret" not in said
+    sync(runs, plan)
+    assert files(runs)["report/index.html"] == b"<p>while it was away"
+    (runs / "mlflow.db").unlink()
+    assert ship_report(runs, plan) == ""  # nobody tracks here
+    assert not (runs / "mlflow.db").exists()
