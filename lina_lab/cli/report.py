@@ -2,15 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lina_lab.cli.options import RUNS, Runs, Tracking, out_folder
 from lina_lab.errors import LabError
-
-if TYPE_CHECKING:
-    from lina_lab.ledger.plan import Plan
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -38,9 +35,9 @@ def report(
     Example: lab report reports/digits-quick
     """
     from lina_lab.cli.progress_display import ShareDone
+    from lina_lab.cli.report_tracking import write_tracked
     from lina_lab.ledger.plan import load_plan
-    from lina_lab.ledger.report_place import note_report
-    from lina_lab.report.page import redraw_report, write_report
+    from lina_lab.report.page import redraw_report
 
     show = ShareDone("comparing pairs of designs")
     if os.sep in name and Path(name).is_dir():
@@ -49,27 +46,10 @@ def report(
         page = redraw_report(Path(name), show, print)
     else:
         plan = load_plan(runs, name)
-        said: list[str] = []
-
-        def tell(line: str) -> None:
-            said.append(line)
-            print(line)
-
-        page = write_report(runs, plan, out or Path("reports") / plan.name, show, tell)
-        note_report(runs, plan, page.parent, [line for line in said if not line.startswith("moved to ")])
-        print_shipped(runs, plan, tracking=tracking)
+        page = write_tracked(runs, plan, out or Path("reports") / plan.name, show, tracking=tracking)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")
-
-
-def print_shipped(runs: Path, plan: "Plan", *, tracking: bool) -> None:
-    """Bring the report to the sweep's run in MLflow, where there is one, and say how that went."""
-    from lina_lab.tracking.shipper import ship_report
-
-    line = ship_report(runs, plan) if tracking else ""
-    if line:
-        print(line)
 
 
 def print_page(page: Path) -> Path:
