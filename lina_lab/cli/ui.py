@@ -81,9 +81,10 @@ def links(runs: Path, plan: "Plan", address: str) -> dict[str, str]:
     """Links to a sweep by what they show, none if MLflow does not have it.
 
     Its designs side by side with their seeds folded as `charts` and as `table`, in parts where MLflow would not show
-    all; the run of the `sweep` itself with verdict and figures, and the last `samples` of every design.
+    all; the run of the `sweep` itself, its `report` once there is one, and the last `samples` of every design.
     """
     from lina_lab.analysis.table import SIZE_AXIS
+    from lina_lab.ledger.report_place import report_of
     from lina_lab.tracking.charts import pages, view_key
     from lina_lab.tracking.driver import SHEET
     from lina_lab.tracking.store import find_sweep
@@ -92,7 +93,8 @@ def links(runs: Path, plan: "Plan", address: str) -> dict[str, str]:
     if experiment is None:
         return {}
     base = f"{address.rstrip('/')}/#/experiments/{experiment}"
-    side, found, parts = "?workflowType=machine_learning", {}, pages(plan.cells)
+    side, parts = "?workflowType=machine_learning", pages(plan.cells)
+    found: dict[str, str] = {}
     for number, cells in enumerate(parts, start=1):
         sizes = dict.fromkeys(str(cell.values.get(SIZE_AXIS, number)) for cell in cells)
         part = f" ({', '.join(sizes)})" if len(parts) > 1 else ""
@@ -100,7 +102,10 @@ def links(runs: Path, plan: "Plan", address: str) -> dict[str, str]:
         found |= {f"{what}{part}": f"{page}&compareRunsMode={what.upper()}" for what in ("charts", "table")}
     if run is not None:
         of_run = f"{base}/runs/{run}"
-        found |= {"sweep": f"{of_run}{side}", "samples": f"{of_run}/artifacts/{SHEET}{side}"}
+        files = {"report": "report/index.html"} if report_of(runs, plan) else {}
+        files |= {"samples": SHEET}
+        found |= {"sweep": f"{of_run}{side}"}
+        found |= {name: f"{of_run}/artifacts/{file}{side}" for name, file in files.items()}
     return {name: link.replace("=CHARTS", "=CHART") for name, link in found.items()}
 
 

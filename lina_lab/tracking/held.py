@@ -32,12 +32,9 @@ class Run:
         self.sheets: set[int] | None = None
         """Steps whose sheet is there; None before MLflow was asked."""
 
-    def files_of(self, client: Any) -> set[str]:
-        """Paths of its artifacts, of folders what is right in them."""
-        found = set()
-        for file in client.list_artifacts(self.id):
-            found |= {inner.path for inner in client.list_artifacts(self.id, file.path)} if file.is_dir else {file.path}
-        return found
+    def files_in(self, client: Any, folder: str) -> set[str]:
+        """Paths of the artifacts that are right in a folder."""
+        return {file.path for file in client.list_artifacts(self.id, folder)}
 
 
 def search(client: Any, experiment: str) -> Iterator[Run]:

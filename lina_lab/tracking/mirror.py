@@ -242,7 +242,7 @@ class View:
         names = {*texts, *(f"report/{path.name}" for path in files), *([SHEET] if drawn else [])}
         tags = driver_tags(self.runs, self.plan, state, self.states)
         run = self.found.get("driver")
-        if run is not None and sent != run.cursor.files and not run.files_of(self.client) <= names:
+        if run is not None and sent != run.cursor.files and not run.files_in(self.client, "report") <= names:
             self.client.delete_run(run.id)  # it would keep what the report no longer has
             run = None
         if run is None:
