@@ -26,6 +26,8 @@ STATUS = {
 SHEET = "samples.png"
 """The last sheets of all designs side by side: MLflow itself compares ten images, squared."""
 MOST_SHEETS = 200
+VERDICT = "verdict.md"
+"""Of a report: its own file, or what it says first."""
 MOST_LINES = 12
 """Of a verdict in a note."""
 
@@ -35,12 +37,16 @@ def driver_texts(runs: Path, plan: Plan, report: ReportPlace | None) -> dict[str
     forecasts = forecasts_of(runs, plan)
     texts = {f"{plan.name}.json": plan_text(plan)}
     texts |= {"forecast.json": forecasts_text(forecasts)} if forecasts else {}
-    return texts | ({"report/verdict.md": f"{plan.question}\n\n{_items(report.verdict)}"} if report else {})
+    if report is not None and not (report.folder / VERDICT).exists():
+        texts[f"report/{VERDICT}"] = f"{plan.question}\n\n{_items(report.verdict)}"
+    return texts
 
 
 def report_files(report: ReportPlace | None) -> list[Path]:
-    """The page of a report and its figures; what MLflow shows without a download."""
-    return [] if report is None else [report.page, *sorted(report.folder.glob("*.png"))]
+    """The page of a report, its figures and its verdict; what MLflow shows without a download."""
+    if report is None:
+        return []
+    return [report.page, *sorted(report.folder.glob("*.png")), *report.folder.glob(VERDICT)]
 
 
 def driver_tags(runs: Path, plan: Plan, state: str, states: Mapping[str, str]) -> dict[str, str]:
