@@ -147,6 +147,8 @@ def submit_plan(
     plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
+    with notifier(runs, plan, planned.file, retries):
+        pass  # the jobs tell; what they will lack is said here
     jobs, then = submit(runs, planned, engine, retries, keep_going=keep_going)
     total = num_trials(planned) + len(plan.cells)
     for job, count in jobs.items():
