@@ -18,12 +18,19 @@ from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
 from lina_lab.design.gates import KV_GATE
 from lina_lab.errors import LabError
+from lina_lab.ledger.merged import GATES as GATES_ALONE
 
 GATE = re.compile(r"^(context|encoder|decoder)\.(\d+)\.attention\.gates\.(key|value|mass)$")
 GATES = ("key", "mass", "value")
 """In the order of the figures; `mass` weighs the keys in the normaliser alone (kv_gate `key_value_split`)."""
 COLUMNS = ("segment", "layer", "head", "gate", "region", "row", "column", "position", "weight")
 Weights = Mapping[str, np.ndarray]
+
+
+def gates_file(folder: Path) -> Path:
+    """Where a cell's gates are: in its averaged weights, or, of a cell that was merged without these, by themselves."""
+    path = folder / "ema.safetensors"
+    return path if path.exists() or not (folder / GATES_ALONE).exists() else folder / GATES_ALONE
 
 
 def read_gates(path: Path) -> dict[str, np.ndarray]:
