@@ -3,7 +3,8 @@
     manifest.json              every other member's SHA-256 and length; sweep, plan, host, commit, versions
     plan.json                  the plan, as a report keeps it
     forecasts/*.json           what its cells were said to reach
-    cells/<key>/config.json    the experiment; a file or folder that it names by the end of its path alone
+    cells/<key>/config.json    the experiment; a file or folder that it names by the end of its path alone. Of a cell
+                               that has not ended it is all there is
                 metrics.csv, data.sha256, trained.json, guidance.csv, evaluations/*.json   as in the ledger
                 gates.safetensors, samples/few.safetensors   what a report needs of weights and images
                 pruned.json    of a trial that was pruned: why

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from lina_lab.bundle.archive import read_archive
 from lina_lab.bundle.contents import CONFIG, PRUNED, RESULT, experiment_of, place_of
 from lina_lab.bundle.verify import Bundle
-from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.files import sha256_of, write_atomic, write_new
 from lina_lab.ledger.cells import create_cell
@@ -45,15 +44,7 @@ def merge(runs: Path, bundle: Bundle, tell: Callable[[str], None] = lambda line:
         LabError: if a cell is there with another result, naming cell and field, or if tuning has chosen other cells
             here; then nothing is added.
     """
-    there = {key: read_cell(runs / key) for key in bundle.ended}
-    for key, result in bundle.ended.items():
-        status, own = there[key]
-        if status.state in ENDED and (why := _difference(own, result)):
-            raise LabError(
-                f"{bundle.path}: cell {key} has another result in {runs}: {why}. Nothing of this file was added. "
-                f"To take the one of the file: lab clean --cell {key} first; to keep the one here: have it bundled "
-                "without that cell, by --where"
-            )
+    there = _compared(runs, bundle)
     for line in _store_plan(runs, bundle.plan):
         tell(line)
     for forecast in bundle.forecasts:
@@ -62,20 +53,31 @@ def merge(runs: Path, bundle: Bundle, tell: Callable[[str], None] = lambda line:
     origin = {"bundle": bundle.path.name, "sha256": sha256_of(bundle.path), **facts}
     added, evaluations, running = 0, 0, []
     for key, files in _cells(bundle.path):
-        if there[key][0].state in ENDED:
+        if key in there:
             evaluations += _add_evaluations(runs / key, files)
-        elif (claimed := claim(runs / key, Watch())) is None:
-            running.append(key)
+        elif key not in bundle.ended:
+            _plan_cell(runs, key, files[CONFIG])
+        elif _add_cell(runs, key, files, origin):
+            added += 1
         else:
-            with claimed:
-                if is_done(runs / key):  # since it was looked at; next time it is compared
-                    claimed.end(read_result(runs / key).state)
-                    running.append(key)
-                else:
-                    _add_cell(runs, key, files, origin, claimed)
-                    added += 1
-    same = len(there) - added - len(running)
-    return Merged(added=added, there=same, evaluations=evaluations, running=tuple(running))
+            running.append(key)
+    return Merged(added=added, there=len(there), evaluations=evaluations, running=tuple(running))
+
+
+def _compared(runs: Path, bundle: Bundle) -> set[str]:
+    """Keys of cells of a bundle that have ended here, all of them alike."""
+    there = set()
+    for key, result in bundle.ended.items():
+        status, own = read_cell(runs / key)
+        if status.state in ENDED:
+            there.add(key)
+            if why := _difference(own, result):
+                raise LabError(
+                    f"{bundle.path}: cell {key} has another result in {runs}: {why}. Nothing of this file was added. "
+                    f"To take the one of the file: lab clean --cell {key} first; to keep the one here: have it bundled "
+                    "without that cell, by --where"
+                )
+    return there
 
 
 def _cells(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -86,25 +88,41 @@ def _cells(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield key, {place.name: data for place, data in files}
 
 
-def _add_cell(runs: Path, key: str, files: dict[str, bytes], origin: Mapping[str, Any], claimed: Lease) -> None:
+def _plan_cell(runs: Path, key: str, config: bytes) -> None:
+    """A cell that has not ended where the bundle was made, as it waits before its first attempt."""
+    if not (runs / key / "config.yaml").exists():
+        create_cell(runs, experiment_of(config, key), key)
+
+
+def _add_cell(runs: Path, key: str, files: dict[str, bytes], origin: Mapping[str, Any]) -> bool:
+    """Add a cell under a lease of its own; False if another process has it, or has just ended it."""
+    claimed = claim(runs / key, Watch())
+    if claimed is None:
+        return False
+    with claimed:
+        if is_done(runs / key):
+            claimed.end(read_result(runs / key).state)
+            return False
+        _write_cell(runs, key, files, origin, claimed)
+    return True
+
+
+def _write_cell(runs: Path, key: str, files: dict[str, bytes], origin: Mapping[str, Any], claimed: Lease) -> None:
     """Write the files of a cell, the result last: until then it has none, and `lab sweep` would run it."""
-    experiment = experiment_of(files.pop(CONFIG), key)
+    experiment = experiment_of(files[CONFIG], key)
     folder = create_cell(runs, experiment, key)
     _set_aside(folder, files.get("trained.json"), claimed.attempt.number)
-    pruned = json.loads(files.pop(PRUNED)) if PRUNED in files else None
     write_merged(folder, origin)
-    for name, data in files.items():
-        if name == RESULT:
-            _write_state(folder, experiment, json.loads(data))
-        write_atomic(folder / name, data)
-    if pruned is not None:
-        claimed.end("pruned", pruned["reason"])
-    else:
-        claimed.end(json.loads(files[RESULT])["state"], f"merged from {origin['bundle']}")
-
-
-def _write_state(folder: Path, experiment: Experiment, result: Mapping[str, Any]) -> None:
-    write_state(folder, step=result["steps"], steps=experiment.training.steps)
+    end = RESULT if RESULT in files else PRUNED
+    ended = json.loads(files[end])
+    for name in files.keys() - {CONFIG, end}:
+        write_atomic(folder / name, files[name])
+    if end == PRUNED:
+        claimed.end("pruned", ended["reason"])
+        return
+    write_state(folder, step=ended["steps"], steps=experiment.training.steps)
+    write_atomic(folder / RESULT, files[RESULT])
+    claimed.end(ended["state"], f"merged from {origin['bundle']}")
 
 
 def _set_aside(folder: Path, trained: bytes | None, number: int) -> None:

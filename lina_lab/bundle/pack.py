@@ -63,6 +63,9 @@ def _members(runs: Path, plan: Plan, ended: list[PlannedCell]) -> Iterator[Membe
     for forecast in forecasts_of(runs, plan):
         yield f"forecasts/{file_name(forecast)}", forecast_text(forecast).encode()
     first = min((cell.seed for cell in plan.cells), default=None)
+    keys = {cell.key for cell in ended}
+    for key in [cell.key for cell in plan.everything if cell.key not in keys and (runs / cell.key).exists()]:
+        yield f"cells/{key}/{CONFIG}", config_bytes(read_experiment(runs / key), key)
     for cell in ended:
         for name, data in _of_cell(runs / cell.key, with_pictures=cell.seed == first):
             yield f"cells/{cell.key}/{name}", data

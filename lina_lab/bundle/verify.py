@@ -11,7 +11,7 @@ from safetensors.numpy import load
 from lina_lab.analysis.gates import GATE
 from lina_lab.analysis.samples import parse_few
 from lina_lab.bundle.archive import Manifest, read_archive, read_manifest
-from lina_lab.bundle.contents import CONFIG, METRICS, PLAN, PRUNED, RESULT, experiment_of, place_of
+from lina_lab.bundle.contents import CONFIG, METRICS, PLAN, PRUNED, RESULT, Place, experiment_of, place_of
 from lina_lab.errors import LabError
 from lina_lab.ledger.forecasts import Forecast, file_name, parse_forecast
 from lina_lab.ledger.merged import FEW, GATES
@@ -44,37 +44,60 @@ def verified(path: Path) -> Bundle:
     plan: Plan | None = None
     forecasts: list[Forecast] = []
     ended: dict[str, Result | None] = {}
-    begun: str = ""
+    order = _Order()
     for name, data in read_archive(path):
         where = Path(f"{path}: {name}")
         try:
             place = place_of(name)
         except LabError as error:
             raise LabError(f"{path}: {error}") from error
-        first = place.key != begun
-        if (begun and first) or (place.key and (place.key in ended or first != (place.name == CONFIG))):
-            raise LabError(f"{where}: is out of its order: a cell begins with {CONFIG} and ends with its result")
-        begun = place.key
+        order.check(place, where)
         if place.name == PLAN:
             plan = _plan(data, where)
         elif not place.key:
             forecasts.append(_forecast(data, where, place.name))
         elif place.name in {RESULT, PRUNED}:
-            ended[place.key], begun = _end(data, where, place.key, place.name), ""
+            ended[place.key] = _end(data, where, place.key, place.name)
         else:
             _check(data, where, place.key, place.name)
-    _check_whole(path, plan, forecasts, ended, begun)
+    order.check(Place("", ""), path)
+    _check_whole(path, plan, forecasts, ended, order.seen)
     assert plan is not None  # noqa: S101, checked
     return Bundle(path=path, manifest=manifest, plan=plan, forecasts=forecasts, ended=ended)
 
 
+class _Order:
+    """The order of members: those of a cell together, its config first and what ends it last, or its config alone."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        """Keys of cells."""
+        self.key, self.last = "", ""
+
+    def check(self, place: Place, where: Path) -> None:
+        """Take the next member; a place without key and name is the end.
+
+        Raises:
+            LabError: if it may not follow what came before.
+        """
+        if place.key != self.key:
+            whole = not self.key or self.last in {CONFIG, PRUNED, RESULT}
+            fits = whole and (not place.key or (place.name == CONFIG and place.key not in self.seen))
+        else:
+            fits = not place.key or self.last not in {PRUNED, RESULT}
+        if not fits:
+            raise LabError(f"{where}: is out of its order: a cell begins with {CONFIG} and ends with its result")
+        self.key, self.last = place
+        self.seen |= {place.key} - {""}
+
+
 def _check_whole(
-    path: Path, plan: Plan | None, forecasts: list[Forecast], ended: dict[str, Result | None], begun: str
+    path: Path, plan: Plan | None, forecasts: list[Forecast], ended: dict[str, Result | None], keys: set[str]
 ) -> None:
-    if plan is None or begun:
-        raise LabError(f"{path}: has no {f'end of cell {begun}' if begun else PLAN}")
+    if plan is None:
+        raise LabError(f"{path}: has no {PLAN}")
     known = {cell.key: cell for cell in plan.everything}
-    if stray := ended.keys() - known.keys():
+    if stray := keys - known.keys():
         raise LabError(f"{path}: has cells that are not in its plan: {', '.join(sorted(stray))}")
     for key, result in ended.items():
         if result is None and known[key].trial is None:

@@ -14,12 +14,13 @@ from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
+from lina_lab.ledger.merged import without_weights
 from lina_lab.ledger.plan import Plan, driven, load_plan, other_file, replaced
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
-from lina_lab.sweep.longer import sources_of, told, unfinished
+from lina_lab.sweep.longer import sources_of, told, unfinished, without_ends
 from lina_lab.sweep.planning import PlannedSweep
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
@@ -53,7 +54,9 @@ def launch(
         print(line)
     todo = to_do(runs, planned)
     missing = check_data(todo)
-    for line in told(sources_of(runs, planned, unfinished(runs, planned))):
+    own = unfinished(runs, planned)
+    found = sources_of(runs, planned, own)
+    for line in [*told(found), *without_ends(runs, planned, own, found)]:
         print(f"{planned.plan.name}: {line}")
     if engine.name == "slurm":
         return submit_plan(planned, runs, engine, retries, tracking=tracking, keep_going=keep_going)
@@ -101,7 +104,7 @@ def refuse_uncached(planned: PlannedSweep, command: Sequence[str]) -> None:
 
 
 def refuse_rootless(planned: PlannedSweep, runs: Path) -> None:
-    """Refuse cells that start from a cell which is not there, before any is started.
+    """Refuse cells that start from a cell which is not there, or has no weights here, before any is started.
 
     Raises:
         LabError: naming that cell.
@@ -110,6 +113,8 @@ def refuse_rootless(planned: PlannedSweep, runs: Path) -> None:
     for init in {experiment.training.init_from for experiment in planned.own_experiments}:
         if init is not None and init.cell not in own and not (runs / init.cell).exists():
             raise LabError(f"training.init_from {init.cell}: {runs} has no such cell; train it first")
+        if init is not None and (why := without_weights(runs / init.cell)):
+            raise LabError(f"training.init_from {init.cell}: {why}")
 
 
 def engine_slots(engine: EngineConfig) -> list[Slot]:
@@ -146,11 +151,11 @@ def submit_plan(
     for line in left_out(plan.omitted):
         print(line)
     jobs, then = submit(runs, planned, engine, retries, keep_going=keep_going)
-    total = num_trials(planned) + len(plan.cells)
+    total = num_trials(planned) + len(planned.own_cells)
     for job, count in jobs.items():
         print(f"{name}: {count} of {total} cells submitted as job {job}; ledger in {runs}/")
     if not jobs:
-        print(f"{name}: nothing to submit: its {len(plan.cells)} cells are done, running, in the queue or failed")
+        print(f"{name}: nothing to submit: its {planned.how_many} cells are done, running, in the queue or failed")
     if then:
         print(f"{name}: the cells that depend on these trials will be submitted by job {then}")
     if tracking:
@@ -181,8 +186,8 @@ def run_plan(
         print(line)
     trials = num_trials(planned)
     first = f"{trials} trials, then " if trials else ""
-    num_workers = min(len(where), trials + len(plan.cells))
-    print(f"{name}: {first}{len(plan.cells)} cells on {num_workers} workers; ledger in {runs}/", flush=True)
+    num_workers = min(len(where), trials + len(planned.own_cells))
+    print(f"{name}: {first}{planned.how_many} cells on {num_workers} workers; ledger in {runs}/", flush=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         shipper: Shipper | None = None

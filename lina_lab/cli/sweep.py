@@ -24,6 +24,7 @@ from lina_lab.cli.options import (
     Tflops,
     Timing,
     Tracking,
+    Where,
     Workers,
 )
 
@@ -31,6 +32,7 @@ from lina_lab.cli.options import (
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep, e.g. sweeps/digits-quick.yaml.")],
     settings: Setting = [],  # noqa: B006, typer reads it
+    where: Where = [],  # noqa: B006, typer reads it
     engine: EngineName = None,
     workers: Workers = None,
     per_gpu: OptionalPerGpu = None,
@@ -51,16 +53,18 @@ def sweep(
 
     A cell is trained, sampled and evaluated. A sweep that was stopped continues. With --set that changes cells, plan
     and report have a name of their own, as gates-steps-600. An earlier plan of the same name is kept; lab status
-    names it.
+    names it. With --where only a part of the cells runs here: lab bundle and lab merge bring the parts together.
 
     Example: lab sweep sweeps/digits-quick.yaml
 
     Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
+
+    Example: lab sweep sweeps/digits.yaml --where seed=0 --where model.size=nano,micro
     """
     from lina_lab.cli.planning import planned_sweep
     from lina_lab.config.sweep import chosen_engine
 
-    planned = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
+    planned = planned_sweep(file, settings, runs, max_cells, where, dry_run=dry_run)
     chosen = chosen_engine(
         planned.engine,
         name=engine,

@@ -17,7 +17,7 @@ def parse_part(words: Sequence[str], plan: Plan) -> Part:
     """`axis=value,value` words as a part of a plan. An axis goes by its name or dotted path.
 
     Raises:
-        LabError: if a word is none, or names an axis or value that the plan has not.
+        LabError: if a word is none, names an axis or value that the plan has not, or no cell has them all.
     """
     names = {SEED: SEED} | {path: name for name, path in plan.axes.items()} | {name: name for name in plan.axes}
     part: dict[str, list[Scalar]] = {}
@@ -34,6 +34,8 @@ def parse_part(words: Sequence[str], plan: Plan) -> Part:
                 known = ", ".join(map(str, there))
                 raise LabError(f"--where {word}: {key} never takes {text} here; its values are {known}")
             part.setdefault(name, []).extend(found)
+    if not any(belongs(cell, part) for cell in plan.cells):
+        raise LabError(f"--where {' '.join(words)}: no cell of {plan.name} has these values")
     return part
 
 

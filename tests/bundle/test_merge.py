@@ -16,6 +16,7 @@ from lina_lab.bundle.merge import MAY_DIFFER, joined, merge
 from lina_lab.bundle.pack import pack
 from lina_lab.bundle.verify import verified
 from lina_lab.errors import LabError
+from lina_lab.ledger.cells import read_experiment
 from lina_lab.ledger.forecasts import forecasts_of
 from lina_lab.ledger.leases import Watch, claim
 from lina_lab.ledger.merged import without_weights
@@ -61,6 +62,16 @@ def test_what_is_merged_into_an_empty_ledger_is_what_was_there(study, tmp_path, 
         assert (here / "config.yaml").read_bytes() == (own / "config.yaml").read_bytes()
         assert read_status(here).state == "done"
         assert (read_status(here).step, read_status(here).steps) == (100, 100)
+
+
+def test_a_part_brings_the_experiments_of_all_cells_so_that_they_can_be_run_and_forecast(study, tmp_path, there):
+    made = study([0, 1])
+    found = merge(there, bundled(made, tmp_path, "seed=0"))
+    assert found.added == 8
+    others = [cell.key for cell in made.plan.cells if cell.seed == 1]
+    assert {read_status(there / key).state for key in others} == {"waiting"}
+    assert [read_experiment(there / key) for key in others] == [read_experiment(made.runs / key) for key in others]
+    assert {path.name for key in others for path in (there / key).iterdir()} == {"config.yaml"}
 
 
 def test_the_same_file_again_adds_nothing(study, tmp_path, there):

@@ -27,7 +27,7 @@ def test_a_part_has_its_cells_and_the_plan_of_all(study, tmp_path):
     made = study([0, 1])
     part = parse_part(["model.size=micro", "seed=1", "conv_kernel=5"], made.stored)
     packed = pack(made.runs, made.stored, tmp_path / "a", part)
-    keys = {name.split("/")[1] for name in names(tmp_path / "a") if name.startswith("cells/")}
+    keys = {name.split("/")[1] for name in names(tmp_path / "a") if name.endswith("/result.json")}
     values = [(c.values["size"], c.values["conv_kernel"], c.seed) for c in made.plan.cells if c.key in keys]
     assert values == [("micro", 5, 1)] * 2
     assert packed[:3] == (2, 0, 0)

@@ -73,7 +73,9 @@ def test_cells_without_beginning_or_end_or_in_pieces_are_refused(made, members, 
 
     refused(tmp_path, but(f"{one}/config.json"), "out of its order")
     refused(tmp_path, but(f"{one}/result.json"), "out of its order")
-    refused(tmp_path, but(f"{two}/result.json"), f"has no end of cell {made.plan.cells[1].key}")
+    refused(tmp_path, but(f"{two}/result.json"), "out of its order")
+    again = {"plan.json": members["plan.json"]}
+    refused(tmp_path, but("plan.json") | again | {f"{one}/trained.json": b"{}"}, "out of its order")
     late = but(f"{one}/metrics.csv") | {f"{one}/metrics.csv": b""}
     refused(tmp_path, late, "out of its order")
     refused(tmp_path, but("plan.json"), "has no plan.json")
