@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 START = Path(__file__).parent / "start"
 BINDING = "lab_code"
@@ -51,13 +52,20 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def surroundings(more: Mapping[str, str]) -> Iterator[None]:
-    """Give this process the variables of `environment` for a while, for libraries that start processes themselves."""
+    """Give this process the variables of `environment` for a while, for libraries that start processes themselves.
+
+    Nor do these run the user's script again, as multiprocessing has them do: it need not say `if __name__ ==`.
+    """
     changed: dict[str, str | None] = changes() | dict(more)
     saved = {name: os.environ.get(name) for name in changed}
+    main = sys.modules["__main__"]
     _apply(changed)
+    if getattr(main, "__spec__", None) is None and hasattr(main, "__file__"):
+        sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         _apply(saved)
 
 

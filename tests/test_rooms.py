@@ -48,6 +48,7 @@ TESTED_IN = {
     "tracking/test_ui_browser.py": "cli/ui cli/ui_server",
     "tracking/test_mirror.py": "cli/table tracking/shipper tracking/store tracking/table",
     "composition/test_detector.py": "composition/detector_accuracy",
+    "test_study.py": "study_options study_values",
     "test_rooms.py": "design/axes design/value errors",
     "test_escape.py": "cli/console",
     "test_cost.py": "design/convolutions design/gates design/normalization design/position",

@@ -36,6 +36,13 @@ class Merged(NamedTuple):
     running: tuple[str, ...] = ()
     """Keys of those that are running here, and were left alone."""
 
+    def told(self, bundle: Bundle, runs: Path) -> list[str]:
+        """The same in words."""
+        more = f" (with {self.evaluations} evaluations more)" if self.evaluations else ""
+        lines = [f"{bundle.path}: {self.added} added to {runs}/, {self.there} were there{more}; {bundle.plan.name}"]
+        alone = f"{bundle.path}: left alone, as they are running here: {', '.join(self.running)}"
+        return [*lines, alone] if self.running else lines
+
 
 def merge(runs: Path, bundle: Bundle, tell: Callable[[str], None] = lambda line: None) -> Merged:
     """Add the cells of a bundle that has been verified, and its plan and forecasts; `tell` hears what became of these.

@@ -32,6 +32,8 @@ class Packed(NamedTuple):
     unfinished: int
     """Cells and trials of the part that have not ended, and are not in it."""
     bytes: int
+    plan: str
+    """Its name and id."""
 
 
 def pack(runs: Path, plan: Plan, out: Path, part: Part = WHOLE) -> Packed:
@@ -54,7 +56,8 @@ def pack(runs: Path, plan: Plan, out: Path, part: Part = WHOLE) -> Packed:
     }
     size = write_archive(out, partial(_members, runs, plan, ended), facts)
     trials = sum(cell.trial is not None for cell in ended)
-    return Packed(cells=len(ended) - trials, trials=trials, unfinished=len(asked) - len(ended), bytes=size)
+    left = len(asked) - len(ended)
+    return Packed(cells=len(ended) - trials, trials=trials, unfinished=left, bytes=size, plan=plan.key)
 
 
 def _members(runs: Path, plan: Plan, ended: list[PlannedCell]) -> Iterator[Member]:

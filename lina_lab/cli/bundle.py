@@ -26,14 +26,10 @@ def bundle(
 
     Example: lab bundle digits --where seed=0,1 --where model.size=nano
     """
-    from lina_lab.bundle.pack import pack
+    from lina_lab import study
     from lina_lab.cli.console import human
-    from lina_lab.ledger.part import parse_part
-    from lina_lab.ledger.plan import load_plan
 
-    plan = load_plan(runs, name)
-    path = out or Path(f"{plan.name}.bundle.tar.gz")
-    packed = pack(runs, plan, path, parse_part(where, plan))
+    path, packed = study.bundle(name, out, where, runs=runs)
     trials = f" and {packed.trials} trials" if packed.trials else ""
     left = f"; {packed.unfinished} have not ended and are left out" if packed.unfinished else ""
-    print(f"wrote {path}: {packed.cells} cells{trials} of {plan.key}, {human(packed.bytes)}{left}")
+    print(f"wrote {path}: {packed.cells} cells{trials} of {packed.plan}, {human(packed.bytes)}{left}")

@@ -4,9 +4,9 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.cli.progress_display import show_progress
 from lina_lab.cli.sweep_results import print_results
@@ -17,6 +17,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.merged import without_weights
 from lina_lab.ledger.plan import Plan, driven, load_plan, other_file, replaced
 from lina_lab.provenance import changed_files
+from lina_lab.signals import as_interrupt
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
 from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
@@ -34,6 +35,22 @@ MANY_CELLS = 5_000
 """That are planned in about a second."""
 
 
+class Ran(NamedTuple):
+    """How a sweep ended."""
+
+    plan: Plan
+    """As it stands in the ledger now."""
+    failed: Mapping[str, str] = {}
+    """Keys of the cells that failed, and why."""
+
+    def __repr__(self) -> str:
+        return f"{self.plan.name}: {len(self.plan.cells)} cells, {len(self.failed)} failed"
+
+
+class SweepStopped(KeyboardInterrupt):
+    """Ctrl-C, or a signal that asks to end: every cell that ran has written a checkpoint, and goes on from it."""
+
+
 def launch(
     planned: PlannedSweep,
     runs: Path,
@@ -43,8 +60,13 @@ def launch(
     tracking: bool,
     caching: Sequence[str] = (),
     keep_going: bool = False,
-) -> int:
-    """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
+) -> Ran:
+    """Run a plan where its engine says, and show it; `caching`: the words of the command that makes its latents.
+
+    Raises:
+        LabError: if it cannot run so, before any cell is started; FailedAlike if cells failed alike.
+        SweepStopped: if it was stopped.
+    """
     experiments = planned.own_experiments
     for experiment in experiments:
         engine.group.check(experiment)
@@ -143,8 +165,8 @@ def refuse_expensive(planned: PlannedSweep, runs: Path, engine: EngineConfig) ->
 
 def submit_plan(
     planned: PlannedSweep, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool
-) -> int:
-    """Give the cells to SLURM and return: the exit code 0."""
+) -> Ran:
+    """Give the cells to SLURM and return."""
     from lina_lab.sweep.slurm_engine import submit
 
     plan, name = planned.plan, planned.plan.name
@@ -167,7 +189,7 @@ def submit_plan(
         if shipper.behind:
             print(shipper.behind)
     print(f"\nlab status {name}    what every cell is doing\nlab sync {name}      bring MLflow up to date")
-    return 0
+    return Ran(load_plan(runs, name))
 
 
 def run_plan(
@@ -179,8 +201,8 @@ def run_plan(
     *,
     tracking: bool,
     limits: Limits = LIMITS,
-) -> int:
-    """The exit code: 0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
+) -> Ran:
+    """Run a plan on this machine; see `launch`."""
     plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
@@ -188,8 +210,7 @@ def run_plan(
     first = f"{trials} trials, then " if trials else ""
     num_workers = min(len(where), trials + len(planned.own_cells))
     print(f"{name}: {first}{planned.how_many} cells on {num_workers} workers; ledger in {runs}/", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.ExitStack() as stack:
+    with as_interrupt(signal.SIGTERM), contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
         latest: Plan
 
@@ -209,15 +230,25 @@ def run_plan(
                 ended = run_sweep(runs, planned, where, show, retries, note, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
-            return 130
+            raise SweepStopped from None
         except FailedAlike as broken:
             print_broken(load_plan(runs, name), broken)
-            return 1
+            raise
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
     _print_end(latest, runs, failed)
-    return 1 if failed else 0
+    return Ran(latest, failed)
+
+
+def exit_code(run: Callable[[], Ran]) -> int:
+    """0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
+    try:
+        return 1 if run().failed else 0
+    except SweepStopped:
+        return 130
+    except FailedAlike:
+        return 1
 
 
 def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:

@@ -19,12 +19,6 @@ def merge(
 
     Example: lab merge machine-a.tar.gz machine-b.tar.gz
     """
-    from lina_lab.bundle.merge import merge as add
-    from lina_lab.bundle.verify import verified
+    from lina_lab import study
 
-    for bundle in [verified(path) for path in files]:
-        done = add(runs, bundle, print)
-        more = f" (with {done.evaluations} evaluations more)" if done.evaluations else ""
-        print(f"{bundle.path}: {done.added} added to {runs}/, {done.there} were there{more}; {bundle.plan.name}")
-        if done.running:
-            print(f"{bundle.path}: left alone, as they are running here: {', '.join(done.running)}")
+    study.merge(*files, runs=runs)

@@ -61,28 +61,27 @@ def sweep(
 
     Example: lab sweep sweeps/digits.yaml --where seed=0 --where model.size=nano,micro
     """
-    from lina_lab.cli.planning import planned_sweep
-    from lina_lab.config.sweep import chosen_engine
+    from lina_lab import study
+    from lina_lab.cli.launch import engine_slots, exit_code
+    from lina_lab.study_options import EngineOptions
 
-    planned = planned_sweep(file, settings, runs, max_cells, where, dry_run=dry_run)
-    chosen = chosen_engine(
-        planned.engine,
-        name=engine,
-        workers=workers,
-        per_gpu=per_gpu,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        hang_minutes=hang_minutes,
-    )
+    planned = study.planned(file, settings, where, runs=runs, max_cells=max_cells, dry_run=dry_run)
+    options: EngineOptions = {
+        "name": engine,
+        "workers": workers,
+        "per_gpu": per_gpu,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "hang_minutes": hang_minutes,
+    }
     if dry_run:
         from lina_lab.cli.dry_run import print_plan
-        from lina_lab.cli.launch import engine_slots
+        from lina_lab.config.sweep import chosen_engine
 
+        chosen = chosen_engine(planned.engine, **options)
         group = chosen.group if chosen.name == "local" else None
         print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
-    from lina_lab.cli.launch import launch, refuse_expensive
-
-    refuse_expensive(planned, runs, chosen)
-    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    going = {"retries": retries, "tracking": tracking, "keep_going": keep_going}
+    raise typer.Exit(exit_code(lambda: study.run_planned(planned, runs=runs, **going, **options)))
