@@ -174,7 +174,7 @@ def verdict(name: Folder, *, runs: Folder | None = None) -> StudyVerdict:
     cells = with_losses(found.table, found.curves)
     compared, missing = findings(cells, found.plan, metric)
     sentences = list(verdict_sentences(compared, ablation_table(cells, found.plan, metric)))
-    return StudyVerdict(metric, compared, missing, sentences)
+    return StudyVerdict(metric=metric, findings=compared, missing=missing, sentences=sentences)
 
 
 def report(name: Folder, out: Folder | None = None, *, runs: Folder | None = None) -> Path:

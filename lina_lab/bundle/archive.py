@@ -143,7 +143,7 @@ def _manifest(tar: tarfile.TarFile, path: Path) -> Manifest:
 def _read(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(info)
     data = b"" if file is None else file.read()
-    tar.members = []  # it would keep every header
+    tar.members = []  # type: ignore[attr-defined]  # it would keep every header
     return data
 
 
