@@ -36,7 +36,6 @@ TESTED_IN = {
     "sweep/test_budget.py": "cell/estimate",
     "cell/test_points.py": "training/points",
     "bundle/test_merge.py": "ledger/merged",
-    "bundle/test_pack.py": "ledger/part",
     "cli/test_bundle.py": "cli/merge",
     "cli/test_evaluate.py": "cell/guidance_scan cli/guidance cli/reference",
     "cli/test_clean.py": "cli/clean_ledger",

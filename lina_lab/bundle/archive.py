@@ -75,15 +75,18 @@ def read_manifest(path: Path) -> Manifest:
         return _manifest(tar, path)
 
 
-def read_archive(path: Path) -> Iterator[Member]:
-    """Every member but the manifest, in its order, held against it.
+def read_archive(path: Path, manifest: Manifest | None = None) -> Iterator[Member]:
+    """Every member but the manifest, in its order, held against it; `manifest`: what it was when it was checked.
 
     Raises:
-        LabError: if the file is damaged, or holds anything else than its manifest says.
+        LabError: if the file is damaged, has changed, or holds anything else than its manifest says.
     """
     with _opened(path) as tar:
         try:
-            for name, known in _manifest(tar, path).members.items():
+            own = _manifest(tar, path)
+            if manifest not in (None, own):
+                raise LabError(f"{path}: has changed since it was checked")
+            for name, known in own.members.items():
                 info = tar.next()
                 if info is None:
                     raise LabError(f"{path}: damaged: {name} is missing")

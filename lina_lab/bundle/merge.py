@@ -59,7 +59,7 @@ def merge(runs: Path, bundle: Bundle, tell: Callable[[str], None] = lambda line:
     facts = {name: bundle.manifest.facts.get(name) for name in ("sweep", "plan", "host", "commit", "versions")}
     origin = {"bundle": bundle.path.name, "sha256": sha256_of(bundle.path), **facts}
     added, evaluations, running = 0, 0, []
-    for key, files in _cells(bundle.path):
+    for key, files in _cells(bundle):
         if key in there:
             evaluations += _add_evaluations(runs / key, files)
         elif key not in bundle.ended:
@@ -87,9 +87,9 @@ def _compared(runs: Path, bundle: Bundle) -> set[str]:
     return there
 
 
-def _cells(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _cells(bundle: Bundle) -> Iterator[tuple[str, dict[str, bytes]]]:
     """The files of each cell, by name, in the order in which they are to be written."""
-    placed = ((place_of(name), data) for name, data in read_archive(path))
+    placed = ((place_of(name), data) for name, data in read_archive(bundle.path, bundle.manifest))
     for key, files in groupby(placed, key=lambda member: member[0].key):
         if key:
             yield key, {place.name: data for place, data in files}

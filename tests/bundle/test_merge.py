@@ -74,6 +74,15 @@ def test_a_part_brings_the_experiments_of_all_cells_so_that_they_can_be_run_and_
     assert {path.name for key in others for path in (there / key).iterdir()} == {"config.yaml"}
 
 
+def test_a_file_that_is_another_than_the_one_that_was_checked_is_refused(study, tmp_path, there):
+    made = study([0, 1])
+    whole = bundled(made, tmp_path, "seed=0")
+    bundled(made, tmp_path, "seed=1")
+    with pytest.raises(LabError, match=r"made\.tar\.gz: has changed since it was checked"):
+        merge(there, whole)
+    assert not results(there)
+
+
 def test_the_same_file_again_adds_nothing(study, tmp_path, there):
     made = bundled(study(), tmp_path)
     merge(there, made)

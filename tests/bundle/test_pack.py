@@ -9,7 +9,7 @@ from lina_lab.bundle.archive import read_archive, read_manifest
 from lina_lab.bundle.pack import pack
 from lina_lab.errors import LabError
 from lina_lab.ledger.part import parse_part
-from tests.study import AXES, TWO
+from tests.study import TWO
 
 
 def names(path: Path) -> list[str]:
@@ -63,21 +63,6 @@ def test_no_weights_logs_attempts_or_places_of_files_are_in_it(study, tmp_path):
     own = [name.split("/", 2)[2] for name in names(tmp_path / "a") if folder.name in name]
     assert own == ["config.json", "metrics.csv", "evaluations/a.json", "result.json"]
     assert all(b"someone" not in data for _, data in read_archive(tmp_path / "a"))
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("size", "must be AXIS=VALUE"),
-        ("width=3", "the axes are normalization, conv_kernel, size, seed"),
-        ("size=tiny", "size never takes tiny here; its values are nano, micro"),
-        ("seed=0,7", "seed never takes 7 here; its values are 0"),
-        ("conv_kernel=", "conv_kernel never takes  here"),
-    ],
-)
-def test_a_part_that_the_plan_has_not_is_named_with_what_it_has(study, word, message):
-    with pytest.raises(LabError, match=message):
-        parse_part([word], study(axes=AXES).stored)
 
 
 def test_a_damaged_result_is_left_out_and_counted(study, tmp_path):
