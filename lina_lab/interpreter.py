@@ -52,21 +52,29 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def surroundings(more: Mapping[str, str]) -> Iterator[None]:
-    """Give this process the variables of `environment` for a while, for libraries that start processes themselves.
-
-    Nor do these run the user's script again, as multiprocessing has them do: it need not say `if __name__ ==`.
-    """
+    """Give this process the variables of `environment` for a while, for libraries that start processes themselves."""
     changed: dict[str, str | None] = changes() | dict(more)
     saved = {name: os.environ.get(name) for name in changed}
-    main = sys.modules["__main__"]
     _apply(changed)
+    try:
+        yield
+    finally:
+        _apply(saved)
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Within, processes that multiprocessing starts do not run the user's script first, which need not be guarded.
+
+    They can then call functions of the package alone.
+    """
+    main = sys.modules["__main__"]
     if getattr(main, "__spec__", None) is None and hasattr(main, "__file__"):
         sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
         sys.modules["__main__"] = main
-        _apply(saved)
 
 
 def changes() -> dict[str, str | None]:

@@ -130,8 +130,8 @@ class NotebookShow:
         now = time.monotonic()
         if self.shown is not None and not new and not snapshot.stopped and now - self.written < NOTEBOOK_EVERY_SECONDS:
             return
-        self.written, table = now, cells_table(snapshot, NOTEBOOK_ROWS)
-        table.caption, table.caption_justify = Text(summary(snapshot), style="italic"), "left"
+        self.written, table, words = now, cells_table(snapshot, NOTEBOOK_ROWS), summary(snapshot)
+        table.caption, table.caption_justify, table.min_width = Text(words, style="italic"), "left", len(words)
         if self.shown is None:
             self.shown = display(table, display_id=True)
         else:
