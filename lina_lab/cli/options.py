@@ -89,6 +89,12 @@ RUNS = Path("runs")
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
+Where = Annotated[
+    list[str],
+    typer.Option(
+        "--where", metavar="AXIS=VALUE,..", help="Only cells with these values, or seeds; repeatable, all must hold."
+    ),
+]
 Tracking = Annotated[bool, typer.Option(help="Show the runs in MLflow.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

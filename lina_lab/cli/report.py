@@ -34,19 +34,9 @@ def report(
 
     Example: lab report reports/digits-quick
     """
-    from lina_lab.cli.progress_display import ShareDone
-    from lina_lab.cli.report_tracking import write_tracked
-    from lina_lab.ledger.plan import load_plan
-    from lina_lab.report.page import redraw_report
+    from lina_lab import study
 
-    show = ShareDone("comparing pairs of designs")
-    if os.sep in name and Path(name).is_dir():
-        if out is not None:
-            raise LabError(f"--out: goes with the name of a sweep; the report in {name} is drawn again where it is")
-        page = redraw_report(Path(name), show, print)
-    else:
-        plan = load_plan(runs, name)
-        page = write_tracked(runs, plan, out or Path("reports") / plan.name, show, tracking=tracking)
+    page = study.report(name, out, runs=runs, tracking=tracking)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")
