@@ -70,6 +70,25 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     return whole
 
 
+def beside(named: Sequence[tuple[str, Image.Image]], columns: int = 3, width: int = 480) -> Image.Image:
+    """Pictures with their names above, row by row, each at most `width` pixels wide and as high as its own aspect."""
+    shown = [image.convert("RGB") for _, image in named]
+    for image in shown:
+        image.thumbnail((width, image.height))
+    rows = [range(first, min(first + columns, len(shown))) for first in range(0, len(shown), columns)]
+    heights = [ROOM + LINE + max(shown[index].height for index in row) for row in rows]
+    whole = Image.new("RGB", (min(columns, len(shown)) * (width + ROOM), sum(heights)), "white")
+    draw = ImageDraw.Draw(whole)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, index in enumerate(row):
+            left = column * (width + ROOM)
+            draw.text((left, top + ROOM + LINE - GAP), named[index][0], "black", _font(), anchor="ld")
+            whole.paste(shown[index], (left, top + ROOM + LINE))
+        top += height
+    return whole
+
+
 def factor(side: int, shown_side: int = SHOWN_SIDE) -> int:
     """The whole number of pixels that each of a picture is shown as, to be at least so wide."""
     return -(-shown_side // side)

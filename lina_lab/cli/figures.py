@@ -75,13 +75,13 @@ def gates(
 
     Example: lab figures gates 3f2a90
     """
-    from lina_lab.analysis.gates import read_gates
+    from lina_lab.analysis.gates import gates_file, read_gates
     from lina_lab.figures.gates import write_gates
     from lina_lab.ledger.cells import find_cell, read_experiment
 
     folder = find_cell(runs, cell)
     experiment = read_experiment(folder)
-    path, out = checkpoint or folder / "ema.safetensors", out or folder / "figures"
+    path, out = checkpoint or gates_file(folder), out or folder / "figures"
     if path.suffix == ".ckpt":
         from lina_lab.training.as_numpy import checkpoint_weights
 
