@@ -1,5 +1,6 @@
 """`lab sweep`: run every cell of a sweep without a result."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -83,5 +84,7 @@ def sweep(
         group = chosen.group if chosen.name == "local" else None
         print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
-    going = {"retries": retries, "tracking": tracking, "keep_going": keep_going}
-    raise typer.Exit(exit_code(lambda: study.run_planned(planned, runs=runs, **going, **options)))
+    run = partial(
+        study.run_planned, planned, runs=runs, retries=retries, tracking=tracking, keep_going=keep_going, **options
+    )
+    raise typer.Exit(exit_code(run))
