@@ -41,8 +41,8 @@ def _as_json(plan: "Plan", runs: Path) -> dict[str, Any]:
 def print_status(plan: "Plan", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
-    from lina_lab.cli.progress_display import duration
     from lina_lab.ledger.status import read_status
+    from lina_lab.sweep.progress import duration
 
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
     states, work, speed = [], 0.0, 0.0
