@@ -6,7 +6,7 @@ point of print is 1.
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from html import escape
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from lina_lab.report.watch import Curve
 
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 22, 30
+ACROSS, DOWN = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 BUCKETS = 120
 """A line is drawn through the lowest and the highest value in each of so many stretches of a run."""
 MARKER = 3.5
@@ -58,8 +59,7 @@ class Span(NamedTuple):
             low, high, at = math.log(self.low), math.log(self.high), np.log(np.maximum(values, self.low / 1e3))
         else:
             low, high, at = self.low, self.high, values
-        room = HEIGHT - TOP - BOTTOM
-        return HEIGHT - BOTTOM - np.clip((at - low) / (high - low), -9, 9) * room
+        return HEIGHT - BOTTOM - np.clip((at - low) / (high - low), -9, 9) * DOWN
 
     def ticks(self) -> list[float]:
         """Round values within: 1, 2 and 5 of a decade, or whole decades of many, where an axis has three of them."""
@@ -104,7 +104,7 @@ def together(runs: Sequence[Run]) -> Seeds:
     """Mean, lowest and highest value of the seeds that did not diverge."""
     sound = [run.curve for run in runs if not run.diverged]
     empty = np.empty(0, np.int64)
-    steps = reduce(np.intersect1d, (curve.steps for curve in sound)) if sound else empty
+    steps = reduce(partial(np.intersect1d, assume_unique=True), (c.steps for c in sound)) if sound else empty
     values = np.array([curve.values[np.isin(curve.steps, steps)] for curve in sound]).reshape(len(sound), len(steps))
     last = steps[-1] if len(steps) else -1
     after = [Curve(c.steps[c.steps >= last], c.values[c.steps >= last]) for c in sound]
@@ -129,11 +129,11 @@ def panel(title: str, designs: Sequence[DesignRuns], steps: int, loss: Span) -> 
 
     steps: at the right end of the axis.
     """
+    inside = f'x="{LEFT}" y="{TOP}" width="{ACROSS}" height="{DOWN}" viewBox="{LEFT} {TOP} {ACROSS} {DOWN}"'
     parts = [
         f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
         *_axes(title, steps, loss),
-        f'<svg x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}" '
-        f'viewBox="{LEFT} {TOP} {WIDTH - LEFT - RIGHT} {HEIGHT - TOP - BOTTOM}">',
+        f"<svg {inside}>",  # what is outside is cut off
     ]
     drawn = [(design, together(design.runs)) for design in designs]
     parts += [_band(design.look, seeds, steps, loss) for design, seeds in drawn if len(design.runs) > 1]
@@ -148,8 +148,8 @@ def _axes(title: str, steps: int, loss: Span) -> Iterable[str]:
         yield f'<path d="M{LEFT},{y:.1f}H{right}" stroke="#e6e6e6"/>'
         yield f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" font-size="10" text-anchor="end" fill="#444">{value:.4g}</text>'
     for value in _round_ticks(0, steps):
-        x = LEFT + value / steps * (right - LEFT)
-        yield f'<text x="{x:.1f}" y="{floor + 13}" font-size="10" text-anchor="middle" fill="#444">{human(value)}</text>'
+        place = f'x="{LEFT + value / steps * ACROSS:.1f}" y="{floor + 13}"'
+        yield f'<text {place} font-size="10" text-anchor="middle" fill="#444">{human(value)}</text>'
     yield f'<path d="M{LEFT},{TOP}V{floor}H{right}" stroke="#888" fill="none"/>'
     yield f'<text x="{right}" y="{HEIGHT - 4}" font-size="10" text-anchor="end" fill="#555">step</text>'
 
@@ -219,7 +219,7 @@ def marker(look: tuple[str, str, str, str]) -> str:
 
 
 def _across(steps: NDArray[np.int64], end: int) -> NDArray[np.float64]:
-    return LEFT + steps / end * (WIDTH - LEFT - RIGHT)
+    return LEFT + steps / end * ACROSS
 
 
 def _path(places: Iterable[Sequence[float]]) -> str:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def curve(steps, values):
 def drawn(*runs, steps=100, name="a"):
     designs = [DesignRuns(name, LOOK, [run if isinstance(run, Run) else Run(run) for run in runs])]
     text = panel("nano", designs, steps, span(designs))
-    return ElementTree.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))  # noqa: S314
+    return ET.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))  # noqa: S314
 
 
 def lines(tree):
