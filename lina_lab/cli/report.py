@@ -1,13 +1,18 @@
 """`lab report`: verdict, tables, figures and page of a sweep, and the page as PDF by a browser that is installed."""
 
 import os
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, out_folder
+from lina_lab.cli.options import HOST, RUNS, Host, Open, Port, Runs, out_folder
 from lina_lab.errors import LabError
+
+if TYPE_CHECKING:
+    from lina_lab.ledger.plan import Plan
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -25,11 +30,23 @@ def report(
         Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="Also a page of every cell: cells/KEY.html.")] = False,
+    cell: Annotated[
+        list[str], typer.Option(metavar="KEY", help="The page of this cell alone; a key or its start. Repeatable.")
+    ] = [],  # noqa: B006, typer copies it
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Serve a page of the sweep as it runs, and the report once it is over.")
+    ] = False,
+    port: Port = 0,
+    host: Host = HOST,
+    browser: Open = True,
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
 
     Example: lab report digits-quick --pdf
+
+    Example: lab report digits-quick --follow
 
     Example: lab report reports/digits-quick
     """
@@ -39,15 +56,62 @@ def report(
 
     show = ShareDone("comparing pairs of designs")
     if os.sep in name and Path(name).is_dir():
-        if out is not None:
-            raise LabError(f"--out: goes with the name of a sweep; the report in {name} is drawn again where it is")
+        asked = {"--out": out, "--cells": cells, "--cell": cell, "--follow": follow}
+        if given := [option for option, value in asked.items() if value]:
+            raise LabError(
+                f"{given[0]}: goes with the name of a sweep; the report in {name} is drawn again where it is"
+            )
         page = redraw_report(Path(name), show, print)
     else:
         plan = load_plan(runs, name)
-        page = write_report(runs, plan, out or Path("reports") / plan.name, show, print)
+        out = out or Path("reports") / plan.name
+        if follow:
+            follow_sweep(runs, plan.name, out, (host, port), browser=browser)
+            return
+        if cell:
+            print_written(runs, plan, out, cell)
+            return
+        page = write_report(runs, plan, out, show, print)
+        if cells:
+            print_written(runs, plan, out)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")
+
+
+def print_written(runs: Path, plan: "Plan", out: Path, keys: Sequence[str] = ()) -> None:
+    """Write pages of cells, of all without keys, and say where."""
+    from lina_lab.report.cell_page import write_cell_pages
+
+    paths = write_cell_pages(runs, plan, out, keys)
+    print("\n".join(f"wrote {path}" for path in paths) if keys else f"wrote {len(paths)} pages to {out / 'cells'}")
+
+
+def follow_sweep(
+    runs: Path, name: str, out: Path, where: tuple[str, int], *, browser: bool, echo: Callable[[str], None] = print
+) -> None:
+    """Serve the page of a sweep at a host and port until Ctrl-C.
+
+    Raises:
+        LabError: if there is no such sweep, or the port is taken.
+    """
+    import webbrowser
+
+    from lina_lab.report.follow import Follower, serve
+    from lina_lab.report.serve import PageServer
+
+    follower = Follower(runs, name, out, echo)
+    server = PageServer(*where, follower.answer)
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.default_int_handler)
+    try:
+        echo(f"{name}  {server.address}")
+        echo("Ctrl-C stops the server.")
+        if browser:
+            webbrowser.open(server.address)
+        serve(server, follower)
+    except KeyboardInterrupt:
+        return
 
 
 def print_page(page: Path) -> Path:
