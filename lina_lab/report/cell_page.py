@@ -140,8 +140,9 @@ def _numbers(folder: Path, look: Look, one: CellLook) -> str:
     point = (one.cell.values, one.cell.tuned, one.cell.trial)
     same = [c for c in look.cells if (c.cell.values, c.cell.tuned, c.cell.trial) == point]
     results = [each.result for each in same if each.result is not None]
+    spreads = {_error(metric) for metric in one.result.metrics}
     rows = []
-    for metric in sorted(one.result.metrics, key=rank):
+    for metric in sorted(one.result.metrics.keys() - spreads, key=rank):
         values = [result.metrics[metric] for result in results if metric in result.metrics]
         over = f"{sum(values) / len(values):.4g} ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
         value, spread = one.result.metrics[metric], _spread(metric, one.result.metrics)
@@ -149,13 +150,18 @@ def _numbers(folder: Path, look: Look, one: CellLook) -> str:
     return part("numbers", rows, len(results), _other_measurements(folder, one.cell))
 
 
-def _spread(metric: str, metrics: Mapping[str, float]) -> str:
-    """'± 0.51 (SD of resampled images)', where there is one."""
+def _error(metric: str) -> str:
+    """The name of the metric that is its standard error; '' if there is none."""
     known = find_metric(metric)
     if known is None or not known.error:
         return ""
-    name = known.error + (metric.removeprefix(known.key) if known.error.endswith("/") else "")
-    return f"± {metrics[name]:.2g} ({known.error_words})" if name in metrics else ""
+    return known.error + (metric.removeprefix(known.key) if known.error.endswith("/") else "")
+
+
+def _spread(metric: str, metrics: Mapping[str, float]) -> str:
+    """'± 0.51 (SD of resampled images)', where there is one."""
+    known, error = find_metric(metric), _error(metric)
+    return f"± {metrics[error]:.2g} ({known.error_words})" if known and error in metrics else ""
 
 
 def _other_measurements(folder: Path, cell: PlannedCell) -> tuple[list[str], list[list[str]]] | None:

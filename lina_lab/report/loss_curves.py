@@ -129,7 +129,8 @@ def panel(title: str, designs: Sequence[DesignRuns], steps: int, loss: Span) -> 
 
     steps: at the right end of the axis.
     """
-    inside = f'x="{LEFT}" y="{TOP}" width="{ACROSS}" height="{DOWN}" viewBox="{LEFT} {TOP} {ACROSS} {DOWN}"'
+    across = ACROSS + MARKER + 1  # with room for a marker at the end
+    inside = f'x="{LEFT}" y="{TOP}" width="{across}" height="{DOWN}" viewBox="{LEFT} {TOP} {across} {DOWN}"'
     parts = [
         f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
         *_axes(title, steps, loss),
@@ -227,5 +228,10 @@ def _path(places: Iterable[Sequence[float]]) -> str:
 
 
 def _round_ticks(low: float, high: float) -> list[float]:
-    ticks = MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    return [tick for tick in ticks.tolist() if low <= tick <= high]
+    """At least two within, if numbers are fine enough."""
+    for parts in (4, 6, 8):
+        ticks = MaxNLocator(nbins=parts, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high).tolist()
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) > 2:
+            break
+    return inside[:MOST_TICKS]
