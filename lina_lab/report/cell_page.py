@@ -180,7 +180,7 @@ def _config(runs: Path, plan: Plan, cell: PlannedCell, link: Link) -> tuple[list
     own = _lines(runs / cell.key / "config.yaml")
     other = nearest(plan, cell)
     theirs = _lines(runs / other.key / "config.yaml") if other else []
-    if other is None or not theirs:
+    if other is None or not own or not theirs:
         return [(line, None) for line in own], "", ""
     return marked(own, theirs), cell_name(other), link(other.key)
 

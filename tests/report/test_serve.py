@@ -104,7 +104,9 @@ def test_paths_are_decoded_once_and_have_no_query(server, path):
     assert "%2e" not in server.asked[0]
 
 
-@pytest.mark.parametrize("said", [b"\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 70_000])
+@pytest.mark.parametrize(
+    "said", [b"\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 70_000]
+)
 def test_what_is_no_request_ends_nothing(server, said, capfd):
     with socket.create_connection(server.server_address[:2], timeout=10) as raw:
         raw.sendall(said)
@@ -131,7 +133,7 @@ def test_a_reader_who_goes_is_no_error(capfd):
 def test_a_port_that_is_taken_is_named(server):
     with pytest.raises(LabError, match=r"port \d+ on 127.0.0.1: .*; choose another with --port"):
         PageServer("127.0.0.1", server.server_address[1], lambda path: None)
-    with pytest.raises(LabError, match="on no.such.invalid"):
+    with pytest.raises(LabError, match=r"on no\.such\.invalid"):
         PageServer("no.such.invalid", 0, lambda path: None)
 
 
