@@ -91,7 +91,7 @@ def _facts(plan: Plan, one: CellLook) -> dict[str, object]:
         "sweep": plan.name,
         "key": one.cell.key,
         "state": f"{status.state}{f', {status.phase}' if running and status.phase else ''}",
-        "step": f"{status.step} of {one.steps if one.steps is not None else '?'}",
+        "step": f"{one.step} of {one.steps if one.steps is not None else '?'}",
         **({"left of its phase": duration(status.seconds_left)} if running and status.seconds_left else {}),
         **{name: value for name, value in one.cell.values.items() if name not in {"", None}},
         **one.cell.tuned,

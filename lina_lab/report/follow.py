@@ -39,12 +39,12 @@ class Follower:
     def __init__(
         self, runs: Path, name: str, out: Path, tell: Callable[[str], None] = print, settled: float = SETTLED
     ) -> None:
-        self.runs, self.out, self.tell, self.settled = runs, out, tell, settled
+        self.runs, self.out, self.settled = runs, out, settled
         self.watch = SweepWatch(runs, name)
         self.lock = threading.Lock()
         self.look = self.watch.look()
         self.lost, self.next_look = "", 0.0
-        self.writer = ReportWriter(self._write)
+        self.writer = ReportWriter(lambda: write_report(runs, self.look.plan, out, tell=tell), tell)
         self.over_since: float | None = None
 
     def tick(self) -> None:
@@ -100,9 +100,6 @@ class Follower:
         if now - self.over_since >= self.settled:
             self.writer.write_once((self.look.plan.id, tuple(self.look.states)))
 
-    def _write(self) -> None:
-        self.tell(f"wrote {write_report(self.runs, self.look.plan, self.out, tell=self.tell)}")
-
     def _sheet(self, key: str, name: str) -> Answer | None:
         """A sheet that a page names; a look of before may still name one that is gone."""
         one = next((one for one in self.look.cells if one.cell.key == key), None)
@@ -139,8 +136,8 @@ def serve(server: PageServer, follower: Follower) -> None:
 class ReportWriter:
     """Writes a report beside what goes on, once for every state of a sweep; `state` says how far it is."""
 
-    def __init__(self, write: Callable[[], None]) -> None:
-        self.write = write
+    def __init__(self, write: Callable[[], Path], tell: Callable[[str], None]) -> None:
+        self.write, self.tell = write, tell
         self.state = ReportState()
         self.of: object = None
         self.thread: threading.Thread | None = None
@@ -156,7 +153,10 @@ class ReportWriter:
 
     def _run(self) -> None:
         try:
-            self.write()
-            self.state = ReportState(there=True)
+            page = self.write()
         except LabError as error:
             self.state = ReportState(self.state.there, f"No report: {error}")
+            self.tell(self.state.said)
+        else:
+            self.state = ReportState(there=True)
+            self.tell(f"wrote {page}")

@@ -162,7 +162,7 @@ def _row(one: CellLook) -> Row:
     status = one.status
     running = status.state == "running"
     loss, held_out = (one.curves[name].values[-1:] if name in one.curves else () for name in (TRAINING_LOSS, LOSS))
-    steps = "" if one.steps is None else f"{status.step}/{one.steps}"
+    steps = "" if one.steps is None else f"{one.step}/{one.steps}"
     left = duration(status.seconds_left) if running and status.seconds_left is not None else ""
     values = [
         one.cell.seed,

@@ -49,6 +49,11 @@ class CellLook(NamedTuple):
     sheets: list[str]
     """File names of the sheets, by step."""
 
+    @property
+    def step(self) -> int:
+        """How far its training is; the result knows, once there is one."""
+        return self.status.step if self.result is None else self.result.steps
+
 
 class Look(NamedTuple):
     """A sweep at one moment: trials first, as in `Plan.everything`."""
