@@ -54,8 +54,8 @@ def report(
     from lina_lab.ledger.plan import load_plan
     from lina_lab.report.page import redraw_report, write_report
 
-    for option, given in (("--port", port != 0), ("--host", host != HOST)):
-        if given and not follow:
+    for option, is_set in (("--port", port != 0), ("--host", host != HOST)):
+        if is_set and not follow:
             raise LabError(f"{option}: goes with --follow, which serves a page")
     show = ShareDone("comparing pairs of designs")
     if os.sep in name and Path(name).is_dir():

@@ -30,9 +30,10 @@ Link = Callable[[str], str]
 """From the key of a cell to the address of its page; '' for none."""
 
 
-def cell_name(cell: PlannedCell) -> str:
-    """'division conv_kernel=5 nano, seed 0', on one line."""
-    return f"{shown(cell.label or 'the one cell')}, seed {cell.seed}"
+def cell_name(look: Look, cell: PlannedCell, *, seed: bool = True) -> str:
+    """'division + conv, nano, seed 0'; of a trial what it tries, too."""
+    named = look.names(cell.values) if cell.values and cell.trial is None else shown(cell.label or "the one cell")
+    return f"{named}, seed {cell.seed}" if seed else named
 
 
 def cell_parts(runs: Path, look: Look, key: str, link: Link, sheet: Link, home: str = "") -> Parts:
@@ -44,11 +45,11 @@ def cell_parts(runs: Path, look: Look, key: str, link: Link, sheet: Link, home: 
     error = _lines(folder / "error.txt") if one.status.state == "failed" else []
     log = _lines(folder / "log.txt")
     return {
-        "head": part("cell_head", cell_name(one.cell), _facts(look.plan, one), _reason(one), home),
-        "curves": part("curves", *_curves(one)),
+        "head": part("cell_head", cell_name(look, one.cell), _facts(look.plan, one), _reason(one), home),
+        "curves": part("curves", *_curves(look, one)),
         "sheets": _sheets(one, sheet),
         "numbers": _numbers(folder, look, one),
-        "config": part("config", *_config(runs, look.plan, one.cell, link)),
+        "config": part("config", *_config(runs, look, one.cell, link)),
         "error": part("text", "Error", error[-LOG_LINES:], len(error) > LOG_LINES),
         "log": part("text", "Log", log[-LOG_LINES:], len(log) > LOG_LINES),
         "provenance": part("facts", "Where it comes from", _provenance(runs, one)),
@@ -69,7 +70,7 @@ def write_cell_pages(runs: Path, plan: Plan, out: Path, keys: Iterable[str] = ()
         def embedded(name: str, folder: Path = runs / key / "samples") -> str:
             return f"data:image/png;base64,{base64.b64encode((folder / name).read_bytes()).decode()}"
 
-        name = next(cell_name(cell) for cell in plan.everything if cell.key == key)
+        name = next(cell_name(look, cell) for cell in look.plan.everything if cell.key == key)
         parts = cell_parts(runs, look, key, lambda other: f"{other}.html" if other in chosen else "", embedded)
         paths.append(out / "cells" / f"{key}.html")
         write_atomic(paths[-1], page(f"{plan.name}: {name}", parts))
@@ -107,12 +108,12 @@ def _reason(one: CellLook) -> str:
     return shown(one.status.reason or "")
 
 
-def _curves(one: CellLook) -> tuple[list[tuple[str, list[Markup]]], list[object], str]:
-    look = design_style({name: value for name, value in one.cell.values.items() if name != SIZE_AXIS})
+def _curves(look: Look, one: CellLook) -> tuple[list[tuple[str, list[Markup]]], list[object], str]:
+    drawn_as = design_style({name: value for name, value in one.cell.values.items() if name != SIZE_AXIS})
     panels = []
     for metric in [metric for metric in CURVES if metric in one.curves]:
         curve = one.curves[metric]
-        designs = [DesignRuns(cell_name(one.cell), look, [Run(curve)])]
+        designs = [DesignRuns(cell_name(look, one.cell), drawn_as, [Run(curve)])]
         drawn = span(designs)
         if drawn is not None:
             steps = max(one.steps or 1, int(curve.steps[-1]))
@@ -175,14 +176,14 @@ def _other_measurements(folder: Path, cell: PlannedCell) -> tuple[list[str], lis
     return list(map(str, readable.columns)), readable.astype(str).to_numpy().tolist()
 
 
-def _config(runs: Path, plan: Plan, cell: PlannedCell, link: Link) -> tuple[list[tuple[str, str | None]], str, str]:
+def _config(runs: Path, look: Look, cell: PlannedCell, link: Link) -> tuple[list[tuple[str, str | None]], str, str]:
     """Lines of config.yaml, each with what stands there in the config of the nearest neighbour; None where equal."""
     own = _lines(runs / cell.key / "config.yaml")
-    other = nearest(plan, cell)
+    other = nearest(look.plan, cell)
     theirs = _lines(runs / other.key / "config.yaml") if other else []
     if other is None or not own or not theirs:
         return [(line, None) for line in own], "", ""
-    return marked(own, theirs), cell_name(other), link(other.key)
+    return marked(own, theirs), cell_name(look, other), link(other.key)
 
 
 def nearest(plan: Plan, cell: PlannedCell) -> PlannedCell | None:

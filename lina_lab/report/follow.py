@@ -70,7 +70,7 @@ class Follower:
             cell = next((cell for cell in look.plan.everything if cell.key == key), None)
             if cell is None:
                 return None
-            title, source = f"{look.plan.name}: {cell_name(cell)}", f"{key}/{PARTS}"
+            title, source = f"{look.plan.name}: {cell_name(look, cell)}", f"{key}/{PARTS}"
             sheets = f"../sheet/{key}"
             parts = cell_parts(self.runs, look, key, lambda other: other, lambda name: f"{sheets}/{name}", home="../")
         if self.lost:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from lina_lab.analysis.names import Names
 from lina_lab.analysis.progress import in_tuning
-from lina_lab.analysis.table import SIZE_AXIS, design_label
+from lina_lab.analysis.table import SIZE_AXIS
 from lina_lab.config.sweep import Scalar
 from lina_lab.escape import shown
 from lina_lab.figures.style import Looks, design_looks
@@ -71,13 +72,13 @@ def summary(look: Look) -> str:
 
 def _trouble(look: Look) -> list[tuple[str, str, str, str]]:
     """Cells that failed or diverged, and those of which nothing was heard: name, link, state and reason."""
-    rows = []
+    rows: list[tuple[str, str, str, str]] = []
     for one in look.cells:
         reason = one.status.reason or ""
         if one.status.state == "diverged" and one.result is not None:
             reason = f"the loss of step {one.result.diverged_at} is not finite"
         if one.status.state in {"failed", "diverged"} or (one.status.state == "running" and reason):
-            rows.append((cell_name(one.cell), f"cell/{one.cell.key}", one.status.state, shown(reason)))
+            rows.append((cell_name(look, one.cell), f"cell/{one.cell.key}", one.status.state, shown(reason)))
     return rows
 
 
@@ -90,18 +91,18 @@ def _curves(look: Look) -> tuple[list[tuple[str, list[Markup]]], list[tuple[Mark
     own = [one for one in look.cells if one.cell.trial is None]
     begun = [one for one in own if one.curves] or [one for one in look.cells if one.curves]
     looks = design_looks(design_of(cell) for cell in (*look.plan.cells, *look.plan.trials))
-    groups = [(axis_label(metric), _panels(begun, looks, metric)) for metric in CURVES]
-    named = {design_label(design_of(one.cell)): Markup(swatch(looks(design_of(one.cell)))) for one in begun}  # noqa: S704
+    groups = [(axis_label(metric), _panels(begun, look.names, looks, metric)) for metric in CURVES]
+    named = {look.names(design_of(one.cell)): Markup(swatch(looks(design_of(one.cell)))) for one in begun}  # noqa: S704
     return [group for group in groups if group[1]], [(mark, name) for name, mark in named.items()], CURVE_NOTE
 
 
-def _panels(cells: Sequence[CellLook], looks: Looks, metric: str) -> list[Markup]:
+def _panels(cells: Sequence[CellLook], names: Names, looks: Looks, metric: str) -> list[Markup]:
     """A panel a size, all with the same axis of loss."""
     sizes: dict[object, dict[str, list[CellLook]]] = {}
     for one in cells:
         if metric in one.curves and len(one.curves[metric].steps):
             designs = sizes.setdefault(one.cell.values.get(SIZE_AXIS), {})
-            designs.setdefault(design_label(design_of(one.cell)), []).append(one)
+            designs.setdefault(names(design_of(one.cell)), []).append(one)
     drawn = {size: [_runs(name, ones, looks, metric) for name, ones in named.items()] for size, named in sizes.items()}
     loss = span(runs for designs in drawn.values() for runs in designs)
     if loss is None:
@@ -136,7 +137,7 @@ def _sheets(look: Look) -> tuple[list[int], list[tuple[str, str, list[tuple[int,
         kept = [name for name in one.sheets if step_of(name) in steps or name == one.sheets[-1]]
         address = f"sheet/{one.cell.key}"
         pictures = [(step_of(name), f"{address}/{name}") for name in kept]
-        rows.append((cell_name(one.cell), f"cell/{one.cell.key}", pictures))
+        rows.append((cell_name(look, one.cell), f"cell/{one.cell.key}", pictures))
     more = f" {len(first) - len(chosen)} more designs and sizes: see their cells." if len(first) > len(chosen) else ""
     return steps, rows, f"The first seed of every design and size. {SHEET_NOTE}{more}"
 
@@ -153,12 +154,12 @@ def _rows(look: Look) -> tuple[list[Row], str]:
     if len(cells) > MOST_ROWS:
         cells = sorted(cells, key=lambda one: WORST_FIRST.index(one.status.state))[:MOST_ROWS]
         return [
-            _row(one) for one in cells
+            _row(look, one) for one in cells
         ], f"{MOST_ROWS} of {len(look.cells)} cells, those gone wrong or at work first."
-    return [_row(one) for one in cells], ""
+    return [_row(look, one) for one in cells], ""
 
 
-def _row(one: CellLook) -> Row:
+def _row(look: Look, one: CellLook) -> Row:
     status = one.status
     running = status.state == "running"
     loss, held_out = (one.curves[name].values[-1:] if name in one.curves else () for name in (TRAINING_LOSS, LOSS))
@@ -172,4 +173,4 @@ def _row(one: CellLook) -> Row:
         left,
         shown(" ".join(filter(None, (status.host, status.job)))) if running else "",
     ]
-    return Row(key=one.cell.key, label=shown(one.cell.label or "the one cell"), state=status.state, values=values)
+    return Row(key=one.cell.key, label=cell_name(look, one.cell, seed=False), state=status.state, values=values)

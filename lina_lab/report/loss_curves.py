@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import cache, partial, reduce
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.markers import MarkerStyle
@@ -109,10 +109,12 @@ def together(runs: Sequence[Run]) -> Seeds:
     last = steps[-1] if len(steps) else -1
     after = [Curve(c.steps[c.steps >= last], c.values[c.steps >= last]) for c in sound]
     single = [curve for curve in after if len(curve.steps) > (len(steps) > 0)]
-    diverged = [run.curve for run in runs if run.diverged]
-    if not len(steps):
-        return Seeds(Curve(empty, np.empty(0)), np.empty(0), np.empty(0), single + diverged)
-    return Seeds(Curve(steps, values.mean(axis=0)), values.min(axis=0), values.max(axis=0), single + diverged)
+    return Seeds(
+        mean=Curve(steps, values.mean(axis=0) if sound else values.sum(axis=0)),
+        low=values.min(axis=0, initial=np.inf),
+        high=values.max(axis=0, initial=-np.inf),
+        single=single + [run.curve for run in runs if run.diverged],
+    )
 
 
 def thinned(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -206,7 +208,7 @@ def _look(look: Look) -> tuple[str, str, str, str]:
 def marker(look: tuple[str, str, str, str]) -> str:
     """Marker, filling, colour and colour of the face, around the origin."""
     shape, fill, colour, face = look
-    style = MarkerStyle(shape, fillstyle=fill)
+    style: Any = MarkerStyle(shape, fillstyle=fill)
     halves = [(style.get_path(), style.get_transform(), face)]
     if style.get_alt_path() is not None:
         halves.append((style.get_alt_path(), style.get_alt_transform(), "white"))
@@ -230,8 +232,8 @@ def _path(places: Iterable[Sequence[float]]) -> str:
 def _round_ticks(low: float, high: float) -> list[float]:
     """At least two within, if numbers are fine enough."""
     for parts in (4, 6, 8):
-        ticks = MaxNLocator(nbins=parts, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high).tolist()
-        inside = [tick for tick in ticks if low <= tick <= high]
+        ticks: Any = MaxNLocator(nbins=parts, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        inside = [tick for tick in ticks.tolist() if low <= tick <= high]
         if len(inside) > 2:
             break
     return inside[:MOST_TICKS]

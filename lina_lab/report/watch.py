@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lina_lab.analysis.names import Names, design_names
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
@@ -59,6 +60,8 @@ class Look(NamedTuple):
     """A sweep at one moment: trials first, as in `Plan.everything`."""
 
     plan: Plan
+    names: Names
+    """Of its designs."""
     cells: list[CellLook]
     share: float
     """Of the training FLOPs of the cells that are known: those that are spent, or no more needed."""
@@ -84,24 +87,29 @@ class SweepWatch:
 
     def __init__(self, runs: Path, name: str) -> None:
         self.runs, self.name = runs, load_plan(runs, name).name
-        self.plan = Cached(plan_path(runs, self.name), lambda: load_plan(runs, self.name))
+        self.plan = Cached(plan_path(runs, self.name), self._read_plan)
         self.ended: dict[str, Cached[tuple[CellStatus, Result | None]]] = {}
         self.curves: dict[str, GrowingCurves] = {}
         self.experiments: dict[str, Experiment] = {}
         self.progress = SweepProgress(runs, 1)
 
     def look(self) -> Look:
-        plan = self.plan.value()
+        plan, names = self.plan.value()
         self._read_experiments(plan)
         cells = [self._cell(cell) for cell in plan.everything]
         whole = sum(cell.flops for cell in plan.everything)
         spent = sum(look.cell.flops * _share(look.status) for look in cells)
         return Look(
             plan=plan,
+            names=names,
             cells=cells,
             share=spent / whole if whole else 0.0,
             seconds_left=self._seconds_left(plan, cells),
         )
+
+    def _read_plan(self) -> tuple[Plan, Names]:
+        plan = load_plan(self.runs, self.name)
+        return plan, design_names(plan)
 
     def _cell(self, cell: PlannedCell) -> CellLook:
         folder, key = self.runs / cell.key, cell.key
@@ -115,7 +123,7 @@ class SweepWatch:
             cell=cell,
             status=status,
             result=result,
-            steps=status.steps or (experiment and experiment.training.steps),
+            steps=status.steps or (None if experiment is None else experiment.training.steps),
             curves=self.curves.setdefault(key, GrowingCurves(folder / "metrics.csv")).now(),
             sheets=sorted(path.name for path in (folder / "samples").glob(SHEETS)),
         )

@@ -81,7 +81,7 @@ def test_the_config_is_marked_where_the_neighbour_differs(study):
     config = parts_of(made)["config"]
     marks = re.findall(r"<mark>(.*?)</mark>\s*<span class=\"there\"># there: (.*?)</span>", config)
     assert marks == [("    conv_kernel: 0", "conv_kernel: 5")]
-    assert f'<a href="{made.plan.cells[2].key}.html">division conv_kernel=5 nano, seed 0</a>' in config
+    assert f'<a href="{made.plan.cells[2].key}.html">division + conv, nano, seed 0</a>' in config
 
 
 def test_a_cell_without_a_folder(study):
