@@ -53,7 +53,7 @@ class PageServer(ThreadingHTTPServer):
         self.host, self.answers = host, answers
         try:
             self.address_family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            super().__init__(place[:2], Handler)
+            super().__init__((str(place[0]), port), Handler)
         except OSError as error:
             raise LabError(f"port {port} on {host}: {error.strerror}; choose another with --port or --host") from error
 

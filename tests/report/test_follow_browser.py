@@ -58,7 +58,7 @@ def served(made, tmp_path):
     server = PageServer("127.0.0.1", 0, follower.answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield server.address
+        yield server
     finally:
         server.shutdown()
         server.server_close()
@@ -68,26 +68,27 @@ def look(browser):
     return browser.ask("execute/sync", script=SEEN, args=[])
 
 
-@pytest.mark.parametrize("width", [1400, 500])
+@pytest.mark.parametrize("width", [1400, 390])
 def test_nothing_hangs_over_and_nobody_else_is_asked(browser, made, tmp_path, width):
-    with served(made, tmp_path) as address:
-        browser.ask("window/rect", width=width, height=900)
+    with served(made, tmp_path) as server:
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.ask("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=screen)
         for path in ("", f"/cell/{made.plan.cells[0].key}"):
-            browser.ask("url", url=f"{address}{path}")
+            browser.ask("url", url=f"{server.address}{path}")
             seen = look(browser)
             assert seen["wide"] <= 0
             assert seen["panels"] in (1, 2)
             asked = browser.ask(
                 "execute/sync", script="return performance.getEntriesByType('resource').map(r => r.name)", args=[]
             )
-            assert [name for name in asked if not name.startswith((address, "data:"))] == []
+            assert [name for name in asked if not name.startswith((server.address, "data:"))] == []
         assert browser.ask("se/log", type="browser") == []
 
 
 def test_the_page_renews_itself_and_keeps_where_the_slider_is(browser, made, tmp_path, monkeypatch):
     monkeypatch.setattr(follow, "LEAST_REST", 0.1)
-    with served(made, tmp_path) as address:
-        browser.ask("url", url=address)
+    with served(made, tmp_path) as server:
+        browser.ask("url", url=server.address)
         browser.wait_for("14 done, 1 running, 1 failed of 16 cells", "no space left on device")
         assert (look(browser)["sheets"], look(browser)["step"]) == (["step-0000020.png"], "step 20")
         browser.ask("execute/sync", script=MOVE, args=[0])
@@ -102,7 +103,8 @@ def test_the_page_renews_itself_and_keeps_where_the_slider_is(browser, made, tmp
         append_metrics(made.folder(0), 160, {LOSS: 0.015625})
         browser.wait_for("0.0156")
         assert look(browser)["sheets"] == ["step-0000040.png"]
-    browser.wait_for("No answer: lab report --follow has ended")
+        server.answers = lambda path: None
+        browser.wait_for("No answer: lab report --follow has ended", "14 done, 1 running, 1 failed of 16 cells")
 
 
 def test_a_page_of_a_cell_is_whole_on_a_disk_and_on_paper(browser, made, tmp_path):
@@ -117,9 +119,9 @@ def test_a_page_of_a_cell_is_whole_on_a_disk_and_on_paper(browser, made, tmp_pat
 
 
 def test_without_script_all_sheets_stand_in_a_row_and_the_page_reloads_itself(browser, made, tmp_path):
-    with served(made, tmp_path) as address:
+    with served(made, tmp_path) as server:
         browser.ask("goog/cdp/execute", cmd="Emulation.setScriptExecutionDisabled", params={"value": True})
-        browser.ask("url", url=f"{address}/cell/{made.plan.cells[0].key}")
+        browser.ask("url", url=f"{server.address}/cell/{made.plan.cells[0].key}")
         browser.ask("goog/cdp/execute", cmd="Emulation.setScriptExecutionDisabled", params={"value": False})
         assert len(look(browser)["sheets"]) == 2
         assert browser.count("noscript meta[http-equiv=refresh]") == 1
