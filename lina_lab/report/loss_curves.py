@@ -200,12 +200,12 @@ def swatch(look: Look) -> str:
     )
 
 
-def _look(look: Look) -> tuple[str, str, str, str]:
+def _look(look: Look) -> tuple[str, Any, str, str]:
     return look["marker"], look["fillstyle"], look["color"], look["markerfacecolor"]
 
 
 @cache
-def marker(look: tuple[str, str, str, str]) -> str:
+def marker(look: tuple[str, Any, str, str]) -> str:
     """Marker, filling, colour and colour of the face, around the origin."""
     shape, fill, colour, face = look
     style: Any = MarkerStyle(shape, fillstyle=fill)
