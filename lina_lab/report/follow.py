@@ -44,6 +44,8 @@ class Follower:
         self.lock = threading.Lock()
         self.look = self.watch.look()
         self.lost, self.next_look = "", 0.0
+        self.made: dict[tuple[str, ReportState], Answer | None] = {}
+        """What was answered since the last look."""
         self.writer = ReportWriter(lambda: write_report(runs, self.look.plan, out, tell=tell), tell)
         self.over_since: float | None = None
 
@@ -59,11 +61,14 @@ class Follower:
             return self._file_of_report(found[1])
         if found := re.fullmatch(rf"/(?:cell/([0-9a-f]+))?(/?{re.escape(PARTS)})?", path):
             with self.lock:
-                return self._page(*found.groups())
+                self._now()
+                asked = (path, self.writer.state)
+                if asked not in self.made:  # once a look, however many look on
+                    self.made[asked] = self._page(self.look, *found.groups())
+                return self.made[asked]
         return None
 
-    def _page(self, key: str | None, as_parts: str | None) -> Answer | None:
-        look = self._now()
+    def _page(self, look: Look, key: str | None, as_parts: str | None) -> Answer | None:
         if key is None:
             title, parts, source = look.plan.name, sweep_parts(look, self.writer.state), PARTS
         else:
@@ -79,10 +84,11 @@ class Follower:
             return Answer("application/json", json.dumps(parts, ensure_ascii=False).encode())
         return Answer("text/html; charset=utf-8", page(title, parts, source).encode(), policy())
 
-    def _now(self) -> Look:
-        """The sweep as it is, or as it was a moment ago; what cannot be read any more stays as it was."""
+    def _now(self) -> None:
+        """Look, unless the last look was a moment ago; what cannot be read any more stays as it was."""
         began = time.monotonic()
         if began >= self.next_look:
+            self.made.clear()
             try:
                 self.look, self.lost = self.watch.look(), ""
             except LabError as error:
@@ -90,7 +96,6 @@ class Follower:
             self._write_when_over(began)
             now = time.monotonic()
             self.next_look = now + max(LEAST_REST, REST * (now - began))
-        return self.look
 
     def _write_when_over(self, now: float) -> None:
         if not self.look.is_over or not self.look.cells:

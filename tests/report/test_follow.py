@@ -221,3 +221,11 @@ def test_why_there_is_no_report(study, monkeypatch):
     html = follower.answer("/").body.decode()
     assert "No report: all &lt;2&gt; cells diverged" in html
     assert follower.answer("/report/index.html") is None
+
+
+def test_a_page_is_made_once_a_look_however_many_ask(study, monkeypatch):
+    monkeypatch.setattr(follow, "LEAST_REST", 1e9)
+    follower = followed(study(axes=TWO))
+    first = follower.answer("/parts.json")
+    monkeypatch.setattr(follow, "sweep_parts", pytest.fail)
+    assert follower.answer("/parts.json") is first
