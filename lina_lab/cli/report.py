@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lina_lab.cli.options import HOST, RUNS, Host, Open, Port, Runs, out_folder
+from lina_lab.cli.options import HOST, RUNS, Host, Open, Port, Runs, Tracking, out_folder
 from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def report(
     port: Port = 0,
     host: Host = HOST,
     browser: Open = True,
+    tracking: Tracking = True,
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
@@ -51,8 +52,9 @@ def report(
     Example: lab report reports/digits-quick
     """
     from lina_lab.cli.progress_display import ShareDone
+    from lina_lab.cli.report_tracking import write_tracked
     from lina_lab.ledger.plan import load_plan
-    from lina_lab.report.page import redraw_report, write_report
+    from lina_lab.report.page import redraw_report
 
     for option, is_set in (("--port", port != 0), ("--host", host != HOST)):
         if is_set and not follow:
@@ -74,7 +76,7 @@ def report(
         if cell:
             print_written(runs, plan, out, cell)
             return
-        page = write_report(runs, plan, out, show, print)
+        page = write_tracked(runs, plan, out, show, tracking=tracking)
         if cells:
             print_written(runs, plan, out)
     print(f"wrote {page}")

@@ -43,7 +43,13 @@ def test_a_number_that_must_be_above_0_is(words, number):
 @pytest.mark.parametrize(
     "words",
     [
-        *("sweep s --per-gpu 0", "sweep s --devices 0", "sweep s --retries -1", "sweep s --max-cells 0", "ui --port 0"),
+        *(
+            "sweep s --per-gpu 0",
+            "sweep s --devices 0",
+            "sweep s --retries -1",
+            "sweep s --max-cells 0",
+            "ui --port -1",
+        ),
         *(
             "demo x --port -1",
             "profile --tokens 0",
