@@ -19,6 +19,7 @@ LIGHT = [
     "lina_lab.ledger.cells",
     "lina_lab.analysis.table",
     "lina_lab.report.page",
+    "lina_lab.report.follow",
     "lina_lab.figures.gates",
     "lina_lab.figures.paper",
     "lina_lab.figures.sampling",
