@@ -73,7 +73,7 @@ def test_a_command_hears_the_end_on_its_input_and_in_variables(study, command):
     told(made, Notify(command=words), ended=())
     ((said, variables),) = heard_by_command()
     assert (said["event"], said["sweep"], said["state"], said["counts"]) == ("end", "fake", "done", {"done": 8})
-    assert said["verdict"].startswith("normalization")
+    assert said["verdict"].startswith("Nothing is decided: one seed")
     assert "\n" not in said["text"]
     assert said["text"].startswith(f"fake: done (8 done; on {said['host']}). ")
     assert said["text"].endswith("lab report fake writes the report")
