@@ -157,7 +157,7 @@ def test_a_design_without_results_is_not_compared_and_named(study):
     found, missing = findings(report_data_of_ledger(made.runs, made.stored).table, made.stored, metric_of(FID))
     assert [len(finding.contrasts) for finding in found] == [1, 1]
     assert len(missing) == 2
-    assert missing[0].startswith("normalization subtraction against division, conv_kernel 0: ")
+    assert missing[0].startswith("normalization subtraction against division, no conv: ")
 
 
 @pytest.mark.slow
