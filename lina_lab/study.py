@@ -22,11 +22,12 @@ from lina_lab.study_options import (
     setting_words,
     where_words,
 )
-from lina_lab.study_values import StudyStatus, StudyVerdict, status_of
+from lina_lab.study_values import StudyStatus, status_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lina_lab.analysis.cards import StudyVerdict
     from lina_lab.analysis.comparison import Verdict
     from lina_lab.analysis.report_data import ReportData
     from lina_lab.bundle.merge import Merged
@@ -155,39 +156,30 @@ def data(name: Folder, *, runs: Folder | None = None) -> "ReportData":
     return report_data_of_ledger(folder, load_plan(folder, str(name)))
 
 
-def verdict(name: Folder, *, runs: Folder | None = None) -> StudyVerdict:
-    """Every value of every axis against the axis's first: which is better or scales better. `name` as in `data`.
+def verdict(name: Folder, *, runs: Folder | None = None) -> "StudyVerdict":
+    """Every value of every axis against the axis's first: a card a question, and the findings. `name` as in `data`.
 
     Raises:
         LabError: if no cell has the study's metric yet, or the cells cannot be compared.
     """
-    from lina_lab.analysis.ablation import ablation_table
-    from lina_lab.analysis.chance import with_losses
-    from lina_lab.analysis.findings import findings
-    from lina_lab.analysis.study_metric import study_metric
-    from lina_lab.analysis.table import refuse_mixtures
-    from lina_lab.report.text import verdict_sentences
+    from lina_lab.analysis.cards import study_verdict
 
     found = data(name, runs=runs)
-    metric = study_metric(found.table, found.plan)
-    refuse_mixtures(found.table, metric.column)
-    cells = with_losses(found.table, found.curves)
-    compared, missing = findings(cells, found.plan, metric)
-    sentences = list(verdict_sentences(compared, ablation_table(cells, found.plan, metric)))
-    return StudyVerdict(metric=metric, findings=compared, missing=missing, sentences=sentences)
+    return study_verdict(found.plan, found.table, found.curves)
 
 
-def report(name: Folder, out: Folder | None = None, *, runs: Folder | None = None) -> Path:
+def report(name: Folder, out: Folder | None = None, *, runs: Folder | None = None, tracking: bool = True) -> Path:
     """Write verdict, tables, figures and page of a sweep; of a report's folder, draw it again: the path of the page.
 
-    out: by default reports/<name>.
+    out: by default reports/<name>. tracking: bring it to MLflow, where that has the sweep.
 
     Raises:
         LabError: if no cell has the study's metric yet, or the cells cannot be compared.
     """
     from lina_lab.cli.progress_display import ShareDone
+    from lina_lab.cli.report_tracking import write_tracked
     from lina_lab.ledger.plan import load_plan
-    from lina_lab.report.page import redraw_report, write_report
+    from lina_lab.report.page import redraw_report
 
     show, folder = ShareDone("comparing pairs of designs"), folder_of(runs)
     if os.sep in str(name) and Path(name).is_dir():
@@ -195,7 +187,7 @@ def report(name: Folder, out: Folder | None = None, *, runs: Folder | None = Non
             raise LabError(f"--out: goes with the name of a sweep; the report in {name} is drawn again where it is")
         return redraw_report(Path(name), show, print)
     found = load_plan(folder, str(name))
-    return write_report(folder, found, Path(out or Path("reports") / found.name), show, print)
+    return write_tracked(folder, found, Path(out or Path("reports") / found.name), show, tracking=tracking)
 
 
 def compare(

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lina_lab.analysis.findings import Finding
-    from lina_lab.analysis.study_metric import StudyMetric
     from lina_lab.ledger.plan import Plan, PlannedCell
     from lina_lab.ledger.status import CellStatus
 
@@ -43,19 +41,6 @@ class StudyStatus(NamedTuple):
 
     def _repr_html_(self) -> str:
         return str(self.frame.to_html())
-
-
-class StudyVerdict(NamedTuple):
-    """What a study says of every value of every axis against the axis's first; printed, it is the report's verdict."""
-
-    metric: "StudyMetric"
-    findings: "list[Finding]"
-    missing: list[str]
-    """Comparisons that could not be had, and why."""
-    sentences: list[str]
-
-    def __repr__(self) -> str:
-        return "\n\n".join((*self.sentences, *self.missing))
 
 
 def status_of(runs: Path, plan: "Plan") -> StudyStatus:

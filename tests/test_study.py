@@ -134,7 +134,8 @@ def test_verdict_report_and_comparison_are_those_of_the_commands(study, tmp_path
     from_ledger, from_report = api.verdict("fake", runs=made.runs), api.verdict(page.parent)
     assert repr(from_ledger) == repr(from_report)
     assert len(from_ledger.findings) == 2
-    assert any("conv_kernel 5" in line or "conv" in line for line in from_ledger.sentences)
+    assert repr(from_ledger).startswith(from_ledger.lines[0])
+    assert from_ledger._repr_markdown_() == (page.parent / "verdict.md").read_text()
     by = ["normalization", "conv_kernel"]
     designs = (["subtraction", 5], ["division", 5])
     found = api.compare(api.data("fake", runs=made.runs).table, "fid", by, *designs)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, out_folder
+from lina_lab.cli.options import RUNS, Runs, Tracking, out_folder
 from lina_lab.errors import LabError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -25,6 +25,7 @@ def report(
         Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
+    tracking: Tracking = True,
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
@@ -35,7 +36,7 @@ def report(
     """
     from lina_lab import study
 
-    page = study.report(name, out, runs=runs)
+    page = study.report(name, out, runs=runs, tracking=tracking)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")
