@@ -58,9 +58,7 @@ def sweep(
 
     Example: lab sweep sweeps/digits-quick.yaml
 
-    Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
-
-    Example: lab sweep sweeps/digits.yaml --where seed=0 --where model.size=nano,micro
+    Example: lab sweep sweeps/digits.yaml --where seed=0,1 --dry-run
     """
     from lina_lab import study
     from lina_lab.cli.launch import engine_slots, exit_code
