@@ -4,6 +4,7 @@ A terminal must not obey a name, Markdown must not end a table's cell at one, La
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 MOST = 60
@@ -16,7 +17,8 @@ LATEX = {
     "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "−": r"$-$", "·": r"$\cdot$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--",
     "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
-    "→": r"$\rightarrow$", "\u00a0": "~", "\u202f": r"\,",
+    "→": r"$\rightarrow$", "←": r"$\leftarrow$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$", "ᵀ": r"$^\top$",
+    "√": r"$\surd$", "≠": r"$\neq$", "\u00a0": "~", "\u202f": r"\,",
 }  # fmt: skip
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho - sigma tau upsilon "
 GREEK += "phi chi psi omega"
@@ -25,6 +27,12 @@ GREEK_CAPITALS |= {"Φ": "Phi", "Ψ": "Psi", "Ω": "Omega"}
 LATEX |= {chr(0x3B1 + place): rf"$\{name}$" for place, name in enumerate(GREEK.split())}
 LATEX |= {letter: rf"$\{name}$" for letter, name in GREEK_CAPITALS.items()}
 LATEX |= {"ο": "o", "ς": r"$\varsigma$"}
+NO_T1 = set("ĦħĸĿŀŉŦŧſ")
+"""Latin letters below U+0180 that LaTeX's T1 fonts lack."""
+LIGATURES = {"--", ",,", "``", "''", "?`", "!`"}
+"""Pairs that T1 fonts draw as one other character."""
+PIECES = re.compile(r".{1,20}?[_/=](?=\w)|.{1,24}", re.DOTALL)
+"""What stays on one line of prose: words break after marks inside them, and anywhere if they are long."""
 
 
 def shortened(text: str, most: int = MOST) -> str:
@@ -53,10 +61,26 @@ def markdown_cell(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Text for LaTeX. Letters without a font in pdfLaTeX become their code point, U+4E2D."""
-    return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in shown(text))
+    """Text for LaTeX, on one line. Characters without a font in pdfLaTeX become their code point, U+4E2D."""
+    characters = shown(text)
+    return "".join(
+        _latex_of(one) + ("{}" if one + after in LIGATURES else "")
+        for one, after in zip(characters, f"{characters[1:]} ", strict=True)
+    )
 
 
-def _has_font(character: str) -> bool:
-    """Latin letters, with the accents that T1 has."""
-    return ord(character) < 0x180
+def latex_prose(text: str) -> str:
+    """Text for a paragraph of LaTeX: as `latex`, with places where a long name may be broken."""
+    return " ".join(r"\allowbreak{}".join(map(latex, PIECES.findall(word))) for word in text.split(" "))
+
+
+def unset_in(source: str) -> dict[str, int]:
+    """The characters that `latex` has replaced by their code points in a text, and how often."""
+    return Counter(chr(int(code, 16)) for code in re.findall(r"\\texttt\{U\+([0-9A-F]{4,6})\}", source))
+
+
+def _latex_of(character: str) -> str:
+    if character in LATEX:
+        return LATEX[character]
+    has_font = ord(character) < 0x180 and character not in NO_T1  # Latin letters, with the accents that T1 has
+    return character if has_font else rf"\texttt{{U+{ord(character):04X}}}"
