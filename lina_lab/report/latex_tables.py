@@ -1,0 +1,140 @@
+"""Tables of a paper: in a column, over the page, or over pages; what is too wide for a page is cut into parts.
+
+Widths are estimated in characters of the tables' font, and errors of the estimate are seen in TeX's log.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pandas as pd
+
+from lina_lab.analysis.table import is_numbers
+from lina_lab.escape import latex, latex_prose, shortened
+
+CHARACTER, GAP = 3.75, 6.0
+"""Points of a character of \\scriptsize, and between two columns."""
+COLUMN, PAGE = 3.25 * 72.27, 6.75 * 72.27
+"""Points of a column and of a page."""
+WRAPPED = 22
+"""Longest text of a cell, in characters, that stands in one line."""
+FLOATS = 36
+"""Most rows of a table that is not broken over pages."""
+
+
+class Column(NamedTuple):
+    head: str
+    texts: list[str]
+    numbers: bool
+
+    @property
+    def wraps(self) -> bool:
+        return any(len(text) > WRAPPED for text in self.texts)
+
+    @property
+    def characters(self) -> int:
+        """Of its widest line; a long heading is broken between its words."""
+        words = max(map(len, self.head.split(" ")), default=0)
+        return max(words, min(WRAPPED, max(map(len, self.texts), default=0)), 2)
+
+    @property
+    def points(self) -> float:
+        return self.characters * CHARACTER + GAP
+
+
+def paper_table(table: pd.DataFrame, caption: str, label: str, repeated: int = 1) -> str:
+    """A table as LaTeX, all of it: the float or, of many rows, the longtables. Columns without a value are left out.
+
+    caption: LaTeX. repeated: the first columns, which stand in every part.
+    """
+    columns = [column for column in map(_column, table.items()) if any(column.texts)]
+    if not columns:
+        return ""
+    if len(table) > FLOATS:
+        parts = list(_parts(columns, repeated))
+        names = [f" (part {part} of {len(parts)})" if len(parts) > 1 else "" for part in range(1, len(parts) + 1)]
+        marks = [rf"\label{{{label}}}", *[""] * len(parts)]
+        return "\n".join(
+            _long(part, f"{caption}{name}", mark) for part, name, mark in zip(parts, names, marks, strict=False)
+        )
+    return _float(list(_parts(columns, repeated)), caption, label)
+
+
+def _column(item: tuple[object, "pd.Series[str]"]) -> Column:
+    head, values = item
+    texts = ["" if pd.isna(value) else str(value) for value in values]
+    return Column(str(head), texts, is_numbers(values))
+
+
+def _parts(columns: list[Column], repeated: int) -> Iterable[list[Column]]:
+    """Columns in groups that fit a page, each after the first ones."""
+    first, part, room = columns[:repeated], [], 0.0
+    for column in columns[repeated:]:
+        room -= column.points
+        if room < 0 or not part:
+            if part:
+                yield part
+            part, room = [*first], PAGE - sum(one.points for one in first) - column.points
+        part.append(column)
+    yield part or first
+
+
+def _float(parts: list[list[Column]], caption: str, label: str) -> str:
+    narrow = len(parts) == 1 and sum(column.points for column in parts[0]) <= COLUMN
+    name = "table" if narrow else "table*"
+    bodies = "\n\n\\medskip\n".join(_tabular(part) for part in parts)
+    return "\n".join(
+        [rf"\begin{{{name}}}[tbp]", rf"\centering\tablesize\caption{{{caption}}}\label{{{label}}}", bodies]
+        + [rf"\end{{{name}}}", ""]
+    )
+
+
+def _tabular(columns: list[Column]) -> str:
+    return "\n".join(
+        [rf"\begin{{tabular}}{{@{{}}{_sides(columns)}@{{}}}}", r"\toprule", _heads(columns), r"\midrule"]
+        + [*_rows(columns), r"\bottomrule", r"\end{tabular}"]
+    )
+
+
+def _long(columns: list[Column], caption: str, mark: str) -> str:
+    last = len(columns)
+    return "\n".join(
+        [r"{\tablesize", rf"\begin{{longtable}}{{@{{}}{_sides(columns)}@{{}}}}"]
+        + [rf"\caption{{{caption}}}{mark}\\", r"\toprule", _heads(columns), r"\midrule", r"\endfirsthead"]
+        + [r"\toprule", _heads(columns), r"\midrule", r"\endhead", r"\midrule"]
+        + [rf"\multicolumn{{{last}}}{{r@{{}}}}{{continued on the next page}}\\", r"\endfoot", r"\bottomrule"]
+        + [r"\endlastfoot", *_rows(columns), r"\end{longtable}}", ""]
+    )
+
+
+def _sides(columns: list[Column]) -> str:
+    widths = [rf">{{\raggedright\arraybackslash}}p{{{column.points - GAP:.0f}pt}}" for column in columns]
+    return "".join(
+        width if column.wraps else "r" if column.numbers else "l"
+        for column, width in zip(columns, widths, strict=True)
+    )
+
+
+def _heads(columns: list[Column]) -> str:
+    return " & ".join(map(_head, columns)) + r" \\"
+
+
+def _head(column: Column) -> str:
+    """Its words in as many lines as its width needs."""
+    lines: list[str] = []
+    for word in column.head.split(" "):
+        if lines and len(lines[-1]) + 1 + len(word) <= column.characters:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    side = "r" if column.numbers and not column.wraps else "l"
+    stacked = r"\\".join(map(latex, lines))
+    return rf"\shortstack[{side}]{{{stacked}}}" if len(lines) > 1 else stacked
+
+
+def _rows(columns: list[Column]) -> Iterable[str]:
+    for row in zip(*(column.texts for column in columns), strict=True):
+        texts = (
+            latex_prose(text) if column.wraps else latex(shortened(text))
+            for column, text in zip(columns, row, strict=True)
+        )
+        yield " & ".join(texts) + r" \\"
