@@ -31,7 +31,7 @@ NO_T1 = set("ĦħĸĿŀŉŦŧſ")
 """Latin letters below U+0180 that LaTeX's T1 fonts lack."""
 LIGATURES = {"--", ",,", "``", "''", "?`", "!`"}
 """Pairs that T1 fonts draw as one other character."""
-PIECES = re.compile(r".{1,20}?[_/=](?=\w)|.{1,24}", re.DOTALL)
+PIECES = re.compile(r".{1,20}?(?:[_/=](?=\w)|(?<=[a-z])\.(?=[a-z]))|.{1,24}", re.DOTALL)
 """What stays on one line of prose: words break after marks inside them, and anywhere if they are long."""
 
 
@@ -65,7 +65,7 @@ def latex(text: str) -> str:
     characters = shown(text)
     return "".join(
         _latex_of(one) + ("{}" if one + after in LIGATURES else "")
-        for one, after in zip(characters, f"{characters[1:]} ", strict=True)
+        for one, after in zip(characters, f"{characters[1:]} ", strict=False)
     )
 
 

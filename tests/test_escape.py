@@ -113,6 +113,7 @@ def test_latex_keeps_pairs_that_fonts_would_draw_as_one_sign_apart():
     assert latex("--workers") == "-{}-workers"
     assert latex("a ,, b") == "a ,{}, b"
     assert latex("-0.5 to 1") == "-0.5 to 1"
+    assert latex("") == ""
 
 
 @pytest.mark.parametrize("name", NASTY)

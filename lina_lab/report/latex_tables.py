@@ -1,6 +1,6 @@
 """Tables of a paper: in a column, over the page, or over pages; what is too wide for a page is cut into parts.
 
-Widths are estimated in characters of the tables' font, and errors of the estimate are seen in TeX's log.
+Widths are estimated from the characters of a table's font; an estimate that is wrong is seen in TeX's log.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,15 @@ import pandas as pd
 from lina_lab.analysis.table import is_numbers
 from lina_lab.escape import latex, latex_prose, shortened
 
-CHARACTER, GAP = 3.75, 6.0
-"""Points of a character of \\scriptsize, and between two columns."""
+NARROW = frozenset(" .,;:'|!()[]-ijlt")
+SMALL, LETTER, CAPITAL, GAP = 2.8, 4.0, 5.4, 6.0
+"""Points of a narrow character, a letter or digit and a capital of \\scriptsize, and between two columns."""
 COLUMN, PAGE = 3.25 * 72.27, 6.75 * 72.27
 """Points of a column and of a page."""
-WRAPPED = 22
+WRAPPED = 28
 """Longest text of a cell, in characters, that stands in one line."""
+NOTES = "note"
+"""A column of sentences: marks in the table, and the sentences below it."""
 FLOATS = 36
 """Most rows of a table that is not broken over pages."""
 
@@ -24,21 +27,20 @@ FLOATS = 36
 class Column(NamedTuple):
     head: str
     texts: list[str]
-    numbers: bool
+    numbers: bool = False
 
     @property
     def wraps(self) -> bool:
         return any(len(text) > WRAPPED for text in self.texts)
 
     @property
-    def characters(self) -> int:
-        """Of its widest line; a long heading is broken between its words."""
-        words = max(map(len, self.head.split(" ")), default=0)
-        return max(words, min(WRAPPED, max(map(len, self.texts), default=0)), 2)
+    def width(self) -> float:
+        """Points of its widest line; a long heading is broken between its words."""
+        return max(0.0, *(_points(text[:WRAPPED]) for text in (*self.head.split(" "), *self.texts)))
 
-    @property
-    def points(self) -> float:
-        return self.characters * CHARACTER + GAP
+
+def _points(text: str) -> float:
+    return sum(SMALL if c in NARROW else CAPITAL if c.isupper() or not c.isascii() else LETTER for c in text)
 
 
 def paper_table(table: pd.DataFrame, caption: str, label: str, repeated: int = 1) -> str:
@@ -46,44 +48,57 @@ def paper_table(table: pd.DataFrame, caption: str, label: str, repeated: int = 1
 
     caption: LaTeX. repeated: the first columns, which stand in every part.
     """
-    columns = [column for column in map(_column, table.items()) if any(column.texts)]
+    columns = [column for column in _columns(table, repeated) if any(column.texts)]
     if not columns:
         return ""
+    columns, notes = _noted(columns)
     if len(table) > FLOATS:
         parts = list(_parts(columns, repeated))
         names = [f" (part {part} of {len(parts)})" if len(parts) > 1 else "" for part in range(1, len(parts) + 1)]
         marks = [rf"\label{{{label}}}", *[""] * len(parts)]
-        return "\n".join(
-            _long(part, f"{caption}{name}", mark) for part, name, mark in zip(parts, names, marks, strict=False)
-        )
-    return _float(list(_parts(columns, repeated)), caption, label)
+        tables = [_long(part, f"{caption}{name}", mark) for part, name, mark in zip(parts, names, marks, strict=False)]
+        return "\n".join([*tables, notes])
+    return _float(list(_parts(columns, repeated)), caption, label, notes)
 
 
-def _column(item: tuple[object, "pd.Series[str]"]) -> Column:
-    head, values = item
-    texts = ["" if pd.isna(value) else str(value) for value in values]
-    return Column(str(head), texts, is_numbers(values))
+def _columns(table: pd.DataFrame, named: int) -> Iterable[Column]:
+    """The columns of a table; the first are names, also where they are numbers."""
+    for place, (head, values) in enumerate(table.items()):
+        texts = ["" if pd.isna(value) else str(value) for value in values]
+        yield Column(str(head), texts, numbers=place >= named and is_numbers(values))
+
+
+def _noted(columns: list[Column]) -> tuple[list[Column], str]:
+    """The columns with marks in the place of notes, and the notes."""
+    said = dict.fromkeys(text for column in columns if column.head == NOTES for text in column.texts if text)
+    marks = {text: str(place) for place, text in enumerate(said, start=1)}
+    marked = [
+        column._replace(texts=[marks.get(text, "") for text in column.texts]) if column.head == NOTES else column
+        for column in columns
+    ]
+    notes = "; ".join(f"({mark}) {latex_prose(text)}" for text, mark in marks.items())
+    return marked, rf"\par\smallskip\parbox{{\linewidth}}{{\tablesize {notes}.}}\par" if notes else ""
 
 
 def _parts(columns: list[Column], repeated: int) -> Iterable[list[Column]]:
     """Columns in groups that fit a page, each after the first ones."""
     first, part, room = columns[:repeated], [], 0.0
     for column in columns[repeated:]:
-        room -= column.points
+        room -= column.width + GAP
         if room < 0 or not part:
             if part:
                 yield part
-            part, room = [*first], PAGE - sum(one.points for one in first) - column.points
+            part, room = [*first], PAGE - sum(one.width + GAP for one in [*first, column])
         part.append(column)
     yield part or first
 
 
-def _float(parts: list[list[Column]], caption: str, label: str) -> str:
-    narrow = len(parts) == 1 and sum(column.points for column in parts[0]) <= COLUMN
+def _float(parts: list[list[Column]], caption: str, label: str, notes: str) -> str:
+    narrow = len(parts) == 1 and sum(column.width + GAP for column in parts[0]) <= COLUMN
     name = "table" if narrow else "table*"
     bodies = "\n\n\\medskip\n".join(_tabular(part) for part in parts)
     return "\n".join(
-        [rf"\begin{{{name}}}[tbp]", rf"\centering\tablesize\caption{{{caption}}}\label{{{label}}}", bodies]
+        [rf"\begin{{{name}}}[tbp]", rf"\centering\tablesize\caption{{{caption}}}\label{{{label}}}", bodies, notes]
         + [rf"\end{{{name}}}", ""]
     )
 
@@ -107,7 +122,7 @@ def _long(columns: list[Column], caption: str, mark: str) -> str:
 
 
 def _sides(columns: list[Column]) -> str:
-    widths = [rf">{{\raggedright\arraybackslash}}p{{{column.points - GAP:.0f}pt}}" for column in columns]
+    widths = [rf">{{\raggedright\arraybackslash}}p{{{column.width:.0f}pt}}" for column in columns]
     return "".join(
         width if column.wraps else "r" if column.numbers else "l"
         for column, width in zip(columns, widths, strict=True)
@@ -122,7 +137,7 @@ def _head(column: Column) -> str:
     """Its words in as many lines as its width needs."""
     lines: list[str] = []
     for word in column.head.split(" "):
-        if lines and len(lines[-1]) + 1 + len(word) <= column.characters:
+        if lines and _points(f"{lines[-1]} {word}") <= column.width:
             lines[-1] += f" {word}"
         else:
             lines.append(word)

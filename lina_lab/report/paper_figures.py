@@ -74,7 +74,7 @@ def _width(figure: Figure) -> float:
 def _write_float(name: str, words: str, width: float, out: Path, kind: str = "pdf") -> None:
     across = "figure" if width <= COLUMN or name in further([name]) else "figure*"  # the appendix has one column
     lines = [
-        rf"\begin{{{across}}}[tbp]",
+        rf"\begin{{{across}}}[{'!htbp' if name in further([name]) else 'tbp'}]",
         r"\centering",
         rf"\includegraphics[width={width:.2f}in,height={TALLEST}\textheight,keepaspectratio]{{figures/{name}.{kind}}}",
         rf"\caption{{{latex_prose(words)}}}\label{{fig:{name}}}",
