@@ -16,7 +16,7 @@ LATEX = {
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$",
     "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "−": r"$-$", "·": r"$\cdot$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--",
-    "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
+    "—": "---", "`": r"\textasciigrave{}", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
     "→": r"$\rightarrow$", "←": r"$\leftarrow$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$", "ᵀ": r"$^\top$",
     "√": r"$\surd$", "≠": r"$\neq$", "\u00a0": "~", "\u202f": r"\,",
 }  # fmt: skip
@@ -29,7 +29,7 @@ LATEX |= {letter: rf"$\{name}$" for letter, name in GREEK_CAPITALS.items()}
 LATEX |= {"ο": "o", "ς": r"$\varsigma$"}
 NO_T1 = set("ĦħĸĿŀŉŦŧſ")
 """Latin letters below U+0180 that LaTeX's T1 fonts lack."""
-LIGATURES = {"--", ",,", "``", "''", "?`", "!`"}
+LIGATURES = {"--", ",,"}
 """Pairs that T1 fonts draw as one other character."""
 PIECES = re.compile(r".{1,20}?(?:[_/=](?=\w)|(?<=[a-z])\.(?=[a-z]))|.{1,24}", re.DOTALL)
 """What stays on one line of prose: words break after marks inside them, and anywhere if they are long."""
@@ -63,10 +63,8 @@ def markdown_cell(text: str) -> str:
 def latex(text: str) -> str:
     """Text for LaTeX, on one line. Characters without a font in pdfLaTeX become their code point, U+4E2D."""
     characters = shown(text)
-    return "".join(
-        _latex_of(one) + ("{}" if one + after in LIGATURES else "")
-        for one, after in zip(characters, f"{characters[1:]} ", strict=False)
-    )
+    around = zip(f" {characters}", characters, f"{characters[1:]} ", strict=False)
+    return "".join(_latex_of(before, one, after) for before, one, after in around)
 
 
 def latex_prose(text: str) -> str:
@@ -79,8 +77,11 @@ def unset_in(source: str) -> dict[str, int]:
     return Counter(chr(int(code, 16)) for code in re.findall(r"\\texttt\{U\+([0-9A-F]{4,6})\}", source))
 
 
-def _latex_of(character: str) -> str:
-    if character in LATEX:
-        return LATEX[character]
-    has_font = ord(character) < 0x180 and character not in NO_T1  # Latin letters, with the accents that T1 has
-    return character if has_font else rf"\texttt{{U+{ord(character):04X}}}"
+def _latex_of(before: str, one: str, after: str) -> str:
+    if one == "'" and not (before.isalpha() and after.isalpha()):  # a quote; an apostrophe is set as one
+        return r"\textquotesingle{}"
+    if one in LATEX:
+        return LATEX[one]
+    if ord(one) >= 0x180 or one in NO_T1:  # below are Latin letters, with the accents that T1 has
+        return rf"\texttt{{U+{ord(one):04X}}}"
+    return f"{one}{{}}" if one + after in LIGATURES else one

@@ -18,7 +18,7 @@ SIGNS = {
 }  # fmt: skip
 GREEK_LETTERS = {chr(0x3B1 + place): rf"\{name} " for place, name in enumerate(GREEK.split()) if name != "-"}
 GREEK_LETTERS |= {letter: rf"\{name} " for letter, name in GREEK_CAPITALS.items()}
-SCRIPT = r"(?:\([^()]*\)|-?[A-Za-z0-9]+(?:/[A-Za-z0-9]+)?)"
+SCRIPT = r"(?:\([^()]*\)|-?[A-Za-z0-9α-ω]+(?:/[A-Za-z0-9]+)?)"
 TOKENS = re.compile(
     rf"""
     (?P<sides>\d+x\d+)
@@ -30,7 +30,7 @@ TOKENS = re.compile(
     | (?P<letter>[A-Za-zα-ωΑ-Ω])
     | (?P<bar>̄)
     | (?P<prime>')
-    | (?P<power>\^-?{SCRIPT}|\^[α-ω])
+    | (?P<power>\^{SCRIPT})
     | (?P<index>_[A-Za-z0-9]+)
     | (?P<sign>\.\.\.|[=+*/<>|·←×±≤≥≈√⌊⌋ᵀ²³∞]|-(?=[\s\d(]))
     | (?P<bracket>[()\[\]])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from lina_lab.analysis.table import is_numbers
 from lina_lab.escape import latex, latex_prose, shortened
+from lina_lab.report.formulas import formula
 
 NARROW = frozenset(" .,;:'|!()[]-ijlt")
 SMALL, LETTER, CAPITAL, GAP = 2.8, 4.0, 5.4, 6.0
@@ -18,6 +19,8 @@ COLUMN, PAGE = 3.25 * 72.27, 6.75 * 72.27
 """Points of a column and of a page."""
 WRAPPED = 28
 """Longest text of a cell, in characters, that stands in one line."""
+FORMS = "form"
+"""A column of formulas."""
 NOTES = "note"
 """A column of sentences: marks in the table, and the sentences below it."""
 FLOATS = 36
@@ -43,22 +46,34 @@ def _points(text: str) -> float:
     return sum(SMALL if c in NARROW else CAPITAL if c.isupper() or not c.isascii() else LETTER for c in text)
 
 
-def paper_table(table: pd.DataFrame, caption: str, label: str, repeated: int = 1) -> str:
+class Layout(NamedTuple):
+    repeated: int = 1
+    """First columns, of names, which stand in every part."""
+    last: bool = False
+    """Whether it stands in the appendix, which has one column of text."""
+
+
+def paper_table(table: pd.DataFrame, caption: str, label: str, layout: Layout = Layout()) -> str:
     """A table as LaTeX, all of it: the float or, of many rows, the longtables. Columns without a value are left out.
 
-    caption: LaTeX. repeated: the first columns, which stand in every part.
+    caption: LaTeX.
     """
+    repeated = layout.repeated
     columns = [column for column in _columns(table, repeated) if any(column.texts)]
     if not columns:
         return ""
     columns, notes = _noted(columns)
+    parts = list(_parts(columns, repeated))
     if len(table) > FLOATS:
-        parts = list(_parts(columns, repeated))
         names = [f" (part {part} of {len(parts)})" if len(parts) > 1 else "" for part in range(1, len(parts) + 1)]
         marks = [rf"\label{{{label}}}", *[""] * len(parts)]
         tables = [_long(part, f"{caption}{name}", mark) for part, name, mark in zip(parts, names, marks, strict=False)]
         return "\n".join([*tables, notes])
-    return _float(list(_parts(columns, repeated)), caption, label, notes)
+    narrow = layout.last or (len(parts) == 1 and sum(column.width + GAP for column in parts[0]) <= COLUMN)
+    name, where = ("table" if narrow else "table*"), ("!htbp" if layout.last else "tbp")
+    bodies = "\n\n\\medskip\n".join(map(_tabular, parts))
+    head = rf"\begin{{{name}}}[{where}]\centering\tablesize\caption{{{caption}}}\label{{{label}}}"
+    return "\n".join([head, bodies, notes, rf"\end{{{name}}}", ""])
 
 
 def _columns(table: pd.DataFrame, named: int) -> Iterable[Column]:
@@ -91,16 +106,6 @@ def _parts(columns: list[Column], repeated: int) -> Iterable[list[Column]]:
             part, room = [*first], PAGE - sum(one.width + GAP for one in [*first, column])
         part.append(column)
     yield part or first
-
-
-def _float(parts: list[list[Column]], caption: str, label: str, notes: str) -> str:
-    narrow = len(parts) == 1 and sum(column.width + GAP for column in parts[0]) <= COLUMN
-    name = "table" if narrow else "table*"
-    bodies = "\n\n\\medskip\n".join(_tabular(part) for part in parts)
-    return "\n".join(
-        [rf"\begin{{{name}}}[tbp]", rf"\centering\tablesize\caption{{{caption}}}\label{{{label}}}", bodies, notes]
-        + [rf"\end{{{name}}}", ""]
-    )
 
 
 def _tabular(columns: list[Column]) -> str:
@@ -148,8 +153,10 @@ def _head(column: Column) -> str:
 
 def _rows(columns: list[Column]) -> Iterable[str]:
     for row in zip(*(column.texts for column in columns), strict=True):
-        texts = (
-            latex_prose(text) if column.wraps else latex(shortened(text))
-            for column, text in zip(columns, row, strict=True)
-        )
-        yield " & ".join(texts) + r" \\"
+        yield " & ".join(_cell(column, text) for column, text in zip(columns, row, strict=True)) + r" \\"
+
+
+def _cell(column: Column, text: str) -> str:
+    if column.head == FORMS:
+        return formula(text)
+    return latex_prose(text) if column.wraps else latex(shortened(text))

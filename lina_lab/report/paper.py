@@ -17,6 +17,12 @@ from lina_lab.report.paper_words import paper_words
 from lina_lab.report.tex import render
 
 GENERATED = ("macros", "summary", "method", "results", "limitations", "appendix")
+IN_RESULTS = (
+    *(("tables", "metric"), ("figures", "scaling"), ("figures", "samples"), ("tables", "ablation")),
+    *(("figures", "forest"), ("figures", "gap"), ("figures", "compute-multiplier"), ("tables", "fits")),
+    *(("figures", "composition"), ("tables", "forecast"), ("tables", "forecast-gaps"), ("figures", "forecast")),
+)
+"""What floats in the results, in its order; TeX finds its places."""
 OWNER = "% lab paper {}. "
 """Begins the macros, with the name of the study."""
 
@@ -49,7 +55,8 @@ def write_paper(
     tables = paper_tables(study, results, effects)
     figures = write_figures(study, results, effects, out / "figures", pictures)
     words = paper_words(study, results, effects)
-    words |= {"tables": list(tables), "figures": figures, "further": further(figures)}
+    floats = [(kind, name) for kind, name in IN_RESULTS if name in {"tables": tables, "figures": figures}[kind]]
+    words |= {"tables": list(tables), "figures": figures, "floats": floats, "further": further(figures)}
     files = {f"tables/{name}.tex": source for name, source in tables.items()}
     files |= {f"generated/{name}.tex": render(name, words) for name in GENERATED}
     files["generated/references.bib"] = REFERENCES.read_text(encoding="utf-8")
@@ -58,8 +65,8 @@ def write_paper(
     source, edited = out / "paper.tex", (out / "paper.tex").exists()
     if not edited:
         write_atomic(source, render("paper", words))
-    floats = [(out / "figures" / f"{name}.tex").read_text(encoding="utf-8") for name in figures]
-    return Written(source, edited, unset_in("".join([*files.values(), *floats])))
+    captions = [(out / "figures" / f"{name}.tex").read_text(encoding="utf-8") for name in figures]
+    return Written(source, edited, unset_in("".join([*files.values(), *captions])))
 
 
 def _refuse_another(out: Path, study: str) -> None:

@@ -187,7 +187,7 @@ def _range(values: "pd.Series[float]") -> str:
 
 
 def _short(value: float) -> str:
-    return human(value) if value < 1e12 else f"{value:.2e}".replace("e+", "e")
+    return human(value) if value < 1e12 else f"{value / 1e12:.3g}T"
 
 
 class RateWords(NamedTuple):

@@ -9,6 +9,7 @@ from lina_lab.analysis.ablation import readable_ablation
 from lina_lab.analysis.evaluations import readable_evaluations
 from lina_lab.analysis.forecast_score import readable_cells, readable_gaps
 from lina_lab.analysis.interval import mean_interval
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.report_data import ReportData
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.scaling import design_fits, readable_fits
@@ -16,7 +17,8 @@ from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, readable
 from lina_lab.analysis.tuning import chosen_before, tuned_names
 from lina_lab.escape import latex_prose
-from lina_lab.report.latex_tables import paper_table
+from lina_lab.ledger.plan import Plan
+from lina_lab.report.latex_tables import Layout, paper_table
 from lina_lab.report.page import StudyFindings
 from lina_lab.report.paper_method import sizes_table
 
@@ -28,38 +30,72 @@ class Rows(NamedTuple):
     caption: str
     """In plain text."""
     repeated: int = 1
-    """First columns that stand in every part of a table that is too wide for a page."""
+    """First columns, of names, which stand in every part of a table that is too wide for a page."""
+    last: bool = False
+    """Whether it stands in the appendix."""
 
 
 def paper_tables(study: ReportData, results: StudyFindings, effects: pd.DataFrame) -> dict[str, str]:
     """LaTeX of every table of a study that has rows, by its name."""
     rows = {name: made for name, made in _tables(study, results, effects) if len(made.table)}
     return {
-        name: paper_table(made.table, latex_prose(made.caption), f"tab:{name}", made.repeated)
+        name: paper_table(made.table, latex_prose(made.caption), f"tab:{name}", Layout(made.repeated, made.last))
         for name, made in rows.items()
     }
 
 
 def _tables(study: ReportData, results: StudyFindings, effects: pd.DataFrame) -> Iterable[tuple[str, Rows]]:
     plan, table, metric, forecast = study.plan, study.table, results.metric, results.forecast
-    axes = list(plan.axes)
+    axes, own = list(plan.axes), design_axes(plan)
     yield "sizes", Rows(sizes_table(study), SIZES)
-    yield "metric", Rows(metric_by_size(table, axes, metric), _caption_of_metric(table, metric), len(design_axes(plan)))
+    if own:
+        yield "designs", Rows(_designs(plan), DESIGNS)
+    yield "metric", Rows(metric_by_size(table, plan, metric), _caption_of_metric(table, metric))
     if len(effects):
-        yield "ablation", Rows(readable_ablation(effects, metric), _caption_of_ablation(metric), 4)
+        yield "ablation", _without(["seeds"], Rows(readable_ablation(effects, metric), _caption_of_ablation(metric), 4))
     fits = design_fits(table, plan, metric.column) if metric.has_law else pd.DataFrame()
     if len(fits):
-        yield "fits", Rows(readable_fits(fits, design_axes(plan)), FITS.format(metric.label), len(design_axes(plan)))
+        shown = _with_names(readable_fits(fits, own), fits, plan)
+        yield "fits", _without(["loss", "n"], Rows(shown, FITS.format(metric.label)))
     if len(forecast.cells):
-        shown = readable_cells(forecast, axes, metric)
-        yield "forecast", Rows(shown, FORECAST.format(metric.label), len(axes) + 1)
+        shown = _with_names(readable_cells(forecast, own, metric), forecast.cells, plan)
+        shown.insert(1, SIZE_AXIS, forecast.cells[SIZE_AXIS].astype(str) if SIZE_AXIS in axes else "")
+        yield "forecast", Rows(shown, FORECAST.format(metric.label), 3)
     if len(forecast.gaps):
         yield "forecast-gaps", Rows(readable_gaps(forecast, metric), GAPS.format(metric.scale.word, metric.label), 3)
     chosen = [*tuned_names(plan), *chosen_before(plan)]
-    yield "cells", Rows(readable(table, axes, chosen), CELLS, len(axes) + 1)
+    yield "cells", _without(["state"], Rows(readable(table, axes, chosen), CELLS, len(axes) + 1, last=True))
     if len(study.evaluations):
         shown = readable_evaluations(study.evaluations, {cell.key: cell for cell in plan.cells})
-        yield "evaluations", Rows(shown, EVALUATIONS)
+        yield "evaluations", Rows(shown, EVALUATIONS, last=True)
+
+
+def _without(names: list[str], rows: Rows) -> Rows:
+    """Without those of the named columns that have one value, which the caption then says."""
+    same = [name for name in names if name in rows.table and rows.table[name].nunique(dropna=False) == 1]
+    said = ", ".join(f"{name} {rows.table[name].iloc[0]}" for name in same)
+    caption = f"{rows.caption} In all rows: {said}." if same else rows.caption
+    return rows._replace(table=rows.table.drop(columns=same), caption=caption)
+
+
+def _with_names(shown: pd.DataFrame, rows: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Short names of designs in the place of the columns of their axes."""
+    own, names = design_axes(plan), design_names(plan)
+    if not own:
+        return shown
+    named = [names(dict(zip(own, values, strict=True))) for values in rows[own].itertuples(index=False)]
+    others = shown.drop(columns=own)
+    others.insert(0, "design", named)
+    return others
+
+
+def _designs(plan: Plan) -> pd.DataFrame:
+    own, names = design_axes(plan), design_names(plan)
+    points = {tuple(cell.values[axis] for axis in own): None for cell in plan.cells}
+    return pd.DataFrame(
+        [{"design": names(dict(zip(own, values, strict=True))), **dict(zip(own, map(str, values), strict=True))}
+         for values in points]
+    )  # fmt: skip
 
 
 SIZES = (
@@ -72,19 +108,17 @@ FITS = (
 )
 FORECAST = "What was forecast of {} before it ran, and what the cells reached."
 GAPS = "The {} of {} of two designs at sizes of which neither had a result, as forecast and as reached."
+DESIGNS = "Designs by their short names."
 CELLS = "Every cell of the study."
 EVALUATIONS = "The same cells, measured in other ways."
 
 
-def metric_by_size(table: pd.DataFrame, axes: list[str], metric: StudyMetric) -> pd.DataFrame:
+def metric_by_size(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> pd.DataFrame:
     """A row a design and a column a size: the mean over seeds with its 95 % t interval, where there are several."""
-    measured = table.dropna(subset=[metric.column])
-    rows = []
-    for values, of_design in designs(measured, [axis for axis in axes if axis != SIZE_AXIS]):
+    names, rows = design_names(plan), []
+    for values, of_design in designs(table.dropna(subset=[metric.column]), design_axes(plan)):
         sizes = of_design.groupby(SIZE_AXIS, sort=False) if SIZE_AXIS in of_design else [(metric.label, of_design)]
-        rows.append(
-            {axis: str(value) for axis, value in values.items()} | {str(size): _mean(own, metric) for size, own in sizes}
-        )
+        rows.append({"design": names(values)} | {str(size): _mean(own, metric) for size, own in sizes})
     return pd.DataFrame(rows)
 
 

@@ -86,7 +86,7 @@ def _statistics(study: ReportData, results: StudyFindings) -> dict[str, Any]:
         "comparisons": len(contrasts),
         "level": f"{contrasts[0].verdict.level:.2%}" if contrasts else "",
         "neutral": f"{results.metric.scale.neutral:g}",
-        "seeds": ", ".join(map(str, seeds)),
+        "seeds": f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         "many_seeds": len(seeds) > 1,
     }
 
@@ -132,7 +132,7 @@ def _headline(row: dict[Any, Any], metric: StudyMetric, number: int) -> Macro:
     shortly, interval = metric.scale.shortly, "no interval: one seed"
     if not pd.isna(row["low"]):
         interval = f"95 % interval {shortly(row['low'])} to {shortly(row['high'])}"
-    what = f"{row['axis']} {row['value']} against {row['baseline']}, {metric.label} {metric.scale.word} over all sizes"
+    what = f"{metric.label} {metric.scale.word} of {row['axis']} {row['value']} to {row['baseline']} over all sizes"
     return Macro(what, f"Effect{place}", Tex(latex(f"{shortly(row[metric.scale.word])} ({interval})")))
 
 
