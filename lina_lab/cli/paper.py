@@ -40,10 +40,14 @@ def paper(
 
     folder = Path(name) if os.sep in name and Path(name).is_dir() else None
     study = read_report_data(folder) if folder else report_data_of_ledger(runs, load_plan(runs, name))
-    written = write_paper(study, out or Path("papers") / study.plan.name, folder, ShareDone("comparing pairs of designs"))
+    written = write_paper(
+        study, out or Path("papers") / study.plan.name, folder, ShareDone("comparing pairs of designs")
+    )
     place = written.source.parent
     print(f"wrote {place}: generated/, tables/ and figures/")
-    print(f"kept {written.source}, which is yours" if written.edited else f"wrote {written.source}: edit it, it is kept")
+    print(
+        f"kept {written.source}, which is yours" if written.edited else f"wrote {written.source}: edit it, it is kept"
+    )
     if written.unset:
         signs = ", ".join(f"{sign} (U+{ord(sign):04X}, {count} times)" for sign, count in written.unset.items())
         print(f"pdfLaTeX has no font for {signs}: their code points stand there instead")

@@ -5,7 +5,7 @@ escaped as any text is.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import NamedTuple
 
@@ -97,24 +97,27 @@ def _barred(tokens: list[Token]) -> Iterable[Token]:
 
 
 def _mathematics(token: Token) -> str:
-    kind, text = token
-    if kind == "sides":
-        return text.replace("x", r"\times ")
-    if kind == "small":
-        factor, _, exponent = text.partition("e")
-        return (rf"{factor}\cdot " if factor != "1" else "") + f"10^{{{exponent}}}"
-    if kind == "call":
-        return rf"\operatorname{{{text}}}"
-    if kind == "power":
-        return f"^{{{_letters(text[1:].removeprefix('(').removesuffix(')'))}}}"
-    if kind == "index":
-        return f"_{{{text[1:]}}}"
-    if kind == "barred":
-        return rf"\bar{{{_letters(text)}}}"
-    if kind == "number":
-        return text.replace(",", "{,}")
-    return SIGNS.get(text, _letters(text))
+    write = WRITTEN.get(token.kind)
+    return write(token.text) if write else SIGNS.get(token.text, _letters(token.text))
+
+
+def _small(text: str) -> str:
+    """8e-4 as a power of ten."""
+    factor, _, exponent = text.partition("e")
+    return (rf"{factor}\cdot " if factor != "1" else "") + f"10^{{{exponent}}}"
 
 
 def _letters(text: str) -> str:
     return "".join(GREEK_LETTERS.get(letter, letter) for letter in text)
+
+
+WRITTEN: dict[str, Callable[[str], str]] = {
+    "sides": lambda text: text.replace("x", r"\times "),
+    "small": _small,
+    "number": lambda text: text.replace(",", "{,}"),
+    "call": lambda text: rf"\operatorname{{{text}}}",
+    "power": lambda text: f"^{{{_letters(text[1:].removeprefix('(').removesuffix(')'))}}}",
+    "index": lambda text: f"_{{{text[1:]}}}",
+    "barred": lambda text: rf"\bar{{{_letters(text)}}}",
+}
+"""How tokens are written that are more than their letters and signs."""

@@ -53,7 +53,10 @@ class Layout(NamedTuple):
     """Whether it stands in the appendix, which has one column of text."""
 
 
-def paper_table(table: pd.DataFrame, caption: str, label: str, layout: Layout = Layout()) -> str:
+PLAIN = Layout()
+
+
+def paper_table(table: pd.DataFrame, caption: str, label: str, layout: Layout = PLAIN) -> str:
     """A table as LaTeX, all of it: the float or, of many rows, the longtables. Columns without a value are left out.
 
     caption: LaTeX.
@@ -97,7 +100,9 @@ def _noted(columns: list[Column]) -> tuple[list[Column], str]:
 
 def _parts(columns: list[Column], repeated: int) -> Iterable[list[Column]]:
     """Columns in groups that fit a page, each after the first ones."""
-    first, part, room = columns[:repeated], [], 0.0
+    first: list[Column] = columns[:repeated]
+    part: list[Column] = []
+    room = 0.0
     for column in columns[repeated:]:
         room -= column.width + GAP
         if room < 0 or not part:
@@ -109,28 +114,43 @@ def _parts(columns: list[Column], repeated: int) -> Iterable[list[Column]]:
 
 
 def _tabular(columns: list[Column]) -> str:
-    return "\n".join(
-        [rf"\begin{{tabular}}{{@{{}}{_sides(columns)}@{{}}}}", r"\toprule", _heads(columns), r"\midrule"]
-        + [*_rows(columns), r"\bottomrule", r"\end{tabular}"]
-    )
+    rows = "\n".join(_rows(columns))
+    return rf"""\begin{{tabular}}{{@{{}}{_sides(columns)}@{{}}}}
+\toprule
+{_heads(columns)}
+\midrule
+{rows}
+\bottomrule
+\end{{tabular}}"""
 
 
 def _long(columns: list[Column], caption: str, mark: str) -> str:
-    last = len(columns)
-    return "\n".join(
-        [r"{\tablesize", rf"\begin{{longtable}}{{@{{}}{_sides(columns)}@{{}}}}"]
-        + [rf"\caption{{{caption}}}{mark}\\", r"\toprule", _heads(columns), r"\midrule", r"\endfirsthead"]
-        + [r"\toprule", _heads(columns), r"\midrule", r"\endhead", r"\midrule"]
-        + [rf"\multicolumn{{{last}}}{{r@{{}}}}{{continued on the next page}}\\", r"\endfoot", r"\bottomrule"]
-        + [r"\endlastfoot", *_rows(columns), r"\end{longtable}}", ""]
-    )
+    heads, rows = _heads(columns), "\n".join(_rows(columns))
+    return rf"""{{\tablesize
+\begin{{longtable}}{{@{{}}{_sides(columns)}@{{}}}}
+\caption{{{caption}}}{mark}\\
+\toprule
+{heads}
+\midrule
+\endfirsthead
+\toprule
+{heads}
+\midrule
+\endhead
+\midrule
+\multicolumn{{{len(columns)}}}{{r@{{}}}}{{continued on the next page}}\\
+\endfoot
+\bottomrule
+\endlastfoot
+{rows}
+\end{{longtable}}}}
+"""
 
 
 def _sides(columns: list[Column]) -> str:
     widths = [rf">{{\raggedright\arraybackslash}}p{{{column.width:.0f}pt}}" for column in columns]
     return "".join(
-        width if column.wraps else "r" if column.numbers else "l"
-        for column, width in zip(columns, widths, strict=True)
+        width if column.wraps else "r" if column.numbers else "l" for column, width in zip(columns, widths, strict=True)
     )
 
 

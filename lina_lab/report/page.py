@@ -114,9 +114,7 @@ def redraw_report(
     return _draw(study, study_findings(study, progress, tell), folder, kept)
 
 
-def study_findings(
-    study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
-) -> StudyFindings:
+def study_findings(study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]) -> StudyFindings:
     metric = study_metric(study.table, study.plan)
     refuse_mixtures(study.table, metric.column)
     table, plan = with_losses(study.table, study.curves), study.plan

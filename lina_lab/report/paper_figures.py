@@ -91,7 +91,9 @@ def caption(name: str, study: ReportData, metric: StudyMetric, gates_label: str)
         return f"Loss of every trial against its {of}, a line a size; at the right the chosen values against size."
     if kind == "sampling":
         over = {_plain(key): words for key, words in NAMES.items()}[of]
-        return f"FID of trained cells against {over}; bars are one standard deviation of sampling noise, rings the lowest."
+        return (
+            f"FID of trained cells against {over}; bars are one standard deviation of sampling noise, rings the lowest."
+        )
     return {
         "scaling": f"{y} against parameters; {' '.join(bars(study.table, metric).split())}.",
         "samples": "What the designs draw, a row a design and size. Pictures of a column start from the same noise.",

@@ -129,7 +129,7 @@ def data_of(told: Told) -> DataWords:
     classes = source.num_classes or told.one("data.num_classes")
     sides = f"{side} × {side}" if side else either(f"{n} × {n}" for n in told.settings.get("data.side", []))
     pictures = f"{sides} pixels with {_count(source.channels, 'channel')} in {_count(classes or 0, 'class')}"
-    return DataWords(title, pictures, _split(name, told), _tokens(told, source))
+    return DataWords(title=title, pictures=pictures, split=_split(name, told), tokens=_tokens(told, source))
 
 
 def _split(name: str, told: Told) -> str:
@@ -149,7 +149,9 @@ def _tokens(told: Told, source: Source) -> str:
         return ""
     across, values = side // stride // patch, patch**2 * (channels or source.channels)
     of = f"patches of {patch} × {patch} {'latent ' if channels else ''}pixels"
-    return f"{across * across:,} image tokens of {_count(values, 'value')} ({of}) and {_count(context, 'context token')}"
+    return (
+        f"{across * across:,} image tokens of {_count(values, 'value')} ({of}) and {_count(context, 'context token')}"
+    )
 
 
 def _count(count: int, what: str) -> str:
@@ -212,7 +214,9 @@ def rates_of(study: ReportData) -> RateWords:
         )
     if "learning_rate" in chosen_before(plan) and "learning_rate" in table:
         return RateWords(set_before=either(f"{rate:g}" for rate in sorted(table["learning_rate"].dropna().unique())))
-    known = study.settings.get(RATE) or sorted(table.get("train/learning_rate", pd.Series(dtype=float)).dropna().unique())
+    known = study.settings.get(RATE) or sorted(
+        table.get("train/learning_rate", pd.Series(dtype=float)).dropna().unique()
+    )
     return RateWords(one=either(f"{rate:g}" for rate in known))
 
 

@@ -72,7 +72,7 @@ def _tables(study: ReportData, results: StudyFindings, effects: pd.DataFrame) ->
 
 def _without(names: list[str], rows: Rows) -> Rows:
     """Without those of the named columns that have one value, which the caption then says."""
-    same = [name for name in names if name in rows.table and rows.table[name].nunique(dropna=False) == 1]
+    same = [name for name in names if name in rows.table and len(set(rows.table[name])) == 1]
     said = ", ".join(f"{name} {rows.table[name].iloc[0]}" for name in same)
     caption = f"{rows.caption} In all rows: {said}." if same else rows.caption
     return rows._replace(table=rows.table.drop(columns=same), caption=caption)

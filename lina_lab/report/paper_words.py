@@ -126,7 +126,7 @@ def _over_all_sizes(effects: pd.DataFrame) -> list[dict[Any, Any]]:
 
 
 def _headline(row: dict[Any, Any], metric: StudyMetric, number: int) -> Macro:
-    """An effect over all sizes as a macro: \\labEffectA and so on."""
+    """An effect over all sizes as a macro, EffectA and so on."""
     letters = string.ascii_uppercase
     place = letters[number] if number < len(letters) else letters[number // 26 - 1] + letters[number % 26]
     shortly, interval = metric.scale.shortly, "no interval: one seed"
@@ -144,11 +144,17 @@ def _spread(study: ReportData, metric: StudyMetric) -> list[str]:
 
 def _numbers(table: pd.DataFrame, name: str) -> str:
     """'600', or '600 or 1,000' where cells differ."""
-    values = table[name].dropna().unique() if name in table else []
+    values: list[float] = table[name].dropna().unique().tolist() if name in table else []
     return " or ".join(f"{int(value):,}" for value in sorted(values)) or "?"
 
 
-CITED = {"kid/": "kid", "precision/": "precision", "recall/": "precision", "density/": "density", "coverage/": "density"}
+CITED = {
+    "kid/": "kid",
+    "precision/": "precision",
+    "recall/": "precision",
+    "density/": "density",
+    "coverage/": "density",
+}
 CITED |= {"geneval/overall": "geneval"}
 
 

@@ -23,7 +23,9 @@ TOO_WIDE = 3.0
 ERROR = re.compile(r"^(?:\./)?(?P<file>[^\s:][^:\n]*):(?P<line>\d+): (?P<what>.+)$", re.MULTILINE)
 OTHER_ERROR = re.compile(r"^! ?(?P<what>.+)$", re.MULTILINE)
 OVERFULL = re.compile(r"^Overfull \\hbox \((?P<points>[\d.]+)pt too wide\) (?P<where>.*)$", re.MULTILINE)
-UNDEFINED = re.compile(r"^(?:LaTeX|Package natbib) Warning: (?P<what>(?:Reference|Citation) .* undefined).*$", re.MULTILINE)
+UNDEFINED = re.compile(
+    r"^(?:LaTeX|Package natbib) Warning: (?P<what>(?:Reference|Citation) .* undefined).*$", re.MULTILINE
+)
 
 
 class Compiled(NamedTuple):

@@ -12,7 +12,9 @@ from tests.tex import needs_tex
 
 @pytest.mark.slow
 def test_a_report_alone_makes_the_same_paper_as_its_ledger(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(paper_figures, "save", lambda figure, path, formats: path.parent.mkdir(exist_ok=True, parents=True))
+    monkeypatch.setattr(
+        paper_figures, "save", lambda figure, path, formats: path.parent.mkdir(exist_ok=True, parents=True)
+    )
     made = study(axes=TWO)
     lab(tmp_path, "report", "fake", "--runs", made.runs)
     first = lab(tmp_path, "paper", "fake", "--runs", made.runs, "--no-pdf")
@@ -20,7 +22,10 @@ def test_a_report_alone_makes_the_same_paper_as_its_ledger(study, tmp_path, monk
     shutil.rmtree(made.runs)
     again = lab(tmp_path, "paper", "reports/fake", "--out", "other", "--no-pdf")
     assert "wrote other: generated/, tables/ and figures/" in again.stdout
-    assert "kept other/paper.tex, which is yours" in lab(tmp_path, "paper", "reports/fake", "--out", "other", "--no-pdf").stdout
+    assert (
+        "kept other/paper.tex, which is yours"
+        in lab(tmp_path, "paper", "reports/fake", "--out", "other", "--no-pdf").stdout
+    )
     for path in (tmp_path / "papers" / "fake").rglob("*.tex"):
         other = tmp_path / "other" / path.relative_to(tmp_path / "papers" / "fake")
         assert other.read_text() == path.read_text()

@@ -21,7 +21,9 @@ FEW = pd.DataFrame({"design": ["a", "b"], "FID": ["1.5", "2.25"]})
 
 
 def wide(rows: int, columns: int) -> pd.DataFrame:
-    return pd.DataFrame({"design": "a design", "seed": "0"} | {f"metric {n}": "0.123456" for n in range(columns)}, range(rows))
+    return pd.DataFrame(
+        {"design": "a design", "seed": "0"} | {f"metric {n}": "0.123456" for n in range(columns)}, range(rows)
+    )
 
 
 def test_a_small_table_floats_in_a_column_and_a_wide_one_over_the_page():
@@ -72,6 +74,9 @@ def test_every_name_is_in_its_table():
 def test_no_table_is_wider_than_its_page(rows, tmp_path):
     texts = {"WWWWWWWW": "MMMMMMMM", "a longer heading of words": "0.5 (0.25 to 0.75)", "x" * 40: "1"}
     table = wide(rows, 20).assign(**texts, words="a sentence of many words that must be broken into lines")
-    sources = [paper_table(table, "Wide.", "tab:wide", Layout(repeated=2, last=True)), paper_table(FEW, "Two.", "tab:few")]
+    sources = [
+        paper_table(table, "Wide.", "tab:wide", Layout(repeated=2, last=True)),
+        paper_table(FEW, "Two.", "tab:few"),
+    ]
     (tmp_path / "t.tex").write_text(HEAD + "\\onecolumn\n" + "\n".join(sources) + r"\end{document}", encoding="utf-8")
     assert compile_paper(tmp_path / "t.tex").remarks == []

@@ -29,7 +29,9 @@ READABLE = [name for name in NASTY if writable(name) == name]
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take the time of a paper: they are drawn, and not written."""
-    monkeypatch.setattr(paper_figures, "save", lambda figure, path, formats: path.parent.mkdir(exist_ok=True, parents=True))
+    monkeypatch.setattr(
+        paper_figures, "save", lambda figure, path, formats: path.parent.mkdir(exist_ok=True, parents=True)
+    )
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ def test_what_people_wrote_is_kept_and_the_rest_is_written_again(data, tmp_path)
 @pytest.mark.usefixtures("undrawn")
 def test_the_paper_of_another_study_is_not_written_over(data, tmp_path):
     write_paper(data, tmp_path)
-    with pytest.raises(LabError, match="holds the paper of another study .*give --out another folder"):
+    with pytest.raises(LabError, match=r"holds the paper of another study .*give --out another folder"):
         write_paper(data._replace(plan=data.plan._replace(name="faker")), tmp_path)
 
 
@@ -134,7 +136,15 @@ def test_cells_without_a_result_are_named_first_and_in_the_appendix(study, tmp_p
 
 
 def test_figures_of_the_appendix_are_those_that_the_results_do_not_show():
-    names = ["scaling", "samples", "samples-all", "training", "tuning-learning-rate", "sampling-guidance-scale", "gates"]
+    names = [
+        "scaling",
+        "samples",
+        "samples-all",
+        "training",
+        "tuning-learning-rate",
+        "sampling-guidance-scale",
+        "gates",
+    ]
     assert further(names) == ["samples-all", "training", "gates", "tuning-learning-rate", "sampling-guidance-scale"]
 
 

@@ -34,15 +34,12 @@ def test_without_tex_it_is_said_what_to_install(source, monkeypatch):
 
 
 def test_lines_beyond_the_margin_and_references_to_nothing_are_remarked():
-    log = "\n".join(
-        [
-            r"Overfull \hbox (2.9pt too wide) in paragraph at lines 3--4",
-            r"Overfull \hbox (12.4pt too wide) in paragraph at lines 5--6",
-            "LaTeX Warning: Reference `fig:a' on page 1 undefined on input line 3.",
-            "LaTeX Warning: Reference `fig:a' on page 1 undefined on input line 3.",
-            "Package natbib Warning: Citation `b' on page 1 undefined on input line 4.",
-        ]
-    )
+    log = r"""Overfull \hbox (2.9pt too wide) in paragraph at lines 3--4
+Overfull \hbox (12.4pt too wide) in paragraph at lines 5--6
+LaTeX Warning: Reference `fig:a' on page 1 undefined on input line 3.
+LaTeX Warning: Reference `fig:a' on page 1 undefined on input line 3.
+Package natbib Warning: Citation `b' on page 1 undefined on input line 4.
+"""
     assert list(remarks(log)) == [
         "12 pt beyond the margin in paragraph at lines 5--6",
         "Reference `fig:a' on page 1 undefined",
@@ -68,7 +65,9 @@ def test_an_error_is_told_with_file_and_line(source):
     path = source(r"\input{parts/second}")
     (path.parent / "parts").mkdir()
     (path.parent / "parts" / "second.tex").write_text("fine\n\n\\nonsense\n")
-    with pytest.raises(LabError, match=r"my papers/parts/second\.tex:3: Undefined control sequence\.; all .*paper\.log"):
+    with pytest.raises(
+        LabError, match=r"my papers/parts/second\.tex:3: Undefined control sequence\.; all .*paper\.log"
+    ):
         compile_paper(path)
     assert not path.with_suffix(".pdf").exists()
 
