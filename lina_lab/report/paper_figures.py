@@ -17,6 +17,7 @@ from lina_lab.figures.scaling import bars
 from lina_lab.figures.style import save
 from lina_lab.files import write_atomic
 from lina_lab.report.page import StudyFindings, gates_of, study_figures
+from lina_lab.report.paper_tables import many_sizes
 from lina_lab.sheets import write_sheet
 
 COLUMN, PAGE = 3.25, 6.75
@@ -87,6 +88,7 @@ def caption(name: str, study: ReportData, metric: StudyMetric, gates_label: str)
     """What a figure shows, in plain text."""
     kind, _, of = name.partition("-")
     y, word = metric.label, metric.scale.word
+    sizes = ", over all sizes (bold) and at each" if many_sizes(study.table) else ""
     if kind == "tuning":
         return f"Loss of every trial against its {of}, a line a size; at the right the chosen values against size."
     if kind == "sampling":
@@ -95,15 +97,15 @@ def caption(name: str, study: ReportData, metric: StudyMetric, gates_label: str)
             f"FID of trained cells against {over}; bars are one standard deviation of sampling noise, rings the lowest."
         )
     return {
-        "scaling": f"{y} against parameters; {' '.join(bars(study.table, metric).split())}.",
+        "scaling": f"{y} of every design{' against parameters' * many_sizes(study.table)}; "
+        f"{' '.join(bars(study.table, metric).split())}.",
         "samples": "What the designs draw, a row a design and size. Pictures of a column start from the same noise.",
         "samples-all": "What every design draws at every size. Pictures of a column start from the same noise.",
         "compute-multiplier": f"Training FLOPs that the first value of an axis needs, over those of another value, for "
         f"the same {y}, all else equal; between sizes and over all. Bars hold together in 95 % of studies.",
         "gap": f"The {word} of {y} of two designs against parameters, all else equal; bars hold together in 95 % of "
         "studies.",
-        "forest": f"Effect of every value of every axis on {y}, over all sizes (bold) and at each. Each interval "
-        "stands for itself.",
+        "forest": f"Effect of every value of every axis on {y}{sizes}. Each interval stands for itself.",
         "forecast": "What was forecast before it ran (bars: 95 % intervals for a new cell) and what the cells reached.",
         "composition": "Share of pictures that show what their prompt asks for, by category, at the largest size.",
         "training": "Held-out loss of the averaged weights against samples seen: mean over seeds, band from the lowest "

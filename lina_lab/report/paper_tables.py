@@ -49,7 +49,7 @@ def _tables(study: ReportData, results: StudyFindings, effects: pd.DataFrame) ->
     axes, own = list(plan.axes), design_axes(plan)
     yield "sizes", Rows(sizes_table(study), SIZES)
     if own:
-        yield "designs", Rows(_designs(plan), DESIGNS)
+        yield "designs", Rows(_designs(plan), DESIGNS, len(own) + 1)
     yield "metric", Rows(metric_by_size(table, plan, metric), _caption_of_metric(table, metric))
     if len(effects):
         yield "ablation", _without(["seeds"], Rows(readable_ablation(effects, metric), _caption_of_ablation(metric), 4))
@@ -122,12 +122,16 @@ def metric_by_size(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> pd.D
     return pd.DataFrame(rows)
 
 
+def many_sizes(table: pd.DataFrame) -> bool:
+    return SIZE_AXIS in table and len(set(table[SIZE_AXIS])) > 1
+
+
 def _caption_of_metric(table: pd.DataFrame, metric: StudyMetric) -> str:
     mean = "geometric mean" if metric.scale == RATIO else "mean"
     over = f"the {mean} over training seeds with its 95 % t interval"
     if table.dropna(subset=[metric.column])["seed"].nunique() < 2:
         over = f"one seed{f', ± 1 {metric.error_words}' if metric.error in table else ''}"
-    return f"{metric.label} of every design at every size, {metric.better} is better: {over}."
+    return f"{metric.label} of every design{' at every size' * many_sizes(table)}, {metric.better} is better: {over}."
 
 
 def _caption_of_ablation(metric: StudyMetric) -> str:

@@ -19,6 +19,7 @@ from lina_lab.metric_names import FID, METRICS, heading
 from lina_lab.report import text
 from lina_lab.report.page import StudyFindings
 from lina_lab.report.paper_method import Told, axes_of, data_of, fixed_axes, rates_of
+from lina_lab.report.paper_tables import many_sizes
 from lina_lab.report.tex import Tex
 
 
@@ -39,7 +40,8 @@ class Answer(NamedTuple):
 def paper_words(study: ReportData, results: StudyFindings, effects: pd.DataFrame) -> dict[str, Any]:
     plan, table, metric, told = study.plan, study.table, results.metric, Told(study.settings)
     answered, note = answers(results, effects)
-    headlines = [_headline(row, metric, number) for number, row in enumerate(_over_all_sizes(effects))]
+    over = " over all sizes" if many_sizes(table) else ""
+    headlines = [_headline(row, metric, number, over) for number, row in enumerate(_over_all_sizes(effects))]
     return {
         "study": plan.name,
         "first": results.first,
@@ -88,6 +90,7 @@ def _statistics(study: ReportData, results: StudyFindings) -> dict[str, Any]:
         "neutral": f"{results.metric.scale.neutral:g}",
         "seeds": f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}",
         "many_seeds": len(seeds) > 1,
+        "many_sizes": many_sizes(study.table),
     }
 
 
@@ -125,14 +128,14 @@ def _over_all_sizes(effects: pd.DataFrame) -> list[dict[Any, Any]]:
     return effects[effects["size"] == ALL_SIZES].to_dict("records") if len(effects) else []
 
 
-def _headline(row: dict[Any, Any], metric: StudyMetric, number: int) -> Macro:
-    """An effect over all sizes as a macro, EffectA and so on."""
+def _headline(row: dict[Any, Any], metric: StudyMetric, number: int, over: str) -> Macro:
+    """An effect as a macro, EffectA and so on."""
     letters = string.ascii_uppercase
     place = letters[number] if number < len(letters) else letters[number // 26 - 1] + letters[number % 26]
     shortly, interval = metric.scale.shortly, "no interval: one seed"
     if not pd.isna(row["low"]):
         interval = f"95 % interval {shortly(row['low'])} to {shortly(row['high'])}"
-    what = f"{metric.label} {metric.scale.word} of {row['axis']} {row['value']} to {row['baseline']} over all sizes"
+    what = f"{metric.label} {metric.scale.word} of {row['axis']} {row['value']} to {row['baseline']}{over}"
     return Macro(what, f"Effect{place}", Tex(latex(f"{shortly(row[metric.scale.word])} ({interval})")))
 
 
