@@ -26,6 +26,7 @@ LIGHT = [
 ]
 TESTED_IN = {
     "analysis/test_ablation.py": "analysis/contrasts analysis/findings",
+    "analysis/test_cards.py": "analysis/card_words analysis/cases analysis/first_lines",
     "analysis/test_comparison.py": "analysis/confounds analysis/wording",
     "analysis/test_evaluations.py": "analysis/fid_points",
     "analysis/test_report_data.py": "analysis/provenance_facts analysis/samples analysis/scaling",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lina_lab.cli.progress_display import show_progress
-from lina_lab.cli.sweep_results import print_results
+from lina_lab.cli.sweep_results import print_results, print_verdict
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import left_out
@@ -218,6 +218,7 @@ def run_plan(
 def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """The results, and which commands go on from here; `failed`: keys of failed cells and their reasons."""
     print_results(plan, runs, failed)
+    print_verdict(plan, runs)
     if changed := changed_files():
         print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:

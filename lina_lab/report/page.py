@@ -1,6 +1,7 @@
 """The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
 import base64
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -10,14 +11,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
-from lina_lab.analysis.chance import learnt_nothing, with_losses
+from lina_lab.analysis.cards import StudyVerdict, verdict_of
+from lina_lab.analysis.chance import with_losses
 from lina_lab.analysis.evaluations import readable_evaluations
-from lina_lab.analysis.findings import Finding, findings, sentences, verdicts_table
+from lina_lab.analysis.findings import Finding, findings, verdicts_table
 from lina_lab.analysis.forecast_score import Score, readable_cells, readable_gaps, score
 from lina_lab.analysis.forecast_score import sentences as forecast_sentences
 from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.names import design_names
-from lina_lab.analysis.progress import has_result, unfinished
+from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.report_data import (
     ReportData,
     make_way,
@@ -54,6 +56,7 @@ from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
 from lina_lab.report import text
+from lina_lab.report.cards import effect_picture
 from lina_lab.sheets import write_sheet
 
 FORMATS = ("png", "pdf", "svg")
@@ -64,10 +67,8 @@ class StudyFindings(NamedTuple):
 
     metric: StudyMetric
     findings: list[Finding]
-    missing: list[str]
-    """Comparisons that could not be had, and why."""
-    first: list[str]
-    """What a reader must know before anything else: that cells are missing, or have learnt nothing."""
+    verdict: StudyVerdict
+    """What they say for a reader: see `analysis.cards`."""
     forecast: Score
     """What was forecast beside what was reached."""
 
@@ -82,8 +83,8 @@ def write_report(
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
     `progress` is told the share of the comparisons that are made: they take the time. `tell` gets lines for what the
-    user must know: that cells are missing or have learnt nothing, that the report of another plan was moved aside, and
-    the first sentence on every axis value.
+    user must know: that cells are missing or have learnt nothing, the verdict in short, and that the report of another
+    plan was moved aside.
 
     Raises:
         LabError: if no cell has the study's metric yet, or the cells cannot be compared.
@@ -118,12 +119,12 @@ def study_findings(study: ReportData, progress: Callable[[float], None], tell: C
     metric = study_metric(study.table, study.plan)
     refuse_mixtures(study.table, metric.column)
     table, plan = with_losses(study.table, study.curves), study.plan
-    first = list(filter(None, (unfinished(table, plan), learnt_nothing(table, plan, metric))))
     compared, missing = findings(table, plan, metric, progress)
-    for line in (*first, *(next(iter(sentences(finding))) for finding in compared)):
+    verdict = verdict_of(table, plan, metric, compared, missing)
+    for line in verdict.lines:
         tell(line)
     scored = score(study.table, plan, study.forecasts, metric)
-    return StudyFindings(metric=metric, findings=compared, missing=missing, first=first, forecast=scored)
+    return StudyFindings(metric=metric, findings=compared, verdict=verdict, forecast=scored)
 
 
 def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
@@ -140,9 +141,9 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     page = _template().render(
         plan=plan,
         metric=metric,
-        first=results.first,
-        verdict=list(text.verdict_sentences(results.findings, effects)),
-        missing=results.missing,
+        verdict=results.verdict,
+        effect=effect_picture,
+        details=lambda card: text.details(card, effects),
         bars=bars(table, metric).replace("\n", " "),
         seen=list(text.what_is_seen(table, plan, metric)),
         unknown=list(text.what_is_not_known(table[has_result(table)], plan, metric)),
@@ -157,6 +158,9 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         forecast=list(forecast_sentences(results.forecast)),
     )
     write_atomic(out / "index.html", page)
+    write_atomic(out / "verdict.md", results.verdict.markdown())
+    body = json.dumps(results.verdict.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(out / "verdict.json", f"{body}\n")
     return out / "index.html"
 
 
@@ -214,8 +218,10 @@ def _write_tables(
         if len(rows):
             write_table(rows, out / f"{name}.csv")
     for name, rows in shown.items():
-        write_atomic(out / f"{name}.md", "".join(f"**{line}**\n\n" for line in results.first) + to_markdown(rows))
-        write_atomic(out / f"{name}.tex", "".join(f"% {line}\n" for line in results.first) + to_latex(rows))
+        write_atomic(
+            out / f"{name}.md", "".join(f"**{line}**\n\n" for line in results.verdict.first) + to_markdown(rows)
+        )
+        write_atomic(out / f"{name}.tex", "".join(f"% {line}\n" for line in results.verdict.first) + to_latex(rows))
     return shown
 
 

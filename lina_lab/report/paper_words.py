@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.ablation import ALL_SIZES
+from lina_lab.analysis.cards import Card, StudyVerdict
 from lina_lab.analysis.forecast_score import sentences as forecast_sentences
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.report_data import ReportData
@@ -39,13 +40,13 @@ class Answer(NamedTuple):
 
 def paper_words(study: ReportData, results: StudyFindings, effects: pd.DataFrame) -> dict[str, Any]:
     plan, table, metric, told = study.plan, study.table, results.metric, Told(study.settings)
-    answered, note = answers(results, effects)
+    answered, note = answers(results.verdict)
     over = " over all sizes" if many_sizes(table) else ""
     headlines = [_headline(row, metric, number, over) for number, row in enumerate(_over_all_sizes(effects))]
     return {
         "study": plan.name,
-        "first": results.first,
-        "macros": [*_macros(study, metric), *(macro for macro in headlines)],
+        "first": results.verdict.first,
+        "macros": [*_macros(study, results), *(macro for macro in headlines)],
         "effects": headlines,
         "time": study.provenance.get("time", ""),
         "told": told,
@@ -62,7 +63,7 @@ def paper_words(study: ReportData, results: StudyFindings, effects: pd.DataFrame
         "seen": [*text.what_tuning_saw(table, plan), *_spread(study, metric)],
         "answers": answered,
         "note": note,
-        "missing": results.missing,
+        "missing": results.verdict.missing,
         "forecast": list(forecast_sentences(results.forecast)),
         "unknown": list(text.what_is_not_known(table[has_result(table)], plan, metric)),
         "trouble": list(text.trouble(table, plan)),
@@ -71,11 +72,15 @@ def paper_words(study: ReportData, results: StudyFindings, effects: pd.DataFrame
     }
 
 
-def answers(results: StudyFindings, effects: pd.DataFrame) -> tuple[list[Answer], str]:
-    """An answer for each axis value, and what is to be known of all of them."""
-    sentences = list(text.verdict_sentences(results.findings, effects))
-    named = zip(results.findings, sentences, strict=False)
-    return [Answer(finding.name, words) for finding, words in named], "".join(sentences[len(results.findings) :])
+def answers(verdict: StudyVerdict) -> tuple[list[Answer], str]:
+    """The verdict's cards: question, outcome with its sentence, what would settle it; and what holds of all of them."""
+    return [Answer(card.question, _answer(card)) for card in verdict.cards], " ".join(verdict.notes)
+
+
+def _answer(card: Card) -> str:
+    """'Undetermined. FID is ... What would settle it: more seeds ...'."""
+    settle = f" What would settle it: {card.settle}" if card.settle else ""
+    return f"{card.badge[0].upper()}{card.badge[1:]}. {card.sentence}{settle}"
 
 
 def _statistics(study: ReportData, results: StudyFindings) -> dict[str, Any]:
@@ -94,13 +99,14 @@ def _statistics(study: ReportData, results: StudyFindings) -> dict[str, Any]:
     }
 
 
-def _macros(study: ReportData, metric: StudyMetric) -> Iterable[Macro]:
+def _macros(study: ReportData, results: StudyFindings) -> Iterable[Macro]:
     plan, table = study.plan, study.table
     of_designs = len(list(designs(table, design_axes(plan))))
     numbers = {
         "Study": ("its name", plan.name),
         "Question": ("what it asks", plan.question),
-        "Metric": ("what designs are compared by", metric.label),
+        "Answer": ("what came out, in a line", results.verdict.answer),
+        "Metric": ("what designs are compared by", results.metric.label),
         "Cells": ("cells", f"{len(table):,}"),
         "Finished": ("cells with a result", f"{has_result(table).sum():,}"),
         "Designs": ("designs", _count(of_designs, "design")),

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lina_lab.analysis.ablation import ablation_table
+from lina_lab.analysis.cards import study_verdict
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.errors import LabError
 from lina_lab.escape import shown, writable
@@ -18,7 +19,6 @@ from lina_lab.report.paper_figures import further
 from lina_lab.report.paper_tables import metric_by_size
 from lina_lab.report.paper_words import answers, paper_words
 from lina_lab.report.pdflatex import compile_paper
-from lina_lab.report.text import verdict_sentences
 from tests.nasty import NASTY
 from tests.study import AXES, FakeStudy, fake_fid
 from tests.tex import needs_tex
@@ -78,12 +78,15 @@ def test_the_mean_of_a_design_at_a_size_is_geometric_with_its_t_interval(data):
     assert table.loc["division", "nano"] == expected
 
 
-def test_an_answer_is_what_the_verdict_says_of_its_axis_value(data):
+def test_an_answer_is_what_a_card_of_the_verdict_says(data):
     results = study_findings(data, lambda share: None, lambda line: None)
-    effects = ablation_table(data.table, data.plan, results.metric)
-    said, note = answers(results, effects)
-    assert [*(one.text for one in said), note] == list(verdict_sentences(results.findings, effects))
-    assert [one.name for one in said] == [finding.name for finding in results.findings]
+    said, note = answers(results.verdict)
+    verdict = study_verdict(data)
+    assert note == " ".join(verdict.notes)
+    assert [one.name for one in said] == [card.question for card in verdict.cards]
+    for one, card in zip(said, verdict.cards, strict=True):
+        assert card.sentence in one.text
+        assert card.settle in one.text
 
 
 @pytest.mark.slow
