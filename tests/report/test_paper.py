@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from lina_lab.analysis.ablation import ablation_table
-from lina_lab.analysis.cards import study_verdict
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.errors import LabError
 from lina_lab.escape import shown, writable
@@ -80,8 +79,8 @@ def test_the_mean_of_a_design_at_a_size_is_geometric_with_its_t_interval(data):
 
 def test_an_answer_is_what_a_card_of_the_verdict_says(data):
     results = study_findings(data, lambda share: None, lambda line: None)
-    said, note = answers(results.verdict)
-    verdict = study_verdict(data)
+    verdict = results.verdict
+    said, note = answers(verdict)
     assert note == " ".join(verdict.notes)
     assert [one.name for one in said] == [card.question for card in verdict.cards]
     for one, card in zip(said, verdict.cards, strict=True):
