@@ -71,6 +71,15 @@ class StudyVerdict(NamedTuple):
     """Comparisons that could not be had, and why."""
     notes: list[str]
     """What holds of all cards: how sure intervals are, and reasons against claims that all share."""
+    findings: list[Finding]
+    """The comparisons that the cards are made from, with all their numbers."""
+
+    def __repr__(self) -> str:
+        return "\n\n".join([*self.lines, *(f"Not compared: {line}" for line in self.missing)])
+
+    def _repr_markdown_(self) -> str:
+        """For a notebook."""
+        return self.markdown()
 
     @property
     def answer(self) -> str:
@@ -142,6 +151,7 @@ def verdict_of(
         cards=[_card(table, plan, finding) for finding in found],
         missing=list(missing),
         notes=list(_notes(found)),
+        findings=list(found),
     )
 
 

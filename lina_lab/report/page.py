@@ -1,6 +1,5 @@
 """The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
-import base64
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -48,15 +47,17 @@ from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.multiplier import multiplier_figure
-from lina_lab.figures.samples import samples_sheets
+from lina_lab.figures.samples import board_sheet, sample_boards
 from lina_lab.figures.sampling import NAMES, comparable_figures
-from lina_lab.figures.scaling import bars, scaling_figure
-from lina_lab.figures.style import design_looks, save
+from lina_lab.figures.scaling import bars, one_size, scaling_figure
+from lina_lab.figures.sentences import sentences as sentences_of
+from lina_lab.figures.style import COLUMN, design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
 from lina_lab.report import text
 from lina_lab.report.cards import effect_picture
+from lina_lab.report.pictures import embedded, shown_board
 from lina_lab.sheets import write_sheet
 
 FORMATS = ("png", "pdf", "svg")
@@ -132,12 +133,15 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     plan, table, metric = study.plan, study.table, results.metric
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
     shown = _write_tables(study, results, effects, out)
-    figures = {name: figure for name, figure in study_figures(study, results, effects, gates).items() if figure}
+    every = study_figures(study, results, effects, gates)
+    figures = {name: figure for name, figure in every.items() if figure}
     for name, figure in figures.items():
         save(figure, out / f"{name}.png", FORMATS)
-    sheets = samples_sheets(study.samples, table, plan)
-    for name, drawn in sheets.items():
-        write_sheet(out / f"{name}.png", drawn)
+    for path in (out / f"{name}.{kind}" for name in every.keys() - figures.keys() for kind in FORMATS):
+        path.unlink(missing_ok=True)  # of an earlier report
+    boards = sample_boards(study.samples, table, plan)
+    for name, board in boards.items():
+        write_sheet(out / f"{name}.png", board_sheet(board))
     page = _template().render(
         plan=plan,
         metric=metric,
@@ -147,7 +151,11 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         bars=bars(table, metric).replace("\n", " "),
         seen=list(text.what_is_seen(table, plan, metric)),
         unknown=list(text.what_is_not_known(table[has_result(table)], plan, metric)),
-        images={name: _embedded(out / f"{name}.png") for name in (*figures, *sheets, *kept)},
+        images={name: embedded(out / f"{name}.png") for name in (*figures, *kept)},
+        across=[name for name, figure in figures.items() if figure.get_figwidth() > COLUMN],
+        boards={name: shown_board(board) for name, board in boards.items()},
+        says=sentences_of(study, metric, results.findings, gates),
+        one_size=one_size(table.dropna(subset=[metric.column])),
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(shown_table) for name, shown_table in shown.items()},
@@ -173,9 +181,9 @@ def study_figures(
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
     return {
         "scaling": scaling_figure(table, plan),
-        "compute_multiplier": multiplier_figure(results.findings, looks),
-        "gap": gap_figure(results.findings, looks),
-        "forest": forest_figure(effects, results.metric),
+        "compute_multiplier": multiplier_figure(results.findings, looks, design_names(plan)),
+        "gap": gap_figure(results.findings, looks, design_names(plan)),
+        "forest": forest_figure(effects, results.metric, plan),
         "forecast": forecast_figure(results.forecast, plan, results.metric, looks),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
@@ -242,12 +250,7 @@ def _rows(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return list(table.columns), rows
 
 
-def _embedded(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string((Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8"))
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template("page.html.j2")

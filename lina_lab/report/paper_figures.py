@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from lina_lab.analysis.report_data import ReportData
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.escape import latex_prose
-from lina_lab.figures.samples import samples_sheets
+from lina_lab.figures.samples import board_sheet, sample_boards
 from lina_lab.figures.sampling import NAMES
 from lina_lab.figures.scaling import bars
 from lina_lab.figures.style import save
@@ -43,13 +42,13 @@ def write_figures(
     for name, figure in figures.items():
         save(figure, out / f"{name}.pdf", ("pdf",))
         _write_float(name, caption(name, study, metric, gates_label), _width(figure), out)
-    sheets = samples_sheets(study.samples, study.table, study.plan)
-    for name, sheet in sheets.items():
-        write_sheet(out / f"{name}.png", sheet)
+    pictured = sample_boards(study.samples, study.table, study.plan)
+    for name, board in pictured.items():
+        write_sheet(out / f"{name}.png", board_sheet(board))
+    sheets = list(pictured)
     if not sheets and pictures is not None and (pictures / "samples.png").exists():
         shutil.copyfile(pictures / "samples.png", out / "samples.png")
-        with Image.open(out / "samples.png") as sheet:
-            sheets = {"samples": sheet}
+        sheets = ["samples"]
     for name in sheets:
         _write_float(name, caption(name, study, metric, gates_label), PAGE, out, "png")
     return [*figures, *sheets]
@@ -96,11 +95,13 @@ def caption(name: str, study: ReportData, metric: StudyMetric, gates_label: str)
         return (
             f"FID of trained cells against {over}; bars are one standard deviation of sampling noise, rings the lowest."
         )
+    # Older reports keep a picture alone, with designs below each other.
+    alike = f"Pictures of a {'row' if study.samples else 'column'} start from the same noise."
     return {
         "scaling": f"{y} of every design{' against parameters' * many_sizes(study.table)}; "
         f"{' '.join(bars(study.table, metric).split())}.",
-        "samples": "What the designs draw, a row a design and size. Pictures of a column start from the same noise.",
-        "samples-all": "What every design draws at every size. Pictures of a column start from the same noise.",
+        "samples": f"What the designs draw. {alike}",
+        "samples-all": f"What every design draws at every size. {alike}",
         "compute-multiplier": f"Training FLOPs that the first value of an axis needs, over those of another value, for "
         f"the same {y}, all else equal; between sizes and over all. Bars hold together in 95 % of studies.",
         "gap": f"The {word} of {y} of two designs against parameters, all else equal; bars hold together in 95 % of "
