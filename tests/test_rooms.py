@@ -76,6 +76,7 @@ TESTED_IN = {
     "ledger/test_cells.py": "ledger/metrics ledger/result ledger/status",
     "model/test_designs.py": "model/gates model/local_convolutions",
     "model/test_golden.py": "model/head",
+    "report/test_paper.py": "report/paper_figures report/paper_tables report/paper_words",
     "published/test_names.py": "published/compatibility",
     "sampling/test_image_set.py": "sampling/workers",
 }
