@@ -14,7 +14,7 @@ from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES
 from lina_lab.design.convolutions import CONV_KERNEL, CONV_WEIGHTS, SEQUENCE_CONV
 from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS, MEMORY_GROUPS, OUTPUT_GATE
-from lina_lab.design.normalization import BY_SOFTMAX, FEATURE_MAP, NORMALIZATION
+from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
 from lina_lab.design.position import POSITION
 from lina_lab.design.value import Value
 
@@ -46,7 +46,9 @@ class AttentionConfig(Config):
         """Bring values that another makes meaningless to one canonical form, so that equal designs have equal keys."""
         if not isinstance(values, dict):
             return values
-        if values.get("normalization") in BY_SOFTMAX and values.get("feature_map") in (None, *FEATURE_MAP.values):
+        found = [value for word, value in NORMALIZATION.values.items() if word == values.get("normalization")]
+        without = any(not value.features for value in found)
+        if without and values.get("feature_map") in (None, *FEATURE_MAP.values):
             values = values | {"feature_map": "identity"}
         if values.get("kv_gate", "none") == "none" and values.get("kv_gate_heads") == "shared":
             values = values | {"kv_gate_heads": "per_head"}
@@ -65,7 +67,7 @@ class AttentionConfig(Config):
                 "denominator could vanish",
                 "normalization",
             )
-        if normalization.by_softmax and "mass" in KV_GATE[self.kv_gate].weights:
+        if not normalization.memory and "mass" in KV_GATE[self.kv_gate].weights:
             *others, last = (word for word, value in KV_GATE.values.items() if "mass" not in value.weights)
             raise MeaninglessCombination(
                 "kv_gate",
@@ -73,7 +75,7 @@ class AttentionConfig(Config):
                 f"{last}, not {self.kv_gate}",
                 "normalization",
             )
-        if normalization.by_softmax and self.memory_groups > 1:
+        if not normalization.memory and self.memory_groups > 1:
             raise MeaninglessCombination(
                 "memory_groups",
                 f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
@@ -183,7 +185,7 @@ class ModelConfig(Config):
             raise KeyProblem("position", message, "width", "num_heads", "size")
         for segment in SEGMENTS:
             word = getattr(self, segment).normalization
-            if NORMALIZATION[word].all_queries:
+            if NORMALIZATION[word].averages_queries:
                 raise MeaninglessCombination(
                     "position",
                     f"rotary cannot stand with {word}, whose mediators are means of queries over many positions: "

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import ExecutionConfig
 from lina_lab.design.axes import AXES
+from lina_lab.design.computed import Given
 from lina_lab.kernels import linear
 from lina_lab.model import attention
 from lina_lab.model.attention import NORMALIZATIONS, Attention, Layout
@@ -102,7 +103,7 @@ def test_mediators_are_means_of_equal_parts_of_the_sequence(count, monkeypatch):
 def test_as_many_mediators_as_tokens_are_the_queries_themselves():
     q, k, v = (torch.randn(B, H, 5, 8, generator=torch.Generator().manual_seed(i)).double() for i in range(3))
     scores = (q @ q.mT * 8**-0.5).softmax(-1) @ (q @ k.mT * 8**-0.5).softmax(-1)
-    torch.testing.assert_close(NORMALIZATIONS["mediator"].read(q, k, v, k), scores @ v)
+    torch.testing.assert_close(NORMALIZATIONS["mediator"].read(q, k, v, Given(k)), scores @ v)
 
 
 @pytest.mark.parametrize("gate", ["none", "key_value", "key_value_split", "key_value_data"])
