@@ -72,6 +72,7 @@ TESTED_IN = {
     "model/test_designs.py": "model/gates model/local_convolutions",
     "model/test_golden.py": "model/head",
     "published/test_names.py": "published/compatibility",
+    "plugins/test_study.py": "config/plugins plugins/designs profiling/plugin_counts design/computed",
     "sampling/test_image_set.py": "sampling/workers",
 }
 """Modules that have no test file of their own name, by the file that tests them. A new module has one."""

@@ -68,6 +68,10 @@ RUNS = Path("runs")
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
+Plugins = Annotated[
+    list[str],
+    typer.Option("--plugin", metavar="FILE", help="Also the designs of this Python file, which runs as your code."),
+]
 Tracking = Annotated[bool, typer.Option(help="Show the runs in MLflow.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

@@ -16,7 +16,7 @@ from lina_lab.design.convolutions import CONV_KERNEL, CONV_WEIGHTS, SEQUENCE_CON
 from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS, MEMORY_GROUPS, OUTPUT_GATE
 from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
 from lina_lab.design.position import POSITION
-from lina_lab.design.value import Value
+from lina_lab.design.value import Value, plain
 
 SEGMENTS = ("context", "encoder", "decoder")
 GRID_PARTS = tuple(name for name, axis in AXES.items() if axis.decoder_only)
@@ -58,27 +58,27 @@ class AttentionConfig(Config):
 
     @model_validator(mode="after")
     def _combination(self) -> Self:
-        normalization = NORMALIZATION[self.normalization]
+        word, normalization = plain(self.normalization), NORMALIZATION[self.normalization]
         if normalization.divides and not FEATURE_MAP[self.feature_map].positive:
-            positive = " or ".join(word for word, value in FEATURE_MAP.values.items() if value.positive)
+            positive = " or ".join(plain(other) for other, value in FEATURE_MAP.values.items() if value.positive)
             raise MeaninglessCombination(
                 "feature_map",
-                f"{self.normalization} needs a positive feature map ({positive}), not {self.feature_map}: its "
+                f"{word} needs a positive feature map ({positive}), not {plain(self.feature_map)}: its "
                 "denominator could vanish",
                 "normalization",
             )
         if not normalization.memory and "mass" in KV_GATE[self.kv_gate].weights:
-            *others, last = (word for word, value in KV_GATE.values.items() if "mass" not in value.weights)
+            *others, last = (other for other, value in KV_GATE.values.items() if "mass" not in value.weights)
             raise MeaninglessCombination(
                 "kv_gate",
-                f"{self.normalization} has no key mean of its own to gate: kv_gate must be {', '.join(others)} or "
+                f"{word} has no key mean of its own to gate: kv_gate must be {', '.join(others)} or "
                 f"{last}, not {self.kv_gate}",
                 "normalization",
             )
         if not normalization.memory and self.memory_groups > 1:
             raise MeaninglessCombination(
                 "memory_groups",
-                f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
+                f"{word} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
                 "normalization",
             )
         return self
@@ -168,10 +168,10 @@ class ModelConfig(Config):
     def _fits_encoder(self) -> None:
         for part, value in zip(AXES, self.encoder.values(), strict=True):
             if value.needs_grid:
-                allowed = (str(word) for word, other in AXES[part].values.items() if not other.needs_grid)
+                allowed = (str(plain(word)) for word, other in AXES[part].values.items() if not other.needs_grid)
                 raise KeyProblem(
                     f"encoder.{part}",
-                    f"encoder.{part} must be {' or '.join(allowed)}, not {getattr(self.encoder, part)}: the "
+                    f"encoder.{part} must be {' or '.join(allowed)}, not {plain(getattr(self.encoder, part))}: the "
                     "encoder sees only the visible tokens, in random order, where a position means nothing; use "
                     "decoder or context",
                 )
@@ -210,6 +210,12 @@ class ModelConfig(Config):
                     f"{segment}.normalization softmax is that design",
                     *depths,
                 )
+
+
+def digests(model: ModelConfig) -> list[str]:
+    """Of the plugins that a model's designs come from, each once."""
+    origins = [value.origin for segment in SEGMENTS for value in getattr(model, segment).values()]
+    return list(dict.fromkeys(origin.digest for origin in origins if origin is not None))
 
 
 def base_model(model: ModelConfig, times: int = 1) -> ModelConfig:

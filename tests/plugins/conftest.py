@@ -1,0 +1,31 @@
+"""A folder with a plugin file, an experiment and a sweep."""
+
+from pathlib import Path
+
+import pytest
+
+from lina_lab.design import computed
+from lina_lab.design.axes import AXES
+from lina_lab.plugins import load
+from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch):
+    """No plugin that one test loads is there in another."""
+    monkeypatch.setattr(load, "LOADED", {})
+    tables = [axis.values for axis in AXES.values()] + [computed.NORMALIZATIONS, computed.FEATURE_MAPS]
+    before = [dict(table) for table in tables]
+    yield
+    for table, values in zip(tables, before, strict=True):
+        table.clear()
+        table.update(values)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    files = {"mine.py": COSINE, "base.yaml": EXPERIMENT, "sweep.yaml": SWEEP}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
