@@ -72,6 +72,7 @@ TESTED_IN = {
     "model/test_designs.py": "model/gates model/local_convolutions",
     "model/test_golden.py": "model/head",
     "published/test_names.py": "published/compatibility",
+    "profiling/test_properties.py": "cli/check",
     "plugins/test_study.py": "config/plugins plugins/designs profiling/plugin_counts design/computed",
     "sampling/test_image_set.py": "sampling/workers",
 }

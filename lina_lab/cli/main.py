@@ -7,6 +7,7 @@ import typer
 from lina_lab.cli.axes import axes
 from lina_lab.cli.cache import cache
 from lina_lab.cli.cell import cell_app
+from lina_lab.cli.check import check
 from lina_lab.cli.clean import clean
 from lina_lab.cli.compare import compare
 from lina_lab.cli.coords import coords
@@ -61,7 +62,7 @@ def start(
 
 RUNS = (init, sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, coords, demo, export)
-STUDIES = (table, report, forecast, notebook, fit, compare, plan, cache, axes, size, doctor, ui, sync)
+STUDIES = (table, report, forecast, notebook, fit, compare, plan, cache, axes, check, size, doctor, ui, sync)
 for command in (*RUNS, *CELLS, *STUDIES):
     app.command()(command)
 app.command("import")(import_weights)

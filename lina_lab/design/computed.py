@@ -32,8 +32,8 @@ class Reading(NamedTuple):
     feature_eps: float = 0.0
     float32: bool = True
     """Whether the core runs in float32 whatever the model's precision."""
-    parameters: Callable[[int, int, Any], Any] | None = None
-    """From D, H and the layout to a module of what is learnt."""
+    parameters: Callable[[int, int], Any] | None = None
+    """From D and H to a module of what is learnt."""
 
 
 NORMALIZATIONS: dict[str, Reading] = {}

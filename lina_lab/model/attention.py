@@ -133,7 +133,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         learnt = self.normalization.parameters
-        self.core = learnt(width, num_heads, layout) if learnt else None
+        self.core = learnt(width, num_heads) if learnt else None
         layout = layout or Layout(0, 0, 0)
         gate_heads = KV_GATE_HEADS[config.kv_gate_heads].heads(num_heads)
         self.gates = KV_GATES[config.kv_gate](gate.weights, width, gate_heads, layout.tokens)

@@ -4,6 +4,7 @@ Here is no torch, so tensors have no type. Shapes: B batch, N tokens, D width, H
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -16,6 +17,7 @@ from lina_lab.design.computed import Given, Reading
 from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION, Normalization
 from lina_lab.design.normalization import FeatureMap as FeatureMapFacts
 from lina_lab.design.value import ModuleSizes, Source, TokenCounts
+from lina_lab.errors import LabError
 
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 COUNTING = "lina_lab.profiling.plugin_counts"
@@ -74,7 +76,6 @@ class Core:
 
     def entries(self, source: Source) -> list[Entry]:
         """What the tables of its axis get."""
-        learnt = self.parameters
         facts = PluginCore(
             self.formula,
             self.source,
@@ -86,11 +87,8 @@ class Core:
             origin=source,
             own=self,
         )
-        made = learnt and (lambda width, num_heads, layout: learnt(width, num_heads))
-        return [
-            Entry(NORMALIZATION.values, facts),
-            Entry(computed.NORMALIZATIONS, Reading(self.read, parameters=made)),
-        ]
+        reading = Reading(self.read, parameters=self.parameters)
+        return [Entry(NORMALIZATION.values, facts), Entry(computed.NORMALIZATIONS, reading)]
 
 
 @dataclass(frozen=True)
@@ -101,9 +99,10 @@ class PluginCore(Normalization):
     own: Core
 
     def parameters(self, module: ModuleSizes, length: int) -> int:  # noqa: ARG002
-        if self.own.num_parameters is not None:
-            return self.own.num_parameters(module.width, module.num_heads)
-        return counted_parameters(self.own, module.width, module.num_heads)
+        if self.own.num_parameters is None:
+            return counted_parameters(self.own, module.width, module.num_heads)
+        check_closed_forms(self.own)
+        return self.own.num_parameters(module.width, module.num_heads)
 
     def macs(self, module: ModuleSizes, tokens: TokenCounts) -> float:
         return core_macs(self.own, module, tokens) / module.width
@@ -121,6 +120,7 @@ def counted_parameters(core: Core, width: int, num_heads: int) -> int:
 def core_macs(core: Core, module: ModuleSizes, tokens: TokenCounts) -> float:
     """Multiply-adds of a core for one image; between whole numbers of tokens, on the line between their counts."""
     if core.macs is not None:
+        check_closed_forms(core)
         return core.macs(tokens.length, module.num_heads, module.head_size)
     whole = int(tokens.length)
     share, grid = tokens.length - whole, int(tokens.grid)
@@ -133,6 +133,26 @@ def core_macs(core: Core, module: ModuleSizes, tokens: TokenCounts) -> float:
 def counted_macs(core: Core, width: int, num_heads: int, length: int, grid: int) -> float:
     """Multiply-adds, as torch counts them, of one image of `length` tokens, the last `grid` of them a grid."""
     return float(import_module(COUNTING).core_macs(core, width, num_heads, length, grid))
+
+
+@lru_cache(CACHED)
+def check_closed_forms(core: Core) -> None:
+    """Compare its closed forms with what torch counts, for a small module.
+
+    Raises:
+        LabError: if they are not the same.
+    """
+    D, H, N = 24, 3, 20
+    if core.num_parameters is not None:
+        _check_count(core, "num_parameters", core.num_parameters(D, H), counted_parameters(core, D, H))
+    if core.macs is not None:
+        _check_count(core, "macs", core.macs(N, H, D // H), counted_macs(core, D, H, N, 0))
+
+
+def _check_count(core: Core, name: str, closed: float, counted: float) -> None:
+    if not math.isclose(closed, counted, rel_tol=1e-9):
+        message = f"{core.word}: {name} gives {closed:,.10g} for 24 channels in 3 heads and 20 tokens"
+        raise LabError(f"{message}, torch counts {counted:,.10g}: mend it, or leave it out")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays(monkeypatch):
+def nothing_stays():
     """No plugin that one test loads is there in another."""
-    monkeypatch.setattr(load, "LOADED", {})
-    tables = [axis.values for axis in AXES.values()] + [computed.NORMALIZATIONS, computed.FEATURE_MAPS]
+    tables = [load.LOADED, computed.NORMALIZATIONS, computed.FEATURE_MAPS, *(axis.values for axis in AXES.values())]
     before = [dict(table) for table in tables]
     yield
     for table, values in zip(tables, before, strict=True):

@@ -124,8 +124,9 @@ def test_a_cell_is_read_from_its_own_copy(folder):
     assert source.path.is_relative_to(cell)
     shutil.rmtree(cell / "plugins")
     # Nothing is found by accident: in another process the word would mean nothing.
-    code = f"from pathlib import Path; from lina_lab.ledger.cells import read_experiment as r; r(Path({str(cell)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    code = "import lab_code; from pathlib import Path; from lina_lab.ledger.cells import read_experiment; "
+    code += f"read_experiment(Path({str(cell)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert f"not 'cosine@{source.digest}'" in done.stderr
 
 
@@ -148,12 +149,33 @@ def test_parameters_and_multiply_adds_are_what_torch_counts(folder):
 
 
 def test_a_closed_form_is_taken_instead(folder):
-    closed = "    macs=lambda N, heads, d: 7 * N,\n    num_parameters=lambda width, heads: 5,\n    exact=exact,"
-    (folder / "mine.py").write_text(COSINE.replace("    exact=exact,", closed))
     (folder / "base.yaml").write_text(OWN + EXPERIMENT)
-    own = load_experiment(folder / "base.yaml", COSINE_EVERYWHERE).model.decoder
-    assert cost.attention_macs(own, 24, 3, 20, 0) == 4 * 20 * 24**2 + 7 * 20
-    assert cost.attention_parameters(own, 24, 3, 20) == 4 * 24**2 + 4 * 24 + 5
+    counted = load_experiment(folder / "base.yaml", COSINE_EVERYWHERE).model.decoder
+    macs = "    macs=lambda N, heads, d: N * heads * d * (2 * d + heads),\n    exact=exact,"
+    both = "    num_parameters=lambda width, heads: (width + 1) * heads,\n" + macs
+    (folder / "mine.py").write_text(COSINE.replace("    exact=exact,", both))
+    closed = load_experiment(folder / "base.yaml", COSINE_EVERYWHERE).model.decoder
+    assert closed != counted
+    for ask in (
+        lambda design: cost.attention_macs(design, 48, 3, 37, 0),
+        lambda d: cost.attention_parameters(d, 48, 3, 9),
+    ):
+        assert ask(closed) == ask(counted)
+
+
+@pytest.mark.parametrize(
+    ("closed", "message"),
+    [
+        ("macs=lambda N, heads, d: 7 * N", "cosine: macs gives 140 for .*, torch counts 9,120: mend it"),
+        ("num_parameters=lambda width, heads: 5", "cosine: num_parameters gives 5 for .*, torch counts 75: mend it"),
+    ],
+)
+def test_a_closed_form_that_torch_counts_otherwise_is_refused(folder, closed, message):
+    (folder / "base.yaml").write_text(OWN + EXPERIMENT)
+    (folder / "mine.py").write_text(COSINE.replace("    exact=exact,", f"    {closed},\n"))
+    own = load_experiment(folder / "base.yaml", COSINE_EVERYWHERE)
+    with pytest.raises(LabError, match=message):
+        cost.training_flops(own) if "macs" in closed else cost.parameters(own.model, own.data.shape)
 
 
 def test_what_torch_cannot_count_needs_a_closed_form(folder):
