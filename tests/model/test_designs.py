@@ -76,7 +76,8 @@ def test_a_design_has_what_lab_check_asks_of_a_users(holds, config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("config", SINGLES, ids=name)
-def test_a_design_has_all_that_lab_check_asks_of_a_users(config):
+def test_a_design_has_all_that_lab_check_asks_of_a_users(config, monkeypatch):
+    monkeypatch.setattr(attention, "NUM_MEDIATORS", 64)  # as costs have it
     assert {name: why for name, holds in PROPERTIES.items() if (why := holds(config))} == {}
 
 
