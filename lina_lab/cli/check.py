@@ -51,7 +51,9 @@ def _asked(what: str) -> list[tuple[str, str, str | int]]:
     axis, equals, text = what.partition("=")
     if not equals:
         words = load(find(what, Path())).words
-        return [(f"{axis} {word}", axis, full) for axis, own in words.items() for word, full in own.items()]
+        return [
+            (f"{axis} {word}", axis, full) for axis, own in words.items() if axis in AXES for word, full in own.items()
+        ]
     if axis not in AXES:
         raise LabError(f"{what}: {axis} is no axis; known are {', '.join(AXES)}")
     word = parse_value(text)

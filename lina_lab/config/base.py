@@ -14,10 +14,16 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class OneOf(NamedTuple):
-    """Annotates a field that holds a value of a design axis, by its word."""
+class Table(NamedTuple):
+    """What is known by a word."""
 
-    axis: Axis[Value]
+    values: dict[str, Any]
+
+
+class OneOf(NamedTuple):
+    """Annotates a field that holds a value of a design axis, or of another table, by its word."""
+
+    axis: Axis[Value] | Table
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._known)

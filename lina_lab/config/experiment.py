@@ -173,6 +173,13 @@ class Experiment(Config):
                 raise KeyProblem("evaluation.also", message, "evaluation.extractor")
 
 
+def digests(experiment: Experiment) -> list[str]:
+    """Of the plugins that an experiment uses, each once."""
+    values = [value for segment in SEGMENTS for value in getattr(experiment.model, segment).values()]
+    origins = [known.origin for known in (*values, experiment.data.source)]
+    return list(dict.fromkeys(origin.digest for origin in origins if origin is not None))
+
+
 def step_at(share: float, steps: int) -> int:
     """The step that is nearest to a share of all steps."""
     return round(share * steps)

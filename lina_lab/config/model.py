@@ -212,12 +212,6 @@ class ModelConfig(Config):
                 )
 
 
-def digests(model: ModelConfig) -> list[str]:
-    """Of the plugins that a model's designs come from, each once."""
-    origins = [value.origin for segment in SEGMENTS for value in getattr(model, segment).values()]
-    return list(dict.fromkeys(origin.digest for origin in origins if origin is not None))
-
-
 def base_model(model: ModelConfig, times: int = 1) -> ModelConfig:
     """The same design at `times` the base width: as many heads as make it up, of the same channels; depths stay.
 

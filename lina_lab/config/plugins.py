@@ -7,6 +7,7 @@ from typing import Any
 from lina_lab.config.model import SEGMENTS
 from lina_lab.config.problems import ConfigError, FileProblem, Key
 from lina_lab.errors import LabError
+from lina_lab.plugins.data import DATA
 from lina_lab.plugins.load import Words, find, load, merged
 
 
@@ -54,6 +55,9 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     if words and isinstance(model, Mapping):
         parts = {name: model[name] for name in ("attention", *SEGMENTS) if isinstance(model.get(name), Mapping)}
         rest["model"] = {**model, **{name: _with_digests(part, words) for name, part in parts.items()}}
+    data = rest.get("data")
+    if isinstance(data, Mapping):
+        rest["data"] = _with_digests(data, {"name": words.get(DATA, {})})
     return rest
 
 

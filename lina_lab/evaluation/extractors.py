@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from lina_lab.config.data import SOURCES
 from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED
+from lina_lab.design.data_sets import SOURCES
 from lina_lab.evaluation.features import BATCH, Extractor, Features
 from lina_lab.files import read_named
 

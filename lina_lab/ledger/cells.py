@@ -28,9 +28,8 @@ Every file but metrics.csv is written whole and then renamed, so that it is eith
 
 from pathlib import Path
 
-from lina_lab.config.experiment import SCHEMA, Experiment, cell_key
+from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digests
 from lina_lab.config.load import build, read_yaml, write_yaml
-from lina_lab.config.model import digests
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
 from lina_lab.plugins.load import load_copies, write_copies
@@ -53,7 +52,7 @@ def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> P
             return folder
         now = {name: getattr(experiment, name) for name in ("data", "evaluation", "contents")}
         experiment = read_experiment(folder).model_copy(update=now)
-    write_copies(folder, digests(experiment.model))
+    write_copies(folder, digests(experiment))
     text = write_yaml({"schema": SCHEMA} | experiment.model_dump(mode="json"))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)

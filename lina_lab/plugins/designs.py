@@ -3,14 +3,12 @@
 Here is no torch, so tensors have no type. Shapes: B batch, N tokens, D width, H heads, d = D / H.
 """
 
-import inspect
 import math
-import re
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from lina_lab.design import computed
 from lina_lab.design.computed import Given, Reading
@@ -18,18 +16,11 @@ from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION, Normalizat
 from lina_lab.design.normalization import FeatureMap as FeatureMapFacts
 from lina_lab.design.value import ModuleSizes, Source, TokenCounts
 from lina_lab.errors import LabError
+from lina_lab.plugins.checks import Entry, check_fields
 
-WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 COUNTING = "lina_lab.profiling.plugin_counts"
 """Imports torch, and so is imported by name, when a plugin's value is counted."""
 CACHED = 1024
-
-
-class Entry(NamedTuple):
-    """A place in a table, by the word of the value there."""
-
-    table: dict[Any, Any]
-    value: Any
 
 
 @dataclass(frozen=True)
@@ -186,41 +177,3 @@ class FeatureMap:
         """What the tables of its axis get."""
         facts = FeatureMapFacts(self.formula, self.source, positive=self.positive, origin=source)
         return [Entry(FEATURE_MAP.values, facts), Entry(computed.FEATURE_MAPS, self.phi)]
-
-
-Kind = Core | FeatureMap
-
-
-def check_fields(kind: Kind, arguments: dict[str, int]) -> None:
-    """Check words, texts, yes-or-no's, and functions by the number of arguments that they are called with.
-
-    Raises:
-        ValueError: naming the field, and what would be right.
-    """
-    if not isinstance(kind.word, str) or not WORD.fullmatch(kind.word):
-        message = "word must be a letter and then at most 39 letters, digits, _ or -, as in delta-2"
-        raise ValueError(f"{message}, not {kind.word!r}")
-    for name in ("formula", "source"):
-        text = getattr(kind, name)
-        if not isinstance(text, str) or not text.strip() or not text.isprintable():
-            raise ValueError(f"{kind.word}: {name} must be a line of text, not {text!r}")
-    for name in ("ordered", "features", "positive"):
-        if not isinstance(getattr(kind, name, False), bool):
-            raise ValueError(f"{kind.word}: {name} must be True or False, not {getattr(kind, name)!r}")  # noqa: TRY004
-    for name, count in arguments.items():
-        function = getattr(kind, name)
-        required = kind.__dataclass_fields__[name].default is not None
-        if (function is not None or required) and not _takes(function, count):
-            raise ValueError(f"{kind.word}: {name} must be a function of {count} arguments, not {function!r}")
-
-
-def _takes(function: Any, count: int) -> bool:
-    if not callable(function):
-        return False
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    except ValueError:  # of torch's own functions no signature is known
-        return True
-    return True

@@ -17,16 +17,20 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lina_lab.design.axes import AXES
+from lina_lab.design.data_sets import SOURCES
 from lina_lab.design.value import Source, plain
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 from lina_lab.files import write_atomic
-from lina_lab.plugins.designs import Core, FeatureMap, Kind
+from lina_lab.plugins.data import DATA, DataSet
+from lina_lab.plugins.designs import Core, FeatureMap
 
 logger = logging.getLogger(__name__)
+
+Kind = Core | FeatureMap | DataSet
 
 GROUP = "lina_lab.designs"
 """The entry points of installed packages."""
@@ -209,17 +213,22 @@ def _provided(module: ModuleType, path: Path, source: bytes) -> tuple[Kind, ...]
         raise LabError(f"{path}:1: has no PROVIDES: must end in a list, as PROVIDES = [Core('mine', ...)]")
     seen: set[tuple[str, str]] = set()
     for kind in provided:
-        if not isinstance(kind, Core | FeatureMap):
-            message = f"PROVIDES must hold Core and FeatureMap values, not {shown(repr(kind))}"
+        if not isinstance(kind, Kind):
+            message = f"PROVIDES must hold Core, FeatureMap or DataSet values, not {shown(repr(kind))}"
             raise LabError(f"{path}:{_line(source, 'PROVIDES')}: {message}")
         place = f"{path}:{_line(source, kind.word)}"
-        shipped = [plain(word) for word, value in AXES[kind.axis].values.items() if value.origin is None]
-        if kind.word in shipped:
+        if kind.word in shipped_words(kind.axis):
             raise LabError(f"{place}: {kind.axis} {kind.word} is shipped with LINA Lab: give yours another word")
         if (kind.axis, kind.word) in seen:
             raise LabError(f"{place}: provides {kind.axis} {kind.word} twice: give one another word")
         seen.add((kind.axis, kind.word))
     return tuple(provided)
+
+
+def shipped_words(axis: str) -> set[str]:
+    """What a plugin may not call a value."""
+    known: Mapping[Any, Any] = SOURCES if axis == DATA else AXES[axis].values
+    return {plain(word) for word, value in known.items() if value.origin is None}
 
 
 def _line(source: bytes, word: str) -> int:

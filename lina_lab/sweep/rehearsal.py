@@ -9,8 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
-from lina_lab.config.experiment import Experiment
-from lina_lab.config.model import digests
+from lina_lab.config.experiment import Experiment, digests
 from lina_lab.design.value import Source
 from lina_lab.errors import LabError
 from lina_lab.interpreter import BINDING, search_path, surroundings
@@ -47,7 +46,7 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
             start = time.monotonic() - started
 
             def timed(experiment: Experiment) -> "Seconds":
-                plugins = sources(digests(experiment.model))
+                plugins = sources(digests(experiment))
                 seconds = list(pool.map(_timed, [experiment] * count, [plugins] * count))
                 return type(seconds[0]).mean(seconds)
 

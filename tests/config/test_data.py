@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 
-from lina_lab.config.data import PUBLISHED_DATA, SOURCES, DataConfig
+from lina_lab.config.data import PUBLISHED_DATA, DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key
 from lina_lab.config.settings import EXTRACTORS, PUBLISHED, EvaluationConfig, ExtractorInput
+from lina_lab.design.data_sets import SOURCES
 
 FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
 MNIST = {"name": "torchvision", "dataset": "MNIST", "root": "data"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.design import computed
+from lina_lab.design import computed, data_sets
 from lina_lab.design.axes import AXES
 from lina_lab.plugins import load
 from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
@@ -13,12 +13,12 @@ from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
 @pytest.fixture(autouse=True)
 def nothing_stays():
     """No plugin that one test loads is there in another."""
-    tables = [load.LOADED, computed.NORMALIZATIONS, computed.FEATURE_MAPS, *(axis.values for axis in AXES.values())]
-    before = [dict(table) for table in tables]
     yield
-    for table, values in zip(tables, before, strict=True):
-        table.clear()
-        table.update(values)
+    load.LOADED.clear()
+    tables = [data_sets.SOURCES, data_sets.SIZES, data_sets.LOADERS, computed.NORMALIZATIONS, computed.FEATURE_MAPS]
+    for table in (*tables, *(axis.values for axis in AXES.values())):
+        for word in [word for word in table if "@" in str(word)]:
+            del table[word]
 
 
 @pytest.fixture
