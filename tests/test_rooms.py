@@ -74,6 +74,7 @@ TESTED_IN = {
     "published/test_names.py": "published/compatibility",
     "profiling/test_properties.py": "cli/check",
     "plugins/test_data.py": "data/plugin_sets design/data_sets",
+    "plugins/test_extractors.py": "evaluation/plugin_extractors design/extractors",
     "plugins/test_load.py": "plugins/checks",
     "plugins/test_study.py": "config/plugins plugins/designs profiling/plugin_counts design/computed",
     "sampling/test_image_set.py": "sampling/workers",

@@ -8,6 +8,7 @@ from lina_lab.config.model import SEGMENTS
 from lina_lab.config.problems import ConfigError, FileProblem, Key
 from lina_lab.errors import LabError
 from lina_lab.plugins.data import DATA
+from lina_lab.plugins.extractors import EXTRACTOR
 from lina_lab.plugins.load import Words, find, load, merged
 
 
@@ -58,6 +59,11 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     data = rest.get("data")
     if isinstance(data, Mapping):
         rest["data"] = _with_digests(data, {"name": words.get(DATA, {})})
+    evaluation, known = rest.get("evaluation"), words.get(EXTRACTOR, {})
+    if known and isinstance(evaluation, Mapping):
+        also = evaluation.get("also")
+        more = {"also": [known.get(name, name) if isinstance(name, str) else name for name in also]} if also else {}
+        rest["evaluation"] = {**_with_digests(evaluation, {"extractor": known}), **more}
     return rest
 
 

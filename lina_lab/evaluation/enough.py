@@ -2,8 +2,9 @@
 
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.settings import FEATURES, EvaluationConfig
+from lina_lab.config.settings import EvaluationConfig
 from lina_lab.design.data_sets import Sizes
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 
 

@@ -27,8 +27,8 @@ def check_fields(kind: Any, arguments: dict[str, int]) -> None:
         text = getattr(kind, name, "none")
         if not isinstance(text, str) or not text.strip() or not text.isprintable():
             raise ValueError(f"{kind.word}: {name} must be a line of text, not {text!r}")
-    for name in ("ordered", "features", "positive", "needs_path", "balanced"):
-        if not isinstance(getattr(kind, name, False), bool):
+    for name, field in kind.__dataclass_fields__.items():
+        if isinstance(field.default, bool) and not isinstance(getattr(kind, name), bool):
             raise ValueError(f"{kind.word}: {name} must be True or False, not {getattr(kind, name)!r}")  # noqa: TRY004
     for name, count in arguments.items():
         function = getattr(kind, name)

@@ -21,16 +21,23 @@ from typing import Any, NamedTuple
 
 from lina_lab.design.axes import AXES
 from lina_lab.design.data_sets import SOURCES
-from lina_lab.design.value import Source, plain
+from lina_lab.design.extractors import FEATURES
+from lina_lab.design.value import Source
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 from lina_lab.files import write_atomic
 from lina_lab.plugins.data import DATA, DataSet
 from lina_lab.plugins.designs import Core, FeatureMap
+from lina_lab.plugins.extractors import EXTRACTOR, FeatureNetwork
 
 logger = logging.getLogger(__name__)
 
-Kind = Core | FeatureMap | DataSet
+Kind = Core | FeatureMap | DataSet | FeatureNetwork
+TABLES: Mapping[str, Mapping[Any, Any]] = {name: axis.values for name, axis in AXES.items()} | {
+    DATA: SOURCES,
+    EXTRACTOR: FEATURES,
+}
+"""What a kind of value is known by."""
 
 GROUP = "lina_lab.designs"
 """The entry points of installed packages."""
@@ -214,21 +221,15 @@ def _provided(module: ModuleType, path: Path, source: bytes) -> tuple[Kind, ...]
     seen: set[tuple[str, str]] = set()
     for kind in provided:
         if not isinstance(kind, Kind):
-            message = f"PROVIDES must hold Core, FeatureMap or DataSet values, not {shown(repr(kind))}"
+            message = f"PROVIDES must hold values as Core('mine', ...), not {shown(repr(kind))}"
             raise LabError(f"{path}:{_line(source, 'PROVIDES')}: {message}")
         place = f"{path}:{_line(source, kind.word)}"
-        if kind.word in shipped_words(kind.axis):
+        if kind.word in TABLES[kind.axis]:
             raise LabError(f"{place}: {kind.axis} {kind.word} is shipped with LINA Lab: give yours another word")
         if (kind.axis, kind.word) in seen:
             raise LabError(f"{place}: provides {kind.axis} {kind.word} twice: give one another word")
         seen.add((kind.axis, kind.word))
     return tuple(provided)
-
-
-def shipped_words(axis: str) -> set[str]:
-    """What a plugin may not call a value."""
-    known: Mapping[Any, Any] = SOURCES if axis == DATA else AXES[axis].values
-    return {plain(word) for word, value in known.items() if value.origin is None}
 
 
 def _line(source: bytes, word: str) -> int:

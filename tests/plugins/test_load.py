@@ -76,7 +76,7 @@ def test_a_copy_is_loaded_like_the_file_and_refused_once_it_was_changed(folder):
         ("import sys\nsys.exit(3)\n", "2: SystemExit: 3"),
         ("x = 1\n", r"1: has no PROVIDES: must end in a list, as PROVIDES = \[Core"),
         ("PROVIDES = []\n", "1: has no PROVIDES"),
-        ("\nPROVIDES = ['x']\n", "2: PROVIDES must hold Core, FeatureMap or DataSet values, not 'x'"),
+        ("\nPROVIDES = ['x']\n", r"2: PROVIDES must hold values as Core\('mine', \.\.\.\), not 'x'"),
         (f"{HEAD}PROVIDES = [Core('x')]\n", "2: TypeError: .* missing 3 required keyword-only arguments: 'formula'"),
         (
             HEAD + "PROVIDES = [\n" + SQUARE.replace('"square"', '"a b"') + "]\n",
