@@ -6,15 +6,16 @@ not claim it. Shapes: B images, N tokens (a prefix and a grid), D width, H heads
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lina_lab import cost
 from lina_lab.config.model import AttentionConfig
+from lina_lab.design.computed import FEATURE_MAPS
 from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
-from lina_lab.model.attention import FEATURE_MAPS, Attention, Layout, take
+from lina_lab.model.attention import Attention, Layout, take
 from lina_lab.model.lina import SUMMING
 from lina_lab.plugins.load import LOADED
 from lina_lab.profiling.counting import ALL, counted_macs
@@ -173,7 +174,7 @@ def is_positive(config: AttentionConfig) -> str | None:
 def is_as_defined(config: AttentionConfig) -> str | None:
     """Outputs and gradients are those of the float64 definition that a plugin gives beside it."""
     own = [kind for p in LOADED.values() for kind in p.provides if p.words[kind.axis][kind.word] in _words(config)]
-    twins = {kind.axis: kind.exact for kind in own if kind.exact is not None}
+    twins: dict[str, Any] = {kind.axis: twin for kind in own if (twin := getattr(kind, "exact", None)) is not None}
     if not twins:
         return None
     plain, exact = made(config), made(config)
