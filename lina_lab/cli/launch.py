@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lina_lab.cli.progress_display import show_progress
-from lina_lab.cli.sweep_results import print_results
+from lina_lab.cli.sweep_results import print_results, print_verdict
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import left_out
@@ -18,9 +18,11 @@ from lina_lab.ledger.plan import Plan, driven, load_plan, other_file, replaced
 from lina_lab.provenance import changed_files
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
-from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
+from lina_lab.sweep.local_engine import Finished, Slot, slots, visible_gpus
 from lina_lab.sweep.longer import sources_of, told, unfinished
+from lina_lab.sweep.notify import notifier
 from lina_lab.sweep.planning import PlannedSweep
+from lina_lab.sweep.progress import Snapshot
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
@@ -145,6 +147,8 @@ def submit_plan(
     plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
+    with notifier(runs, plan, planned.file, retries):
+        pass  # the jobs tell; what they will lack is said here
     jobs, then = submit(runs, planned, engine, retries, keep_going=keep_going)
     total = num_trials(planned) + len(plan.cells)
     for job, count in jobs.items():
@@ -187,10 +191,11 @@ def run_plan(
     with contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
         latest: Plan
+        tell = stack.enter_context(notifier(runs, plan, planned.file, retries))
 
         def note(stored: Plan) -> None:
             nonlocal shipper, latest
-            latest = stored
+            latest = tell.plan = stored
             if shipper is not None:
                 shipper.plan = stored
             elif tracking:
@@ -201,13 +206,20 @@ def run_plan(
         try:
             # Given up before the last shipment, so that MLflow sees whether this ended or was stopped.
             with driven(runs, name), show_progress() as show:
-                ended = run_sweep(runs, planned, where, show, retries, note, group, limits)
+
+                def watch(snapshot: Snapshot, new: list[Finished]) -> None:
+                    show(snapshot, new)
+                    tell.failed(new)
+
+                ended = run_sweep(runs, planned, where, watch, retries, note, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
             return 130
         except FailedAlike as broken:
             print_broken(load_plan(runs, name), broken)
+            tell.stopped(str(broken), broken.folders)
             return 1
+        tell.ended()
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
@@ -218,6 +230,7 @@ def run_plan(
 def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """The results, and which commands go on from here; `failed`: keys of failed cells and their reasons."""
     print_results(plan, runs, failed)
+    print_verdict(plan, runs)
     if changed := changed_files():
         print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:

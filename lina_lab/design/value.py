@@ -63,6 +63,9 @@ class Value:
     """Whether checkpoints of the published code with it can be read and written."""
     origin: Source | None = None
     """The user's file that it comes from; None for a shipped value."""
+    said: str = ""
+    """What a sentence calls it, after "with" or "is": 'a 5x5 depthwise convolution', 'no convolution'; "": its word and
+    axis."""
 
     def parameters(self, module: ModuleSizes, length: int) -> int:  # noqa: ARG002
         """Exact, on sequences of `length` tokens."""
