@@ -78,6 +78,11 @@ TESTED_IN = {
     "model/test_golden.py": "model/head",
     "report/test_paper.py": "report/paper_figures report/paper_tables report/paper_words",
     "published/test_names.py": "published/compatibility",
+    "profiling/test_properties.py": "cli/check",
+    "plugins/test_data.py": "data/plugin_sets design/data_sets",
+    "plugins/test_extractors.py": "evaluation/plugin_extractors design/extractors",
+    "plugins/test_load.py": "plugins/checks",
+    "plugins/test_study.py": "config/plugins plugins/designs profiling/plugin_counts design/computed",
     "sampling/test_image_set.py": "sampling/workers",
 }
 """Modules that have no test file of their own name, by the file that tests them. A new module has one."""

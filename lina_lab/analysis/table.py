@@ -14,8 +14,8 @@ import pandas as pd
 from lina_lab.analysis.lengths import AT, ends
 from lina_lab.analysis.progress import why_no_metric
 from lina_lab.analysis.rows import COMPARABLE, LOSS_DRAWS, OLDER_DRAWS, row_of, row_of_point
-from lina_lab.config.settings import FEATURES
 from lina_lab.config.sweep import Scalar
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened
 from lina_lab.fact_names import column

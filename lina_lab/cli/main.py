@@ -8,6 +8,7 @@ from lina_lab.cli.axes import axes
 from lina_lab.cli.bundle import bundle
 from lina_lab.cli.cache import cache
 from lina_lab.cli.cell import cell_app
+from lina_lab.cli.check import check
 from lina_lab.cli.clean import clean
 from lina_lab.cli.compare import compare
 from lina_lab.cli.coords import coords
@@ -77,6 +78,7 @@ STUDIES = (
     merge,
     cache,
     axes,
+    check,
     size,
     doctor,
     ui,
