@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lina_lab.analysis.table import design_label, to_latex, to_markdown
+from lina_lab.analysis.names import design_label
+from lina_lab.analysis.table import to_latex, to_markdown
 from lina_lab.cli.console import print_columns, print_table, text_table
 from lina_lab.cli.fit_table import FitRequest, fit_table
 from lina_lab.escape import latex, markdown_cell, shortened, shown, writable

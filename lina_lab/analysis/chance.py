@@ -14,10 +14,11 @@ from scipy import stats
 
 from lina_lab.analysis.confounds import Reasons
 from lina_lab.analysis.match_cells import AT, DESIGN, Pairs
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.rows import LEARNT_NOTHING
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import design_label, designs, extractor_name
+from lina_lab.analysis.table import designs, extractor_name
 from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID
 
@@ -108,7 +109,8 @@ def learnt_nothing(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> str:
     blind = [(values, words) for values, words in found if words]
     if not blind:
         return ""
-    named = [f"{design_label(values)} ({words})" for values, words in blind[:MOST]]
+    names = design_names(plan)
+    named = [f"{names(values)} ({words})" for values, words in blind[:MOST]]
     more = [f"and {len(blind) - MOST} more"] if len(blind) > MOST else []
     return (
         f"Nothing learnt: {len(blind)} of {len(models)} models are {NO_BETTER}, and what is said of them below says "

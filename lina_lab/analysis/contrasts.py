@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.match_cells import AT, DESIGN, SHARE, Columns, as_text, has_partner, rows_of_design
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes
 from lina_lab.config.sweep import Scalar
@@ -22,6 +23,10 @@ class DesignPair(NamedTuple):
     a: dict[str, Scalar]
     """The values of all axes but the size, in the order of the plan."""
     b: dict[str, Scalar]
+    names: tuple[str, str] = ("", "")
+    """Of A and of B, short (`design_names`)."""
+    setting: str = ""
+    """What both have, short; "" where the study has no other axis."""
 
     @property
     def value(self) -> Scalar:
@@ -32,6 +37,11 @@ class DesignPair(NamedTuple):
         return self.b[self.axis]
 
     @property
+    def question(self) -> str:
+        """'conv_kernel 5 against 0, division'."""
+        return f"{self.axis} {self.value} against {self.baseline}{self.setting and f', {self.setting}'}"
+
+    @property
     def others(self) -> dict[str, Scalar]:
         """The values that both have."""
         return {name: value for name, value in self.a.items() if name != self.axis}
@@ -39,7 +49,7 @@ class DesignPair(NamedTuple):
 
 def design_pairs(plan: Plan) -> Iterable[DesignPair]:
     """Every value of every axis but the size against the axis's first, at every setting of the others that has both."""
-    axes = design_axes(plan)
+    axes, names = design_axes(plan), design_names(plan)
     points = list(dict.fromkeys(tuple(cell.values[axis] for axis in axes) for cell in plan.cells))
     for place, axis in enumerate(axes):
         baseline = points[0][place] if points else None
@@ -47,7 +57,10 @@ def design_pairs(plan: Plan) -> Iterable[DesignPair]:
             twin = (*point[:place], baseline, *point[place + 1 :])
             if point[place] != baseline and twin in points:
                 a, b = (dict(zip(axes, values, strict=True)) for values in (point, twin))
-                yield DesignPair(axis, a, b)
+                setting = {name: value for name, value in a.items() if name != axis}
+                yield DesignPair(
+                    axis=axis, a=a, b=b, names=(names(a), names(b)), setting=names(setting) if setting else ""
+                )
 
 
 def columns_of(metric: StudyMetric, pair: DesignPair) -> tuple[Columns, list[str], list[str]]:

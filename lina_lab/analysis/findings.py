@@ -14,9 +14,10 @@ from lina_lab.analysis.comparison import ALPHA, CompareOptions, Verdict, compare
 from lina_lab.analysis.contrasts import DesignPair, columns_of, design_pairs
 from lina_lab.analysis.interval import finite_or_null
 from lina_lab.analysis.multiplier import FLOPS, Compute, over_designs
+from lina_lab.analysis.names import design_label
 from lina_lab.analysis.scale import RATIO, Scale
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import design_label, human
+from lina_lab.analysis.table import human
 from lina_lab.analysis.wording import UNDETERMINED
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
@@ -65,7 +66,7 @@ def findings(
         try:
             verdict = _compare(table, metric, pair, len(pairs))
         except LabError as error:
-            missing.append(f"{pair.axis} {pair.value} against {pair.baseline}, {design_label(pair.others)}: {error}")
+            missing.append(f"{pair.question}: {error}")
             continue
         new = Finding(axis=pair.axis, value=pair.value, baseline=pair.baseline, contrasts=[], metric=metric)
         by_value.setdefault((pair.axis, pair.value), new).contrasts.append(Contrast(pair, verdict))

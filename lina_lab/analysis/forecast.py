@@ -16,11 +16,12 @@ import pandas as pd
 from lina_lab.analysis.contrasts import DesignPair, cells_of, columns_of, design_pairs
 from lina_lab.analysis.interval import Interval, t_interval
 from lina_lab.analysis.match_cells import as_text, matched
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.new_gap import new_gap
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.scaling_fit.new_value import new_value
 from lina_lab.analysis.study_metric import StudyMetric, study_metric
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs, human, refuse_mixtures, results_table
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human, refuse_mixtures, results_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.cost import parameters
 from lina_lab.errors import LabError
@@ -101,13 +102,14 @@ def forecast(table: pd.DataFrame, plan: Plan, sizes: Mapping[str, int], record: 
     done = table[(table["state"] == "done") & table[metric.column].notna()]
     cells: list[CellForecast] = []
     missing: list[str] = []
+    names = design_names(plan)
     for values, rows in designs(table, design_axes(plan)):
         known = done.loc[done.index.intersection(rows.index)]
         for place, still_open in rows[~has_result(rows)].groupby(PLACE, sort=False):
             size = float(still_open[N].mean())
             found = _expected(known, known[PLACE] == place, size, metric)
             if isinstance(found, str):
-                where = f"{design_label(values)} at {human(size)} parameters"
+                where = f"{names(values)} at {human(size)} parameters"
                 missing.append(f"{where}: {found}")
             else:
                 cells += [_cell(row, plan, found, len(known)) for row in still_open.to_dict("records")]
@@ -197,8 +199,7 @@ def _gaps(
         for size, seeds, middle in _open_sizes(table, done, pair):
             found = _gap(table, metric, pair, len(seeds), middle)
             if isinstance(found, str):
-                others = f", {design_label(pair.others)}" if pair.others else ""
-                missing.append(f"{pair.axis} {pair.value} against {pair.baseline}{others} at {size}: {found}")
+                missing.append(f"{pair.question} at {size}: {found}")
                 continue
             pairs, predicted, power = found
             gaps.append(

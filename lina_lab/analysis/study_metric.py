@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO, Scale, scale_of
-from lina_lab.analysis.table import design_label, main_metric
+from lina_lab.analysis.table import main_metric
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import axis_label, known_metric
@@ -86,6 +87,6 @@ def _all_have_it(table: pd.DataFrame, plan: Plan, column: str) -> None:
     lacking = table[(table["state"] == "done") & table[column].isna()].to_dict("records")
     if lacking:
         first = lacking[0]
-        cell = f"{design_label({axis: first[axis] for axis in plan.axes})}, seed {first['seed']}"
+        cell = f"{design_names(plan)({axis: first[axis] for axis in plan.axes})}, seed {first['seed']}"
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise LabError(f"finished cells have no {column}: {first['key']} ({cell}){more}")

@@ -3,7 +3,7 @@
 What is missing is missing, never 0.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from lina_lab.analysis.rows import COMPARABLE, LOSS_DRAWS, OLDER_DRAWS, row_of, 
 from lina_lab.config.settings import FEATURES
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.escape import latex, markdown_cell, shortened, shown
+from lina_lab.escape import latex, markdown_cell, shortened
 from lina_lab.fact_names import column
 from lina_lab.files import write_atomic
 from lina_lab.ledger.cells import read_experiment
@@ -27,8 +27,6 @@ from lina_lab.ledger.status import CellStatus, read_cell
 from lina_lab.metric_names import LOSS, METRICS, heading, known_metric
 
 SIZE_AXIS = "size"
-LABEL = 40
-"""Characters of one value in the name of a design."""
 
 
 def results_table(runs: Path, plan: Plan) -> pd.DataFrame:
@@ -139,12 +137,6 @@ def designs(table: pd.DataFrame, axes: list[str]) -> Iterable[tuple[dict[str, Sc
         return
     for point, rows in table.groupby(axes, sort=False, dropna=False):
         yield dict(zip(axes, cast("tuple[Scalar, ...]", point), strict=True)), rows
-
-
-def design_label(values: Mapping[str, Scalar]) -> str:
-    """A design for a legend: 'division, conv_kernel 5'."""
-    words = [v if isinstance(v, str) and v != "none" else f"{k} {v}" for k, v in values.items()]
-    return ", ".join(shown(shortened(str(word), LABEL)) for word in words) or "all cells"
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

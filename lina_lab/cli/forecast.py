@@ -35,17 +35,19 @@ def forecast(name: SweepName, as_json: AsJson = False, runs: Runs = RUNS) -> Non
 
 
 def _print(made: "Forecast", plan: "Plan") -> None:
-    from lina_lab.analysis.table import design_axes, design_label, human
+    from lina_lab.analysis.names import design_names
+    from lina_lab.analysis.table import design_axes, human
     from lina_lab.cli.console import print_table, text_table
     from lina_lab.metric_names import axis_label
 
+    names = design_names(plan)
     level = f"{100 * made.level:.4g} % interval"
     print(f"{made.sweep}: {axis_label(made.metric)}, from {len(made.data)} cells that are done\n")
     if made.cells:
         table = text_table("cell", "parameters", "seed", "by", "forecast", level, "as a power law", numbers=3)
         for cell in made.cells:
             value = f"{cell.predicted.value:.4g}"
-            label = design_label(cell.values)
+            label = names(cell.values)
             table.add_row(
                 label, human(cell.parameters), str(cell.seed), cell.by, value, _ends(cell.predicted), _ends(cell.power)
             )
@@ -55,7 +57,7 @@ def _print(made: "Forecast", plan: "Plan") -> None:
         table = text_table("A", "B", "size", "seeds", "A / B", level, "as a power law", numbers=4)
         for gap in made.gaps:
             axes = {name: name for name in design_axes(plan)}
-            a, b = (design_label({name: design[name] for name in axes}) for design in (gap.a, gap.b))
+            a, b = (names({name: design[name] for name in axes}) for design in (gap.a, gap.b))
             ratio = f"{gap.predicted.value:.4g}"
             table.add_row(a, b, gap.size, str(len(gap.seeds)), ratio, _ends(gap.predicted), _ends(gap.power))
         print_table(table)

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from lina_lab.analysis.interval import finite_or_null
 from lina_lab.analysis.power import ENOUGH
 from lina_lab.analysis.study_plan import Candidate, Choice, Claim, Detail, Question, Search, frontier
-from lina_lab.analysis.table import design_label
 from lina_lab.cli.console import print_table, text_table
 from lina_lab.escape import shown
 from lina_lab.sweep.next_study import Asked
@@ -115,7 +114,7 @@ def _seen(question: Question) -> float:
 
 def _label(question: Question) -> str:
     pair = question.pair
-    others = f" ({design_label(pair.others)})" if pair.others else ""
+    others = f" ({pair.setting})" if pair.setting else ""
     return f"{pair.axis} {pair.value} / {pair.baseline}{others}"
 
 

@@ -6,7 +6,10 @@ subtraction, beside a generator of filters that nothing reads), decouple7 (the s
 (no denominator). high_res is kvscale1 at any resolution.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from lina_lab.config.model import GRID_PARTS, SEGMENTS, AttentionConfig
 
 A, C, E, D = "model.attention", "model.context", "model.encoder", "model.decoder"
 
@@ -51,3 +54,43 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tri": LINA | {f"{C}.conv_kernel": 5, f"{C}.kv_gate": "key_value"},
 }
 """By id, dotted path to value; everything else is the default. kvscale1 is LINA."""
+
+NAMES = {"kvscale1": "LINA"}
+"""What people call a variant, where its values alone would not say it."""
+SECTIONS = (A, C, E, D)
+ELSEWHERE = {"model.position": "table", "model.softmax_every": None, "sampling.flow_steps_last": None}
+"""Paths of the design that are no attention's, with their defaults."""
+
+
+def design_settings(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of everything in a config, as YAML has it, that makes the design."""
+    for key, value in values.items():
+        path = f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from design_settings(value, f"{path}.")
+        elif path in ELSEWHERE or above.removesuffix(".") in SECTIONS:
+            yield path, value
+
+
+def published_name(settings: Mapping[str, Any]) -> str:
+    """What people call the design of these values, with defaults for the rest; "" if they have no name for it.
+
+    settings: by dotted path, as in `VARIANTS`; what `design_settings` would not give counts for nothing.
+    """
+    design = _resolved(settings)
+    return next((name for variant, name in NAMES.items() if design and _resolved(VARIANTS[variant]) == design), "")
+
+
+def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The attention of every segment, and the rest of the design; empty if the values cannot stand together."""
+    found: dict[str, Any] = {path: settings.get(path, default) for path, default in ELSEWHERE.items()}
+    for segment in SEGMENTS:
+        own = {}
+        for section in (A, f"model.{segment}"):  # the later one counts
+            part = {name.rpartition(".")[2]: v for name, v in settings.items() if name.rpartition(".")[0] == section}
+            own |= {k: v for k, v in part.items() if section != A or segment == "decoder" or k not in GRID_PARTS}
+        try:
+            found[segment] = AttentionConfig.model_validate(own)
+        except ValueError:
+            return {}
+    return found

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lina_lab.analysis.forecast_score import HIT, Score, percent
+from lina_lab.analysis.names import design_label
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import StudyMetric
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, human
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, human
 from lina_lab.figures.style import Looks, new_figure, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from lina_lab.analysis.names import design_label
 from lina_lab.analysis.samples import Samples
-from lina_lab.analysis.table import SIZE_AXIS, design_axes, design_label, designs
+from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.ledger.plan import Plan
 from lina_lab.sheets import Row, most_columns, sheet
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from lina_lab.analysis.evaluations import DESIGN
 from lina_lab.analysis.fid_points import FidPoint, fid_points
 from lina_lab.analysis.guidance import OVER
-from lina_lab.analysis.table import design_label, write_table
+from lina_lab.analysis.names import design_label
+from lina_lab.analysis.table import write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
 from lina_lab.figures.style import design_looks, new_figure, save, style

@@ -17,7 +17,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.table import design_label
+from lina_lab.analysis.names import design_label
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.sweep import Scalar
 from lina_lab.design.convolutions import CONV_KERNEL

@@ -76,6 +76,9 @@ class Plan(NamedTuple):
     file: str = ""
     """The YAML file that it came from, relative to the runs folder; '' where that is not known."""
     metric: Measure = FID_ALONE
+    fixed: Mapping[str, Any] | None = None
+    """What all cells have of the design, beside the axes and where it was written: dotted path to value. None in older
+    plans, which do not say."""
 
     @property
     def everything(self) -> list[PlannedCell]:
@@ -141,6 +144,7 @@ def plan_text(plan: Plan) -> str:
         "id": plan.id,
         "file": plan.file,
         **({} if plan.metric == FID_ALONE else {"metric": plan.metric._asdict()}),
+        **({} if plan.fixed is None else {"fixed": plan.fixed}),
     }
     return json.dumps(body, indent=1)
 
@@ -198,6 +202,7 @@ def parse_plan(text: str, path: Path) -> Plan:
             id=body.get("id") or "",
             file=body.get("file", ""),
             metric=Measure(**body.get("metric", {})),
+            fixed=None if body.get("fixed") is None else dict(body["fixed"]),
         )
         return plan._replace(id=plan_id(plan))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -16,6 +16,7 @@ from lina_lab.analysis.findings import Finding, findings, sentences, verdicts_ta
 from lina_lab.analysis.forecast_score import Score, readable_cells, readable_gaps, score
 from lina_lab.analysis.forecast_score import sentences as forecast_sentences
 from lina_lab.analysis.guidance import OVER
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.progress import has_result, unfinished
 from lina_lab.analysis.report_data import (
     ReportData,
@@ -29,7 +30,6 @@ from lina_lab.analysis.study_metric import StudyMetric, study_metric
 from lina_lab.analysis.table import (
     SIZE_AXIS,
     design_axes,
-    design_label,
     designs,
     readable,
     refuse_mixtures,
@@ -229,7 +229,7 @@ def gates_of(study: ReportData, metric: StudyMetric) -> tuple[str, pd.DataFrame]
     if SIZE_AXIS in cells:
         cells = cells[cells[SIZE_AXIS] == cells.nlargest(1, "parameters")[SIZE_AXIS].iloc[0]]
     best = cells.sort_values(metric.column, ascending=metric.sign > 0).to_dict("records")[0]
-    label = design_label({axis: best[axis] for axis in study.plan.axes})
+    label = design_names(study.plan)({axis: best[axis] for axis in study.plan.axes})
     return f"{label}, seed {best['seed']}", study.gates[study.gates["key"] == best["key"]]
 
 

@@ -8,13 +8,13 @@ import pandas as pd
 from lina_lab.analysis.ablation import ALL_SIZES
 from lina_lab.analysis.confounds import LEARNING_RATE
 from lina_lab.analysis.findings import Finding, sentences
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.rows import ARITHMETIC
 from lina_lab.analysis.same_code import changed_meanwhile, code_difference, with_code
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import (
     design_axes,
-    design_label,
     designs,
     human,
     unequal_draws,
@@ -57,6 +57,7 @@ def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
 
 def what_is_seen(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Iterable[str]:
     """Sentences that say what the table shows, each number computed from it."""
+    names = design_names(plan)
     yield from what_tuning_saw(table, plan)
     for values, rows in designs(table.dropna(subset=[metric.column]), design_axes(plan)):
         by_size = rows.groupby("parameters")[metric.column].mean()
@@ -65,7 +66,7 @@ def what_is_seen(table: pd.DataFrame, plan: Plan, metric: StudyMetric) -> Iterab
             fall = "fall" if metric.better == "lower" else "rise"
             improves = by_size.is_monotonic_decreasing if metric.better == "lower" else by_size.is_monotonic_increasing
             yield (
-                f"{design_label(values)}: {metric.label} {by_size.iloc[0]:.3g} at {human(first)} parameters, "
+                f"{names(values)}: {metric.label} {by_size.iloc[0]:.3g} at {human(first)} parameters, "
                 f"{by_size.iloc[-1]:.3g} at {human(last)}"
                 f"{'' if improves else f'; it does not {fall} at every step of size'}."
             )
@@ -77,6 +78,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
     """How the chosen values change with size, where each size has its own."""
     if (plan.tune or {}).get("at"):
         return
+    names = design_names(plan)
     for name, path in tuned_names(plan).items():
         if name not in table or not (plan.tune or {})["search"][path]["log"]:
             continue
@@ -88,7 +90,7 @@ def what_tuning_saw(table: pd.DataFrame, plan: Plan) -> Iterable[str]:
                 if law.low is not None:
                     interval = f"95 % interval {law.low:.2f} to {law.high:.2f}"
                 yield (
-                    f"{design_label(values)}: the chosen {name} goes with parameters to the power {law.exponent:.2f} "
+                    f"{names(values)}: the chosen {name} goes with parameters to the power {law.exponent:.2f} "
                     f"({interval})."
                 )
 

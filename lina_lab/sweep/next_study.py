@@ -16,7 +16,7 @@ from lina_lab.analysis.match_cells import as_text, matched
 from lina_lab.analysis.power import pilot_of
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.study_plan import Question, StudyCell
-from lina_lab.analysis.table import SIZE_AXIS, design_label
+from lina_lab.analysis.table import SIZE_AXIS
 from lina_lab.config.load import read_yaml, write_yaml
 from lina_lab.config.sizes import PUBLISHED_SIZES, SIZES
 from lina_lab.errors import LabError
@@ -132,7 +132,7 @@ def questions(study: PlannedSweep, table: pd.DataFrame, metric: StudyMetric, cel
     done = {(_design(cell.values), cell.size, str(cell.seed)) for cell in cells if cell.done}
     pairs_of_designs = list(design_pairs(study.plan))
     for pair in pairs_of_designs:
-        name = f"{pair.axis} {pair.value} against {pair.baseline}, {design_label(pair.others)}"
+        name = pair.question
         try:
             pairs = matched(table, *columns_of(metric, pair), metric.scale)
         except LabError as error:

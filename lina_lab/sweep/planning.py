@@ -18,6 +18,7 @@ from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settled import Settle, as_written, settled
 from lina_lab.config.sweep import Budget, Omission, Scalar, Sweep, axis_names
 from lina_lab.config.tune import Tune
+from lina_lab.config.variants import design_settings
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
@@ -195,7 +196,8 @@ def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle:
         raise ConfigError(problems)
     if not cells:
         raise LabError(f"{path}: no cell is left: {'; '.join(dict.fromkeys(o.reason for o in omitted))}")
-    plan = _plan(sweep, document, list(cells.values()), omitted)
+    fixed = {path: value for path, value in design_settings(base.values) if path not in sweep.axes}
+    plan = _plan(sweep, document, list(cells.values()), omitted)._replace(fixed=fixed)
     return PlannedSweep(plan=plan, experiments=experiments, tune=sweep.tune, budget=sweep.budget, engine=sweep.engine)
 
 

@@ -106,8 +106,8 @@ def test_the_first_line_of_a_report_names_models_that_have_learnt_nothing(study)
     table.loc[table["conv_kernel"] == 0, ACCURACY] = 0.11
     assert learnt_nothing(table, made.stored, metric_of(FID)).startswith(
         "Nothing learnt: 4 of 8 models are no better than chance or an untrained model, and what is said of them below "
-        "says nothing of their designs: division, conv_kernel 0, nano (class accuracy 0.11 of 1,000 images, 0.1 by "
-        "chance); division, conv_kernel 0, micro ("
+        "says nothing of their designs: division, nano (class accuracy 0.11 of 1,000 images, 0.1 by "
+        "chance); division, micro ("
     )
     average = table.assign(extractor="digits-cnn-0a1b2c3d", reference_variance=1.0, **{ACCURACY: 0.6, "val/loss": 0.3})
     assert "8 of 8 models" in learnt_nothing(average, made.stored, metric_of("val/loss")), "their pictures are noise"

@@ -7,7 +7,6 @@ import pytest
 
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
 from lina_lab.analysis.table import (
-    design_label,
     main_metric,
     readable,
     refuse_mixtures,
@@ -130,12 +129,6 @@ def test_unequal_numbers_of_samples_seen_are_warned_of(study):
     assert unequal_exposure(results_table(made.runs, made.stored)) is None
     made.change(0, samples_seen=1600)
     assert "800, 1,600" in unequal_exposure(results_table(made.runs, made.stored))
-
-
-def test_a_design_label_reads_like_the_axes():
-    assert design_label({"normalization": "division", "conv_kernel": 5, "kv_gate": "none"}) == (
-        "division, conv_kernel 5, kv_gate none"
-    )
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -74,7 +74,7 @@ def test_the_attention_is_printed_written_and_can_be_drawn_again(lab_profile, tm
     assert "feature_map identity" in record["left_out"][0]
     svg = (tmp_path / "out" / "profile.svg").read_text()
     assert "share of the roofline" in svg
-    assert "subtraction, conv_kernel 5, key_value" in svg
+    assert "subtraction + conv + gate" in svg
     assert "conv_kernel 7" not in svg  # of many designs the main ones
     again = ["lab", "figures", "profile", str(tmp_path / "out" / "attention.csv"), "--out", str(tmp_path / "again")]
     monkeypatch.setattr(sys, "argv", again)

@@ -112,7 +112,7 @@ def test_own_results_have_a_panel_of_their_own_with_their_values(made):
     left, right = beside_figure(FID, own_results(made.runs, "fake")).axes
     assert "13.125459" not in str(points(right))
     assert len(left.lines) == 4
-    container = next(c for c in right.containers if c.get_label() == "subtraction, conv_kernel 5")
+    container = next(c for c in right.containers if c.get_label() == "subtraction + conv")
     assert container.lines[0].get_xydata().tolist() == [
         pytest.approx([105_000, 44 * 1.02**0.5]),
         pytest.approx([405_000, 27.5 * 1.02**0.5]),

@@ -55,8 +55,8 @@ def test_designs_have_their_own_look_and_a_legend_of_what_differs():
     found = curves(cells, "guidance_scale")
     assert [curve.look for curve in found] == [design_style(DIVISION), design_style(SOFTMAX)]
     assert [curve.label for curve in found] == [
-        "division, conv_kernel 5, kv_gate none",
-        "softmax, conv_kernel 0, kv_gate none",
+        "division + conv",
+        "softmax",
     ]
 
 
@@ -65,7 +65,7 @@ def test_two_curves_of_one_design_are_told_apart_by_what_differs():
     found = curves(
         [scanned(points=by_guidance(4, 2) + slow), scanned(points=by_guidance(5, 3), size="tiny")], "guidance_scale"
     )
-    assert [curve.label.partition("kv_gate none, ")[2] for curve in found] == [
+    assert [curve.label.partition(", ")[2] for curve in found] == [
         "size nano, flow steps 25",
         "size nano, flow steps 50",
         "size tiny, flow steps 25",

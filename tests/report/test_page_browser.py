@@ -54,7 +54,7 @@ def test_every_figure_is_seen_and_nothing_hangs_over(browser, page, width):
     assert seen["shrunk"] == [1, 1]
     assert seen["wide"] <= 0
     assert seen["text"].index("Verdict") < seen["text"].index("Scaling")
-    assert "conv_kernel 5 against 0: for the same FID conv_kernel 0 needs" in seen["text"]
+    assert "conv_kernel 5 against 0: for the same FID no conv needs" in seen["text"]
 
 
 def test_the_page_has_no_errors_and_asks_for_nothing(browser, page):
