@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 START = Path(__file__).parent / "start"
 BINDING = "lab_code"
@@ -59,6 +60,21 @@ def surroundings(more: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _apply(saved)
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Within, processes that multiprocessing starts do not run the user's script first, which need not be guarded.
+
+    They can then call functions of the package alone.
+    """
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is None and hasattr(main, "__file__"):
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def changes() -> dict[str, str | None]:

@@ -22,6 +22,8 @@ GAP, ROOM = 2, 8
 WORDS, LINE = 13, 17
 """Pixels of the letters' size, and of a line."""
 MOST_LINES = 3
+NAME = 20
+"""Letters of a line beside a row."""
 
 
 class Row(NamedTuple):
@@ -41,11 +43,12 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     """
     pictures = [picture for row in rows for picture in row.pictures if picture is not None]
     height, width = max((picture.shape[:2] for picture in pictures), key=lambda size: size[1])
-    factor = -(-shown_side // width)
-    tall, wide = height * factor, width * factor
+    times = factor(width, shown_side)
+    tall, wide = height * times, width * times
     titles = [_wrapped(head, wide) for head in heads]
     columns = max(len(row.pictures) for row in rows)
-    left = max(_length(row.name) for row in rows)
+    names = ["\n".join(textwrap.wrap(row.name, NAME, max_lines=MOST_LINES, placeholder="…")) for row in rows]
+    left = max(_length(line) for name in names for line in name.split("\n"))
     left += 2 * ROOM if left else GAP
     tops = [max((len(title) for title in titles), default=0) * LINE + GAP]
     for row in rows:
@@ -56,10 +59,10 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     for column, title in enumerate(titles):
         place = (left + column * (wide + GAP) + wide // 2, GAP)
         draw.multiline_text(place, "\n".join(title), "black", _font(), anchor="ma", align="center")
-    for row, below in zip(rows, tops[1:], strict=True):
+    for row, name, below in zip(rows, names, tops[1:], strict=True):
         top = below - tall - GAP
         draw.text((GAP, top - GAP), row.group, "black", _font(), anchor="ld")
-        draw.text((left - ROOM, top + tall // 2), row.name, "black", _font(), anchor="rm")
+        draw.multiline_text((left - ROOM, top + tall // 2), name, "black", _font(), anchor="rm", align="right")
         for column, picture in enumerate(row.pictures):
             if picture is not None:
                 enlarged = Image.fromarray(picture).resize((wide, tall), Image.Resampling.NEAREST)
@@ -67,9 +70,28 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     return whole
 
 
-def most_columns(side: int, width: int) -> int:
-    """How many pictures of a side fit into a width, both in pixels, as `sheet` shows them; at least one."""
-    return max(1, width // (-(-SHOWN_SIDE // side) * side + GAP))
+def beside(named: Sequence[tuple[str, Image.Image]], columns: int = 3, width: int = 480) -> Image.Image:
+    """Pictures with their names above, row by row, each at most `width` pixels wide and as high as its own aspect."""
+    shown = [image.convert("RGB") for _, image in named]
+    for image in shown:
+        image.thumbnail((width, image.height))
+    rows = [range(first, min(first + columns, len(shown))) for first in range(0, len(shown), columns)]
+    heights = [ROOM + LINE + max(shown[index].height for index in row) for row in rows]
+    whole = Image.new("RGB", (min(columns, len(shown)) * (width + ROOM), sum(heights)), "white")
+    draw = ImageDraw.Draw(whole)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        for column, index in enumerate(row):
+            left = column * (width + ROOM)
+            draw.text((left, top + ROOM + LINE - GAP), named[index][0], "black", _font(), anchor="ld")
+            whole.paste(shown[index], (left, top + ROOM + LINE))
+        top += height
+    return whole
+
+
+def factor(side: int, shown_side: int = SHOWN_SIDE) -> int:
+    """The whole number of pixels that each of a picture is shown as, to be at least so wide."""
+    return -(-shown_side // side)
 
 
 def write_sheet(path: Path, drawn: Image.Image) -> None:

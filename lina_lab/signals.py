@@ -3,6 +3,8 @@
 import faulthandler
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 STACKS = signal.SIGUSR2
@@ -18,6 +20,19 @@ def stop_on(number: signal.Signals) -> threading.Event:
 
     signal.signal(number, handle)
     return event
+
+
+@contextmanager
+def as_interrupt(number: signal.Signals) -> Iterator[None]:
+    """Within, a signal raises KeyboardInterrupt, as Ctrl-C does. Only the main thread can be asked for that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
 def write_stacks_on_signal() -> None:

@@ -102,3 +102,26 @@ def test_a_closed_or_narrow_output_takes_everything():
     assert (done.stdout, done.stderr) == ("\\u03c6 \\udcff\n", "err \\u03c6\n")
     closed = ["sh", "-c", f'exec {sys.executable} -c "$0" <&- >&-', code]
     assert json.dumps(subprocess.run(closed, capture_output=True, text=True, check=True).stdout) == '""'
+
+
+UNGUARDED = """\
+import multiprocessing, sys
+from lina_lab.interpreter import without_script
+print("once", flush=True)
+main = sys.modules["__main__"]
+with without_script():
+    process = multiprocessing.get_context("forkserver").Process(target=print, args=("child",))
+    process.start()
+process.join()
+assert sys.modules["__main__"] is main
+sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_is_not_run_again_by_the_processes_that_it_starts(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    environment = os.environ | {"PYTHONPATH": str(Path(PACKAGE).parent)}
+    words = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    assert sorted(done.stdout.split()) == ["child", "once"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lina_lab.sheets import GAP, LINE, SHOWN_SIDE, Row, most_columns, sheet, write_sheet
+from lina_lab.sheets import GAP, LINE, SHOWN_SIDE, Row, sheet, write_sheet
 
 WHITE = (255, 255, 255)
 
@@ -61,13 +61,6 @@ def test_a_long_name_is_wrapped_and_at_last_shortened():
     assert tall == short + 2 * LINE
 
 
-def test_as_many_columns_as_fit_are_told():
-    for side in (8, 28, 32, 64, 400):
-        columns = most_columns(side, 870)
-        assert columns == 1 or sheet([Row([flat(0, side, side)] * columns)]).width <= 870 + GAP
-        assert sheet([Row([flat(0, side, side)] * (columns + 1))]).width > 870
-
-
 def test_a_sheet_is_written_as_it_is(tmp_path):
     drawn = sheet([Row([flat((1, 2, 3))])])
     write_sheet(tmp_path / "a.png", drawn)
@@ -78,3 +71,5 @@ def test_a_long_name_beside_a_row_is_not_cut_off():
     pixels = np.asarray(sheet([Row([flat((9, 9, 9))], "micro at 64 pixels")]))
     assert colours(pixels[:, :GAP]) == {WHITE}
     assert (pixels[:, GAP : -88 - GAP] != 255).any()
+    prompt = np.asarray(sheet([Row([flat((9, 9, 9))], "a red circle above a blue ring " * 4)]))
+    assert prompt.shape[1] < 350

@@ -24,6 +24,29 @@ def started() -> subprocess.Popen[str]:
     return process
 
 
+INTERRUPTED = """
+import signal, threading
+from lina_lab.signals import as_interrupt
+def inside():
+    with as_interrupt(signal.SIGTERM):
+        print(signal.getsignal(signal.SIGTERM) is signal.default_int_handler)
+inside()
+thread = threading.Thread(target=inside)
+thread.start()
+thread.join()
+try:
+    with as_interrupt(signal.SIGTERM):
+        signal.raise_signal(signal.SIGTERM)
+except KeyboardInterrupt:
+    print("interrupted", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+
+
+def test_a_signal_is_an_interrupt_within_a_block_of_the_main_thread_and_what_it_was_after_it():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["True", "False", "interrupted True", ""]
+
+
 def test_a_signal_to_stop_ends_nothing_however_often_it_comes():
     with started() as process:
         process.send_signal(signal.SIGTERM)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
+from lina_lab.analysis.match_cells import Columns
+from lina_lab.analysis.multiplier import COSTS
 from lina_lab.analysis.table_file import REPEATED, SOURCE
 from lina_lab.errors import LabError
 from lina_lab.ledger.status import State
@@ -134,3 +136,36 @@ def own_states(table: pd.DataFrame) -> "pd.Series[str]":
     states = table["state"].fillna("no state")
     ours = {*get_args(State), "no state"}
     return states if {*states} <= ours and ("key" in table or "done" in {*states}) else done
+
+
+def as_meant(table: pd.DataFrame, columns: Columns, *, drop_missing: bool) -> tuple[pd.DataFrame, Columns]:
+    """The table with its numbers as numbers and states as ours, and the columns by the table's own names.
+
+    Raises:
+        LabError: naming a column that is not there.
+    """
+    columns = Columns(
+        x=find_column(table, columns.x, "--x"),
+        y=find_column(table, columns.y, "--y"),
+        by=tuple(find_column(table, name, "--by") for name in columns.by),
+        pair=None if columns.pair is None else find_column(table, columns.pair, "--pair"),
+    )
+    found = {name: numbers(table, name) for name in (columns.x, columns.y)}
+    if drop_missing:
+        found = {name: pd.to_numeric(values, errors="coerce") for name, values in found.items()}
+    return table.assign(**found, state=own_states(table)), columns
+
+
+def costs_of(table: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with its costs as numbers, and their columns: those that are named, or known ones that it has.
+
+    Raises:
+        LabError: naming a column that is not there, or holds a word.
+    """
+    costs = [find_column(table, name, "--cost") for name in names] or [name for name in COSTS if name in table]
+    found = {name: numbers(table, name) for name in costs}
+    for name, values in found.items():
+        words = [value for value in values if isinstance(value, str)]
+        if words:
+            raise LabError(f"--cost {name}: must be a number, not {words[0]}")
+    return table.assign(**{name: values.astype(float) for name, values in found.items()}), tuple(costs)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.chance import chance
-from lina_lab.analysis.confounds import Reasons, confounds, untuned, warnings
+from lina_lab.analysis.confounds import NO_SPREAD, Reasons, confounds, untuned, warnings
 from lina_lab.analysis.eyes import Eye, other_eyes
 from lina_lab.analysis.gap_model import Gap, Line, Prediction, doubt, gaps, lack_of_fit, line, predictions
 from lina_lab.analysis.interval import Interval, finite_or_null
@@ -91,6 +91,8 @@ class Verdict(NamedTuple):
     """What further extractors see."""
     compute: tuple[Compute, ...] = ()
     """What B needs of each cost for what A reaches."""
+    against: tuple[str, ...] = ()
+    """Reasons against `better` that more seeds do not take away."""
 
     @property
     def sentences(self) -> list[str]:
@@ -183,6 +185,7 @@ def compare_designs(
         scale=pairs.scale,
         eyes=tuple(eyes),
         compute=tuple(_compute(pairs, options, sign, known)),
+        against=tuple(reason for reason in known.better if not reason.endswith(NO_SPREAD)),
     )
 
 
@@ -291,8 +294,4 @@ def _outside(interval: Interval, neutral: float, sign: int) -> str:
 
 
 def _numbers(interval: Interval, name: str) -> dict[str, float | None]:
-    return {
-        name: finite_or_null(interval.mean),
-        "low": finite_or_null(interval.low),
-        "high": finite_or_null(interval.high),
-    }
+    return dict(zip((name, "low", "high"), map(finite_or_null, interval), strict=True))

@@ -18,6 +18,9 @@ TUNED = (LEARNING_RATE, f"{LEARNING_RATE}_inside", "tune_trials")
 """Columns of a table whose learning rates were tuned; see `lab sweep`."""
 
 
+NO_SPREAD = "the spread over seeds was not measured"
+
+
 class Reasons(NamedTuple):
     """Why a claim cannot be made."""
 
@@ -34,9 +37,9 @@ def confounds(pairs: Pairs, y: str, *, lr_tuned: bool) -> Reasons:
     """
     both = [f"cells diverged, and without them a design looks better than it is: {d}" for d in pairs.diverged]
     if pairs.seeds < 2:
-        both.append("one seed: the spread over seeds was not measured")
+        both.append(f"one seed: {NO_SPREAD}")
     elif len(set(pairs.size)) == len(pairs.size):
-        both.append("no size has pairs of two seeds: the spread over seeds was not measured")
+        both.append(f"no size has pairs of two seeds: {NO_SPREAD}")
     draws = unequal_draws(pairs.rows, y)
     both += [draws] if draws else []
     scales = []

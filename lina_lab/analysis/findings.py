@@ -4,7 +4,7 @@ Each pair of designs is compared by itself; all intervals of a study hold at onc
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -203,8 +203,22 @@ def _reasons(contrasts: list[Contrast]) -> str:
     )
 
 
+def shared_reasons(study_findings: Sequence[Finding]) -> Iterable[str]:
+    """Sentences on what stands against every claim of a study, so that it need be said only once."""
+    verdicts = [contrast.verdict for finding in study_findings for contrast in finding.contrasts]
+    open_ = [verdict for verdict in verdicts if verdict.scales_better.winner == UNDETERMINED]
+    if not study_findings or not study_findings[0].metric.has_law or len(open_) < len(verdicts):
+        return
+    own = [{_kind(reason) for reason in verdict.scales_better.reasons} for verdict in open_]
+    kinds = [_kind(reason) for reason in open_[0].scales_better.reasons]
+    common = [kind for kind in dict.fromkeys(kinds) if all(kind in reasons for reasons in own)]
+    yield f"Which scales better is undetermined for every question{': ' * bool(common)}{'; '.join(common)}."
+
+
 def _kind(reason: str) -> str:
     """A reason without the numbers of its comparison, so that equal ones can be counted."""
+    if reason.startswith("learning rates"):
+        return reason.partition(": ")[0]
     return reason.partition(" (")[0].partition(": ratio")[0].partition(" by ")[0]
 
 

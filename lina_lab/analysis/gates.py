@@ -18,12 +18,20 @@ from lina_lab.config.layout import near_square
 from lina_lab.config.model import ModelConfig
 from lina_lab.design.gates import KV_GATE
 from lina_lab.errors import LabError
+from lina_lab.ledger.merged import GATES as GATES_ALONE
+from lina_lab.ledger.merged import without_weights
 
 GATE = re.compile(r"^(context|encoder|decoder)\.(\d+)\.attention\.gates\.(key|value|mass)$")
 GATES = ("key", "mass", "value")
 """In the order of the figures; `mass` weighs the keys in the normaliser alone (kv_gate `key_value_split`)."""
 COLUMNS = ("segment", "layer", "head", "gate", "region", "row", "column", "position", "weight")
 Weights = Mapping[str, np.ndarray]
+
+
+def gates_file(folder: Path) -> Path:
+    """Where a cell's gates are: in its averaged weights, or, of a cell that was merged without these, by themselves."""
+    path = folder / "ema.safetensors"
+    return path if path.exists() or not (folder / GATES_ALONE).exists() else folder / GATES_ALONE
 
 
 def read_gates(path: Path) -> dict[str, np.ndarray]:
@@ -33,7 +41,8 @@ def read_gates(path: Path) -> dict[str, np.ndarray]:
         LabError: if the file is missing or damaged.
     """
     if not path.exists():
-        raise LabError(f"{path}: no such file: the cell is not trained yet; --checkpoint reads one of its checkpoints")
+        why = without_weights(path.parent) or "the cell is not trained yet; --checkpoint reads one of its checkpoints"
+        raise LabError(f"{path}: no such file: {why}")
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys() if GATE.match(name)}  # noqa: SIM118, no mapping

@@ -117,7 +117,7 @@ def _composed(values: Values, kinds: Mapping[str, Sequence[Scalar]]) -> str:
     parts = [axis for axis in USUAL if values.get(axis, LACKING[axis]) != LACKING[axis]]
     core += [_part(axis, values[axis], kinds[axis]) for axis in parts]
     said = [*([" + ".join(core)] if core else []), *_others(values)]
-    return ", ".join(said or [_default(axis, value) for axis, value in sorted(values.items())]) or "all cells"
+    return ", ".join(said or _defaults(values)) or "all cells"
 
 
 def _part(axis: str, value: Scalar, kinds: Sequence[Scalar]) -> str:
@@ -143,9 +143,12 @@ def _axis_word(axis: str, value: Scalar) -> str:
     return _word(value) if named else f"{_word(axis)} {_word(value)}"
 
 
-def _default(axis: str, value: Scalar) -> str:
-    """What is said of a default where there is nothing else to say."""
-    return f"no {WORDS[axis]}" if axis in WORDS else _axis_word(axis, value)
+def _defaults(values: Values) -> Iterable[str]:
+    """What is said of defaults where there is nothing else to say: 'no conv or gate'."""
+    lacking = [WORDS[axis] for axis in WORDS if axis in values]
+    if lacking:
+        yield f"no {' or '.join(lacking)}"
+    yield from (_axis_word(axis, value) for axis, value in sorted(values.items()) if axis not in WORDS)
 
 
 def _word(value: Scalar) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from lina_lab.analysis.evaluations import evaluations_of_study
-from lina_lab.analysis.gates import gates_table, read_gates
+from lina_lab.analysis.gates import gates_file, gates_table, read_gates
 from lina_lab.analysis.lengths import before_the_end, ends
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
@@ -199,7 +199,7 @@ def _gates(runs: Path, table: pd.DataFrame) -> pd.DataFrame:
     """The gates of the first seed's cells whose weights are still there."""
     tables = []
     for key in table.loc[(table["seed"] == table["seed"].min()) & (table["state"] == "done"), "key"]:
-        path = runs / key / "ema.safetensors"
+        path = gates_file(runs / key)
         weights = read_gates(path) if path.exists() else {}
         if weights:
             experiment = read_experiment(runs / key)

@@ -1,14 +1,19 @@
 """The images that a report shows of each cell: a few of every class, as they were drawn."""
 
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from lina_lab.arrays import names_in, read_array
+from lina_lab.errors import LabError
+from lina_lab.ledger.merged import FEW
 
 PER_CLASS, CLASSES = 5, 10
 
@@ -37,10 +42,42 @@ def samples_of_ledger(runs: Path, table: pd.DataFrame) -> dict[str, Samples]:
     """Of every cell of the first seed that has images, by its key."""
     samples = {}
     for key in table.loc[table["seed"] == table["seed"].min(), "key"]:
-        path = runs / key / "samples" / "generated.npz"
-        if path.exists():
-            samples[key] = first_of_each_class(_drawn(path))
+        shown = samples_of_cell(runs / key)
+        if shown is not None:
+            samples[key] = shown
     return samples
+
+
+def samples_of_cell(folder: Path) -> Samples | None:
+    """Of all its images, or those that were merged with it; None if there are none."""
+    drawn, few = folder / "samples" / "generated.npz", folder / FEW
+    if drawn.exists():
+        return first_of_each_class(_drawn(drawn))
+    return parse_few(few.read_bytes(), few) if few.exists() else None
+
+
+def few_bytes(samples: Samples) -> bytes:
+    """What `parse_few` reads: safetensors, which are no larger than their file; titles by their code points (n, k)."""
+    titles = np.ascontiguousarray(samples.titles)
+    return save(samples._replace(titles=titles.view(np.uint32).reshape(len(titles), -1))._asdict())
+
+
+def parse_few(data: bytes, path: Path) -> Samples:
+    """The samples that were merged with a cell; `path` is named in errors.
+
+    Raises:
+        LabError: if they are damaged.
+    """
+    try:
+        found = Samples(**load(data))
+    except (SafetensorError, TypeError) as error:
+        raise LabError(f"{path}: damaged: {error}") from error
+    images, titles = found.images, found.titles
+    pictures = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
+    words = titles.dtype == np.uint32 and titles.ndim == 2 and titles.size and titles.max() <= sys.maxunicode
+    if not (pictures and words and found.labels.shape == found.numbers.shape == (len(images),) == (len(titles),)):
+        raise LabError(f"{path}: must be images (n, height, width, 3), and labels, numbers and titles of each")
+    return found._replace(titles=np.ascontiguousarray(titles).view(f"<U{titles.shape[1]}")[:, 0])
 
 
 def _drawn(path: Path) -> Samples:

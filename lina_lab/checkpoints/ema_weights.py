@@ -18,6 +18,7 @@ from lina_lab.config.experiment import Experiment, points
 from lina_lab.errors import LabError
 from lina_lab.files import replacing, sha256_of, write_atomic
 from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.merged import without_weights
 from lina_lab.model.execution import accelerate
 from lina_lab.model.lina import Lina
 
@@ -114,5 +115,5 @@ def weights_digest(folder: Path, weights: Path | None = None) -> str:
 def _weights(folder: Path, experiment: Experiment) -> Path:
     path = folder / "ema.safetensors"
     if not path.exists():
-        raise LabError(f"{path}: no such file: {remedy(experiment)}")
+        raise LabError(f"{path}: no such file: {without_weights(folder) or remedy(experiment)}")
     return path

@@ -20,6 +20,7 @@ from lina_lab.cli.options import (
 
 if TYPE_CHECKING:
     from lina_lab.sweep.local_engine import Engine, Finished
+    from lina_lab.sweep.notify import Notifier
 
 REQUEUE = 75
 """Exit code of cells that were asked to stop and have left a checkpoint: EX_TEMPFAIL, start them again."""
@@ -71,15 +72,18 @@ def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
     from lina_lab.ledger.plan import load_plan
     from lina_lab.sweep.alike import FailedAlike
     from lina_lab.sweep.foresight import Foresight, largest
+    from lina_lab.sweep.notify import notifier
     from lina_lab.sweep.slurm_engine import failed_in_array, requeue_this_job
 
     runs = folders[0].parent
     failed: list[Finished] = []
+    tell: Notifier | None = None
 
     def show(new: "list[Finished]") -> None:
-        for finished in new:
-            print(f"{finished.folder.name}: {finished.state}{finished.reason and f': {finished.reason}'}", flush=True)
+        _print_ended(new)
         failed.extend(finished for finished in new if finished.state == "failed")
+        if tell is not None:
+            tell.failed(new)
 
     with contextlib.ExitStack() as stack:
         if sweep is not None:
@@ -87,6 +91,8 @@ def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
 
             keys = frozenset(folder.resolve().name for folder in folders)
             plan = load_plan(runs, sweep)
+            file = runs / plan.file if plan.file else None
+            tell = stack.enter_context(notifier(runs, plan, file, engine.retries))
             shipper = stack.enter_context(Shipper(runs, plan, only=keys))
             sizes = cache(partial(largest, plan.cells, lambda key: read_experiment(runs / key)))
             engine.before = Foresight(runs, lambda: plan, sizes).before
@@ -97,10 +103,19 @@ def _run_all(engine: "Engine", folders: list[Path], sweep: str | None) -> int:
             engine.run(show)
         except FailedAlike as broken:
             print(f"stopped: {broken}; lab sweep goes on, and --keep-going goes on all the same", flush=True)
+            if tell is not None:
+                tell.stopped(str(broken), broken.folders)
             return 1
         except KeyboardInterrupt:
             print(f"stopped{', requeued' if requeue_this_job() else '; it will continue'}", flush=True)
             return REQUEUE
+        if tell is not None:
+            tell.ended()
     if sweep is not None and shipper.behind:
         print(shipper.behind)
     return 1 if failed else 0
+
+
+def _print_ended(new: "list[Finished]") -> None:
+    for finished in new:
+        print(f"{finished.folder.name}: {finished.state}{finished.reason and f': {finished.reason}'}", flush=True)

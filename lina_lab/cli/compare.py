@@ -12,11 +12,8 @@ from lina_lab.cli.options import AsJson
 from lina_lab.escape import shortened, shown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lina_lab.analysis.comparison import Verdict
     from lina_lab.analysis.interval import Interval
-    from lina_lab.analysis.match_cells import Columns
     from lina_lab.analysis.multiplier import Compute
 
 
@@ -61,63 +58,38 @@ def compare(
 
     Example: lab compare table.csv --y fid --by variant --a LINA --b base
     """
-    from lina_lab.analysis.comparison import CompareOptions, compare_designs
-    from lina_lab.analysis.match_cells import Columns
-    from lina_lab.analysis.study_metric import metric_of
+    from lina_lab import study
+    from lina_lab.analysis.columns import find_column
     from lina_lab.analysis.table_file import read_table
 
-    rows, columns = _as_meant(read_table(table), Columns(x=x, y=y, by=tuple(by), pair=pair), drop_missing=drop_missing)
-    if higher is None:
-        higher = metric_of(columns.y).sign < 0
-    rows, costs = _costs(rows, cost)
-    options = CompareOptions(lr_tuned=lr_tuned, higher_is_better=higher, comparisons=comparisons, costs=costs)
-    verdict = compare_designs(rows, columns, _values(a, columns), _values(b, columns), options)
+    rows = read_table(table)
+    x = find_column(rows, x, "--x")
+    verdict = study.compare(
+        rows,
+        y,
+        by,
+        _values(a, by),
+        _values(b, by),
+        x,
+        pair,
+        lr_tuned=lr_tuned,
+        higher_is_better=higher,
+        cost=cost,
+        comparisons=comparisons,
+        drop_missing=drop_missing,
+    )
     if as_json:
         print_document("compare", verdict.as_json())
     else:
-        _print(verdict, columns)
+        _print(verdict, x)
 
 
-def _as_meant(table: "pd.DataFrame", columns: "Columns", *, drop_missing: bool) -> "tuple[pd.DataFrame, Columns]":
-    """The table with its numbers as numbers and states as ours, and the columns by the table's own names."""
-    import pandas as pd
-
-    from lina_lab.analysis.columns import find_column, numbers, own_states
-    from lina_lab.analysis.match_cells import Columns
-
-    columns = Columns(
-        x=find_column(table, columns.x, "--x"),
-        y=find_column(table, columns.y, "--y"),
-        by=tuple(find_column(table, name, "--by") for name in columns.by),
-        pair=None if columns.pair is None else find_column(table, columns.pair, "--pair"),
-    )
-    found = {name: numbers(table, name) for name in (columns.x, columns.y)}
-    if drop_missing:
-        found = {name: pd.to_numeric(values, errors="coerce") for name, values in found.items()}
-    return table.assign(**found, state=own_states(table)), columns
-
-
-def _costs(table: "pd.DataFrame", names: list[str]) -> "tuple[pd.DataFrame, tuple[str, ...]]":
-    """The table with its costs as numbers, and their columns: those that are named, or known ones that it has."""
-    from lina_lab.analysis.columns import find_column, numbers
-    from lina_lab.analysis.multiplier import COSTS
-    from lina_lab.errors import LabError
-
-    costs = [find_column(table, name, "--cost") for name in names] or [name for name in COSTS if name in table]
-    found = {name: numbers(table, name) for name in costs}
-    for name, values in found.items():
-        words = [value for value in values if isinstance(value, str)]
-        if words:
-            raise LabError(f"--cost {name}: must be a number, not {words[0]}")
-    return table.assign(**{name: values.astype(float) for name, values in found.items()}), tuple(costs)
-
-
-def _values(text: str, columns: "Columns") -> list[str]:
+def _values(text: str, by: list[str]) -> list[str]:
     """A value may hold commas itself where it is the only one."""
-    return [text] if len(columns.by) == 1 else text.split(",")
+    return [text] if len(by) == 1 else text.split(",")
 
 
-def _print(verdict: "Verdict", columns: "Columns") -> None:
+def _print(verdict: "Verdict", x: str) -> None:
     from lina_lab.analysis.table import human
     from lina_lab.analysis.wording import FORM_WORDS
     from lina_lab.cli.console import print_table, text_table
@@ -125,22 +97,20 @@ def _print(verdict: "Verdict", columns: "Columns") -> None:
     level = f"{100 * verdict.level:.4g} % interval"
     a, b = (shown(shortened(name)) for name in (verdict.a, verdict.b))
     print(f"A: {a}\nB: {b}\n{verdict.y}; pairs: {verdict.num_pairs}, seeds: {verdict.seeds}\n")
-    table = text_table(
-        "size", columns.x, "pairs", "A / B" if verdict.scale.word == "ratio" else "A - B", level, numbers=4
-    )
+    table = text_table("size", x, "pairs", "A / B" if verdict.scale.word == "ratio" else "A - B", level, numbers=4)
     for gap in verdict.gaps:
         table.add_row(shortened(gap.size), human(gap.x), str(gap.num_pairs), *_shown(gap.ratio, verdict.scale.shown))
     print_table(table)
     if verdict.predictions:
         print()
-        table = text_table("predicted", columns.x, "A / B", level, "error at the largest size, held out", numbers=4)
+        table = text_table("predicted", x, "A / B", level, "error at the largest size, held out", numbers=4)
         for form in verdict.predictions:
             error = form.holdout_error
             checked = "needs a size more" if math.isnan(error) else f"{100 * math.expm1(error):.3g} %"
             table.add_row(FORM_WORDS[form.form], human(form.x), *_shown(form.ratio), checked)
         print_table(table)
         slope, ends = _shown(verdict.slope)
-        print(f"\nslope of log(A / B) over log {columns.x}: {slope} ({level} {ends})")
+        print(f"\nslope of log(A / B) over log {x}: {slope} ({level} {ends})")
     for compute in verdict.compute:
         if compute.overall is not None:
             _print_compute(compute, level)

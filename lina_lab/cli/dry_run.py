@@ -46,7 +46,9 @@ def print_plan(
     on_gpu = sum(gpu_hours(experiment, tflops) for experiment in todo)
     tell_gpu = on_gpu > LEAST_GPU_HOURS
     headings = ("seed", "parameters", "training FLOPs", "FLOPs an image", "images", "GPU hours" if tell_gpu else "", "")
-    states = dict.fromkeys((cell.key for cell in plan.cells), "done") | dict.fromkeys(open_cells, "")
+    own = {cell.key for cell in planned.own_cells}
+    states = {cell.key: "done" if cell.key in own else "in another part" for cell in plan.cells}
+    states |= dict.fromkeys(open_cells, "")
     states |= {key: f"from {source.cell}, step {source.step:,}" for key, source in found.items()}
     rows = [
         _row(cell, planned.experiments[cell.key], states[cell.key], tflops if tell_gpu else None) for cell in plan.cells
@@ -60,7 +62,7 @@ def print_plan(
     trials = num_trials(planned)
     first = f"{trials} trials of tuning, then " if trials else ""
     total = sum(cost.training_flops(experiment) for experiment in todo)
-    print(f"{first}{len(plan.cells)} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
+    print(f"{first}{planned.how_many} cells; {total:.3g} training FLOPs to do (1 multiply-add is 2 FLOPs)")
     if tell_gpu:
         print(f"{on_gpu:,.3g} GPU hours to do, images of the evaluations in them, if a GPU keeps up {tflops:g} TFLOP/s")
     if kept := kept_bytes(open_cells, found):

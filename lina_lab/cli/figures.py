@@ -31,6 +31,35 @@ def paper(
 
 
 @figures_app.command()
+def parallel(
+    report: Annotated[str, typer.Argument(metavar="REPORT", help="The folder of a report, or a sweep.")],
+    out: Annotated[
+        Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
+    ] = None,
+    runs: Runs = RUNS,
+) -> None:
+    """Draw parallel coordinates of axes and metrics.
+
+    A line a design and size, in the colour of the study's metric: PNG, PDF and SVG.
+
+    Example: lab figures parallel reports/digits
+    """
+    from lina_lab.analysis.report_data import find_report_data
+    from lina_lab.analysis.study_metric import study_metric
+    from lina_lab.errors import LabError
+    from lina_lab.figures.parallel import parallel_figure
+    from lina_lab.figures.style import save
+
+    study = find_report_data(runs, report)
+    figure = parallel_figure(study.table, study.plan, study_metric(study.table, study.plan))
+    if figure is None:
+        raise LabError(f"{report}: must have two designs or sizes, and three axes and metrics together")
+    folder = out or (Path(report) if Path(report).is_dir() else Path("reports") / study.plan.name)
+    save(figure, folder / "parallel.png", ("png", "pdf", "svg"))
+    print(f"wrote {folder / 'parallel.png'}, .pdf and .svg")
+
+
+@figures_app.command()
 def gates(
     cell: CellName,
     out: Annotated[
@@ -46,13 +75,13 @@ def gates(
 
     Example: lab figures gates 3f2a90
     """
-    from lina_lab.analysis.gates import read_gates
+    from lina_lab.analysis.gates import gates_file, read_gates
     from lina_lab.figures.gates import write_gates
     from lina_lab.ledger.cells import find_cell, read_experiment
 
     folder = find_cell(runs, cell)
     experiment = read_experiment(folder)
-    path, out = checkpoint or folder / "ema.safetensors", out or folder / "figures"
+    path, out = checkpoint or gates_file(folder), out or folder / "figures"
     if path.suffix == ".ckpt":
         from lina_lab.training.as_numpy import checkpoint_weights
 

@@ -4,23 +4,27 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lina_lab.cli.progress_display import show_progress
-from lina_lab.cli.sweep_results import print_results
+from lina_lab.cli.sweep_results import print_results, print_verdict
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import LIMITS, EngineConfig, Group, Limits
 from lina_lab.config.sweep import left_out
 from lina_lab.errors import LabError
+from lina_lab.ledger.merged import without_weights
 from lina_lab.ledger.plan import Plan, driven, load_plan, other_file, replaced
 from lina_lab.provenance import changed_files
+from lina_lab.signals import as_interrupt
 from lina_lab.sweep.alike import FailedAlike
 from lina_lab.sweep.budget import Times, check_budget, to_do
-from lina_lab.sweep.local_engine import Slot, slots, visible_gpus
-from lina_lab.sweep.longer import sources_of, told, unfinished
+from lina_lab.sweep.local_engine import Finished, Slot, slots, visible_gpus
+from lina_lab.sweep.longer import sources_of, told, unfinished, without_ends
+from lina_lab.sweep.notify import notifier
 from lina_lab.sweep.planning import PlannedSweep
+from lina_lab.sweep.progress import Snapshot
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.run import run_sweep
@@ -33,6 +37,22 @@ MANY_CELLS = 5_000
 """That are planned in about a second."""
 
 
+class Ran(NamedTuple):
+    """How a sweep ended."""
+
+    plan: Plan
+    """As it stands in the ledger now."""
+    failed: Mapping[str, str] = {}
+    """Keys of the cells that failed, and why."""
+
+    def __repr__(self) -> str:
+        return f"{self.plan.name}: {len(self.plan.cells)} cells, {len(self.failed)} failed"
+
+
+class SweepStopped(KeyboardInterrupt):
+    """Ctrl-C, or a signal that asks to end: every cell that ran has written a checkpoint, and goes on from it."""
+
+
 def launch(
     planned: PlannedSweep,
     runs: Path,
@@ -42,8 +62,13 @@ def launch(
     tracking: bool,
     caching: Sequence[str] = (),
     keep_going: bool = False,
-) -> int:
-    """Run a plan where its engine says: the exit code. `caching`: the words of the command that makes its latents."""
+) -> Ran:
+    """Run a plan where its engine says, and show it; `caching`: the words of the command that makes its latents.
+
+    Raises:
+        LabError: if it cannot run so, before any cell is started; FailedAlike if cells failed alike.
+        SweepStopped: if it was stopped.
+    """
     experiments = planned.own_experiments
     for experiment in experiments:
         engine.group.check(experiment)
@@ -53,7 +78,9 @@ def launch(
         print(line)
     todo = to_do(runs, planned)
     missing = check_data(todo)
-    for line in told(sources_of(runs, planned, unfinished(runs, planned))):
+    own = unfinished(runs, planned)
+    found = sources_of(runs, planned, own)
+    for line in [*told(found), *without_ends(runs, planned, own, found)]:
         print(f"{planned.plan.name}: {line}")
     if engine.name == "slurm":
         return submit_plan(planned, runs, engine, retries, tracking=tracking, keep_going=keep_going)
@@ -101,7 +128,7 @@ def refuse_uncached(planned: PlannedSweep, command: Sequence[str]) -> None:
 
 
 def refuse_rootless(planned: PlannedSweep, runs: Path) -> None:
-    """Refuse cells that start from a cell which is not there, before any is started.
+    """Refuse cells that start from a cell which is not there, or has no weights here, before any is started.
 
     Raises:
         LabError: naming that cell.
@@ -110,6 +137,8 @@ def refuse_rootless(planned: PlannedSweep, runs: Path) -> None:
     for init in {experiment.training.init_from for experiment in planned.own_experiments}:
         if init is not None and init.cell not in own and not (runs / init.cell).exists():
             raise LabError(f"training.init_from {init.cell}: {runs} has no such cell; train it first")
+        if init is not None and (why := without_weights(runs / init.cell)):
+            raise LabError(f"training.init_from {init.cell}: {why}")
 
 
 def engine_slots(engine: EngineConfig) -> list[Slot]:
@@ -138,19 +167,21 @@ def refuse_expensive(planned: PlannedSweep, runs: Path, engine: EngineConfig) ->
 
 def submit_plan(
     planned: PlannedSweep, runs: Path, engine: EngineConfig, retries: int, *, tracking: bool, keep_going: bool
-) -> int:
-    """Give the cells to SLURM and return: the exit code 0."""
+) -> Ran:
+    """Give the cells to SLURM and return."""
     from lina_lab.sweep.slurm_engine import submit
 
     plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
+    with notifier(runs, plan, planned.file, retries):
+        pass  # the jobs tell; what they will lack is said here
     jobs, then = submit(runs, planned, engine, retries, keep_going=keep_going)
-    total = num_trials(planned) + len(plan.cells)
+    total = num_trials(planned) + len(planned.own_cells)
     for job, count in jobs.items():
         print(f"{name}: {count} of {total} cells submitted as job {job}; ledger in {runs}/")
     if not jobs:
-        print(f"{name}: nothing to submit: its {len(plan.cells)} cells are done, running, in the queue or failed")
+        print(f"{name}: nothing to submit: its {planned.how_many} cells are done, running, in the queue or failed")
     if then:
         print(f"{name}: the cells that depend on these trials will be submitted by job {then}")
     if tracking:
@@ -162,7 +193,7 @@ def submit_plan(
         if shipper.behind:
             print(shipper.behind)
     print(f"\nlab status {name}    what every cell is doing\nlab sync {name}      bring MLflow up to date")
-    return 0
+    return Ran(load_plan(runs, name))
 
 
 def run_plan(
@@ -174,23 +205,23 @@ def run_plan(
     *,
     tracking: bool,
     limits: Limits = LIMITS,
-) -> int:
-    """The exit code: 0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
+) -> Ran:
+    """Run a plan on this machine; see `launch`."""
     plan, name = planned.plan, planned.plan.name
     for line in left_out(plan.omitted):
         print(line)
     trials = num_trials(planned)
     first = f"{trials} trials, then " if trials else ""
-    num_workers = min(len(where), trials + len(plan.cells))
-    print(f"{name}: {first}{len(plan.cells)} cells on {num_workers} workers; ledger in {runs}/", flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.ExitStack() as stack:
+    num_workers = min(len(where), trials + len(planned.own_cells))
+    print(f"{name}: {first}{planned.how_many} cells on {num_workers} workers; ledger in {runs}/", flush=True)
+    with as_interrupt(signal.SIGTERM), contextlib.ExitStack() as stack:
         shipper: Shipper | None = None
         latest: Plan
+        tell = stack.enter_context(notifier(runs, plan, planned.file, retries))
 
         def note(stored: Plan) -> None:
             nonlocal shipper, latest
-            latest = stored
+            latest = tell.plan = stored
             if shipper is not None:
                 shipper.plan = stored
             elif tracking:
@@ -201,23 +232,41 @@ def run_plan(
         try:
             # Given up before the last shipment, so that MLflow sees whether this ended or was stopped.
             with driven(runs, name), show_progress() as show:
-                ended = run_sweep(runs, planned, where, show, retries, note, group, limits)
+
+                def watch(snapshot: Snapshot, new: list[Finished]) -> None:
+                    show(snapshot, new)
+                    tell.failed(new)
+
+                ended = run_sweep(runs, planned, where, watch, retries, note, group, limits)
         except KeyboardInterrupt:
             print(f"\nstopped; the same command continues {name} where it is")
-            return 130
+            raise SweepStopped from None
         except FailedAlike as broken:
             print_broken(load_plan(runs, name), broken)
-            return 1
+            tell.stopped(str(broken), broken.folders)
+            raise
+        tell.ended()
     if shipper is not None and shipper.behind:
         print(shipper.behind)
     failed = {finished.folder.name: finished.reason for finished in ended if finished.state == "failed"}
     _print_end(latest, runs, failed)
-    return 1 if failed else 0
+    return Ran(latest, failed)
+
+
+def exit_code(run: Callable[[], Ran]) -> int:
+    """0 if every cell has a result, 1 if one failed or cells failed alike, 130 if stopped by Ctrl-C."""
+    try:
+        return 1 if run().failed else 0
+    except SweepStopped:
+        return 130
+    except FailedAlike:
+        return 1
 
 
 def _print_end(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
     """The results, and which commands go on from here; `failed`: keys of failed cells and their reasons."""
     print_results(plan, runs, failed)
+    print_verdict(plan, runs)
     if changed := changed_files():
         print(f"files of the package changed meanwhile: {', '.join(changed)}; the cells ran what was loaded before")
     if failed:

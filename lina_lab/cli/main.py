@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lina_lab.cli.axes import axes
+from lina_lab.cli.bundle import bundle
 from lina_lab.cli.cache import cache
 from lina_lab.cli.cell import cell_app
 from lina_lab.cli.clean import clean
@@ -22,6 +23,7 @@ from lina_lab.cli.geneval import geneval_app
 from lina_lab.cli.guidance import guidance
 from lina_lab.cli.import_weights import import_weights
 from lina_lab.cli.init import init
+from lina_lab.cli.merge import merge
 from lina_lab.cli.notebook import notebook
 from lina_lab.cli.plan import plan
 from lina_lab.cli.profile import profile
@@ -61,7 +63,7 @@ def start(
 
 RUNS = (init, sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, coords, demo, export)
-STUDIES = (table, report, forecast, notebook, fit, compare, plan, cache, axes, size, doctor, ui, sync)
+STUDIES = (table, report, forecast, notebook, fit, compare, plan, bundle, merge, cache, axes, size, doctor, ui, sync)
 for command in (*RUNS, *CELLS, *STUDIES):
     app.command()(command)
 app.command("import")(import_weights)

@@ -1,12 +1,16 @@
 """Options that commands of several files share, and what is refused of options before anything is computed."""
 
+import ipaddress
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from lina_lab.escape import shown
 
 if TYPE_CHECKING:
     from lina_lab.config.engine import WorkerCount
@@ -58,6 +62,23 @@ def out_folder(path: Path | None) -> Path | None:
     return path
 
 
+def server_host(host: str) -> str:
+    """The name or address that a server listens at; one that other machines reach is warned of."""
+    if not is_loopback(host):
+        print(
+            f"warning: --host {shown(host)}: everyone who reaches this machine can read what is served", file=sys.stderr
+        )
+    return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone: localhost, 127.0.0.0/8 or ::1."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _check_writable(path: Path) -> None:
     if not os.access(path, os.W_OK):
         raise typer.BadParameter(f"{path}: may not be written to")
@@ -68,8 +89,22 @@ RUNS = Path("runs")
 CellName = Annotated[str, typer.Argument(metavar="CELL", help="Key, start of a key, or folder of a cell.")]
 SweepName = Annotated[str, typer.Argument(metavar="SWEEP", help="Name of a sweep that has run, or its YAML file.")]
 Setting = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a value by its dotted path.")]
+Where = Annotated[
+    list[str],
+    typer.Option(
+        "--where", metavar="AXIS=VALUE,..", help="Only cells with these values, or seeds; repeatable, all must hold."
+    ),
+]
 Tracking = Annotated[bool, typer.Option(help="Show the runs in MLflow.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+# Where a page is served.
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0 for a free one.")]
+Host = Annotated[
+    str, typer.Option(callback=server_host, help="Name or address to serve at; by default this machine alone.")
+]
+HOST = "127.0.0.1"
+Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")]
 
 # Where and how cells run. An optional one leaves the choice to the sweep's file.
 WORKERS = typer.Option(

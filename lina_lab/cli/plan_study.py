@@ -47,7 +47,7 @@ def plan_study(request: PlanRequest, *, as_json: bool) -> None:
     if request.out is not None and request.out.exists():
         raise LabError(f"--out {request.out}: is there already: name another file, or remove it")
     with _silent_output(quiet=as_json):
-        answer = _answer(request)
+        answer = answered(request)
     if request.out is not None and answer.yaml:
         write_atomic(request.out, answer.yaml)
     if as_json:
@@ -63,7 +63,12 @@ def _silent_output(*, quiet: bool) -> Any:
     return contextlib.redirect_stdout(sys.stderr) if quiet else contextlib.nullcontext()
 
 
-def _answer(request: PlanRequest) -> Answer:
+def answered(request: PlanRequest) -> Answer:
+    """The cheapest study that would decide, or what is missing to tell.
+
+    Raises:
+        LabError: naming what cannot be planned.
+    """
     planned = planned_sweep(request.file, request.settings, request.runs, None, dry_run=True)
     study = widest(planned, _again(request), request.max_seeds)
     table, source = pilot_table(request, planned)

@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lina_lab.escape import shortened, shown
 from lina_lab.ledger.status import ENDED
@@ -11,9 +11,13 @@ from lina_lab.sweep.local_engine import Finished
 from lina_lab.sweep.progress import Row, Snapshot
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lina_lab.sampling.image_set import DrawingProgress
 
 PLAIN_EVERY_SECONDS = 15
+NOTEBOOK_EVERY_SECONDS = 1
+NOTEBOOK_ROWS = 40
 
 
 def duration(seconds: float | None) -> str:
@@ -100,22 +104,57 @@ class LiveShow:
 
     def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:  # noqa: ARG002, the rows tell it all
         from rich.console import Group
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for heading in ("cell", "seed", "state", "step", "loss", "left"):
-            table.add_column(heading, justify="left" if heading in {"cell", "state"} else "right")
-        for row in _most_interesting(snapshot.rows, self.live.console.height - 4):
-            state = _state(row, snapshot)
-            state = row.phase if state == "running" and row.phase else state
-            loss = "" if row.loss is None else f"{row.loss:.4f}"
-            left = duration(row.seconds_left) if state == row.phase and row.seconds_left is not None else ""
-            style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
-            table.add_row(
-                shown(shortened(row.label)), str(row.seed), state, f"{row.step}/{row.steps}", loss, left, style=style
-            )
+        table = cells_table(snapshot, self.live.console.height - 4)
         self.live.update(Group(table, Text(summary(snapshot), style="italic")))
+
+
+class NotebookShow:
+    """The same table below a notebook's cell, updated in place."""
+
+    def __init__(self) -> None:
+        self.shown: Any = None
+        self.written = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __call__(self, snapshot: Snapshot, new: list[Finished]) -> None:
+        from IPython.display import display
+        from rich.text import Text
+
+        now = time.monotonic()
+        if self.shown is not None and not new and not snapshot.stopped and now - self.written < NOTEBOOK_EVERY_SECONDS:
+            return
+        self.written, table, words = now, cells_table(snapshot, NOTEBOOK_ROWS), summary(snapshot)
+        table.caption, table.caption_justify, table.min_width = Text(words, style="italic"), "left", len(words)
+        if self.shown is None:
+            self.shown = display(table, display_id=True)
+        else:
+            self.shown.update(table)
+
+
+def cells_table(snapshot: Snapshot, room: int) -> "Table":
+    """State, step, loss and time left of the cells of a sweep, in so many rows."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("cell", "seed", "state", "step", "loss", "left"):
+        table.add_column(heading, justify="left" if heading in {"cell", "state"} else "right")
+    for row in _most_interesting(snapshot.rows, room):
+        state = _state(row, snapshot)
+        state = row.phase if state == "running" and row.phase else state
+        loss = "" if row.loss is None else f"{row.loss:.4f}"
+        left = duration(row.seconds_left) if state == row.phase and row.seconds_left is not None else ""
+        style = {"failed": "red", "diverged": "yellow", "running": "bold", "waiting": "dim"}.get(row.state, "")
+        words = (shown(shortened(row.label)), str(row.seed), state, f"{row.step}/{row.steps}", loss, left)
+        table.add_row(*map(Text, words), style=style)
+    return table
 
 
 def _most_interesting(rows: list[Row], room: int) -> list[Row]:
@@ -126,9 +165,17 @@ def _most_interesting(rows: list[Row], room: int) -> list[Row]:
     return sorted(rows, key=lambda row: order[row.state])[: max(1, room)]
 
 
-def show_progress() -> PlainShow | LiveShow:
+def show_progress() -> PlainShow | LiveShow | NotebookShow:
     """The display that suits where the output goes."""
+    if in_notebook():
+        return NotebookShow()
     return LiveShow() if sys.stdout.isatty() else PlainShow()
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 class ShareDone:

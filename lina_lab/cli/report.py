@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lina_lab.cli.options import RUNS, Runs, out_folder
+from lina_lab.cli.options import RUNS, Runs, Tracking, out_folder
 from lina_lab.errors import LabError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -25,6 +25,7 @@ def report(
         Path | None, typer.Option(callback=out_folder, help="Folder to write; by default reports/SWEEP.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also report.pdf, printed by an installed Chromium.")] = False,
+    tracking: Tracking = True,
     runs: Runs = RUNS,
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
@@ -33,18 +34,9 @@ def report(
 
     Example: lab report reports/digits-quick
     """
-    from lina_lab.cli.progress_display import ShareDone
-    from lina_lab.ledger.plan import load_plan
-    from lina_lab.report.page import redraw_report, write_report
+    from lina_lab import study
 
-    show = ShareDone("comparing pairs of designs")
-    if os.sep in name and Path(name).is_dir():
-        if out is not None:
-            raise LabError(f"--out: goes with the name of a sweep; the report in {name} is drawn again where it is")
-        page = redraw_report(Path(name), show, print)
-    else:
-        plan = load_plan(runs, name)
-        page = write_report(runs, plan, out or Path("reports") / plan.name, show, print)
+    page = study.report(name, out, runs=runs, tracking=tracking)
     print(f"wrote {page}")
     if pdf:
         print(f"wrote {print_page(page)}")

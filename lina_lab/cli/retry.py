@@ -47,7 +47,7 @@ def retry(
 
     Example: lab retry digits-quick --failed
     """
-    from lina_lab.cli.launch import launch
+    from lina_lab.cli.launch import exit_code, launch
     from lina_lab.config.sweep import chosen_engine
     from lina_lab.ledger.plan import load_plan
     from lina_lab.sweep.planning import planned_again
@@ -65,7 +65,9 @@ def retry(
         strategy=strategy,
         hang_minutes=hang_minutes,
     )
-    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    raise typer.Exit(
+        exit_code(lambda: launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    )
 
 
 def _forgive(runs: Path, plan: "Plan", *, failed_only: bool) -> None:

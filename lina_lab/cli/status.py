@@ -10,6 +10,7 @@ from lina_lab.errors import LabError
 
 if TYPE_CHECKING:
     from lina_lab.ledger.plan import Plan
+    from lina_lab.study_values import StudyStatus
 
 
 def status(name: SweepName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
@@ -17,38 +18,32 @@ def status(name: SweepName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
 
     Example: lab status digits-quick
     """
-    from lina_lab.ledger.plan import load_plan
+    from lina_lab import study
 
-    plan = load_plan(runs, name)
+    found = study.status(name, runs=runs)
     if as_json:
-        print_document("status", _as_json(plan, runs))
+        print_document("status", _as_json(found))
     else:
-        print_status(plan, runs)
+        print_status(found, runs)
 
 
-def _as_json(plan: "Plan", runs: Path) -> dict[str, Any]:
-    from lina_lab.ledger.status import read_status
-
+def _as_json(found: "StudyStatus") -> dict[str, Any]:
     cells = []
-    for cell in plan.everything:
-        status = read_status(runs / cell.key)
+    for cell, status in found.cells:
         facts = ("state", "reason", "step", "steps", "attempt", "host", "job", "time", "seconds_left")
         known = {name: getattr(status, name) for name in facts}
         cells.append({"key": cell.key, "values": cell.values, "trial": cell.trial, "seed": cell.seed, **known})
-    return {"sweep": plan.name, "plan": plan.id, "cells": cells}
+    return {"sweep": found.plan.name, "plan": found.plan.id, "cells": cells}
 
 
-def print_status(plan: "Plan", runs: Path) -> None:
+def print_status(found: "StudyStatus", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
     from lina_lab.cli.progress_display import duration
-    from lina_lab.ledger.status import read_status
 
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
-    states, work, speed = [], 0.0, 0.0
-    for cell in plan.everything:
-        status = read_status(runs / cell.key)
-        states.append(status.state)
+    work, speed = 0.0, 0.0
+    for cell, status in found.cells:
         step = "" if status.steps is None else f"{status.step}/{status.steps}"
         left = duration(status.seconds_left) if status.state == "running" else ""
         seen = "" if status.time is None else f"{duration(time.time() - status.time)} ago"
@@ -62,10 +57,8 @@ def print_status(plan: "Plan", runs: Path) -> None:
             if status.state == "running" and status.seconds_left:
                 speed += flops / status.seconds_left
     print_table(table)
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    left = f"; about {duration(work / speed)} left" if speed else ""
-    print(f"{plan.name}: {counts} of {len(states)} cells{left}")
-    _print_other_plans(plan, runs)
+    print(f"{found!r}{f'; about {duration(work / speed)} left' if speed else ''}")
+    _print_other_plans(found.plan, runs)
 
 
 def _print_other_plans(plan: "Plan", runs: Path) -> None:

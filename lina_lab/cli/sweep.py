@@ -24,6 +24,7 @@ from lina_lab.cli.options import (
     Tflops,
     Timing,
     Tracking,
+    Where,
     Workers,
 )
 
@@ -31,6 +32,7 @@ from lina_lab.cli.options import (
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep, e.g. sweeps/digits-quick.yaml.")],
     settings: Setting = [],  # noqa: B006, typer reads it
+    where: Where = [],  # noqa: B006, typer reads it
     engine: EngineName = None,
     workers: Workers = None,
     per_gpu: OptionalPerGpu = None,
@@ -51,34 +53,35 @@ def sweep(
 
     A cell is trained, sampled and evaluated. A sweep that was stopped continues. With --set that changes cells, plan
     and report have a name of their own, as gates-steps-600. An earlier plan of the same name is kept; lab status
-    names it.
+    names it. With --where only a part of the cells runs here: lab bundle and lab merge bring the parts together.
 
     Example: lab sweep sweeps/digits-quick.yaml
 
     Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
-    """
-    from lina_lab.cli.planning import planned_sweep
-    from lina_lab.config.sweep import chosen_engine
 
-    planned = planned_sweep(file, settings, runs, max_cells, dry_run=dry_run)
-    chosen = chosen_engine(
-        planned.engine,
-        name=engine,
-        workers=workers,
-        per_gpu=per_gpu,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        hang_minutes=hang_minutes,
-    )
+    Example: lab sweep sweeps/digits.yaml --where seed=0 --where model.size=nano,micro
+    """
+    from lina_lab import study
+    from lina_lab.cli.launch import engine_slots, exit_code
+    from lina_lab.study_options import EngineOptions
+
+    planned = study.planned(file, settings, where, runs=runs, max_cells=max_cells, dry_run=dry_run)
+    options: EngineOptions = {
+        "name": engine,
+        "workers": workers,
+        "per_gpu": per_gpu,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "hang_minutes": hang_minutes,
+    }
     if dry_run:
         from lina_lab.cli.dry_run import print_plan
-        from lina_lab.cli.launch import engine_slots
+        from lina_lab.config.sweep import chosen_engine
 
+        chosen = chosen_engine(planned.engine, **options)
         group = chosen.group if chosen.name == "local" else None
         print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
-    from lina_lab.cli.launch import launch, refuse_expensive
-
-    refuse_expensive(planned, runs, chosen)
-    raise typer.Exit(launch(planned, runs, chosen, retries, tracking=tracking, keep_going=keep_going))
+    going = {"retries": retries, "tracking": tracking, "keep_going": keep_going}
+    raise typer.Exit(exit_code(lambda: study.run_planned(planned, runs=runs, **going, **options)))

@@ -54,6 +54,24 @@ def print_results(plan: Plan, runs: Path, failed: Mapping[str, str]) -> None:
         print(f"failed: {key}: {reason}{f' (see {trace})' if trace.exists() else ''}")
 
 
+def print_verdict(plan: Plan, runs: Path) -> None:
+    """What the study says so far, in a line a question; nothing of a plan that compares no designs."""
+    from lina_lab.analysis.cards import study_verdict
+    from lina_lab.analysis.contrasts import design_pairs
+    from lina_lab.analysis.report_data import curves_table
+    from lina_lab.analysis.table import results_table
+
+    if not any(design_pairs(plan)):
+        return
+    found = results_table(runs, plan)
+    try:
+        verdict = study_verdict(plan, found, curves_table(runs, found))
+    except LabError as error:
+        print(f"no verdict: {error}")
+        return
+    print("", *verdict.lines, sep="\n")
+
+
 def _mixtures(plan: Plan, found: "pd.DataFrame") -> list[str]:
     """Why values that stand beside each other may not be compared, as a report would refuse them."""
     from lina_lab.analysis.table import refuse_mixtures

@@ -26,15 +26,10 @@ def table(
 
     Example: lab table digits-quick --out digits-quick.csv
     """
-    from lina_lab.analysis.table import all_rows, write_table
-    from lina_lab.ledger.plan import load_plan
+    from lina_lab import study
+    from lina_lab.analysis.table import write_table
 
-    if source == "mlflow":
-        from lina_lab.tracking.table import mlflow_table
-
-        found, _ = mlflow_table(runs, name)
-    else:
-        found = all_rows(runs, load_plan(runs, name))
+    found = study.table(name, runs=runs, source=source)
     if out == Path("-"):
         found.to_csv(sys.stdout, index=False)
     else:

@@ -34,7 +34,7 @@ def train(
 
     Example: lab train experiments/digits.yaml --set training.steps=300
     """
-    from lina_lab.cli.launch import launch
+    from lina_lab.cli.launch import exit_code, launch
     from lina_lab.cli.planning import planned_experiment
     from lina_lab.config.engine import EngineConfig
 
@@ -46,4 +46,4 @@ def train(
         print_plan(planned, runs, [{}], engine.group, timing=timing, tflops=tflops)
         return
     caching = ["lab", "cache", str(experiment), *(word for setting in settings for word in ("--set", setting))]
-    raise typer.Exit(launch(planned, runs, engine, retries=0, tracking=tracking, caching=caching))
+    raise typer.Exit(exit_code(lambda: launch(planned, runs, engine, retries=0, tracking=tracking, caching=caching)))

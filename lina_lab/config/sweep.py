@@ -11,6 +11,7 @@ from lina_lab.config.base import Config, KeyProblem, PositiveFloat
 from lina_lab.config.engine import EngineConfig, user_file
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import Document, build, override, parse_value, read_yaml, validate
+from lina_lab.config.notify import Notify
 from lina_lab.config.settings import TrainingConfig
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
@@ -70,6 +71,8 @@ class Sweep(Config):
     budget: Budget = Budget()
     engine: EngineConfig = EngineConfig()
     """Where the cells run; fields that are left out come from the user's own file."""
+    notify: Notify | None = None
+    """Whom the sweep tells when it has ended or a cell has failed."""
 
     @model_validator(mode="after")
     def _metric_is_known(self) -> Self:

@@ -34,6 +34,7 @@ CONV_KERNEL = Axis(
         0: ConvKernel(
             "no convolution",
             "LINA (variants linear6, linear9)",
+            said="no convolution",
             side=0,
             published=True,
             line=(0, (4, 2)),
@@ -42,6 +43,7 @@ CONV_KERNEL = Axis(
         3: ConvKernel(
             "3x3, zero padding 1, with bias, on the block's input",
             "LINA (locality study)",
+            said="a 3x3 depthwise convolution",
             side=3,
             needs_grid=True,
             published=True,
@@ -51,6 +53,7 @@ CONV_KERNEL = Axis(
         5: ConvKernel(
             "5x5, zero padding 2, with bias, on the block's input",
             "LINA (variants decouple1, decouple10)",
+            said="a 5x5 depthwise convolution",
             side=5,
             needs_grid=True,
             published=True,
@@ -60,6 +63,7 @@ CONV_KERNEL = Axis(
         7: ConvKernel(
             "7x7, zero padding 3, with bias, on the block's input",
             "LINA (locality study)",
+            said="a 7x7 depthwise convolution",
             side=7,
             needs_grid=True,
             published=True,
@@ -89,11 +93,17 @@ class GeneratedFilters(Value):
 CONV_WEIGHTS: Axis[Value] = Axis(
     "Are the filters of that convolution the same for every image? (Means nothing without one: then `fixed`.)",
     {
-        "fixed": FixedFilters("learnt filters and bias", "LINA (variant decouple1)", published=True),
+        "fixed": FixedFilters(
+            "learnt filters and bias",
+            "LINA (variant decouple1)",
+            said="a convolution with the same filters for every image",
+            published=True,
+        ),
         "generated": GeneratedFilters(
             "filters g(mean of x over the sequence) of each image, no bias; g a linear map D to D, GELU and a "
             "linear map D to k² D, each within heads",
             "reference code, variants decouple4 (3x3) and decouple5 (5x5)",
+            said="a convolution whose filters are generated for each image",
         ),
     },
     decoder_only=True,
@@ -137,22 +147,27 @@ class GeneratedSequence(Value):
 SEQUENCE_CONV: Axis[Value] = Axis(
     "Which depthwise convolution along the sequence is added before the output projection?",
     {
-        "none": Value("no convolution along the sequence", "LINA", published=True),
+        "none": Value(
+            "no convolution along the sequence", "LINA", said="no convolution along the sequence", published=True
+        ),
         "generated_3": GeneratedSequence(
             "3 taps of v along all of the sequence, filters g(mean of x) of each image as in conv_weights "
             "`generated`; in the encoder neighbours are visible tokens in random order",
             "reference code, variant decouple3 (in context and encoder)",
+            said="a generated convolution of 3 taps along the sequence",
             taps=3,
         ),
         "generated_5": GeneratedSequence(
             "the same with 5 taps",
             "reference code, variants linear8 (everywhere), decouple2, decouple4, decouple5; InLine attention",
+            said="a generated convolution of 5 taps along the sequence",
             taps=5,
         ),
         "fixed_5": FixedSequence(
             "5 taps, zero padding 2, with bias, on the first P tokens of x: the context tokens of encoder and "
             "decoder; in the context stack what stands first, the label or prompt too",
             "reference code, variants decouple8 (P = 64) and decouple9",
+            said="a fixed convolution of 5 taps along the context",
             taps=5,
         ),
     },

@@ -42,10 +42,19 @@ class DataGate(KVGate):
 KV_GATE = Axis(
     "Which learnt weights, one for each position, scale keys (after φ) and values?",
     {
-        "none": KVGate("k'_n, v_n", "LINA (variant decouple1)", weights=(), marker="", kernels=True, published=True),
+        "none": KVGate(
+            "k'_n, v_n",
+            "LINA (variant decouple1)",
+            said="no gate",
+            weights=(),
+            marker="",
+            kernels=True,
+            published=True,
+        ),
         "key": KVGate(
             "k'_n ← a_n k'_n in M and in k̄",
             "reference code, variant kvscale3",
+            said="a gate on keys",
             weights=("key",),
             needs_grid=True,
             kernels=True,
@@ -56,6 +65,7 @@ KV_GATE = Axis(
         "value": KVGate(
             "v_n ← b_n v_n",
             "reference code, variant kvscale4",
+            said="a gate on values",
             weights=("value",),
             needs_grid=True,
             kernels=True,
@@ -66,6 +76,7 @@ KV_GATE = Axis(
         "key_value": KVGate(
             "k'_n ← a_n k'_n in M and in k̄, v_n ← b_n v_n",
             "LINA (variant kvscale1)",
+            said="a gate on keys and values",
             weights=("key", "value"),
             needs_grid=True,
             kernels=True,
@@ -76,6 +87,7 @@ KV_GATE = Axis(
         "key_value_split": KVGate(
             "a_n k'_n in M, c_n k'_n in k̄, v_n ← b_n v_n; refused with softmax and mediator, which have no k̄",
             "reference code, variant kvscale5",
+            said="a gate on keys and values, and one on the key mean",
             weights=("key", "mass", "value"),
             needs_grid=True,
             kernels=True,
@@ -88,6 +100,7 @@ KV_GATE = Axis(
             "exp(logsigmoid / 16)",
             "reference code, variant kvscale6, which took exp(log(sigmoid) / 16): NaN from step 3,080 at learning "
             "rate 8e-4, from 15,540 at 2e-4",
+            said="a gate on keys and values that is made from the data",
             weights=("key", "value"),
             marker="*",
         ),
@@ -107,10 +120,18 @@ KV_GATE_HEADS = Axis(
     "Does each head have gates of its own? (Means nothing where kv_gate is none: then `per_head`.)",
     {
         "per_head": KVGateHeads(
-            "a, b, c have shape (H, N)", "LINA (variant kvscale1)", heads=lambda H: H, published=True
+            "a, b, c have shape (H, N)",
+            "LINA (variant kvscale1)",
+            said="a gate for each head",
+            heads=lambda H: H,
+            published=True,
         ),
         "shared": KVGateHeads(
-            "a, b, c have shape (1, N)", "reference code, variant kvscale2", heads=lambda H: 1, published=True
+            "a, b, c have shape (1, N)",
+            "reference code, variant kvscale2",
+            said="one gate for all heads",
+            heads=lambda H: 1,
+            published=True,
         ),
     },
     decoder_only=True,
@@ -131,11 +152,12 @@ class SplitMemory(Value):
 MEMORY_GROUPS: Axis[Value] = Axis(
     "Into how many runs of positions is the memory M split, each with a learnt share of it?",
     {
-        1: Value("M = mean_m k'_m v_mᵀ", "LINA", published=True),
+        1: Value("M = mean_m k'_m v_mᵀ", "LINA", said="one memory", published=True),
         4: SplitMemory(
             "M = Σ_g p_g M_g, p = softmax of 4 logits a head, M_g = (4 / N) Σ k'_m v_mᵀ over the g-th of 4 runs of "
             "N / 4 positions; k̄ and v̄ as they are; equal to 1 while the logits are 0, as at the start",
             "reference code, variant mem1",
+            said="a memory of 4 groups",
             groups=4,
             needs_grid=True,
         ),
@@ -161,10 +183,11 @@ class OutputGate(Value):
 OUTPUT_GATE = Axis(
     "Is what the heads have read normalised and gated before convolutions are added and it is projected?",
     {
-        "none": OutputGate("o", "LINA", published=True),
+        "none": OutputGate("o", "LINA", said="no output gate", published=True),
         "sigmoid": OutputGate(
             "w o / (rms(o) + 1e-6) * sigmoid(W x + b), rms over all D channels",
             "reference code, variant linear4 (rotary, without convolution)",
+            said="a sigmoid gate on the output",
             projections=1,
         ),
     },

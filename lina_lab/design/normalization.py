@@ -37,6 +37,7 @@ NORMALIZATION = Axis(
         "division": Normalization(
             "o_n = q'_n M / (q'_n·k̄ + 1e-6), M = mean_m k'_m v_mᵀ, k̄ = mean_m k'_m, k' = φ(k) + 1e-6",
             "LINA (variant linear6); Katharopoulos et al., arXiv:2006.16236",
+            said="division",
             core=lambda N, d: (d, d + 1),
             divides=True,
             kernels=True,
@@ -47,6 +48,7 @@ NORMALIZATION = Axis(
         "subtraction": Normalization(
             "o_n = s q'_n M + (1 - s q'_n·k̄) v̄, s = d^-1/2: weights sum to 1 and may be negative",
             "LINA (variant linear9); InLine attention, arXiv:2412.06590",
+            said="subtraction",
             core=lambda N, d: (d, d + 1),
             kernels=True,
             published=True,
@@ -58,6 +60,7 @@ NORMALIZATION = Axis(
             "o_n = Σ_m softmax_m(q_n·k_m d^-1/2) v_m: the quadratic baseline",
             "Vaswani et al., arXiv:1706.03762; at learning rate 8e-4 its published loss diverged, in all segments "
             "(variant softmax) and in the decoder alone (analysis2), not in context and encoder alone (analysis1)",
+            said="softmax",
             core=lambda N, d: (0, 2 * N),
             by_softmax=True,
             published=True,
@@ -68,6 +71,7 @@ NORMALIZATION = Axis(
             "o_n = Σ_j softmax_j(q_n·c_j d^-1/2) u_j, u_j = Σ_m softmax_m(c_j·k_m d^-1/2) v_m, mediators c_j = "
             "mean of q over the j-th of min(64, N) parts of the sequence; no φ",
             "reference code, variant linear7 (trained stably, at a higher loss than linear6)",
+            said="mediator",
             core=lambda N, d: (2 * min(NUM_MEDIATORS, N), 2 * min(NUM_MEDIATORS, N)),
             by_softmax=True,
             all_queries=True,

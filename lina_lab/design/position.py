@@ -36,6 +36,7 @@ POSITION: Axis[Position] = Axis(
         "table": Table(
             "tables of sines and cosines, and a constant time embedding, are added to tokens and context queries",
             "LINA",
+            said="a position table",
             published=True,
         ),
         "rotary": Position(
@@ -44,6 +45,7 @@ POSITION: Axis[Position] = Axis(
             "(0, 0); nothing is added to tokens, and all context queries are one vector",
             "reference code, variants linear3 and linear4; turned after φ (linear2) the denominator may be 0: NaN "
             "from step 79,320, so that order is not built",
+            said="a rotary position",
             published=True,
         ),
     },

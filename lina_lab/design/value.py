@@ -53,6 +53,9 @@ class Value:
     """Whether it weighs positions: it needs a full grid in order, which the encoder has not."""
     published: bool = False
     """Whether checkpoints of the published code with it can be read and written."""
+    said: str = ""
+    """What a sentence calls it, after "with" or "is": 'a 5x5 depthwise convolution', 'no convolution'; "": its word and
+    axis."""
 
     def parameters(self, module: ModuleSizes, length: int) -> int:  # noqa: ARG002
         """Exact, on sequences of `length` tokens."""

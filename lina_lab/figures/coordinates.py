@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lina_lab.analysis.coordinates import TOLERANCE, Check
-from lina_lab.figures.style import new_figure, style
+from lina_lab.figures.panels import entitle, legend_below, panel_grid
+from lina_lab.figures.style import style
 from lina_lab.figures.ticks import log_axis
 
 COLOURS = {"context": "#56B4E9", "encoder": "#009E73", "decoder": "#0072B2", "head": "#D55E00", "other": "#999999"}
@@ -15,9 +16,10 @@ COLOURS = {"context": "#56B4E9", "encoder": "#009E73", "decoder": "#0072B2", "he
 
 def coordinates_figure(checks: Sequence[Check]) -> Figure:
     """Of each check the last step; a layer whose slope is out of tolerance is dashed."""
+    titles: list[str] = []
     with style():
-        figure = new_figure(4.2 * len(checks), 3.6)
-        panels = figure.subplots(1, len(checks), sharey=True, squeeze=False)[0]
+        grid = panel_grid(len(checks), 1 if len(checks) == 1 else 2, 2.4, len(checks), "y")
+        panels = grid.panels
         for panel, check in zip(panels, checks, strict=True):
             last = max(growth.step for growth in check.growths)
             growths = [growth for growth in check.growths if growth.step == last]
@@ -34,12 +36,11 @@ def coordinates_figure(checks: Sequence[Check]) -> Figure:
             panel.xaxis.set_major_formatter(FuncFormatter(lambda width, _: f"{width:g}"))
             panel.set_xlabel("width D")
             within = sum(growth.passed for growth in growths)
-            panel.set_title(
-                f"{check.parametrization}: slopes of {within} of {len(growths)} layers within ±{TOLERANCE:g}"
-            )
+            titles.append(f"{check.parametrization}: slopes of {within} of {len(growths)} layers within ±{TOLERANCE:g}")
+        entitle(grid, titles)
         panels[0].set_ylabel(f"mean |x{chr(0x2009)}(step {last}) - x(start)|")
         for name, colour in COLOURS.items():
             panels[0].plot([], [], color=colour, label=name)
         panels[0].plot([], [], color="black", linestyle=(0, (3, 2)), label="out of tolerance")
-        figure.legend(fontsize=7, ncols=len(COLOURS) + 1, loc="outside upper center")
-    return figure
+        legend_below(grid.figure)
+    return grid.figure

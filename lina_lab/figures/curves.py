@@ -1,21 +1,33 @@
 """What changes along a run against samples seen, a panel a size, a row a few designs: held-out loss, and FID."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from lina_lab.analysis.lengths import RUN
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
-from lina_lab.config.sweep import Scalar
-from lina_lab.figures.panels import grouped
-from lina_lab.figures.style import Look, design_looks, named, new_figure, style
+from lina_lab.figures.panels import (
+    BEHIND,
+    entitle,
+    fullest,
+    grouped,
+    legend_below,
+    name_ends,
+    names_in,
+    others,
+    panel_grid,
+)
+from lina_lab.figures.style import Look, design_looks, fitted, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
+
+PANEL_INCHES = 1.5
+ACROSS = 5
+"""Panels side by side at most."""
 
 
 def training_figure(curves: pd.DataFrame, table: pd.DataFrame, plan: Plan) -> Figure | None:
@@ -46,33 +58,47 @@ def _along_runs(
     """
     sizes = list(dict.fromkeys(table[SIZE_AXIS])) if SIZE_AXIS in table else [None]
     of_designs = list(designs(table, design_axes(plan)))
-    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, design_axes(plan))
+    looks, groups = (
+        design_looks(values for values, _ in of_designs),
+        grouped(of_designs, design_axes(plan), design_names(plan)),
+    )
+    at_ends, name = names_in(groups)
+    places = [(group, size) for group in groups for size in sizes]
     with style():
-        figure = new_figure(2.2 + 2.6 * len(sizes), 3.4 * len(groups))
-        grid = figure.subplots(len(groups), len(sizes), sharex="col", sharey=True, squeeze=False)
-        for (title, group), panels in zip(groups, grid, strict=True):
-            for panel, size in zip(panels, sizes, strict=True):
-                for values, rows in group:
-                    part = rows if size is None else rows[rows[SIZE_AXIS] == size]
-                    _draw(panel, values, curves[curves[RUN].isin(part[RUN])], looks(values))
-                panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
-            panels[0].set_ylabel(label)
-            handles, labels = panels[0].get_legend_handles_labels()
-            panels[-1].legend(handles, labels, title=title or None, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-        for panel, size in zip(grid[0], sizes, strict=True):
-            panel.set_title(size or "")
-        for panel in grid[-1]:
-            panel.set_xlabel("training samples seen")
-        for panel in grid.flat:
+        across = min(len(sizes), ACROSS) if len(sizes) > 1 else min(len(groups), 2)
+        grid = panel_grid(len(places), min(across, 2), PANEL_INCHES, across, "both")
+        for panel, (group, size) in zip(grid.panels, places, strict=True):
+            for _, rows in others(groups, group):
+                mean = curves[curves[RUN].isin(_of(rows, size)[RUN])].groupby("samples")["value"].mean()
+                panel.plot(mean.index, mean, **BEHIND)
+            for values, rows in group.designs:
+                _draw(panel, curves[curves[RUN].isin(_of(rows, size)[RUN])], looks(values), name(group, values))
+            panel.xaxis.set_major_locator(MaxNLocator(3))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
+        entitle(grid, [", ".join(filter(None, (group.title, size))) for group, size in places])
+        for panel in grid.left:
+            panel.set_ylabel(fitted(label, PANEL_INCHES - 0.4))
+        for panel in grid.lowest:
+            panel.set_xlabel("samples seen")
+        for panel in grid.panels:
             if logarithmic[0]:
-                log_axis(panel.xaxis, human, most=4)
+                log_axis(panel.xaxis, human, most=3)
             if logarithmic[1]:
-                log_axis(panel.yaxis)
-    return figure
+                log_axis(panel.yaxis, most=4)
+        if at_ends:
+            of_groups = [grid.panels[first : first + len(sizes)] for first in range(0, len(places), len(sizes))]
+            name_ends(grid.figure, map(fullest, of_groups))
+        else:
+            legend_below(grid.figure)
+    return grid.figure
 
 
-def _draw(panel: Axes, values: Mapping[str, Scalar], curves: pd.DataFrame, look: Look) -> None:
-    look = look | {"markersize": 3, "linewidth": 1.0}
+def _of(rows: pd.DataFrame, size: str | None) -> pd.DataFrame:
+    return rows if size is None else rows[rows[SIZE_AXIS] == size]
+
+
+def _draw(panel: Axes, curves: pd.DataFrame, look: Look, name: str) -> None:
+    look = look | {"markersize": 2.5, "linewidth": 0.9}
     seeds = curves.groupby("samples")["value"].agg(["mean", "min", "max"])
-    panel.plot(seeds.index, seeds["mean"], label=named(values), **look)
+    panel.plot(seeds.index, seeds["mean"], label=name, **look)
     panel.fill_between(seeds.index, seeds["min"], seeds["max"], color=look["color"], alpha=0.12, linewidth=0)

@@ -9,15 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lina_lab.analysis.forecast_score import HIT, Score, percent
-from lina_lab.analysis.names import design_label
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.scale import RATIO
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, human
-from lina_lab.figures.style import Looks, new_figure, style
+from lina_lab.figures.panels import legend_below, panel_grid
+from lina_lab.figures.style import Looks, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.ledger.plan import Plan
 
 MISSED = "#c0392b"
+ROW_INCHES = 0.2
 BEYOND = 3.0
 """The axis ends at this factor beyond the lowest and highest forecast or value; a wider bar leaves it."""
 
@@ -29,13 +31,13 @@ def forecast_figure(found: Score, plan: Plan, metric: StudyMetric, looks: Looks)
     axes_of = design_axes(plan)
     rows = list(found.cells.groupby([*axes_of, "parameters", "low", "high"], sort=False, dropna=False))
     with style():
-        figure = new_figure(8.0, 1.1 + 0.28 * len(rows))
-        axes = figure.subplots()
+        grid = panel_grid(1, 2, 0.5 + ROW_INCHES * len(rows))
+        (axes,) = grid.panels
         for height, (_, cells) in enumerate(rows):
             first = cells.iloc[0]
             look = looks({axis: first[axis] for axis in axes_of})
             _draw(axes, height, cells, look["color"])
-        axes.set_yticks(range(len(rows)), [_name(cells, plan) for _, cells in rows], fontsize=7)
+        axes.set_yticks(range(len(rows)), [_name(cells, plan) for _, cells in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(metric.axis)
@@ -49,8 +51,9 @@ def forecast_figure(found: Score, plan: Plan, metric: StudyMetric, looks: Looks)
             )
             axes.set_xlim(*ends)
             log_axis(axes.xaxis)
-        _legend(figure, found)
-    return figure
+        _legend(axes, found)
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _draw(axes: Axes, height: int, cells: pd.DataFrame, colour: str) -> None:
@@ -69,12 +72,12 @@ def _draw(axes: Axes, height: int, cells: pd.DataFrame, colour: str) -> None:
 
 def _name(cells: pd.DataFrame, plan: Plan) -> str:
     first = cells.iloc[0]
-    label = design_label({axis: first[axis] for axis in design_axes(plan)})
+    label = design_names(plan)({axis: first[axis] for axis in design_axes(plan)})
     size = f"{first[SIZE_AXIS]}, " if SIZE_AXIS in cells else ""
     return f"{label}, {size}{human(first['parameters'])}"
 
 
-def _legend(figure: Figure, found: Score) -> None:
+def _legend(axes: Axes, found: Score) -> None:
     grey = "#555555"
     handles = [
         Line2D([], [], color=grey, linewidth=5, alpha=0.35, label=f"{percent(found.level)} interval"),
@@ -83,4 +86,5 @@ def _legend(figure: Figure, found: Score) -> None:
         Line2D([], [], color=grey, marker="o", linestyle="none", markersize=4, label="reached, inside"),
         Line2D([], [], color=MISSED, marker="x", linestyle="none", label="reached, outside"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=7)
+    for handle in handles:
+        axes.add_line(handle)

@@ -14,7 +14,8 @@ from matplotlib.patches import Rectangle
 
 from lina_lab.analysis.gates import GATES, gates_summary, gates_table, summary_lines
 from lina_lab.config.experiment import Experiment
-from lina_lab.figures.style import new_figure, save, style
+from lina_lab.figures.panels import WIDTHS, panel_grid
+from lina_lab.figures.style import COLUMN, SMALL, save, style
 from lina_lab.files import write_atomic
 
 START = 1.0
@@ -25,9 +26,10 @@ MANY, ABREAST = 36, 8
 """Up to so many (layer, head) pairs, and so many heads, have a panel each; beyond, a layer has mean and SD of them."""
 WITHIN = 0.99
 """Fraction of weights inside the colour range, so that a few outliers do not bleach the rest."""
-WIDTH = 5.0
-"""Inches that the panels of a row fill, as far as a token stays within `TOKEN_INCHES`."""
-TOKEN_INCHES = (0.04, 0.1)
+BESIDE, BELOW = 0.8, 1.1
+"""Inches beside the panels of a row, for names, and below them, for the colour bars."""
+TOKEN_INCHES = 0.1
+"""Of a token's side, at most."""
 
 
 class Place(NamedTuple):
@@ -137,10 +139,12 @@ def _reach(values: pd.Series) -> float:
 def _grid(table: pd.DataFrame, across: int) -> tuple[Figure, np.ndarray]:
     layers = sorted(set(table["layer"]))
     height, width = (size + 2 for size in _extent(_one(table, layers[0])))
-    token = min(max(WIDTH / (across * width), TOKEN_INCHES[0]), TOKEN_INCHES[1])
-    figure = new_figure(2.2 + across * width * token, max(0.9 + len(layers) * height * token, 2.4))
-    figure.set_layout_engine("compressed")  # panels of a fixed aspect stand side by side without blanks
-    return figure, figure.subplots(len(layers), across, squeeze=False)
+    columns = 1 if across * width * TOKEN_INCHES < COLUMN - BESIDE else 2
+    token = min((WIDTHS[columns] - BESIDE) / (across * width), TOKEN_INCHES)
+    grid = panel_grid(len(layers) * across, columns, height * token, across, heights=[*[height * token] * len(layers)])
+    grid.figure.set_figheight(grid.figure.get_figheight() + BELOW)
+    grid.figure.set_layout_engine("compressed")  # panels of a fixed aspect stand side by side without blanks
+    return grid.figure, np.array(grid.panels).reshape(len(layers), across)
 
 
 def _one(table: pd.DataFrame, layer: int) -> pd.DataFrame:
@@ -167,22 +171,23 @@ def _name_rows(panels: np.ndarray, table: pd.DataFrame) -> None:
     """Layers and gates at the left edge, regions at the lower edge."""
     for layer, panel in zip(sorted(set(table["layer"])), panels[:, 0], strict=True):
         ticks = {place.gate: place.top + (place.height - 1) / 2 for place in places(_one(table, layer))}
-        panel.set_yticks(list(ticks.values()), list(ticks), fontsize=7)
+        panel.set_yticks(list(ticks.values()), list(ticks), fontsize=SMALL)
         panel.set_ylabel(f"layer {layer}")
     grids = {p.region: p for p in places(_one(table, table["layer"].max())) if p.region != "label"}
     for panel in panels[-1]:
-        panel.set_xticks([p.left + (p.width - 1) / 2 for p in grids.values()], list(grids), fontsize=7)
+        panel.set_xticks([p.left + (p.width - 1) / 2 for p in grids.values()], list(grids), fontsize=SMALL)
     for panel in panels.flat:
         panel.tick_params(length=0)
 
 
 def _bar(figure: Figure, panels: np.ndarray, colours: Colours, label: str) -> None:
-    """A colour bar of at most 3 inches beside the panels."""
-    shrink = min(0.9, 3.0 / figure.get_figheight())
+    """A colour bar of at most 2 inches below the panels."""
+    shrink = min(0.9, 2.0 / figure.get_figwidth())
     mapping = ScalarMappable(colours.norm, colours.colours)
-    bar = figure.colorbar(mapping, ax=list(panels.flat), extend=colours.extend, shrink=shrink, aspect=25)
-    cut = f"\n({1 - WITHIN:.0%} lie beyond the ends)" if colours.extend != "neither" else ""
-    bar.set_label(f"{label}{cut}", fontsize=8)
+    where = {"location": "bottom", "shrink": shrink, "aspect": 25, "pad": 0.02}
+    bar = figure.colorbar(mapping, ax=list(panels.flat), extend=colours.extend, **where)
+    cut = f" ({1 - WITHIN:.0%} lie beyond the ends)" if colours.extend != "neither" else ""
+    bar.set_label(f"{label}{cut}", fontsize=SMALL)
     bar.outline.set_visible(False)
 
 

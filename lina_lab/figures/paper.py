@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.literature import published_fid, published_losses, with_reasons
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.report_data import find_report_data
 from lina_lab.analysis.study_metric import metric_of
 from lina_lab.analysis.table import design_axes, main_metric, refuse_mixtures, to_latex, to_markdown
@@ -78,4 +79,5 @@ def own_results(runs: Path, name: str) -> Own:
     study = find_report_data(runs, name)
     metric = metric_of(main_metric(study.table))
     refuse_mixtures(study.table, metric.column)
-    return Own(name=study.plan.name, table=study.table, axes=design_axes(study.plan), metric=metric)
+    axes, names = design_axes(study.plan), design_names(study.plan)
+    return Own(name=study.plan.name, table=study.table, axes=axes, metric=metric, names=names)

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.literature import DESIGNS, LINA, NO_GUIDANCE, on_curves
+from lina_lab.figures.panels import entitle, legend_below, panel_grid
 from lina_lab.figures.paper_lina import FID_LABEL, size_axis
-from lina_lab.figures.paper_panels import legend_below, panels
 from lina_lab.figures.style import OTHER_COLOURS, design_style, style
 from lina_lab.figures.ticks import log_axis
 
@@ -24,17 +24,15 @@ def context_figure(fid: pd.DataFrame, columns: int = 2) -> Figure:
     rows = on_curves(fid)
     plain = rows["guidance"] == NO_GUIDANCE
     with style():
-        figure, axes = panels(columns, 2, 2.8, legend_rows=4 if columns == 2 else 8)
-        for panel, part, title in zip(
-            axes, (rows[plain], rows[~plain]), ("no guidance", "guidance as each source chose it"), strict=True
-        ):
+        grid = panel_grid(2, columns, 2.4, columns)
+        entitle(grid, ("no guidance", "guidance as each source chose it"))
+        for panel, part in zip(grid.panels, (rows[plain], rows[~plain]), strict=True):
             _draw_curves(panel, part, rows)
-            panel.set_title(title)
             panel.set_ylabel(FID_LABEL)
             size_axis(panel)
             log_axis(panel.yaxis)
-        legend_below(figure, 3 if columns == 2 else 2)
-    return figure
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _draw_curves(panel: Axes, rows: pd.DataFrame, everything: pd.DataFrame) -> None:

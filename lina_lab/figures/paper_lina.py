@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from lina_lab.analysis.literature import DESIGNS, NO_GUIDANCE, SOFTMAX, at_equal_samples
+from lina_lab.analysis.names import Names
 from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.table import designs, human
-from lina_lab.figures.panels import grouped, rows_of
-from lina_lab.figures.paper_panels import LEGEND_INCHES, PAGE_INCHES, legend_below, panels
+from lina_lab.figures.panels import entitle, grouped, legend_below, panel_grid
 from lina_lab.figures.scaling import bars, draw_design
-from lina_lab.figures.style import design_looks, design_style, new_figure, style
+from lina_lab.figures.style import design_looks, design_style, named, note, style
 from lina_lab.figures.ticks import log_axis
 from lina_lab.metric_names import axis_label
 
@@ -23,12 +23,13 @@ LATE_SAMPLES = 50e6
 
 
 class Own(NamedTuple):
-    """One's own results: the sweep's name, its table, its design axes, and its FID."""
+    """One's own results: the sweep's name, its table, its design axes, its FID and its designs' names."""
 
     name: str
     table: pd.DataFrame
     axes: list[str]
     metric: StudyMetric
+    names: Names
 
 
 def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) -> Figure:
@@ -38,10 +39,11 @@ def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) ->
     lina = [part for rows in lina if len(part := rows[rows["curve"].isin([f"LINA {name}" for name in DESIGNS])])]
     equal = at_equal_samples(losses)
     with style():
-        figure, axes = panels(columns, len(lina) + 1, 2.3, legend_rows=1 if columns == 2 else 2)
+        count = len(lina) + 1
+        grid = panel_grid(count, columns, 1.9, count if columns == 2 else 1)
+        axes = grid.panels
         for panel, rows in zip(axes, lina, strict=False):
             draw_published(panel, rows)
-            panel.set_title(conditions(rows))
         for name, values in DESIGNS.items():
             rows = equal[equal["variant"] == name].sort_values("params_M")
             panel = axes[-1]
@@ -49,11 +51,11 @@ def scaling_figure(fid: pd.DataFrame, losses: pd.DataFrame, columns: int = 2) ->
                 1e6 * rows["params_M"], rows["loss"], yerr=rows["loss_se"], label=name, **_look(values), **BARS
             )
         axes[-1].set_ylabel("training loss")
-        axes[-1].set_title(f"loss at {human(equal['samples'].iloc[0])} samples seen")
+        entitle(grid, [*map(conditions, lina), f"loss at {human(equal['samples'].iloc[0])} samples seen"])
         _same_sizes(axes, equal)
         axes[-1].yaxis.set_major_locator(MaxNLocator(5))
-        legend_below(figure, 4 if columns == 2 else 2)
-    return figure
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _same_sizes(axes: list[Axes], rows: pd.DataFrame) -> None:
@@ -100,28 +102,28 @@ def size_axis(panel: Axes) -> None:
 def loss_figure(losses: pd.DataFrame, columns: int = 2) -> Figure:
     """Loss of every window against samples seen, a band of one standard error; a panel a width, whole and late."""
     widths = sorted(set(losses["width"]))
-    shape = (2, len(widths)) if columns == 2 else (len(widths), 2)
+    kinds = [(width, late) for late in (False, True) for width in widths]
+    if columns == 1:  # the panels of a width side by side
+        kinds = [(width, late) for width in widths for late in (False, True)]
+    titles = []
     with style():
-        figure = new_figure(PAGE_INCHES[columns], 4.6 if columns == 2 else 5.2)
-        grid = figure.subplots(*shape, squeeze=False)
-        grid = grid if columns == 2 else grid.T
-        for across, width in enumerate(widths):
+        grid = panel_grid(len(kinds), columns, 1.6, len(widths) if columns == 2 else 2)
+        for panel, (width, late) in zip(grid.panels, kinds, strict=True):
             rows = losses[losses["width"] == width]
-            whole, late = grid[:, across]
-            _draw_losses(whole, rows, [*DESIGNS, "softmax"])
-            _draw_losses(late, rows[rows["samples"] >= LATE_SAMPLES], list(DESIGNS))
-            whole.set_title(f"width {width}, batch {rows['global_batch'].iloc[0]}", fontsize=8)
-            late.set_title(f"width {width}, from {human(LATE_SAMPLES)}", fontsize=8)
-        for kind in grid:
-            _share_y(list(kind))
-        for panel in grid[-1] if columns == 2 else grid[:, -1]:
-            panel.set_xlabel("samples seen")
-        for panel in grid[:, 0] if columns == 2 else grid[0]:
-            panel.set_ylabel("training loss")
-        for panel in figure.axes:
+            shown = rows[rows["samples"] >= LATE_SAMPLES] if late else rows
+            _draw_losses(panel, shown, list(DESIGNS) if late else [*DESIGNS, "softmax"])
+            what = f"from {human(LATE_SAMPLES)}" if late else f"batch {rows['global_batch'].iloc[0]}"
+            titles.append(f"width {width}, {what}")
             panel.xaxis.set_major_locator(MaxNLocator(4 if columns == 2 else 2))
-        legend_below(figure, 5 if columns == 2 else 2)
-    return figure
+        for kind in (False, True):
+            _share_y([panel for panel, (_, late) in zip(grid.panels, kinds, strict=True) if late == kind])
+        entitle(grid, titles)
+        for panel in grid.lowest:
+            panel.set_xlabel("samples seen")
+        for panel in grid.left:
+            panel.set_ylabel("training loss")
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _draw_losses(panel: Axes, rows: pd.DataFrame, names: list[str]) -> None:
@@ -149,23 +151,21 @@ def beside_figure(fid: pd.DataFrame, own: Own, columns: int = 2) -> Figure:
     lina = [f"LINA {name}" for name in DESIGNS]
     rows = fid[(fid["guidance"] == NO_GUIDANCE) & fid["curve"].isin(lina)]
     of_designs = list(designs(own.table.dropna(subset=[own.metric.column]), own.axes))
-    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes)
-    down, across = rows_of(1 + len(groups), columns)
+    looks, groups = design_looks(values for values, _ in of_designs), grouped(of_designs, own.axes, own.names)
     with style():
-        figure = new_figure(PAGE_INCHES[columns], 2.7 * down + 2 * LEGEND_INCHES)
-        left, *right = figure.subplots(down, across, squeeze=False).flat
+        grid = panel_grid(1 + len(groups), columns, 2.4, columns)
+        left, *right = grid.panels
         draw_published(left, rows)
-        left.set_title(f"published: {conditions(rows)}")
         size_axis(left)
-        left.legend(fontsize=6.5)
-        for panel, (title, group) in zip(right, groups, strict=False):
-            for values, cells in group:
-                draw_design(panel, values, cells, own.metric, looks)
-            panel.set_title(", ".join(filter(None, (f"own: {own.name}", title))))
+        left.legend()
+        for panel, group in zip(right, groups, strict=True):
+            for values, cells in group.designs:
+                draw_design(panel, cells, own.metric, looks(values), group.label(values) or named(values))
             panel.set_ylabel(axis_label(own.metric.column))
             log_axis(panel.yaxis)
             size_axis(panel)
-            panel.legend(fontsize=6.5, title=bars(own.table, own.metric), title_fontsize=6, alignment="left")
-        for unused in right[len(groups) :]:
-            unused.set_visible(False)
-    return figure
+            panel.legend()
+        own_titles = [", ".join(filter(None, (f"own: {own.name}", group.title))) for group in groups]
+        entitle(grid, [f"published: {conditions(rows)}", *own_titles])
+        note(grid.figure, f"own: {bars(own.table, own.metric)}")
+    return grid.figure

@@ -1,56 +1,88 @@
-"""Samples side by side: a cell a row, and in each column the same noise and the same class or prompt."""
+"""Samples side by side: a design a column, and in each row the same noise and the same class or prompt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lina_lab.analysis.names import design_label
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.samples import Samples
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.ledger.plan import Plan
-from lina_lab.sheets import Row, most_columns, sheet
+from lina_lab.sheets import Picture, Row, sheet
 
-WIDTH = 900
-"""Pixels for the pictures of a row: a page's width, without the names of sizes."""
-MOST_ROWS = 12
-"""Most rows beside the first figure."""
+FEW, MANY = 3, 10
+"""Rows of a size: on the first board, and on that of all."""
+MOST_DESIGNS = 12
+"""Most columns of the first board."""
 
 
-def samples_sheets(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> dict[str, Image.Image]:
-    """`samples`: a row for each design and size under the first seed; of many, the largest size of the first designs.
+class BoardRow(NamedTuple):
+    size: str
+    """'' in a study without sizes."""
+    title: str
+    """What was asked for: a class or a prompt."""
+    pictures: Sequence[Picture | None]
+    """Of each design; None where it has none."""
 
-    Where that leaves any out, `samples-all` has them. Empty if nothing was drawn yet.
+
+class Board(NamedTuple):
+    """Pictures of several designs at every size; those of a row start from the same noise."""
+
+    names: list[str]
+    rows: list[BoardRow]
+
+    @property
+    def side(self) -> int:
+        """Pixels of the widest picture."""
+        return max(picture.shape[1] for row in self.rows for picture in row.pictures if picture is not None)
+
+
+def sample_boards(samples: Mapping[str, Samples], table: pd.DataFrame, plan: Plan) -> dict[str, Board]:
+    """`samples`: a few rows of every size, of the first designs; `samples-all`: all of both, where there are more.
+
+    Cells are of the first seed. Empty if nothing was drawn yet.
     """
     first = table[(table["seed"] == table["seed"].min()) & table["key"].isin(samples)]
     if first.empty:
         return {}
-    every = _sheet(samples, first, plan)
-    if len(first) <= MOST_ROWS:
-        return {"samples": every}
-    largest = first[first[SIZE_AXIS] == first[SIZE_AXIS].iloc[-1]] if SIZE_AXIS in first else first
-    return {"samples": _sheet(samples, largest.head(MOST_ROWS), plan), "samples-all": every}
+    of_designs = list(designs(first, design_axes(plan)))
+    names = [design_names(plan)(values) for values, _ in of_designs]
+    cells = [rows for _, rows in of_designs]
+    few = _board(samples, names[:MOST_DESIGNS], cells[:MOST_DESIGNS], FEW)
+    every = _board(samples, names, cells, MANY)
+    more = len(every.names) > len(few.names) or len(every.rows) > len(few.rows)
+    return {"samples": few} | ({"samples-all": every} if more else {})
 
 
-def _sheet(samples: Mapping[str, Samples], cells: pd.DataFrame, plan: Plan) -> Image.Image:
-    numbers, heads = _columns(max((samples[key] for key in cells["key"]), key=lambda one: one.images.shape[2]))
+def _board(samples: Mapping[str, Samples], names: list[str], cells: Sequence[pd.DataFrame], most: int) -> Board:
+    keys = [dict(zip(rows.get(SIZE_AXIS, [""]), rows["key"], strict=False)) for rows in cells]
+    sizes = list(dict.fromkeys(size for of_size in keys for size in of_size))
     rows = []
-    for values, of_design in designs(cells, design_axes(plan)):
-        group = design_label(values)
-        for cell in of_design.to_dict("records"):
-            drawn = samples[cell["key"]]
-            place = dict(zip(drawn.numbers.tolist(), drawn.images, strict=True))
-            pictures = [place.get(number) for number in numbers]
-            rows.append(Row(pictures, name=str(cell.get(SIZE_AXIS, "")), group=group))
-            group = ""
-    return sheet(rows, heads)
+    for size in sizes:
+        drawn = [samples[of_size[size]] if size in of_size else None for of_size in keys]
+        places = [dict(zip(one.numbers.tolist(), one.images, strict=True)) if one else {} for one in drawn]
+        numbers, titles = chosen(next(one for one in drawn if one), most)
+        rows += [
+            BoardRow(str(size), title, [place.get(number) for place in places])
+            for number, title in zip(numbers, titles, strict=True)
+        ]
+    return Board(names, rows)
 
 
-def _columns(drawn: Samples) -> tuple[list[int], list[str]]:
-    """Numbers and titles of as many images as a row has room for: the first of every class, then the second."""
-    room = most_columns(drawn.images.shape[2], WIDTH)
-    rank = pd.Series(drawn.labels).groupby(drawn.labels).cumcount().to_numpy()
-    each = max(1, room // len(np.unique(drawn.labels)))
-    shown = np.flatnonzero(rank < each)[:room]
-    return drawn.numbers[shown].tolist(), drawn.titles[shown].tolist()
+def chosen(drawn: Samples, most: int) -> tuple[list[int], list[str]]:
+    """Numbers and titles of at most so many images: the first of every class, of many classes some that lie apart."""
+    _, first = np.unique(drawn.labels, return_index=True)
+    places = first[np.unique(np.linspace(0, len(first) - 1, min(most, len(first))).round().astype(int))]
+    return drawn.numbers[places].tolist(), drawn.titles[places].tolist()
+
+
+def board_sheet(board: Board) -> Image.Image:
+    """A board as one picture, for a paper; on a page its names stay while it is scrolled."""
+    rows, group = [], ""
+    for row in board.rows:
+        rows.append(Row(row.pictures, name=row.title, group=row.size if row.size != group else ""))
+        group = row.size
+    return sheet(rows, board.names)

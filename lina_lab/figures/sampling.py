@@ -16,7 +16,8 @@ from lina_lab.analysis.names import design_label
 from lina_lab.analysis.table import write_table
 from lina_lab.config.sweep import Scalar
 from lina_lab.errors import LabError
-from lina_lab.figures.style import design_looks, new_figure, save, style
+from lina_lab.figures.panels import legend_below, panel_grid
+from lina_lab.figures.style import SMALL, design_looks, fitted, note, save, style
 from lina_lab.figures.ticks import log_axis, si
 
 SAME = ("extractor", "reference", "num_samples", "seed")
@@ -156,8 +157,8 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
         return None
     guidance = over == "guidance_scale"
     with style():
-        figure = new_figure(7.0, 3.7 + 0.18 * len(drawn))
-        left, right = figure.subplots(1, 2)
+        grid = panel_grid(2, 2, 2.2, 2)
+        left, right = grid.panels
         for curve in drawn:
             _draw_fid(left, curve, over)
             if guidance:
@@ -172,9 +173,9 @@ def sampling_figure(cells: Sequence[Scanned], over: str) -> Figure | None:
             _name_fid(right, "FLOPs an image", drawn[0].points[0])
             right.set_ylabel("")
             log_axis(right.xaxis, si, most=4)
-        title = f"{_common(drawn, over)}\n{NOTE}"
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", title=title, title_fontsize=8)
-    return figure
+        note(grid.figure, f"{_common(drawn, over)}\n{NOTE}")
+        legend_below(grid.figure)
+    return grid.figure
 
 
 def _common(shown: Sequence[Curve], over: str) -> str:
@@ -189,7 +190,7 @@ def _draw_fid(axes: Axes, curve: Curve, over: str) -> None:
     known = None if any(bar is None for bar in bars) else [bar or 0.0 for bar in bars]
     axes.errorbar(x, y, yerr=known, label=curve.label, capsize=2, elinewidth=0.9, **curve.look)
     best = y.index(min(y))
-    axes.plot(x[best], y[best], "o", color=curve.look["color"], markersize=11, markerfacecolor="none")
+    axes.plot(x[best], y[best], "o", color=curve.look["color"], markersize=9, markerfacecolor="none")
 
 
 def _draw_shares(axes: Axes, curve: Curve) -> None:
@@ -200,22 +201,27 @@ def _draw_shares(axes: Axes, curve: Curve) -> None:
     for recall, precision, point in known:
         if point in told:
             text = f"{point.guidance_scale:g}"
-            axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(text, (recall, precision), xytext=(4, 4), textcoords="offset points", fontsize=SMALL)
 
 
 def _name_fid(axes: Axes, x_label: str, point: FidPoint) -> None:
-    axes.set(xlabel=x_label, ylabel=f"FID ({point.extractor}, {point.num_samples:,} samples)")
+    axes.set(xlabel=x_label, ylabel=fitted(f"FID ({point.extractor}, {point.num_samples:,} samples)", 1.8))
     log_axis(axes.yaxis)
 
 
 def comparable_figures(evaluations: pd.DataFrame) -> dict[str, Figure]:
-    """A figure for every field that was scanned, of the points that most others can be compared with, by the field."""
+    """A figure for every field that was scanned, by the field; see `comparable_cells`."""
+    return _figures(comparable_cells(evaluations))
+
+
+def comparable_cells(evaluations: pd.DataFrame) -> list[Scanned]:
+    """The cells that were scanned, with the points that most others can be compared with."""
     cells = scanned_cells(evaluations) if len(evaluations) else []
     ways = Counter(tuple(getattr(point, name) for name in SAME) for cell in cells for point in cell.points)
     if not ways:
-        return {}
+        return []
     commonest = dict(zip(SAME, map(_plain, ways.most_common(1)[0][0]), strict=True))
-    return _figures(chosen(cells, commonest))
+    return chosen(cells, commonest)
 
 
 def _figures(cells: Sequence[Scanned]) -> dict[str, Figure]:

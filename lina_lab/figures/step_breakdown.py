@@ -3,10 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lina_lab.figures.style import new_figure, style
+from lina_lab.figures.panels import panel_grid
+from lina_lab.figures.style import style
 
 FORWARD, BACKWARD = "#0072B2", "#D55E00"
-BAR_INCHES = 0.24
+BAR_INCHES = 0.2
 
 
 def parts_figure(components: pd.DataFrame) -> Figure | None:
@@ -21,8 +22,8 @@ def parts_figure(components: pd.DataFrame) -> Figure | None:
         f"{part} ({count})" if count > 1 else part for part, count in zip(rows["part"], rows["count"], strict=True)
     ]
     with style():
-        figure = new_figure(6.4, 1 + BAR_INCHES * len(rows))
-        axes = figure.subplots()
+        grid = panel_grid(1, 2, 0.6 + BAR_INCHES * len(rows))
+        (axes,) = grid.panels
         height = [0.4 if ":" in part else 0.75 for part in rows["part"]]
         axes.barh(labels, rows["forward_ms"], height, color=FORWARD, label="forward")
         axes.barh(labels, rows["backward_ms"], height, left=rows["forward_ms"], color=BACKWARD, label="backward")
@@ -30,4 +31,4 @@ def parts_figure(components: pd.DataFrame) -> Figure | None:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"milliseconds, batch {rows['batch'].iloc[0]} ({rows['device'].iloc[0]})")
         axes.legend(loc="lower right")
-    return figure
+    return grid.figure

@@ -17,7 +17,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from lina_lab.analysis.names import design_label
+from lina_lab.analysis.names import Names, design_label
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.sweep import Scalar
 from lina_lab.design.convolutions import CONV_KERNEL
@@ -41,25 +41,38 @@ DEFAULTS = {name: field.default for name, field in AttentionConfig.model_fields.
 """Default values change no look, so that every other value does."""
 LINE = 48
 """Characters of a line in a legend."""
+COLUMN, PAGE = 3.25, 6.75
+"""Inches: a column, and the whole text, of a paper in two columns (ICML's style: 6.75 in with 0.25 in between)."""
+FONT, SMALL = 8, 7
+"""Points: titles and labels of axes; ticks, legends and notes. Papers ask for 7 to 9 at the printed size."""
+DPI = 300
+"""Pixels an inch: two for each of a page that shows 6.75 in in 1,000 pixels."""
+QUIET = "#555555"
+"""Of notes."""
 KNOWN = ("normalization", "conv_kernel", "kv_gate")
 """Axes with a look of their own."""
 Look = dict[str, Any]
 Looks = Callable[[Mapping[str, Scalar]], Look]
 SETTINGS: Any = {
-    "font.size": 9,
+    "font.size": FONT,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
-    "axes.titlesize": 9,
+    "axes.titlesize": FONT,
+    "axes.labelsize": FONT,
+    "axes.linewidth": 0.6,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": SMALL,
+    "legend.title_fontsize": SMALL,
     "text.parse_math": False,  # names are data: a $ in one is a $
     "svg.hashsalt": "lina-lab",  # without it, every SVG has other ids
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
+    "svg.fonttype": "path",  # letters are shapes: the same where the font is missing
+    "pdf.fonttype": 42,  # TrueType, embedded: type 3 is refused by some publishers
 }
 
 
@@ -138,21 +151,48 @@ def _look(marker: str, fill: str, line: Any, colour: str) -> Look:
         "fillstyle": "full" if hollow else fill,
         "markerfacecolor": "white" if hollow else colour,
         "markerfacecoloralt": "white",
-        "markersize": 5,
-        "linewidth": 1.4,
+        "markersize": 4,
+        "linewidth": 1.1,
     }
 
 
-def named(values: Mapping[str, Scalar]) -> str:
-    """A design for a legend or a title, in lines that leave room for what it names."""
-    return "\n".join(textwrap.wrap(design_label(values), LINE))
+def named(values: Mapping[str, Scalar], name: Names = design_label) -> str:
+    """A design for a legend, in lines that leave room for what it names."""
+    return "\n".join(textwrap.wrap(name(values), LINE))
+
+
+def versus(axis: str, a: Scalar, b: Scalar, name: Names = design_label, between: str = "/") -> str:
+    """Two values of an axis: 'subtraction / division', 'conv / no conv'."""
+    return f"{name({axis: a})} {between} {name({axis: b})}"
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches, without pyplot's global state."""
+    """An empty figure of a size in inches (`COLUMN` or `PAGE` wide), without pyplot's global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def fitted(words: str, inches: float, size: float = FONT) -> str:
+    """Words in lines that fit a width; one that is longer is broken."""
+    letters = max(8, int(inches * 72 / (LETTER * size)))
+    return "\n".join(line for part in words.split("\n") for line in textwrap.wrap(part, letters))
+
+
+LETTER = 0.57
+"""Width of a mean letter of the figures' font, of its size."""
+
+
+def grow(figure: Figure, lines: int, size: float = SMALL) -> None:
+    """Make a figure higher by some lines of words, so that they take nothing from its panels."""
+    figure.set_figheight(figure.get_figheight() + 1.25 * size * lines / 72)
+
+
+def note(figure: Figure, words: str) -> None:
+    """Small words above all panels: what bars are, and what is not in them."""
+    text = fitted(words, figure.get_figwidth(), SMALL)
+    figure.suptitle(text, fontsize=SMALL, color=QUIET, x=0.01, ha="left")
+    grow(figure, text.count("\n") + 1)
 
 
 def style() -> Any:
@@ -170,5 +210,5 @@ def save(figure: Figure, path: Path, formats: tuple[str, ...] = ("png",)) -> Non
     for kind in formats:
         buffer = io.BytesIO()
         with style():
-            figure.savefig(buffer, format=kind, dpi=160, metadata=metadata[kind])
+            figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata[kind])
         write_atomic(path.with_suffix(f".{kind}"), buffer.getvalue())

@@ -9,42 +9,41 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from lina_lab.analysis.names import design_names
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs, human
 from lina_lab.analysis.tuning import PowerLaw, power_law
 from lina_lab.config.sweep import Scalar
-from lina_lab.figures.panels import rows_of
-from lina_lab.figures.style import design_looks, named, new_figure, style
+from lina_lab.figures.panels import entitle, panel_grid
+from lina_lab.figures.style import design_looks, style
 from lina_lab.ledger.plan import Plan
 
-ACROSS = 5
+ACROSS = 3
 """Panels side by side at most."""
+PANEL_INCHES = 2.0
 
 
 def tuning_figure(trials: pd.DataFrame, table: pd.DataFrame, plan: Plan, name: str, path: str) -> Figure:
     """A panel a design, and one for the chosen values; `name` and `path` are those of the tuned value."""
     tune = plan.tune or {}
     log = tune["search"][path]["log"]
-    groups = list(designs(trials, design_axes(plan)))
+    groups, names = list(designs(trials, design_axes(plan))), design_names(plan)
     with style():
-        down, across = rows_of(len(groups) + 1, ACROSS)
-        figure = new_figure(0.8 + 2.8 * across, 3.3 * down)
-        panels = list(figure.subplots(down, across, squeeze=False).flat)
-        for unused in panels[len(groups) + 1 :]:
-            unused.set_visible(False)
-        panels = panels[: len(groups) + 1]
+        across = min(len(groups) + 1, ACROSS)
+        grid = panel_grid(len(groups) + 1, 2, PANEL_INCHES, across)
+        panels = grid.panels
         for panel, (values, rows) in zip(panels, groups, strict=False):
             panel.set_xscale("log" if log else "linear")
             _draw_trials(panel, rows, table, values, name)
-            panel.set_title(named(values))
             panel.set_xlabel(name)
             if panel is not panels[0]:
                 panel.sharey(panels[0])
         panels[0].set_ylabel(f"{tune['metric']} of a trial")
         panels[0].plot([], [], "*", color="black", markersize=8, label="chosen")
         panels[0].plot([], [], "x", color="black", markersize=4, label="pruned or diverged")
-        panels[0].legend(fontsize=7)
+        panels[0].legend()
         _draw_chosen(panels[-1], table, plan, name, log=log)
-    return figure
+        entitle(grid, [*(names(values) for values, _ in groups), "chosen"])
+    return grid.figure
 
 
 def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: Mapping[str, Scalar], name: str) -> None:
@@ -69,13 +68,13 @@ def _draw_trials(panel: Axes, rows: pd.DataFrame, table: pd.DataFrame, values: M
 
 def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log: bool) -> None:
     of_designs = list(designs(table.dropna(subset=[name, "parameters"]), design_axes(plan)))
-    looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
+    looks, names = design_looks(values for values, _ in designs(table, design_axes(plan))), design_names(plan)
     for values, rows in of_designs:
         chosen = rows.drop_duplicates(subset=["parameters", name])
         law = power_law(chosen["parameters"].tolist(), chosen[name].tolist()) if log else None
         look = looks(values)
         line = look.pop("linestyle")
-        panel.plot(chosen["parameters"], chosen[name], linestyle="none", label=_law_label(values, law), **look)
+        panel.plot(chosen["parameters"], chosen[name], linestyle="none", label=_law_label(names(values), law), **look)
         if law is not None:
             ends = [chosen["parameters"].min(), chosen["parameters"].max()]
             fitted = [law.factor * n**law.exponent for n in ends]
@@ -89,11 +88,11 @@ def _draw_chosen(panel: Axes, table: pd.DataFrame, plan: Plan, name: str, *, log
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    panel.legend(fontsize=7)
+    panel.legend()
 
 
-def _law_label(values: Mapping[str, Scalar], law: PowerLaw | None) -> str:
+def _law_label(name: str, law: PowerLaw | None) -> str:
     if law is None:
-        return named(values)
+        return name
     interval = "" if law.low is None else f" ({law.low:.2f} to {law.high:.2f})"
-    return f"{named(values)}: ∝ N^{law.exponent:.2f}{interval}"
+    return f"{name}: ∝ N^{law.exponent:.2f}{interval}"

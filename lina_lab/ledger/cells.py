@@ -12,6 +12,7 @@
                ema.safetensors the averaged weights, once training is over
                trained.json    the seconds that it took, and the checksum of those weights
                points/         the same of steps before the last that are measured too: see cell/points.py
+               merged.json     of a cell that `lab merge` added, which has no weights: see merged.py
                imported.json   of a cell that `lab import` made: where its weights come from; beside it
                                imported.safetensors, tensors of the checkpoint that the model has no place for
                data.sha256     of the data that it is trained on

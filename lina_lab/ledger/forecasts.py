@@ -115,10 +115,15 @@ def data_digest(data: Iterable[Datum]) -> str:
 
 def store_forecast(runs: Path, forecast: Forecast) -> Path:
     """Write a forecast down, as a new file."""
-    stamp = forecast.date.replace("-", "").replace(":", "").replace("+0000", "Z")
-    path = _folder(runs, forecast.sweep) / f"{stamp}-{digest(forecast.as_json())[:8]}.json"
+    path = _folder(runs, forecast.sweep) / file_name(forecast)
     write_new(path, forecast_text(forecast))  # one that is there is the same
     return path
+
+
+def file_name(forecast: Forecast) -> str:
+    """Its date, and the start of its SHA-256."""
+    stamp = forecast.date.replace("-", "").replace(":", "").replace("+0000", "Z")
+    return f"{stamp}-{digest(forecast.as_json())[:8]}.json"
 
 
 def forecasts_of(runs: Path, plan: Plan) -> tuple[Forecast, ...]:

@@ -33,9 +33,15 @@ def append_metrics(folder: Path, step: int, values: Mapping[str, float]) -> None
 def read_metrics(folder: Path) -> list[Metric]:
     """All complete rows of metrics.csv; a last row that a killed process left half written is passed over."""
     path = folder / "metrics.csv"
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8")
+    return parse_metrics(path.read_text(encoding="utf-8"), path) if path.exists() else []
+
+
+def parse_metrics(text: str, path: Path) -> list[Metric]:
+    """The complete rows of a text; `path` is named in errors.
+
+    Raises:
+        LabError: naming the line that is none.
+    """
     rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
     metrics = []
     for number, row in enumerate(rows, start=1):

@@ -1,6 +1,6 @@
 """The report of a sweep: its study as data, tables, figures, and one self-contained page with the verdict first."""
 
-import base64
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -10,14 +10,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lina_lab.analysis.ablation import ablation_table, readable_ablation
-from lina_lab.analysis.chance import learnt_nothing, with_losses
+from lina_lab.analysis.cards import StudyVerdict, verdict_of
+from lina_lab.analysis.chance import with_losses
 from lina_lab.analysis.evaluations import readable_evaluations
-from lina_lab.analysis.findings import Finding, findings, sentences, verdicts_table
+from lina_lab.analysis.findings import Finding, findings, verdicts_table
 from lina_lab.analysis.forecast_score import Score, readable_cells, readable_gaps, score
 from lina_lab.analysis.forecast_score import sentences as forecast_sentences
 from lina_lab.analysis.guidance import OVER
 from lina_lab.analysis.names import design_names
-from lina_lab.analysis.progress import has_result, unfinished
+from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.report_data import (
     ReportData,
     make_way,
@@ -46,14 +47,17 @@ from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.multiplier import multiplier_figure
-from lina_lab.figures.samples import samples_sheets
+from lina_lab.figures.samples import board_sheet, sample_boards
 from lina_lab.figures.sampling import NAMES, comparable_figures
-from lina_lab.figures.scaling import bars, scaling_figure
-from lina_lab.figures.style import design_looks, save
+from lina_lab.figures.scaling import bars, one_size, scaling_figure
+from lina_lab.figures.sentences import sentences as sentences_of
+from lina_lab.figures.style import COLUMN, design_looks, save
 from lina_lab.figures.tuning import tuning_figure
 from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
 from lina_lab.report import text
+from lina_lab.report.cards import effect_picture
+from lina_lab.report.pictures import embedded, shown_board
 from lina_lab.sheets import write_sheet
 
 FORMATS = ("png", "pdf", "svg")
@@ -64,10 +68,8 @@ class StudyFindings(NamedTuple):
 
     metric: StudyMetric
     findings: list[Finding]
-    missing: list[str]
-    """Comparisons that could not be had, and why."""
-    first: list[str]
-    """What a reader must know before anything else: that cells are missing, or have learnt nothing."""
+    verdict: StudyVerdict
+    """What they say for a reader: see `analysis.cards`."""
     forecast: Score
     """What was forecast beside what was reached."""
 
@@ -82,8 +84,8 @@ def write_report(
     """Write everything of a sweep: the path of the page. The same ledger gives the same bytes.
 
     `progress` is told the share of the comparisons that are made: they take the time. `tell` gets lines for what the
-    user must know: that cells are missing or have learnt nothing, that the report of another plan was moved aside, and
-    the first sentence on every axis value.
+    user must know: that cells are missing or have learnt nothing, the verdict in short, and that the report of another
+    plan was moved aside.
 
     Raises:
         LabError: if no cell has the study's metric yet, or the cells cannot be compared.
@@ -120,12 +122,12 @@ def _compare_designs(
     metric = study_metric(study.table, study.plan)
     refuse_mixtures(study.table, metric.column)
     table, plan = with_losses(study.table, study.curves), study.plan
-    first = list(filter(None, (unfinished(table, plan), learnt_nothing(table, plan, metric))))
     compared, missing = findings(table, plan, metric, progress)
-    for line in (*first, *(next(iter(sentences(finding))) for finding in compared)):
+    verdict = verdict_of(table, plan, metric, compared, missing)
+    for line in verdict.lines:
         tell(line)
     scored = score(study.table, plan, study.forecasts, metric)
-    return StudyFindings(metric=metric, findings=compared, missing=missing, first=first, forecast=scored)
+    return StudyFindings(metric=metric, findings=compared, verdict=verdict, forecast=scored)
 
 
 def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection[str] = ()) -> Path:
@@ -133,22 +135,29 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     plan, table, metric = study.plan, study.table, results.metric
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
     shown = _write_tables(study, results, effects, out)
-    figures = {name: figure for name, figure in _study_figures(study, results, effects, gates).items() if figure}
+    every = _study_figures(study, results, effects, gates)
+    figures = {name: figure for name, figure in every.items() if figure}
     for name, figure in figures.items():
         save(figure, out / f"{name}.png", FORMATS)
-    sheets = samples_sheets(study.samples, table, plan)
-    for name, drawn in sheets.items():
-        write_sheet(out / f"{name}.png", drawn)
+    for path in (out / f"{name}.{kind}" for name in every.keys() - figures.keys() for kind in FORMATS):
+        path.unlink(missing_ok=True)  # of an earlier report
+    boards = sample_boards(study.samples, table, plan)
+    for name, board in boards.items():
+        write_sheet(out / f"{name}.png", board_sheet(board))
     page = _template().render(
         plan=plan,
         metric=metric,
-        first=results.first,
-        verdict=list(text.verdict_sentences(results.findings, effects)),
-        missing=results.missing,
+        verdict=results.verdict,
+        effect=effect_picture,
+        details=lambda card: text.details(card, effects),
         bars=bars(table, metric).replace("\n", " "),
         seen=list(text.what_is_seen(table, plan, metric)),
         unknown=list(text.what_is_not_known(table[has_result(table)], plan, metric)),
-        images={name: _embedded(out / f"{name}.png") for name in (*figures, *sheets, *kept)},
+        images={name: embedded(out / f"{name}.png") for name in (*figures, *kept)},
+        across=[name for name, figure in figures.items() if figure.get_figwidth() > COLUMN],
+        boards={name: shown_board(board) for name, board in boards.items()},
+        says=sentences_of(study, metric, results.findings, gates),
+        one_size=one_size(table.dropna(subset=[metric.column])),
         gates_of=gates_label,
         tuned=list(tuned_names(plan)),
         tables={name: _rows(shown_table) for name, shown_table in shown.items()},
@@ -159,6 +168,9 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         forecast=list(forecast_sentences(results.forecast)),
     )
     write_atomic(out / "index.html", page)
+    write_atomic(out / "verdict.md", results.verdict.markdown())
+    body = json.dumps(results.verdict.as_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(out / "verdict.json", f"{body}\n")
     return out / "index.html"
 
 
@@ -171,9 +183,9 @@ def _study_figures(
     looks = design_looks(values for values, _ in designs(table, design_axes(plan)))
     return {
         "scaling": scaling_figure(table, plan),
-        "compute_multiplier": multiplier_figure(results.findings, looks),
-        "gap": gap_figure(results.findings, looks),
-        "forest": forest_figure(effects, results.metric),
+        "compute_multiplier": multiplier_figure(results.findings, looks, design_names(plan)),
+        "gap": gap_figure(results.findings, looks, design_names(plan)),
+        "forest": forest_figure(effects, results.metric, plan),
         "forecast": forecast_figure(results.forecast, plan, results.metric, looks),
         "composition": composition_figure(table, plan),
         "training": training_figure(study.curves, table, plan),
@@ -216,8 +228,10 @@ def _write_tables(
         if len(rows):
             write_table(rows, out / f"{name}.csv")
     for name, rows in shown.items():
-        write_atomic(out / f"{name}.md", "".join(f"**{line}**\n\n" for line in results.first) + to_markdown(rows))
-        write_atomic(out / f"{name}.tex", "".join(f"% {line}\n" for line in results.first) + to_latex(rows))
+        write_atomic(
+            out / f"{name}.md", "".join(f"**{line}**\n\n" for line in results.verdict.first) + to_markdown(rows)
+        )
+        write_atomic(out / f"{name}.tex", "".join(f"% {line}\n" for line in results.verdict.first) + to_latex(rows))
     return shown
 
 
@@ -238,12 +252,7 @@ def _rows(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     return list(table.columns), rows
 
 
-def _embedded(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string((Path(__file__).parent / "page.html.j2").read_text(encoding="utf-8"))
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template("page.html.j2")

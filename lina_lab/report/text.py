@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from lina_lab.analysis.ablation import ALL_SIZES
+from lina_lab.analysis.cards import Card
 from lina_lab.analysis.confounds import LEARNING_RATE
-from lina_lab.analysis.findings import Finding, sentences
 from lina_lab.analysis.names import design_names
 from lina_lab.analysis.notes import NOTED, notes
 from lina_lab.analysis.rows import ARITHMETIC
@@ -28,25 +28,15 @@ from lina_lab.ledger.plan import Plan
 from lina_lab.metric_names import FID, LOSS
 
 
-def verdict_sentences(findings: list[Finding], effects: pd.DataFrame) -> Iterable[str]:
-    """Sentences on the effect of each axis value, with its `ablation_table` row over all sizes."""
-    if not findings:
-        return
-    count = sum(len(finding.contrasts) for finding in findings)
-    level, scale = findings[0].contrasts[0].verdict.level, findings[0].metric.scale
-    together = "" if count == 1 else f", each of {level:.2%}, so that all {count} hold together in 95 % of studies"
-    for finding in findings:
-        known = not any(contrast.verdict.at_chance for contrast in finding.contrasts)
-        yield " ".join([*sentences(finding), *(_over_everything(finding, effects) if known else [])])
-    yield (
-        f"A difference is called beyond chance where its interval excludes {scale.neutral:g}{together} (Bonferroni): "
-        "t intervals from the spread over seeds of paired cells, which share data order, masks and noise."
-    )
+def details(card: Card, effects: pd.DataFrame) -> list[str]:
+    """Everything that is known of a card's question, with its numbers; `effects` is the `ablation_table`."""
+    known = not any(case.verdict.at_chance for case in card.cases)
+    return [*card.details, *(_over_everything(card, effects) if known else [])]
 
 
-def _over_everything(finding: Finding, effects: pd.DataFrame) -> Iterable[str]:
-    scale = finding.metric.scale
-    of_value = (effects["axis"] == finding.axis) & (effects["value"] == str(finding.value))
+def _over_everything(card: Card, effects: pd.DataFrame) -> Iterable[str]:
+    scale = card.subject.metric.scale
+    of_value = (effects["axis"] == card.axis) & (effects["value"] == str(card.value))
     for row in effects[of_value & (effects["size"] == ALL_SIZES) & effects["low"].notna()].to_dict("records"):
         mean, low, high = (scale.shortly(row[name]) for name in (scale.word, "low", "high"))
         yield (

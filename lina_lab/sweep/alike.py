@@ -4,6 +4,7 @@ import logging
 import re
 from pathlib import Path
 
+from lina_lab.errors import LabError
 from lina_lab.ledger.leases import attempts, end_attempt
 
 logger = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ FROM_OUTSIDE = "was killed by SIGKILL"
 """An end that says nothing about the cell or its environment."""
 
 
-class FailedAlike(Exception):
+class FailedAlike(LabError):
     """`MOST` cells in a row failed with the same error: their `folders`, and the `reason` of the last."""
 
     def __init__(self, folders: list[Path], reason: str) -> None:

@@ -13,7 +13,7 @@ from lina_lab.ledger.plan import Plan, load_plan
 from lina_lab.ledger.status import ENDED, read_status
 from lina_lab.sweep.longer import left_to_train, sources_of, unfinished
 from lina_lab.sweep.planning import PlannedSweep
-from lina_lab.sweep.transfer import groups, sources
+from lina_lab.sweep.transfer import groups, tuned_places
 
 if TYPE_CHECKING:
     from lina_lab.cell.estimate import Seconds
@@ -100,7 +100,7 @@ def _trials(planned: PlannedSweep) -> Iterator[Experiment]:
     if tune is None:
         return
     points = [planned.experiments[group[0].key] for group in groups(planned.plan.cells)]
-    bases = [points[place] for place in sorted({*sources(planned, tune)})]
+    bases = [points[place] for place in tuned_places(planned, tune)]
     for _ in range(tune.trials):
         yield from (with_values(base, tune.set, "tune.set") for base in bases)
 

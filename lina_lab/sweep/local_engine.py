@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from lina_lab.config.engine import ALONE, LIMITS, Group, Limits, WorkerCount
 from lina_lab.errors import LabError
-from lina_lab.interpreter import BINDING, surroundings
+from lina_lab.interpreter import BINDING, surroundings, without_script
 from lina_lab.ledger.leases import FAULTS, Watch, claim, end_attempt, faults, last_attempt
 from lina_lab.ledger.result import is_done
 from lina_lab.ledger.status import read_status
@@ -253,7 +253,7 @@ class Engine:
         context.set_forkserver_preload([BINDING, "lina_lab.cell.run"])
         ours, theirs = context.Pipe()
         words = (theirs, sys.argv, self.where[slot], self.group, loaded())
-        with surroundings(ENVIRONMENT):  # torch reads it once, when it is imported
+        with without_script(), surroundings(ENVIRONMENT):  # torch reads it once, when it is imported
             process = context.Process(target=work, args=words, daemon=True)
             process.start()
         theirs.close()

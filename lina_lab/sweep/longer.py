@@ -8,6 +8,7 @@ from lina_lab.config.experiment import Experiment, goes_on_from, training_key
 from lina_lab.config.settings import CheckpointConfig
 from lina_lab.cost import parameters
 from lina_lab.ledger.ends import ends
+from lina_lab.ledger.merged import without_weights
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done
 from lina_lab.sweep.planning import PlannedSweep
@@ -25,8 +26,8 @@ Sources = Mapping[str, Source]
 
 
 def unfinished(runs: Path, planned: PlannedSweep) -> dict[str, Experiment]:
-    """The study's own cells without a result, by key."""
-    keys = [cell.key for cell in planned.plan.cells]
+    """The study's own cells without a result that run here, by key."""
+    keys = [cell.key for cell in planned.own_cells]
     return {key: planned.experiments[key] for key in keys if not ((runs / key).exists() and is_done(runs / key))}
 
 
@@ -95,6 +96,20 @@ def told(found: Sources) -> list[str]:
     for key, source in found.items():
         by_step.setdefault(source.step, []).append(f"{key} from {source.cell}")
     return [f"{len(lines)} go on from step {step:,}: {', '.join(lines)}" for step, lines in sorted(by_step.items())]
+
+
+def without_ends(runs: Path, planned: PlannedSweep, todo: Mapping[str, Experiment], found: Sources) -> list[str]:
+    """A line on cells that train from the start, though a shorter one was merged: its end state is elsewhere."""
+    merged = {cell.key for cell in planned.plan.cells if cell.key not in todo and without_weights(runs / cell.key)}
+    shorter = [(training_key(e), e.training.steps) for key in merged if (e := planned.experiments[key])]
+    alone = [
+        key
+        for key, experiment in todo.items()
+        if key not in found
+        and any(training_key(experiment) == same and goes_on_from(experiment, steps) for same, steps in shorter)
+    ]
+    reason = "the shorter cells of the same trainings were merged, and their end states are where they ran"
+    return [f"{len(alone)} train from the start: {', '.join(alone)}: {reason}"] if alone else []
 
 
 def kept_bytes(todo: Mapping[str, Experiment], found: Sources) -> Sequence[int]:

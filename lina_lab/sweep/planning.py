@@ -22,6 +22,7 @@ from lina_lab.config.variants import design_settings
 from lina_lab.cost import training_flops
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
+from lina_lab.ledger.part import WHOLE, Part, belongs
 from lina_lab.ledger.plan import Measure, Plan, PlannedCell
 
 SECTIONS = [name for name in Experiment.model_fields if name not in {"name", "seed"}]
@@ -39,13 +40,26 @@ class PlannedSweep(NamedTuple):
     engine: EngineConfig = EngineConfig()
     file: Path | None = None
     """The YAML file that it came from."""
+    part: Part = WHOLE
+    """Of the cells, those that run here; the plan is of all."""
     missing: Sequence[str] = ()
     """What a run needs and this machine lacks; then only a dry run is possible."""
 
     @property
+    def own_cells(self) -> list[PlannedCell]:
+        """The study's own cells that run here, in the order of the plan."""
+        return [cell for cell in self.plan.cells if belongs(cell, self.part)]
+
+    @property
+    def how_many(self) -> str:
+        """Cells that run here: '120', or of a part '8 of 120'."""
+        own, every = len(self.own_cells), len(self.plan.cells)
+        return str(every) if own == every else f"{own} of {every}"
+
+    @property
     def own_experiments(self) -> list[Experiment]:
-        """Experiments of the study's own cells, in the order of the plan."""
-        return [self.experiments[cell.key] for cell in self.plan.cells]
+        """Experiments of `own_cells`."""
+        return [self.experiments[cell.key] for cell in self.own_cells]
 
     def named(self, name: str) -> "PlannedSweep":
         """The same plan under another name."""

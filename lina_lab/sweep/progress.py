@@ -17,6 +17,7 @@ from typing import NamedTuple
 from lina_lab import cost
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
+from lina_lab.ledger.part import belongs
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import read_result
 from lina_lab.ledger.status import ENDED, CellStatus, read_status
@@ -116,7 +117,8 @@ class SweepProgress:
 
     def snapshot(self, work: Work) -> Snapshot:
         """The cells as they are now, and the seconds until all `work` is done; None while that cannot be told."""
-        now, cells = time.monotonic(), {cell.key: cell for cell in self.planned.plan.everything}
+        planned, now = self.planned, time.monotonic()
+        cells = {cell.key: cell for cell in planned.plan.everything if belongs(cell, planned.part)}
         at_work = {folder.name for folder in (*work.running, *work.elsewhere)}
         moving = {*cells} if len(cells) <= OFTEN else at_work | {*self.seen}
         for key in cells:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
-from lina_lab.interpreter import BINDING, search_path, surroundings
+from lina_lab.interpreter import BINDING, search_path, surroundings, without_script
 from lina_lab.sweep.budget import Times, times
 from lina_lab.sweep.local_engine import ENVIRONMENT, Slot
 
@@ -35,7 +35,7 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
     count = min(len(where), len(todo))
     started = time.monotonic()
     # Inside: the queue's semaphores start a process (the resource tracker) too.
-    with surroundings(ENVIRONMENT):
+    with without_script(), surroundings(ENVIRONMENT):
         places = context.SimpleQueue()
         for slot in where[:count]:
             places.put(slot)

@@ -13,6 +13,7 @@ from lina_lab.config.model import at_base, base_model
 from lina_lab.config.tune import Tune
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.ledger.part import belongs
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.sweep.planning import PlannedSweep
 
@@ -54,6 +55,12 @@ def sources(planned: PlannedSweep, tune: Tune) -> list[int]:
             raise LabError(f"tune.at: {cell.label} has no cell of size {tune.at}, at which its design is to be tuned")
         found.append(place)
     return found
+
+
+def tuned_places(planned: PlannedSweep, tune: Tune) -> list[int]:
+    """The places of those of `groups` whose trials choose for the cells that run here."""
+    pairs = zip(groups(planned.plan.cells), sources(planned, tune), strict=True)
+    return sorted({source for group, source in pairs if any(belongs(cell, planned.part) for cell in group)})
 
 
 def transfer(runs: Path, source: Experiment, target: Experiment) -> str:

@@ -27,7 +27,7 @@ from lina_lab.ledger.plan import PlannedCell
 from lina_lab.ledger.result import is_done, read_result
 from lina_lab.sweep.older import keys_in
 from lina_lab.sweep.planning import PlannedSweep
-from lina_lab.sweep.transfer import groups, sources, transfer
+from lina_lab.sweep.transfer import groups, sources, transfer, tuned_places
 from lina_lab.sweep.trial_storage import journal_of, open_storage
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Tuning:
         """Keys of trials that failed for good in this process, since on a full disk the ledger cannot record it."""
         with self._alone():
             storage = open_storage(journal_of(runs, self.name), tune.storage)
-            self.studies = {place: self._study(storage, self.groups[place][0]) for place in sorted({*self.sources})}
+            self.studies = {place: self._study(storage, self.groups[place][0]) for place in tuned_places(planned, tune)}
 
     def advance(self) -> tuple[PlannedSweep, list[Todo]]:
         """The plan as far as it is known by now, and the trials that have to run for more of it to be."""
@@ -254,8 +254,8 @@ class Tuning:
 
 
 def num_trials(planned: PlannedSweep) -> int:
-    """Trials of all designs and sizes together."""
-    return planned.tune.trials * len({*sources(planned, planned.tune)}) if planned.tune else 0
+    """Trials of all designs and sizes together, as far as they run here."""
+    return planned.tune.trials * len(tuned_places(planned, planned.tune)) if planned.tune else 0
 
 
 def rungs(experiment: Experiment) -> list[int]:

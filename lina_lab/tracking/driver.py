@@ -1,15 +1,18 @@
-"""What the run of a sweep itself says in MLflow: its question, its plan, its forecasts, and what the sweep does."""
+"""What the run of a sweep itself says in MLflow: question, verdict and figures, plan, forecasts, states."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lina_lab.analysis.progress import in_tuning
-from lina_lab.ledger.forecasts import forecasts_of, forecasts_text
-from lina_lab.ledger.plan import Plan, is_driven, plan_text
-from lina_lab.sweep.slurm_engine import queued
+from PIL import Image
 
-ENDED = {"done", "diverged", "pruned", "failed"}
-"""States of cells that nobody works on any more."""
+from lina_lab.escape import markdown_cell, shortened
+from lina_lab.ledger.forecasts import forecasts_of, forecasts_text
+from lina_lab.ledger.plan import Plan, plan_text
+from lina_lab.ledger.report_place import ReportPlace, report_of
+from lina_lab.sheets import beside
+from lina_lab.sweep.state import counts
+from lina_lab.tracking.run_record import sheets
+
 STATUS = {
     "running": "RUNNING",
     "waiting": "SCHEDULED",
@@ -20,38 +23,72 @@ STATUS = {
     "diverged": "FINISHED",
 }
 """What a sweep does, and MLflow's word for it."""
+SHEET = "samples.png"
+"""The last sheets of all designs side by side: MLflow itself compares ten images, squared."""
+MOST_SHEETS = 200
+VERDICT = "verdict.md"
+"""Of a report: its own file, or what it says first."""
+MOST_LINES = 12
+"""Of a verdict in a note."""
 
 
-def sweep_state(runs: Path, plan: Plan, states: Mapping[str, str]) -> str:
-    """What a sweep does, from the states of its cells by key: a word of `STATUS`.
-
-    It is `stopped` while something is left to do that nobody works on and no job waits for; `diverged` if all its own
-    cells did.
-    """
-    found = {states.get(cell.key, "waiting") for cell in plan.everything}
-    if found and found <= ENDED and not in_tuning(plan):
-        own = {states[cell.key] for cell in plan.cells}
-        return "failed" if "failed" in found else "diverged" if own == {"diverged"} else "done"
-    if "running" in found or is_driven(runs, plan.name):
-        return "running"
-    return "waiting" if queued(runs, plan.name) else "stopped"
-
-
-def driver_files(runs: Path, plan: Plan) -> dict[str, str]:
-    """The texts of the run by their name: its plan, and every forecast of its cells, if there is one."""
+def driver_texts(runs: Path, plan: Plan, report: ReportPlace | None) -> dict[str, str]:
+    """The texts of the run by their name: its plan, every forecast of its cells, the verdict; what there is."""
     forecasts = forecasts_of(runs, plan)
-    return {f"{plan.name}.json": plan_text(plan)} | ({"forecast.json": forecasts_text(forecasts)} if forecasts else {})
+    texts = {f"{plan.name}.json": plan_text(plan)}
+    texts |= {"forecast.json": forecasts_text(forecasts)} if forecasts else {}
+    if report is not None and not (report.folder / VERDICT).exists():
+        texts[f"report/{VERDICT}"] = f"{plan.question}\n\n{_items(report.verdict)}"
+    return texts
 
 
-def driver_tags(plan: Plan, state: str, states: Mapping[str, str]) -> dict[str, str]:
+def report_files(report: ReportPlace | None) -> list[Path]:
+    """The page of a report, its figures and its verdict; what MLflow shows without a download."""
+    if report is None:
+        return []
+    return [report.page, *sorted(report.folder.glob("*.png")), *report.folder.glob(VERDICT)]
+
+
+def driver_tags(runs: Path, plan: Plan, state: str, states: Mapping[str, str]) -> dict[str, str]:
     """The tags of the run, with how many cells are in which state."""
-    found = [states.get(cell.key, "waiting") for cell in plan.everything]
-    counts = "".join(f"- {found.count(state)} {state}\n" for state in dict.fromkeys(sorted(found)))
     return {
         "lab.sweep": plan.name,
         "lab.role": "driver",
         "lab.state": state,
         "lab.commit": plan.provenance.commit or "unknown",
         "question": plan.question,
-        "mlflow.note.content": f"{plan.question}\n\n{counts}",
+        "mlflow.note.content": note(plan, report_of(runs, plan), counts(plan, states)),
     }
+
+
+def note(plan: Plan, report: ReportPlace | None, found: Mapping[str, int]) -> str:
+    """Question, verdict in short, counts of states, how to open it, as Markdown."""
+    cells = _items(f"{number} {state}" for state, number in found.items())
+    if report is None:
+        opened = f"`lab report {plan.name}` writes verdict and figures, and brings them here."
+        return f"{plan.question}\n\n{cells}\n{opened}\n"
+    lines = [shortened(line, 300) for line in report.verdict[:MOST_LINES]]
+    more = len(report.verdict) - MOST_LINES
+    lines += [f"{more} more in report/verdict.md"] if more > 0 else []
+    opened = "Figures and page are under Artifacts in `report/`: open `index.html` there."
+    return f"{plan.question}\n\n{_items(lines)}\n{cells}\n{opened}\n"
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"- {markdown_cell(line)}\n" for line in lines)
+
+
+def all_sheets(runs: Path, plan: Plan, names: Mapping[str, str], ended: Iterable[str]) -> list[tuple[str, Path]]:
+    """Name and last sheet of every design and size, of the first seed that has one; of the cells that have `ended`."""
+    found: dict[str, Path] = {}
+    done = set(ended)
+    for cell in plan.cells:
+        steps = sheets(runs / cell.key) if cell.key in done else {}
+        if steps:
+            found.setdefault(names[cell.key], steps[max(steps)])
+    return list(found.items())[:MOST_SHEETS]
+
+
+def draw_sheets(named: Iterable[tuple[str, Path]]) -> Image.Image:
+    """The sheets of all designs side by side."""
+    return beside([(name, Image.open(path)) for name, path in named])

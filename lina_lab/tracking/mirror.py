@@ -10,26 +10,27 @@ wrote its last rows again, with new times.
 
 import json
 import math
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from lina_lab.analysis.names import design_names
 from lina_lab.config.experiment import digest
-from lina_lab.config.sweep import cell_label
 from lina_lab.errors import LabError
 from lina_lab.ledger.metrics import Metric
 from lina_lab.ledger.plan import Plan, PlannedCell
+from lina_lab.ledger.report_place import report_of
+from lina_lab.sweep.state import ENDED, sweep_state
 from lina_lab.tracking import charts
-from lina_lab.tracking.driver import ENDED, driver_files, driver_tags, sweep_state
+from lina_lab.tracking.driver import SHEET, all_sheets, draw_sheets, driver_tags, driver_texts, report_files
 from lina_lab.tracking.driver import STATUS as SWEEP_STATUS
-from lina_lab.tracking.run_record import Facts, digest_files, digest_rows, read_facts, sheets, stamp
+from lina_lab.tracking.held import Cursor, Run, search, sheet_steps
+from lina_lab.tracking.run_record import Facts, digest_files, digest_rows, digest_seen, read_facts, sheets, stamp
 from lina_lab.tracking.store import connect, ensure_experiment
 
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
 PARAMS_BATCH = 100
-PAGE = 1000
 FILES = ("config.yaml", "metrics.csv", "result.json", "error.txt")
 STATUS = {
     "waiting": "SCHEDULED",
@@ -56,36 +57,13 @@ class Synced(NamedTuple):
         return f"MLflow holds the runs of {self.cells} cells; sent now: {sent}"
 
 
-class Cursor(NamedTuple):
-    """How far a run has come."""
-
-    rows: int = 0
-    """Rows of the ledger that have arrived."""
-    upto: int = 0
-    """Rows that may have arrived."""
-    digest: str = ""
-    """Of the rows up to `upto`."""
-    files: str = ""
-
-
-class Run:
-    """A run as MLflow holds it."""
-
-    def __init__(self, run: Any) -> None:
-        self.id, self.status = run.info.run_id, run.info.status
-        self.params, self.tags = dict(run.data.params), dict(run.data.tags)
-        self.metrics = set(run.data.metrics)
-        self.cursor = Cursor(**json.loads(self.tags.get("lab.shipped", "{}")))
-        self.sheets: set[int] | None = None
-        """Steps whose sheet is there; None before MLflow was asked."""
-
-
 class View:
     """One sweep's experiment in MLflow; `update` may be called again and again."""
 
     def __init__(self, runs: Path, plan: Plan, only: Collection[str] | None = None) -> None:
         """With `only`, keys of cells, these alone are brought up to date, as their own job does."""
-        self.runs, self.plan, self.only = runs, plan, only
+        self.runs, self.only = runs, only
+        self._take(plan)
         self.client = connect(runs)
         tags = {"mlflow.note.content": plan.question, "mlflow.experimentKind": "custom_model_development"}
         experiment = ensure_experiment(self.client, runs, plan.name, tags)
@@ -101,7 +79,8 @@ class View:
         self.states: dict[str, str] = {}
         self.ended: dict[str, int] = {}
         """When each cell last gave a sign, in milliseconds."""
-        self.last_sheet = 0
+        self.begun: dict[str, int] = {}
+        """When each cell first did."""
 
     def update(self, plan: Plan | None = None) -> Synced:
         """Send what is missing; `plan`, if it has grown.
@@ -110,8 +89,8 @@ class View:
             LabError: if the ledger of a cell is damaged; all other cells are up to date then.
         """
         self.sent = Synced()
-        self.plan = plan or self.plan
-        self.lines = charts.lines(cell_label(cell.values) for cell in self.plan.cells)
+        if plan is not None and plan is not self.plan:
+            self._take(plan)
         problems = []
         for cell in self.plan.everything:
             try:
@@ -127,17 +106,28 @@ class View:
             raise LabError("\n".join(problems))
         return self.sent._replace(cells=sum(cell.key in self.found for cell in self.plan.everything))
 
+    def _take(self, plan: Plan) -> None:
+        name = design_names(plan)
+        self.plan, self.pages = plan, charts.pages(plan.cells)
+        self.names = {cell.key: name(cell.values) if cell.values else plan.name for cell in plan.cells}
+        self.places = {cell.key: str(number) for number, page in enumerate(self.pages, 1) for cell in page}
+
     def _update_cell(self, cell: PlannedCell) -> None:
         folder = self.runs / cell.key
-        seen = stamp(folder)
+        place = self.places.get(cell.key, "")
+        seen = (*stamp(folder), place)
         if self.stamps.get(cell.key) == seen:
             return
         facts = read_facts(folder, cell, self.plan)
         if cell.trial is None:
-            facts.tags[charts.GROUP_TAG] = self.lines[facts.tags["lab.cell"]]
+            name = self.names[cell.key]
+            facts.tags.update({charts.GROUP_TAG: name, charts.PAGE_TAG: place})
+            facts.tags["mlflow.runName"] = f"{name}, seed {cell.seed}" if cell.values else name
         self.states[cell.key] = facts.state
         if cell.key not in self.found and facts.state == "waiting" and not facts.rows:
             return
+        if facts.rows:
+            self.begun[cell.key] = _milliseconds(facts.rows[0].time)
         run = self._run(cell, facts)
         self._send_params(run, facts.params)
         self._send_rows(run, facts.rows)
@@ -151,8 +141,7 @@ class View:
             self.client.delete_run(run.id)
             run = None
         if run is None:
-            start = _milliseconds(facts.rows[0].time) if facts.rows else None
-            run = self._create(facts.tags, facts.tags["mlflow.runName"], start)
+            run = self._create(facts.tags, facts.tags["mlflow.runName"], self.begun.get(cell.key))
             self.found[cell.key] = run
         return run
 
@@ -191,8 +180,7 @@ class View:
         if not paths:
             return
         if run.sheets is None:
-            run.sheets = _sheet_steps(self.client, run.id)
-        self.last_sheet = max(self.last_sheet, *paths)
+            run.sheets = sheet_steps(self.client, run.id)
         for step in sorted(paths.keys() - run.sheets):
             when = _milliseconds(paths[step].stat().st_mtime)
             with Image.open(paths[step]) as image:
@@ -245,24 +233,38 @@ class View:
                 self._send_tags(run, {"lab.role": "former cell"})
 
     def _update_driver(self) -> None:
-        """One run for the sweep itself: its question, its plan, and how many cells are where."""
+        """One run for the sweep itself: question, verdict, plan, figures, and how many cells are where."""
         state = sweep_state(self.runs, self.plan, self.states)
-        tags = driver_tags(self.plan, state, self.states)
+        report = report_of(self.runs, self.plan)
+        texts, files = driver_texts(self.runs, self.plan, report), report_files(report)
+        drawn = all_sheets(self.runs, self.plan, self.names, (k for k, s in self.states.items() if s in ENDED))
+        sent = digest(["".join(texts.values()), digest_seen([*files, *(path for _, path in drawn)])])[:16]
+        names = {*texts, *(f"report/{path.name}" for path in files), *([SHEET] if drawn else [])}
+        tags = driver_tags(self.runs, self.plan, state, self.states)
         run = self.found.get("driver")
+        if run is not None and sent != run.cursor.files and not run.files_in(self.client, "report") <= names:
+            self.client.delete_run(run.id)  # it would keep what the report no longer has
+            run = None
         if run is None:
-            run = self.found["driver"] = self._create(tags, f"sweep {self.plan.name}", None)
-        texts = driver_files(self.runs, self.plan)
-        files = digest("".join(texts.values()))[:16]
-        for name, text in texts.items() if files != run.cursor.files else ():
-            self.client.log_text(run.id, text, name)
-            self._count(files=1)
+            run = self.found["driver"] = self._create(
+                tags, f"sweep {self.plan.name}", min(self.begun.values(), default=None)
+            )
+        if sent != run.cursor.files:
+            for name, text in texts.items():
+                self.client.log_text(run.id, text, name)
+            for path in files:
+                self.client.log_artifact(run.id, str(path), "report")
+            if drawn:
+                self.client.log_image(run.id, draw_sheets(drawn), SHEET)
+            self._count(files=len(names))
         self._send_tags(run, tags)
         self._send_status(run, SWEEP_STATUS[state], max(self.ended.values(), default=None))
-        self._advance(run, run.cursor._replace(files=files))
+        self._advance(run, run.cursor._replace(files=sent))
 
     def _update_charts(self) -> None:
         metrics = set().union(*(r.metrics for k, r in self.found.items() if k != "driver"))
-        for key, value in charts.view_tags(metrics, self.lines.values(), self.last_sheet).items():
+        groups = [dict.fromkeys(self.names[cell.key] for cell in page) for page in self.pages]
+        for key, value in charts.view_tags(metrics, groups).items():
             if self.tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)
                 self.tags[key] = value
@@ -271,29 +273,11 @@ class View:
         self.sent = self.sent._replace(**{k: getattr(self.sent, k) + n for k, n in more.items()})
 
 
-def search(client: Any, experiment: str) -> Iterator[Run]:
-    """All runs of an experiment that are not deleted, the oldest first."""
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=PAGE, order_by=["attributes.start_time"], page_token=token)
-        yield from (Run(run) for run in page)
-        token = page.token
-        if not token:
-            return
-
-
 def _contradicts(run: Run, facts: Facts) -> bool:
     """Whether MLflow holds rows or params that the ledger does not."""
     upto, digest = run.cursor.upto, run.cursor.digest
     rewound = upto > 0 and (len(facts.rows) < upto or digest_rows(facts.rows[:upto]) != digest)
     return rewound or not run.params.items() <= facts.params.items()
-
-
-def _sheet_steps(client: Any, run: str) -> set[int]:
-    """Steps whose image is there; MLflow writes the small copy last."""
-    names = [file.path for file in client.list_artifacts(run, "images")]
-    found = (re.search(r"\Wstep\W(\d+)\W.*compressed", name) for name in names)
-    return {int(match.group(1)) for match in found if match}
 
 
 def _milliseconds(seconds: float) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,6 +76,17 @@ def digest_rows(rows: list[Metric]) -> str:
 def digest_files(paths: list[Path]) -> str:
     hashes = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in paths)
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+
+def digest_seen(paths: list[Path]) -> str:
+    """`digest_files`, without reading again what looks as before."""
+    stats = [(path, path.stat()) for path in paths]
+    return _digest_stamped(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
+
+
+@lru_cache(maxsize=8)
+def _digest_stamped(seen: tuple[tuple[Path, int, int], ...]) -> str:
+    return digest_files([path for path, *_ in seen])
 
 
 def _last_rows(result: Result, rows: list[Metric]) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from typing import Self
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan
 from lina_lab.tracking.mirror import Synced, View
-from lina_lab.tracking.store import is_server, locked, store_uri, without_password
+from lina_lab.tracking.store import find_sweep, is_server, locked, store_uri, without_password
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,23 @@ def sync(runs: Path, plan: Plan) -> Synced:
             return View(runs, plan).update()
         except (MlflowException, SQLAlchemyError) as error:
             raise LabError(f"MLflow at {without_password(store_uri(runs))}: {_one_line(error)}") from error
+
+
+def ship_report(runs: Path, plan: Plan) -> str:
+    """Bring a sweep with its report up to date where MLflow has that sweep: a line on it; '' where it has not.
+
+    It never raises: a report is whole without MLflow.
+    """
+    try:
+        path = Path(store_uri(runs).removeprefix("sqlite:///"))
+        if store_uri(runs).startswith("sqlite:///") and not path.exists():
+            return ""
+        if find_sweep(runs, plan.name)[1] is None:
+            return ""
+        sync(runs, plan)
+    except Exception as error:  # noqa: BLE001, whatever MLflow raises
+        return f"MLflow is behind: {_one_line(error)}; lab sync {plan.name} will catch up"
+    return f"the run of the sweep in MLflow has it, too: lab ui {plan.name}"
 
 
 class Shipper:

@@ -97,11 +97,15 @@ def _make_database(path: Path, artifacts: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def find_experiment(runs: Path, name: str) -> str | None:
-    """The id of a sweep's experiment, if it is there."""
+def find_sweep(runs: Path, name: str) -> tuple[str | None, str | None]:
+    """The ids of a sweep's experiment and of its own run, as far as they are there."""
     with locked(runs):
-        experiment = connect(runs).get_experiment_by_name(name)
-    return None if experiment is None else str(experiment.experiment_id)
+        client = connect(runs)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return None, None
+    found = client.search_runs([experiment.experiment_id], "tags.`lab.role` = 'driver'", max_results=1)
+    return str(experiment.experiment_id), next((str(run.info.run_id) for run in found), None)
 
 
 def ensure_experiment(client: Any, runs: Path, name: str, tags: dict[str, str]) -> Any:

@@ -10,7 +10,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.plan import Plan, PlannedCell, parse_plan
 from lina_lab.ledger.result import Result, parse_result
 from lina_lab.ledger.status import CellStatus
-from lina_lab.tracking.mirror import search
+from lina_lab.tracking.held import search
 from lina_lab.tracking.store import connect, locked, store_uri, without_password
 
 

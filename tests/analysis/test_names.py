@@ -64,7 +64,7 @@ def test_a_segment_of_its_own_is_not_called_what_it_is_not():
 
 def test_an_older_plan_does_not_say_what_it_fixes_and_nothing_is_supposed():
     axes = attention(conv_kernel=[0, 5], kv_gate=["none", "key_value"])
-    assert labels(plan_of(axes)) == ["no conv, no gate", "gate", "conv", "conv + gate"]
+    assert labels(plan_of(axes)) == ["no conv or gate", "gate", "conv", "conv + gate"]
     assert labels(plan_of(axes, {}))[-1] == "LINA"
 
 

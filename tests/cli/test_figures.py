@@ -135,3 +135,15 @@ def test_a_profile_is_drawn(tmp_path):
     assert (
         lab("figures", "profile", str(tmp_path / "profile.csv"), "--out", str(out)) == f"wrote {out / 'profile.png'}\n"
     )
+
+
+@pytest.mark.slow
+def test_parallel_coordinates_are_written_and_a_study_of_one_cell_is_refused(study, tmp_path):
+    made, out = study(), tmp_path / "out"
+    told = lab("figures", "parallel", "fake", "--runs", str(made.runs), "--out", str(out))
+    assert told == f"wrote {out / 'parallel.png'}, .pdf and .svg\n"
+    assert sorted(path.name for path in out.iterdir()) == [f"parallel.{kind}" for kind in ("pdf", "png", "svg")]
+    for index in range(1, 8):
+        made.unfinish(index, "waiting")
+    with pytest.raises(LabError, match="fake: must have two designs or sizes"):
+        lab("figures", "parallel", "fake", "--runs", str(made.runs), "--out", str(out))

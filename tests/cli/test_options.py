@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lina_lab.cli import main
-from lina_lab.cli.options import out_file, out_folder, worker_count
+from lina_lab.cli.options import out_file, out_folder, server_host, worker_count
 
 
 def lab(*words: str) -> tuple[int, str]:
@@ -43,7 +43,13 @@ def test_a_number_that_must_be_above_0_is(words, number):
 @pytest.mark.parametrize(
     "words",
     [
-        *("sweep s --per-gpu 0", "sweep s --devices 0", "sweep s --retries -1", "sweep s --max-cells 0", "ui --port 0"),
+        *(
+            "sweep s --per-gpu 0",
+            "sweep s --devices 0",
+            "sweep s --retries -1",
+            "sweep s --max-cells 0",
+            "ui --port -1",
+        ),
         *(
             "demo x --port -1",
             "profile --tokens 0",
@@ -98,3 +104,15 @@ def test_a_place_that_can_be_written_to_is_taken_as_it_is(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(Exception, match="may not be written to"):
         out_folder(tmp_path)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_a_server_for_this_machine_alone_says_nothing(host, capsys):
+    assert server_host(host) == host
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "node7", "localhost.example", ""])  # noqa: S104
+def test_a_server_that_others_reach_is_warned_of(host, capsys):
+    assert server_host(host) == host
+    assert "everyone who reaches this machine can read" in capsys.readouterr().err

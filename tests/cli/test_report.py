@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.figures import report
+from lina_lab.report import page as report
 from tests.lab import lab
 from tests.study import TWO
 

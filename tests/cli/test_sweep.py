@@ -32,6 +32,7 @@ experiment: small.yaml
 axes:
   model.attention.normalization: [division, softmax]
   model.attention.feature_map: [relu, identity]
+notify: {command: [sh, -c, 'cat >> "$1"; echo >> "$1"', sh, told.jsonl]}
 """
 
 
@@ -76,6 +77,8 @@ def test_a_sweep_says_what_it_leaves_out_runs_the_rest_and_shows_results(study):
     assert "little: 2 cells on 2 workers" in output
     assert "fid/digits-cnn" in output
     assert "lab report little" in output
+    said = json.loads((study[0] / "told.jsonl").read_text().splitlines()[0])
+    assert (said["event"], said["state"], said["counts"]) == ("end", "done", {"done": 2})
 
 
 @pytest.mark.slow
@@ -97,8 +100,10 @@ def test_a_second_sweep_runs_nothing(study):
     folder, _ = study
     before = {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/result.json")}
     assert len(before) == 2
+    told = (folder / "told.jsonl").read_text()
     lab(folder, "sweep", "little.yaml")
     assert {p: p.stat().st_mtime_ns for p in folder.glob("runs/*/result.json")} == before
+    assert (folder / "told.jsonl").read_text() == told
 
 
 @pytest.mark.slow

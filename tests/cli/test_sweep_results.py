@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from lina_lab.cli.sweep_results import print_results
+from lina_lab.cli.sweep_results import print_results, print_verdict
 from lina_lab.escape import shortened
 from lina_lab.ledger.leases import Watch, claim
-from tests.study import AXES, fake_result
+from tests.study import AXES, TWO, fake_result
 
 MANY = {
     **AXES,
@@ -100,3 +100,23 @@ def test_values_against_different_references_are_not_shown_side_by_side_without_
         "not comparable: eval/fid/digits-cnn of cells with different reference_sha256 cannot be compared: 0ther, c0ffee"
     )
     assert said in capsys.readouterr().out
+
+
+def test_a_sweep_ends_with_a_line_for_its_answer_and_one_a_question(study, capsys):
+    made = study(axes=TWO)
+    print_verdict(made.stored, made.runs)
+    blank, answer, card = capsys.readouterr().out.splitlines()
+    assert blank == ""
+    assert answer.startswith("Nothing is decided: one seed was run")
+    assert card.startswith("[undetermined] Is subtraction better than division? Seen with one seed")
+
+
+def test_without_designs_to_compare_or_a_metric_there_is_no_verdict(study, capsys):
+    made = study(axes=TWO | {"model.attention.normalization": ["division"]})
+    print_verdict(made.stored, made.runs)
+    assert capsys.readouterr().out == ""
+    made = study(axes=TWO)
+    for index in range(2):
+        made.unfinish(index, "waiting")
+    print_verdict(made.stored, made.runs)
+    assert capsys.readouterr().out.startswith("no verdict: no cell has a FID yet")

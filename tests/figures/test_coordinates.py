@@ -18,8 +18,8 @@ def test_a_panel_a_parametrization_and_a_line_a_layer_dashed_where_it_fails():
     ]
     figure = coordinates_figure(checks)
     standard, mup = figure.axes
-    assert standard.get_title() == "standard: slopes of 1 of 2 layers within ±0.3"
-    assert mup.get_title() == "mup: slopes of 2 of 2 layers within ±0.3"
+    assert standard.get_title().replace("\n", " ") == "standard: slopes of 1 of 2 layers within ±0.3"
+    assert mup.get_title().replace("\n", " ") == "mup: slopes of 2 of 2 layers within ±0.3"
     out, patch = standard.lines[:2]
     np.testing.assert_allclose(out.get_xydata(), [(width, 4 * width) for width in WIDTHS])
     np.testing.assert_allclose(patch.get_ydata(), [4, 4, 4])

@@ -1,7 +1,6 @@
 """The figure of forecasts: a bar a design and size, a dot a hit, a cross a miss."""
 
 import pytest
-from tests.figures.test_report import one_format, text_of  # noqa: F401, a fixture
 
 from lina_lab.analysis.forecast_score import Score
 from lina_lab.analysis.study_metric import metric_of
@@ -10,6 +9,7 @@ from lina_lab.figures.style import design_looks
 from lina_lab.ledger.forecasts import store_forecast
 from lina_lab.report.page import redraw_report, write_report
 from tests.analysis.test_forecast_score import ALL, Unfolding, unfolding  # noqa: F401, a fixture
+from tests.report.test_page import one_format, text_of  # noqa: F401, a fixture
 from tests.study import FID
 
 

@@ -66,7 +66,7 @@ def test_outliers_do_not_bleach_the_rest_and_the_bar_says_so(weights):
         gate[:, 1:4] = 0.75
     figure = gate_maps(gates_table(weights, GATED, DATA))
     assert figure.axes[0].images[0].get_clim() == (0.75, 1.25)
-    assert any("beyond the ends" in axes.get_ylabel() for axes in figure.axes)
+    assert any("beyond the ends" in axes.get_xlabel() for axes in figure.axes)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from lina_lab.analysis.findings import findings
 from lina_lab.analysis.report_data import report_data_of_ledger
 from lina_lab.analysis.study_metric import metric_of
 from lina_lab.figures.multiplier import multiplier_figure
+from lina_lab.figures.style import versus
 from tests.analysis.test_report_data import FID, FOUR, noisy
 from tests.study import FakeStudy
 
@@ -26,14 +27,14 @@ def found(tmp_path_factory):
 def test_points_are_the_factors_of_the_verdicts_between_sizes_and_over_all(found):
     figure = multiplier_figure(found)
     for finding, panel in zip(found, figure.axes, strict=False):
-        assert panel.get_title() == finding.name
+        assert panel.get_title().replace("\n", " ") == versus(finding.axis, finding.baseline, finding.value)
         drawn = {float(y) for line in panel.lines for y in line.get_ydata()}
         computed = [of.verdict.compute[0] for of in finding.contrasts] + [finding.compute[0]]
         for compute in computed:
             for one in (*compute.sizes, compute.overall):
                 shown = [v for v in (one.times, one.low, one.high) if one.bounded and 0 < v < math.inf]
                 assert {*shown} <= drawn
-        assert [tick.get_text() for tick in panel.get_xticklabels()][-1] == "all sizes"
+        assert [tick.get_text() for tick in panel.get_xticklabels()][-1] == "all\nsizes"
 
 
 def test_an_end_that_nothing_measured_is_an_arrow(found):
@@ -53,8 +54,8 @@ def test_the_legend_names_what_is_drawn_alone(found):
     bare = first._replace(verdict=first.verdict._replace(compute=()))
 
     def named(contrasts):
-        panel = multiplier_figure([finding._replace(contrasts=contrasts)]).axes[0]
-        return [text.get_text() for text in panel.get_legend().get_texts()]
+        (legend,) = multiplier_figure([finding._replace(contrasts=contrasts)]).legends
+        return [text.get_text() for text in legend.get_texts()]
 
     everything = named([first, *others])
     assert named([bare, *others]) == everything[1:]

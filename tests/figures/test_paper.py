@@ -6,12 +6,12 @@ from PIL import Image
 
 from lina_lab.analysis.literature import DESIGNS, at_equal_samples, published_fid, published_losses
 from lina_lab.errors import LabError
+from lina_lab.figures.panels import WIDTHS
 from lina_lab.figures.paper import own_results, write_paper
 from lina_lab.figures.paper_captions import beside, context, loss, scaling
 from lina_lab.figures.paper_context import context_figure
 from lina_lab.figures.paper_lina import beside_figure, loss_figure, scaling_figure
-from lina_lab.figures.paper_panels import PAGE_INCHES
-from lina_lab.figures.style import design_style, save
+from lina_lab.figures.style import DPI, design_style, save
 from lina_lab.report.page import write_report
 
 FID = published_fid()
@@ -163,7 +163,7 @@ def test_everything_is_written_in_both_widths_and_three_formats_with_the_same_by
             assert (tmp_path / "a" / f"{name}{kind}").read_bytes() == (tmp_path / f"{name}{kind}").read_bytes()
     for name in (name for name in figures if name.endswith(".png")):
         pixels = np.asarray(Image.open(tmp_path / "a" / name).convert("L"))
-        assert pixels.shape[1] == round(160 * PAGE_INCHES[1 if "one-column" in name else 2])
+        assert pixels.shape[1] == round(DPI * WIDTHS[1 if "one-column" in name else 2])
         border = [pixels[:3], pixels[-3:], pixels[:, :3].T, pixels[:, -3:].T]
         assert all((edge == 255).all() for edge in border), f"a label of {name} is cut"
     captions = (tmp_path / "a" / "captions.md").read_text()

@@ -81,7 +81,7 @@ def test_steps_stand_beside_the_flops_of_an_image_and_single_points_are_no_curve
     steps = [point(2.0, fid=fid, flow_steps=n, flops=n * 1e9) for n, fid in ((5, 3.0), (10, 2.0))]
     cell = scanned(points=[*steps, point(3.0, flow_steps=5)])
     figure = sampling_figure([cell], "flow_steps")
-    assert figure.legends[0].get_title().get_text().startswith("guidance scale 2, autoregressive steps 16\nbars:")
+    assert figure.get_suptitle().startswith("guidance scale 2, autoregressive steps 16\nbars:")
     left, right = figure.axes
     assert drawn(left) == [[[5, 3], [10, 2]]]
     assert drawn(right) == [[[5e9, 3], [10e9, 2]]]

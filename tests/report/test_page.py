@@ -1,6 +1,7 @@
 """The page: says what the table shows, and nothing else."""
 
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -67,7 +68,7 @@ def test_rates_that_the_sweep_sets_stand_in_the_table_and_among_what_is_not_know
     made = FakeStudy(tmp_path / "runs", [0], AXES, set_where=[rate])
     page = text_of(write_report(made.runs, made.stored, tmp_path / "out"))
     assert "Learning rates from 0.001 to 0.5 were set for its parts, not tuned in it." in page
-    assert "learning rates were chosen before the study, from trials that it does not know: 0.001 for" in page
+    assert "learning rates were chosen before the study, from trials that it does not know;" in page
     table = (tmp_path / "out" / "table.md").read_text()
     heading = next(line for line in table.splitlines() if "learning_rate" in line)
     rows = [line for line in table.splitlines() if "micro" in line and line.startswith("|")]
@@ -195,9 +196,10 @@ def test_models_at_chance_are_named_first_everywhere_and_then_each_axis_value_in
         write_result(made.runs / cell.key, replace(result, metrics=metrics))
     said, out = [], tmp_path / "out"
     text = text_of(write_report(made.runs, made.stored, out, tell=said.append))
-    note, sentence = said
+    note, answer, sentence = said
     assert note.startswith("Nothing learnt: 2 of 2 models are no better than chance")
-    assert sentence.startswith("normalization subtraction against division: undetermined: both designs are no better")
+    assert answer == "Nothing is decided: no model has learnt anything, so FID tells no designs apart."
+    assert sentence.startswith("[undetermined] Is subtraction better than division? The models have learnt nothing")
     assert text.index(note) < text.index("Which is better?") < text.index("Verdict")
     assert (out / "table.md").read_text().startswith(f"**{note}**\n\n| ")
     assert (out / "table.tex").read_text().startswith(f"% {note}\n\\begin{{tabular}}")
@@ -209,7 +211,9 @@ def test_a_finished_report_has_no_note(study, tmp_path):
     made = study(axes=TWO)
     said = []
     page = write_report(made.runs, made.stored, tmp_path / "out", tell=said.append)
-    assert [line.partition(":")[0] for line in said] == ["normalization subtraction against division"]
+    answer, card = said
+    assert answer.startswith("Nothing is decided: one seed")
+    assert card.startswith("[undetermined] Is subtraction better than division? ")
     assert "nfinished" not in text_of(page)
     assert (tmp_path / "out" / "table.md").read_text().startswith("| ")
 
@@ -334,3 +338,22 @@ def test_the_page_needs_no_network_and_escapes_what_it_shows(study, tmp_path):
     References().feed(path.read_text())
     assert References.found
     assert all(value.startswith("data:") for value in References.found)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unsaved")
+def test_page_markdown_json_and_terminal_say_the_same_of_every_card(study, tmp_path):
+    made, out, said = study(seeds=[0, 1]), tmp_path / "out", []
+    page = text_of(write_report(made.runs, made.stored, out, tell=said.append))
+    verdict = json.loads((out / "verdict.json").read_text())
+    markdown = (out / "verdict.md").read_text()
+    assert page.index(verdict["answer"]) < page.index("Verdict")
+    assert said[0] == verdict["answer"]
+    for card, line in zip(verdict["cards"], said[1:], strict=True):
+        assert line == f"[{card['badge']}] {card['question']} {card['sentence']}"
+        for words in (card["question"], card["badge"], card["sentence"], card["settle"]):
+            assert words in page
+            assert words in markdown.replace("\\", "")
+        assert (out / "index.html").read_text().count(f"<h3>{card['question']}</h3>") == 1
+    assert all(note in page for note in verdict["notes"])
+    assert (out / "index.html").read_text().count('<svg class="effect" role="img"') == len(verdict["cards"])

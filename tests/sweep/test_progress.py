@@ -197,6 +197,32 @@ def test_the_table_on_a_terminal_shows_what_was_stopped(monkeypatch):
     assert "left\n" not in last.split("stopped, the same")[1]
 
 
+def test_a_notebook_has_one_table_that_is_updated_and_not_too_often(monkeypatch):
+    IPython = pytest.importorskip("IPython")
+    from lina_lab.cli.progress_display import NotebookShow
+
+    updates = []
+
+    class Handle:
+        def update(self, table):
+            updates.append(table)
+
+    def display(table, *, display_id):
+        updates.append(table)
+        return Handle() if display_id else None
+
+    monkeypatch.setattr(IPython.display, "display", display)
+    row = Row("[red]a[/]", 0, "running", "training", 3, 9, 0.5, 60.0, "")
+    show = NotebookShow()
+    for second in range(3):
+        show(Snapshot([row], float(second), None), [])
+    show(Snapshot([row], 3.0, None, stopped=True), [])
+    assert len(updates) == 2
+    html = updates[-1]._repr_mimebundle_([], [])["text/html"]
+    assert "[red]a[/]" in html
+    assert "stopped, the same command continues: 1 stopped of 1 cells" in html
+
+
 def test_a_cell_that_searches_its_best_guidance_has_all_else_behind_it():
     status = CellStatus(state="running", phase="guidance", step=6, steps=6, share=0.25)
     assert progresses.position(status) == (4, (0.0, 0.0, 0.0, 0.0, 0.75))
