@@ -31,14 +31,16 @@ def forest_figure(effects: pd.DataFrame, metric: StudyMetric, plan: Plan) -> Fig
     if effects.empty:
         return None
     of_values = [rows for _, rows in effects.groupby((effects["size"] == ALL_SIZES).cumsum(), sort=False)]
-    heights = [TITLE_INCHES + ROW_INCHES * len(_shown(rows)) for rows in of_values]
+    titles = [fitted(_title(rows, metric.scale, plan), 0.75 * COLUMN, most=3) for rows in of_values]
+    heights = [
+        TITLE_INCHES * (1 + title.count("\n") / 2) + ROW_INCHES * len(_shown(rows))
+        for rows, title in zip(of_values, titles, strict=True)
+    ]
     with style():
         grid = panel_grid(len(of_values), 1, 0.0, share="x", heights=heights)
-        for panel, rows in zip(grid.panels, of_values, strict=True):
+        for panel, rows, title in zip(grid.panels, of_values, titles, strict=True):
             _draw(panel, _shown(rows), metric.scale)
-            panel.set_title(
-                fitted(_title(rows, metric.scale, plan), COLUMN), loc="left", fontweight="bold", fontsize=SMALL
-            )
+            panel.set_title(title, loc="left", fontweight="bold", fontsize=SMALL)
             panel.tick_params(axis="x", length=0)
         word, one = metric.scale.word, f"{metric.scale.neutral:g}"
         grid.panels[-1].set_xlabel(fitted(f"{metric.label}, {word} (below {one}: lower)", COLUMN * 0.8))

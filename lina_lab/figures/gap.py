@@ -58,7 +58,7 @@ def gap_figure(findings: Sequence[Finding], looks: Looks | None = None, name: Na
             else:
                 _draw(panel, part, looks)
         for panel, (first, *_) in zip(grid.left, rows, strict=True):
-            panel.set_ylabel(fitted(_versus(first.finding, name), PANEL_INCHES))
+            panel.set_ylabel(fitted(_versus(first.finding, name), PANEL_INCHES - 0.2, most=2))
         for panel, below in zip(grid.panels, [*parts[across:], *empty], strict=True):
             panel.tick_params(labelbottom=below is None)
         for panel in grid.lowest:

@@ -132,7 +132,7 @@ def panel_grid(
 
 def entitle(grid: Grid, titles: Iterable[str]) -> None:
     """A title over each panel, in lines that fit it; the figure grows by them."""
-    texts = [fitted(title, grid.inches - 0.3) for title in titles]
+    texts = [fitted(title, 0.8 * grid.inches, most=3) for title in titles]
     for panel, text in zip(grid.panels, texts, strict=True):
         panel.set_title(text)
     for first in range(0, len(texts), grid.across):

@@ -181,10 +181,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def fitted(words: str, inches: float, size: float = FONT) -> str:
-    """Words in lines that fit a width; one that is longer is broken."""
+def fitted(words: str, inches: float, size: float = FONT, most: int | None = None) -> str:
+    """Words in lines that fit a width, at most so many, the last shortened; a word that is longer is broken."""
     letters = max(8, int(inches * 72 / (LETTER * size)))
-    return "\n".join(line for part in words.split("\n") for line in textwrap.wrap(part, letters))
+    wrapped = (textwrap.wrap(part, letters, max_lines=most, placeholder="…") for part in words.split("\n"))
+    return "\n".join(line for lines in wrapped for line in lines)
 
 
 LETTER = 0.57

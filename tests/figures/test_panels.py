@@ -68,7 +68,7 @@ def test_panels_are_the_fewest_that_an_axis_makes(axes, titles):
 def test_every_design_is_in_one_panel_and_none_has_too_many(counts, most):
     axes = {f"axis {number}": range(count) for number, count in enumerate(counts)}
     whole = designs_of(**axes)
-    groups = grouped(whole, list(axes), most)
+    groups = grouped(whole, list(axes), most=most)
     assert sorted(map(str, (values for group in groups for values, _ in group.designs))) == sorted(
         str(values) for values, _ in whole
     )
