@@ -4,6 +4,7 @@ A terminal must not obey a name, Markdown must not end a table's cell at one, La
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 MOST = 60
@@ -15,8 +16,11 @@ LATEX = {
     "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}", "±": r"$\pm$",
     "×": r"$\times$", "∝": r"$\propto$", "≤": r"$\leq$",
     "≥": r"$\geq$", "≈": r"$\approx$", "−": r"$-$", "·": r"$\cdot$", "∞": r"$\infty$", "…": r"\ldots{}", "–": "--",
-    "—": "---", "’": "'", "‘": "`", "“": "``", "”": "''", "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
-    "→": r"$\rightarrow$", "\u00a0": "~", "\u202f": r"\,",
+    "—": "---",
+    "`": r"\textasciigrave{}", "’": "'", "‘": "`", "“": "``", "”": "''",
+    "°": r"$^\circ$", "²": r"$^2$", "³": r"$^3$", "µ": r"$\mu$",
+    "→": r"$\rightarrow$", "←": r"$\leftarrow$", "⌊": r"$\lfloor$", "⌋": r"$\rfloor$", "ᵀ": r"$^\top$",
+    "√": r"$\surd$", "≠": r"$\neq$", "\u00a0": "~", "\u202f": r"\,",
 }  # fmt: skip
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho - sigma tau upsilon "
 GREEK += "phi chi psi omega"
@@ -25,6 +29,12 @@ GREEK_CAPITALS |= {"Φ": "Phi", "Ψ": "Psi", "Ω": "Omega"}
 LATEX |= {chr(0x3B1 + place): rf"$\{name}$" for place, name in enumerate(GREEK.split())}
 LATEX |= {letter: rf"$\{name}$" for letter, name in GREEK_CAPITALS.items()}
 LATEX |= {"ο": "o", "ς": r"$\varsigma$"}
+NO_T1 = set("ĦħĸĿŀŉŦŧſ")
+"""Latin letters below U+0180 that LaTeX's T1 fonts lack."""
+LIGATURES = {"--", ",,"}
+"""Pairs that T1 fonts draw as one other character."""
+PIECES = re.compile(r".{1,20}?(?:[_/=](?=\w)|(?<=[a-z])\.(?=[a-z]))|.{1,24}", re.DOTALL)
+"""What stays on one line of prose: words break after marks inside them, and anywhere if they are long."""
 
 
 def shortened(text: str, most: int = MOST) -> str:
@@ -53,10 +63,27 @@ def markdown_cell(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Text for LaTeX. Letters without a font in pdfLaTeX become their code point, U+4E2D."""
-    return "".join(LATEX.get(c) or (c if _has_font(c) else rf"\texttt{{U+{ord(c):04X}}}") for c in shown(text))
+    """Text for LaTeX, on one line. Characters without a font in pdfLaTeX become their code point, U+4E2D."""
+    characters = shown(text)
+    around = zip(f" {characters}", characters, f"{characters[1:]} ", strict=False)
+    return "".join(_latex_of(before, one, after) for before, one, after in around)
 
 
-def _has_font(character: str) -> bool:
-    """Latin letters, with the accents that T1 has."""
-    return ord(character) < 0x180
+def latex_prose(text: str) -> str:
+    """Text for a paragraph of LaTeX: as `latex`, with places where a long name may be broken."""
+    return " ".join(r"\allowbreak{}".join(map(latex, PIECES.findall(word))) for word in text.split(" "))
+
+
+def unset_in(source: str) -> dict[str, int]:
+    """The characters that `latex` has replaced by their code points in a text, and how often."""
+    return Counter(chr(int(code, 16)) for code in re.findall(r"\\texttt\{U\+([0-9A-F]{4,6})\}", source))
+
+
+def _latex_of(before: str, one: str, after: str) -> str:
+    if one == "'" and not (before.isalpha() and after.isalpha()):  # a quote; an apostrophe is set as one
+        return r"\textquotesingle{}"
+    if one in LATEX:
+        return LATEX[one]
+    if ord(one) >= 0x180 or one in NO_T1:  # below are Latin letters, with the accents that T1 has
+        return rf"\texttt{{U+{ord(one):04X}}}"
+    return f"{one}{{}}" if one + after in LIGATURES else one

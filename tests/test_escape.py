@@ -14,7 +14,7 @@ from lina_lab.analysis.names import design_label
 from lina_lab.analysis.table import to_latex, to_markdown
 from lina_lab.cli.console import print_columns, print_table, text_table
 from lina_lab.cli.fit_table import FitRequest, fit_table
-from lina_lab.escape import latex, markdown_cell, shortened, shown, writable
+from lina_lab.escape import latex, latex_prose, markdown_cell, shortened, shown, unset_in, writable
 from lina_lab.figures.style import new_figure, style
 from lina_lab.report.page import write_report
 from tests.nasty import NASTY
@@ -91,6 +91,45 @@ def test_latex_has_no_character_that_is_a_command(name):
     assert not re.search(r"(?<!\\)[&%#_]", text)
     assert text.count("$") % 2 == 0 or "\\$" in text
     assert text.isprintable()
+
+
+@pytest.mark.slow
+def test_latex_of_every_latin_letter_has_a_font_or_is_said_to_have_none(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no pdflatex here: apt-get install texlive-latex-recommended texlive-fonts-recommended lmodern")
+    letters = [chr(code) for code in range(0x20, 0x250) if chr(code).isprintable()]
+    lines = "\n\n".join(latex(letter) for letter in letters)
+    document = rf"""\documentclass{{article}}
+\usepackage[T1]{{fontenc}}\usepackage[utf8]{{inputenc}}\usepackage{{lmodern}}
+\begin{{document}}{lines}\end{{document}}"""
+    (tmp_path / "t.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert set(unset_in(lines)) >= {"ħ", "ſ", "ƀ"}
+
+
+def test_latex_keeps_pairs_that_fonts_would_draw_as_one_sign_apart():
+    assert latex("--workers") == "-{}-workers"
+    assert latex("a ,, b") == "a ,{}, b"
+    assert latex("``a'' it's") == r"\textasciigrave{}\textasciigrave{}a\textquotesingle{}\textquotesingle{} it's"
+    assert latex("-0.5 to 1") == "-0.5 to 1"
+    assert latex("") == ""
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_latex_prose_is_the_same_text_with_places_to_break_it(name):
+    name = name.replace("--", "-")
+    assert latex_prose(name).replace(r"\allowbreak{}", "") == latex(name)
+    assert max(map(len, re.split(r" |\\allowbreak{}", latex_prose(name)))) <= 24 * len(r"\textasciicircum{}")
+
+
+def test_latex_prose_breaks_names_and_no_number():
+    assert latex_prose("conv_kernel at 0.814") == r"conv\_\allowbreak{}kernel at 0.814"
+
+
+def test_characters_without_a_font_are_counted():
+    assert unset_in(latex("中 é 中 🙂")) == {"中": 2, "🙂": 1}
 
 
 @pytest.mark.parametrize("name", NASTY)

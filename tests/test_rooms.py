@@ -19,6 +19,7 @@ LIGHT = [
     "lina_lab.ledger.cells",
     "lina_lab.analysis.table",
     "lina_lab.report.page",
+    "lina_lab.report.follow",
     "lina_lab.figures.gates",
     "lina_lab.figures.paper",
     "lina_lab.figures.sampling",
@@ -75,7 +76,13 @@ TESTED_IN = {
     "ledger/test_cells.py": "ledger/metrics ledger/result ledger/status",
     "model/test_designs.py": "model/gates model/local_convolutions",
     "model/test_golden.py": "model/head",
+    "report/test_paper.py": "report/paper_figures report/paper_tables report/paper_words",
     "published/test_names.py": "published/compatibility",
+    "profiling/test_properties.py": "cli/check",
+    "plugins/test_data.py": "data/plugin_sets design/data_sets",
+    "plugins/test_extractors.py": "evaluation/plugin_extractors design/extractors",
+    "plugins/test_load.py": "plugins/checks",
+    "plugins/test_study.py": "config/plugins plugins/designs profiling/plugin_counts design/computed",
     "sampling/test_image_set.py": "sampling/workers",
 }
 """Modules that have no test file of their own name, by the file that tests them. A new module has one."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lina_lab.sheets import GAP, LINE, SHOWN_SIDE, Row, sheet, write_sheet
+from lina_lab.sheets import GAP, LINE, ROOM, SHOWN_SIDE, Row, beside, sheet, write_sheet
 
 WHITE = (255, 255, 255)
 
@@ -73,3 +73,12 @@ def test_a_long_name_beside_a_row_is_not_cut_off():
     assert (pixels[:, GAP : -88 - GAP] != 255).any()
     prompt = np.asarray(sheet([Row([flat((9, 9, 9))], "a red circle above a blue ring " * 4)]))
     assert prompt.shape[1] < 350
+
+
+def test_sheets_beside_each_other_keep_their_aspect_and_stand_in_rows():
+    tall, wide = Image.new("RGB", (20, 60), "red"), Image.new("RGB", (960, 100), "blue")
+    whole = beside([("tall", tall), ("wide", wide), ("again", tall)], columns=2, width=480)
+    assert whole.width == 2 * (480 + ROOM)
+    assert whole.height == 2 * (ROOM + LINE + 60)
+    counts = {colour: count for count, colour in whole.getcolors(10_000)}
+    assert (counts[255, 0, 0], counts[0, 0, 255]) == (2 * 20 * 60, 480 * 50)

@@ -9,14 +9,15 @@ evaluations.csv  every measurement of the cells, where there are more than their
 samples.npz      some images of the first seed's cells
 provenance.json  commands, code, versions and hardware, in words
 forecast.json    every forecast of the study, the oldest first; none if nothing was forecast
+settings.json    every setting of the cells that determines a result, with the values that it has
 
-Reports of older versions lack the last four.
+Reports of older versions lack the last five.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -26,6 +27,7 @@ from lina_lab.analysis.lengths import before_the_end, ends
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
 from lina_lab.analysis.samples import Samples, read_samples, samples_bytes, samples_of_ledger
+from lina_lab.analysis.study_settings import Settings, settings_of_ledger
 from lina_lab.analysis.table import all_rows, write_table
 from lina_lab.analysis.table_file import read_table
 from lina_lab.analysis.tuning import trials_table
@@ -37,7 +39,7 @@ from lina_lab.ledger.metrics import read_metrics
 from lina_lab.ledger.plan import Plan, load_plan, parse_plan, plan_text
 from lina_lab.metric_names import LOSS
 
-PLAN, FORECASTS = "plan.json", "forecast.json"
+PLAN, FORECASTS, SETTINGS = "plan.json", "forecast.json", "settings.json"
 TABLES = {"curves": ".csv", "trials": ".csv", "gates": ".parquet", "evaluations": ".csv"}
 """Fields of `ReportData` that have a file where they have rows, and its ending."""
 
@@ -62,6 +64,8 @@ class ReportData(NamedTuple):
     """Where the results come from, in words; empty if there are none."""
     forecasts: Sequence[Forecast] = ()
     """All that was forecast, the oldest first."""
+    settings: Settings = {}
+    """What the cells were asked to be; empty if that is not known."""
 
 
 def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
@@ -79,6 +83,7 @@ def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
         samples=samples_of_ledger(runs, table),
         provenance=facts_of_ledger(runs, finished) if len(finished) else {},
         forecasts=forecasts_of(runs, plan),
+        settings=settings_of_ledger(runs, plan),
     )
 
 
@@ -103,6 +108,10 @@ def write_report_data(data: ReportData, out: Path) -> None:
         write_atomic(out / FORECASTS, forecasts_text(data.forecasts))
     else:
         (out / FORECASTS).unlink(missing_ok=True)
+    if data.settings:
+        write_atomic(out / SETTINGS, json.dumps(data.settings, indent=1, ensure_ascii=False) + "\n")
+    else:
+        (out / SETTINGS).unlink(missing_ok=True)
     write_atomic(out / "provenance.json", json.dumps(data.provenance, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -158,6 +167,7 @@ def read_report_data(folder: Path) -> ReportData:
         samples=read_samples(folder / "samples.npz"),
         provenance=_provenance(folder / "provenance.json", table[has_result(table)]),
         forecasts=read_forecasts(folder / FORECASTS),
+        settings=_facts(folder / SETTINGS),
     )
 
 
@@ -176,8 +186,15 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _provenance(path: Path, finished: pd.DataFrame) -> dict[str, str]:
+    if path.exists():
+        return _facts(path)
+    return facts_of_table(finished) if len(finished) else {}
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """Of a JSON file; none if it is not there."""
     if not path.exists():
-        return facts_of_table(finished) if len(finished) else {}
+        return {}
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:

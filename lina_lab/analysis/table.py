@@ -14,8 +14,8 @@ import pandas as pd
 from lina_lab.analysis.lengths import AT, ends
 from lina_lab.analysis.progress import why_no_metric
 from lina_lab.analysis.rows import COMPARABLE, LOSS_DRAWS, OLDER_DRAWS, row_of, row_of_point
-from lina_lab.config.settings import FEATURES
 from lina_lab.config.sweep import Scalar
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.escape import latex, markdown_cell, shortened
 from lina_lab.fact_names import column
@@ -174,7 +174,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def to_latex(table: pd.DataFrame) -> str:
     """A table as LaTeX (booktabs), for pdfLaTeX with T1 fonts; columns of numbers stand to the right."""
-    sides = ["r" if _is_numbers(table.iloc[:, column]) else "l" for column in range(table.shape[1])]
+    sides = ["r" if is_numbers(table.iloc[:, column]) else "l" for column in range(table.shape[1])]
     head, *rows = _texts(table, latex)
     lines = [" & ".join(row) + r" \\" for row in rows]
     top, end = rf"\begin{{tabular}}{{{''.join(sides)}}}", r"\end{tabular}"
@@ -187,7 +187,7 @@ def _texts(table: pd.DataFrame, escape: Callable[[str], str]) -> list[list[str]]
     return [[escape(shortened(text)) for text in row] for row in [list(map(str, table.columns)), *rows]]
 
 
-def _is_numbers(column: "pd.Series[Any]") -> bool:
+def is_numbers(column: "pd.Series[Any]") -> bool:
     texts = column.dropna().astype(str).str.replace(",", "")
     return bool(len(texts)) and bool(pd.to_numeric(texts, errors="coerce").notna().all())
 

@@ -124,6 +124,7 @@ def _write_cell(runs: Path, key: str, files: dict[str, bytes], origin: Mapping[s
     ended = json.loads(files[end])
     for name in files.keys() - {CONFIG, end}:
         write_atomic(folder / name, files[name])
+    claimed.attempt = claimed.attempt._replace(host=str(origin["host"] or ""))  # where it ran
     if end == PRUNED:
         claimed.end("pruned", ended["reason"])
         return

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment, named_paths
-from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED, EvaluationConfig
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED, EvaluationConfig
 from lina_lab.config.settled import Settle
 from lina_lab.config.torchvision_sets import TORCHVISION_SETS
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file
 from lina_lab.files import cache_folder, sha256_of, write_atomic
@@ -166,11 +167,9 @@ def _digest(field: str, path: Path) -> str | None:
 
 
 def _check_reference(path: Path, extractor: str) -> None:
-    reads = EXTRACTORS.get(extractor)
-    read_file(
-        path,
-        ExtractorNeeds(extractor=extractor, identity=extractor, dim=FEATURES[extractor], side=reads and reads.side),
-    )
+    reads, identity = EXTRACTORS.get(extractor), extractor.replace("@", "-")
+    needs = ExtractorNeeds(extractor=extractor, identity=identity, dim=FEATURES[extractor], side=reads and reads.side)
+    read_file(path, needs)
 
 
 def _latents(data: DataConfig) -> str | None:

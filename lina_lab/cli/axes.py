@@ -1,22 +1,32 @@
 """`lab axes`: every design axis with its question, and its values with formula and source."""
 
+from pathlib import Path
 
-def axes() -> None:
+from lina_lab.cli.options import Plugins
+
+
+def axes(plugins: Plugins = []) -> None:  # noqa: B006, typer reads it
     """List every design axis, its values and formulas.
 
     Example: lab axes
+
+    Example: lab axes --plugin my_attention.py
     """
     from rich.console import Console
     from rich.text import Text
 
     from lina_lab.config.variants import VARIANTS
     from lina_lab.design.axes import AXES, OTHER_AXES
+    from lina_lab.design.value import plain
+    from lina_lab.plugins.load import find, load
 
+    for name in plugins:
+        load(find(name, Path()))
     console = Console(soft_wrap=True)
     for path, axis in ({f"model.attention.{name}": axis for name, axis in AXES.items()} | OTHER_AXES).items():
         console.print(Text(path, style="bold"), Text(axis.question))
         for value, meaning in axis.values.items():
-            console.print(Text(f"  {value!s:<16} {meaning.formula}"))
+            console.print(Text(f"  {plain(value)!s:<16} {meaning.formula}"))
             console.print(Text(f"  {'':<16} {meaning.source}", style="dim"))
         console.print()
     console.print(

@@ -63,7 +63,8 @@ class _Show:
         self.started, self.first, self.written = time.monotonic(), -1.0, 0.0
 
     def __call__(self, share: float, count: int) -> None:
-        from lina_lab.cli.progress_display import PLAIN_EVERY_SECONDS, duration
+        from lina_lab.cli.progress_display import PLAIN_EVERY_SECONDS
+        from lina_lab.sweep.progress import duration
 
         now = time.monotonic()
         if self.first < 0:

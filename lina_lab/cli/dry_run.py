@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lina_lab import cost
 from lina_lab.cli.console import human, print_columns
-from lina_lab.cli.progress_display import duration
 from lina_lab.config.averaging import long_averages
 from lina_lab.config.engine import Group
 from lina_lab.config.experiment import Experiment
@@ -17,6 +16,7 @@ from lina_lab.sweep.budget import gpu_hours, to_do
 from lina_lab.sweep.local_engine import Slot
 from lina_lab.sweep.longer import kept_bytes, sources_of, unfinished
 from lina_lab.sweep.planning import PlannedSweep
+from lina_lab.sweep.progress import duration
 from lina_lab.sweep.ready import check_data, too_large
 from lina_lab.sweep.rehearsal import rehearse
 from lina_lab.sweep.tune import num_trials

@@ -14,6 +14,7 @@ IGNORED = """# What lab writes and others need not have; reports are to be kept.
 /runs/
 /mlruns/
 mlflow.db*
+/reports/*/cells/
 /reports/*/*.ipynb
 .venv
 """

@@ -8,6 +8,7 @@ from lina_lab.cli.axes import axes
 from lina_lab.cli.bundle import bundle
 from lina_lab.cli.cache import cache
 from lina_lab.cli.cell import cell_app
+from lina_lab.cli.check import check
 from lina_lab.cli.clean import clean
 from lina_lab.cli.compare import compare
 from lina_lab.cli.coords import coords
@@ -25,6 +26,7 @@ from lina_lab.cli.import_weights import import_weights
 from lina_lab.cli.init import init
 from lina_lab.cli.merge import merge
 from lina_lab.cli.notebook import notebook
+from lina_lab.cli.paper import paper
 from lina_lab.cli.plan import plan
 from lina_lab.cli.profile import profile
 from lina_lab.cli.reference import reference
@@ -63,7 +65,25 @@ def start(
 
 RUNS = (init, sweep, train, retry, clean, sample, status)
 CELLS = (evaluate, guidance, reference, profile, coords, demo, export)
-STUDIES = (table, report, forecast, notebook, fit, compare, plan, bundle, merge, cache, axes, size, doctor, ui, sync)
+STUDIES = (
+    table,
+    report,
+    paper,
+    forecast,
+    notebook,
+    fit,
+    compare,
+    plan,
+    bundle,
+    merge,
+    cache,
+    axes,
+    check,
+    size,
+    doctor,
+    ui,
+    sync,
+)
 for command in (*RUNS, *CELLS, *STUDIES):
     app.command()(command)
 app.command("import")(import_weights)

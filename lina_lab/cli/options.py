@@ -95,6 +95,10 @@ Where = Annotated[
         "--where", metavar="AXIS=VALUE,..", help="Only cells with these values, or seeds; repeatable, all must hold."
     ),
 ]
+Plugins = Annotated[
+    list[str],
+    typer.Option("--plugin", metavar="FILE", help="Also the designs of this Python file, which runs as your code."),
+]
 Tracking = Annotated[bool, typer.Option(help="Show the runs in MLflow.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lina_lab.escape import shortened, shown
 from lina_lab.ledger.status import ENDED
 from lina_lab.sweep.local_engine import Finished
-from lina_lab.sweep.progress import Row, Snapshot
+from lina_lab.sweep.progress import Row, Snapshot, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 PLAIN_EVERY_SECONDS = 15
 NOTEBOOK_EVERY_SECONDS = 1
 NOTEBOOK_ROWS = 40
-
-
-def duration(seconds: float | None) -> str:
-    """'1:02:03' or '2:03'; '?' if not known."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def summary(snapshot: Snapshot) -> str:

@@ -1,10 +1,11 @@
 """`lab size`: exact parameters by part, and multiply-adds, of a model size. Nothing is allocated."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lina_lab.cli.options import Setting
+from lina_lab.cli.options import Plugins, Setting
 
 if TYPE_CHECKING:
     from lina_lab.config.data import DataShape
@@ -14,21 +15,25 @@ if TYPE_CHECKING:
 def size(
     name: Annotated[str, typer.Argument(metavar="SIZE", help="pico, nano, micro, tiny, small, base, B, L or H.")],
     settings: Setting = [],  # noqa: B006, typer reads it
+    plugins: Plugins = [],  # noqa: B006, typer reads it
 ) -> None:
     """Print exact parameters and FLOPs of a size.
 
     Example: lab size H --set model.attention.conv_kernel=5
+
+    Example: lab size nano --plugin my_attention.py --set model.decoder.normalization=mine
     """
     from rich.console import Console
 
     from lina_lab import cost
     from lina_lab.cli.console import text_table
     from lina_lab.config.data import PUBLISHED_DATA
+    from lina_lab.design.value import plain
 
-    model, data = _sized_model(name, settings)
+    model, data = _sized_model(name, settings, plugins)
     count = cost.parameters(model, data)
     what = "256 px ImageNet latents" if data == PUBLISHED_DATA else "digits"
-    design = ", ".join(f"{k} {v}" for k, v in model.decoder.model_dump().items())
+    design = ", ".join(f"{k} {plain(v)}" for k, v in model.decoder.model_dump().items())
     design += f"; position {model.position}" + (f", softmax_every {e}" if (e := model.softmax_every) else "")
     print(f"{name} on {what}: {data.channels} channels of {data.side} x {data.side}, patch {model.patch}; {design}\n")
     table = text_table("part", "parameters", numbers=1)
@@ -51,7 +56,7 @@ def size(
     Console().print(table)
 
 
-def _sized_model(name: str, settings: list[str]) -> "tuple[ModelConfig, DataShape]":
+def _sized_model(name: str, settings: list[str], plugins: list[str]) -> "tuple[ModelConfig, DataShape]":
     """The model of a size name: B, L, H on the published data, the others on digits with patch 2.
 
     Raises:
@@ -61,9 +66,11 @@ def _sized_model(name: str, settings: list[str]) -> "tuple[ModelConfig, DataShap
     from lina_lab.config.experiment import default_context_tokens
     from lina_lab.config.load import Document, override, validate
     from lina_lab.config.model import ModelConfig
+    from lina_lab.config.plugins import resolved
     from lina_lab.config.problems import ConfigError, FileProblem
     from lina_lab.config.sizes import PUBLISHED_SIZES
     from lina_lab.config.sweep import parse_settings
+    from lina_lab.plugins.load import find, load, merged
 
     published = name in PUBLISHED_SIZES
     data, patch = (PUBLISHED_DATA, 1) if published else (DIGITS.shape, 2)
@@ -74,5 +81,7 @@ def _sized_model(name: str, settings: list[str]) -> "tuple[ModelConfig, DataShap
             raise ConfigError([FileProblem("--set", key, message)])
         changes[key.removeprefix("model.")] = value
     base = {"size": name, "patch": patch, "context_tokens": default_context_tokens(data.side, patch)}
-    document = Document(base, {("size",): "lab size"})
-    return validate(ModelConfig, override(document, changes, "--set")), data
+    document = override(Document(base, {("size",): "lab size"}), changes, "--set")
+    words = merged(*(load(find(plugin, Path())).words for plugin in plugins))
+    values = resolved({"plugins": words, "model": document.values})["model"]
+    return validate(ModelConfig, document._replace(values=values)), data

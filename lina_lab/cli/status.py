@@ -39,7 +39,7 @@ def _as_json(found: "StudyStatus") -> dict[str, Any]:
 def print_status(found: "StudyStatus", runs: Path) -> None:
     """State, step and age of every cell."""
     from lina_lab.cli.console import print_table, text_table
-    from lina_lab.cli.progress_display import duration
+    from lina_lab.sweep.progress import duration
 
     table = text_table("key", "cell", "seed", "state", "step", "left", "seen", "attempt", "on", numbers=4)
     work, speed = 0.0, 0.0

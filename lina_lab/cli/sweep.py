@@ -1,5 +1,6 @@
 """`lab sweep`: run every cell of a sweep without a result."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -57,9 +58,7 @@ def sweep(
 
     Example: lab sweep sweeps/digits-quick.yaml
 
-    Example: lab sweep sweeps/digits.yaml --set training.steps=600 --dry-run
-
-    Example: lab sweep sweeps/digits.yaml --where seed=0 --where model.size=nano,micro
+    Example: lab sweep sweeps/digits.yaml --where seed=0,1 --dry-run
     """
     from lina_lab import study
     from lina_lab.cli.launch import engine_slots, exit_code
@@ -83,5 +82,7 @@ def sweep(
         group = chosen.group if chosen.name == "local" else None
         print_plan(planned, runs, engine_slots(chosen), group, timing=timing, tflops=tflops)
         return
-    going = {"retries": retries, "tracking": tracking, "keep_going": keep_going}
-    raise typer.Exit(exit_code(lambda: study.run_planned(planned, runs=runs, **going, **options)))
+    run = partial(
+        study.run_planned, planned, runs=runs, retries=retries, tracking=tracking, keep_going=keep_going, **options
+    )
+    raise typer.Exit(exit_code(run))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
-from lina_lab.design.value import Axis, Value
+from lina_lab.design.value import Axis, Value, plain
 
 Count = Annotated[int, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -14,13 +14,26 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class OneOf(NamedTuple):
-    """Annotates a field that holds a value of a design axis, by its word."""
+class Table(NamedTuple):
+    """What is known by a word."""
 
-    axis: Axis[Value]
+    values: dict[str, Any]
+
+
+class OneOf(NamedTuple):
+    """Annotates a field that holds a value of a design axis, or of another table, by its word."""
+
+    axis: Axis[Value] | Table
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
-        return core_schema.literal_schema(list(self.axis.values))
+        return core_schema.no_info_plain_validator_function(self._known)
+
+    def _known(self, word: Any) -> Any:
+        """The word itself, if the axis has it now: a plugin may have added it."""
+        if any(word == known and type(word) is type(known) for known in self.axis.values):
+            return word
+        *others, last = dict.fromkeys(repr(plain(known)) for known in self.axis.values)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
 
 
 class KeyProblem(ValueError):

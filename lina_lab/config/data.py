@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from lina_lab.config.base import Config, Count, KeyProblem, PositiveFloat
+from lina_lab.config.base import Config, Count, KeyProblem, OneOf, PositiveFloat, Table
 from lina_lab.config.torchvision_sets import TORCHVISION_SETS
+from lina_lab.design.data_sets import SIZES, SOURCES, Sizes, Source
+from lina_lab.design.value import plain
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$")]
 HELD_OUT = 0.15
@@ -49,20 +51,6 @@ class DataShape(NamedTuple):
         return 1 if self.text is None else self.text.tokens
 
 
-class Source(NamedTuple):
-    """Facts of a data set that a config needs."""
-
-    channels: int
-    num_classes: int
-    """0 if it depends on the files: then the config must give it."""
-    sides: tuple[int, ...]
-    """Supported resolutions, default first; empty: any from 16 on."""
-    vocabulary: int
-    """Words of its closed vocabulary; 0 for none."""
-    balanced: bool = False
-    """Whether its held-out split has equally many images of every class."""
-
-
 WORDS = Path(__file__).parent / "vocabularies"
 SMALLEST_SIDE = 16
 """Least side of a data set that supports any."""
@@ -74,7 +62,7 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple((WORDS / f"{name}.txt").read_text(encoding="utf-8").split())
 
 
-SOURCES = {
+SOURCES |= {
     "digits": Source(channels=1, num_classes=10, sides=(8,), vocabulary=0, balanced=True),
     "emoji": Source(channels=3, num_classes=10, sides=(32, 64), vocabulary=len(words_of("emoji"))),
     "fashion-mnist": Source(channels=1, num_classes=10, sides=(28,), vocabulary=0, balanced=True),
@@ -96,22 +84,13 @@ def source_of(name: str, dataset: str | None = None, labels: str = "category") -
     return source._replace(num_classes=NUM_OBJECTS) if source and labels == "object" else source
 
 
-class Sizes(NamedTuple):
-    """Images of both splits for evaluation, and examples for training (None: endless)."""
-
-    train: int
-    heldout: int
-    trained_on: int | None
-
-
-SIZES = {
+SIZES |= {
     "digits": Sizes(1297, 500, 1297),
     "emoji": Sizes(1624, 287, 1624),
     "fashion-mnist": Sizes(27_000, 4000, 27_000),
     "mnist": Sizes(60_000, 10_000, 60_000),
     "shapes": Sizes(2016, 2016, None),
 }
-"""Sizes of the data sets that come with the package."""
 PUBLISHED_DATA = DataShape(channels=16, side=16, num_classes=1000, stride=16)
 """ImageNet at 256 px through the MAR autoencoder, as the published class-conditional models see it."""
 
@@ -153,7 +132,7 @@ class AutoencoderConfig(Config):
 
 
 class DataConfig(Config):
-    name: Literal["digits", "emoji", "fashion-mnist", "images", "mnist", "shapes", "torchvision"] = "digits"
+    name: Annotated[str, OneOf(Table(SOURCES))] = "digits"
     side: Count
     """Pixels of a side."""
     path: str | None = None
@@ -219,9 +198,11 @@ class DataConfig(Config):
                 absent = [field for field in names if field in NEEDED and field not in given]
                 wrong += [KeyProblem(field, f"is missing: {what} needs {field}") for field in absent]
             else:
-                wrong += [
-                    KeyProblem(field, f"{field} describes {what}: {self.name} has none", "name") for field in given
-                ]
+                given = [field for field in given if not (field == "path" and self.source.needs_path)]
+                message = f"{{}} describes {what}: {plain(self.name)} has none"
+                wrong += [KeyProblem(field, message.format(field), "name") for field in given]
+        if self.source.needs_path and self.path is None:
+            wrong.append(KeyProblem("path", f"is missing: {plain(self.name)} needs path, the folder of its files"))
         if self.name == "torchvision" and self.dataset is not None and self.dataset not in TORCHVISION_SETS:
             known = ", ".join(TORCHVISION_SETS)
             wrong.append(KeyProblem("dataset", f"dataset must be one of {known}, not {self.dataset}"))
@@ -251,7 +232,7 @@ class DataConfig(Config):
     @property
     def title(self) -> str:
         """What the set is called: torchvision's word for one of its sets."""
-        return self.dataset or self.name
+        return self.dataset or plain(self.name)
 
     @property
     def classes_of(self) -> str:

@@ -15,7 +15,6 @@ from lina_lab.config.data import DIGITS, HELD_OUT, DataConfig
 from lina_lab.config.model import SEGMENTS, ModelConfig, at_base
 from lina_lab.config.settings import (
     EXTRACTORS,
-    PUBLISHED,
     CheckpointConfig,
     EvaluationConfig,
     ExecutionConfig,
@@ -23,6 +22,8 @@ from lina_lab.config.settings import (
     SamplingConfig,
     TrainingConfig,
 )
+from lina_lab.design.extractors import FEATURES
+from lina_lab.design.value import plain
 
 SCHEMA = 1
 """Version of the canonical form; raised when an old config would mean something else today."""
@@ -161,16 +162,25 @@ class Experiment(Config):
         ]
         # Where none was trained on such pictures, as for most folders, any that reads their shape may be named.
         own = [other for other in shaped if EXTRACTORS[other].data in {data.name, data.classes_of}]
-        fitting = [*(own or shaped), *PUBLISHED]
+        fitting = [*(own or shaped), *(name for name in FEATURES if name not in EXTRACTORS)]
         named = self.evaluation.extractors
         for place, name in enumerate(named):
             key = "also" if place else "extractor"
             if name not in fitting:
-                message = f"{key} of {data.title} of side {data.side} must be one of {', '.join(fitting)}, not {name}"
+                known = ", ".join(map(plain, fitting))
+                message = f"{key} of {data.title} of side {data.side} must be one of {known}, not {name}"
                 raise KeyProblem(f"evaluation.{key}", message, *beside)
             if name in named[:place]:
                 message = f"also must name further extractors, each once: {name} is there already"
                 raise KeyProblem("evaluation.also", message, "evaluation.extractor")
+
+
+def digests(experiment: Experiment) -> list[str]:
+    """Of the plugins that an experiment uses, each once."""
+    values = [value for segment in SEGMENTS for value in getattr(experiment.model, segment).values()]
+    origins = [known.origin for known in (*values, experiment.data.source)]
+    extractors = [name.partition("@")[2] for name in experiment.evaluation.extractors if "@" in name]
+    return list(dict.fromkeys([*(origin.digest for origin in origins if origin is not None), *extractors]))
 
 
 def step_at(share: float, steps: int) -> int:

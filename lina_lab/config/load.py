@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from lina_lab.config.base import KeyProblem
 from lina_lab.config.experiment import Experiment, set_path
+from lina_lab.config.plugins import loaded, resolved
 from lina_lab.config.problems import ConfigError, FileProblem, Key, problems_in
 from lina_lab.errors import LabError
 
@@ -157,7 +158,16 @@ def experiment_document(path: Path, overrides: Mapping[str, Any]) -> Document:
     document = read_yaml(path)
     if "axes" in document.values:
         raise LabError(f"{tidy(path)}: is a sweep, not an experiment: lab sweep {tidy(path)} runs it")
-    return override(document, overrides, "--set")
+    return override(with_plugins(document, path), overrides, "--set")
+
+
+def with_plugins(document: Document, path: Path) -> Document:
+    """A file's document, with the plugins loaded that it names.
+
+    Raises:
+        ConfigError: if one cannot be loaded.
+    """
+    return document._replace(values=loaded(document.values, document.places, path.parent))
 
 
 def override(document: Document, values: Mapping[str, Any], place: str | Mapping[str, str]) -> Document:
@@ -185,7 +195,7 @@ def build(document: Document) -> Experiment:
     Raises:
         ConfigError: with every problem, each with its line.
     """
-    return validate(Experiment, document)
+    return validate(Experiment, document._replace(values=resolved(document.values)))
 
 
 def with_sections(experiment: Experiment, sections: Mapping[str, Any]) -> Experiment:

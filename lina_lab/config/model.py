@@ -14,9 +14,9 @@ from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES
 from lina_lab.design.convolutions import CONV_KERNEL, CONV_WEIGHTS, SEQUENCE_CONV
 from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS, MEMORY_GROUPS, OUTPUT_GATE
-from lina_lab.design.normalization import BY_SOFTMAX, FEATURE_MAP, NORMALIZATION
+from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
 from lina_lab.design.position import POSITION
-from lina_lab.design.value import Value
+from lina_lab.design.value import Value, plain
 
 SEGMENTS = ("context", "encoder", "decoder")
 GRID_PARTS = tuple(name for name, axis in AXES.items() if axis.decoder_only)
@@ -46,7 +46,9 @@ class AttentionConfig(Config):
         """Bring values that another makes meaningless to one canonical form, so that equal designs have equal keys."""
         if not isinstance(values, dict):
             return values
-        if values.get("normalization") in BY_SOFTMAX and values.get("feature_map") in (None, *FEATURE_MAP.values):
+        found = [value for word, value in NORMALIZATION.values.items() if word == values.get("normalization")]
+        without = any(not value.features for value in found)
+        if without and values.get("feature_map") in (None, *FEATURE_MAP.values):
             values = values | {"feature_map": "identity"}
         if values.get("kv_gate", "none") == "none" and values.get("kv_gate_heads") == "shared":
             values = values | {"kv_gate_heads": "per_head"}
@@ -56,27 +58,27 @@ class AttentionConfig(Config):
 
     @model_validator(mode="after")
     def _combination(self) -> Self:
-        normalization = NORMALIZATION[self.normalization]
+        word, normalization = plain(self.normalization), NORMALIZATION[self.normalization]
         if normalization.divides and not FEATURE_MAP[self.feature_map].positive:
-            positive = " or ".join(word for word, value in FEATURE_MAP.values.items() if value.positive)
+            positive = " or ".join(plain(other) for other, value in FEATURE_MAP.values.items() if value.positive)
             raise MeaninglessCombination(
                 "feature_map",
-                f"{self.normalization} needs a positive feature map ({positive}), not {self.feature_map}: its "
+                f"{word} needs a positive feature map ({positive}), not {plain(self.feature_map)}: its "
                 "denominator could vanish",
                 "normalization",
             )
-        if normalization.by_softmax and "mass" in KV_GATE[self.kv_gate].weights:
-            *others, last = (word for word, value in KV_GATE.values.items() if "mass" not in value.weights)
+        if not normalization.memory and "mass" in KV_GATE[self.kv_gate].weights:
+            *others, last = (other for other, value in KV_GATE.values.items() if "mass" not in value.weights)
             raise MeaninglessCombination(
                 "kv_gate",
-                f"{self.normalization} has no key mean of its own to gate: kv_gate must be {', '.join(others)} or "
+                f"{word} has no key mean of its own to gate: kv_gate must be {', '.join(others)} or "
                 f"{last}, not {self.kv_gate}",
                 "normalization",
             )
-        if normalization.by_softmax and self.memory_groups > 1:
+        if not normalization.memory and self.memory_groups > 1:
             raise MeaninglessCombination(
                 "memory_groups",
-                f"{self.normalization} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
+                f"{word} has no memory to split: memory_groups must be 1, not {self.memory_groups}",
                 "normalization",
             )
         return self
@@ -166,10 +168,10 @@ class ModelConfig(Config):
     def _fits_encoder(self) -> None:
         for part, value in zip(AXES, self.encoder.values(), strict=True):
             if value.needs_grid:
-                allowed = (str(word) for word, other in AXES[part].values.items() if not other.needs_grid)
+                allowed = (str(plain(word)) for word, other in AXES[part].values.items() if not other.needs_grid)
                 raise KeyProblem(
                     f"encoder.{part}",
-                    f"encoder.{part} must be {' or '.join(allowed)}, not {getattr(self.encoder, part)}: the "
+                    f"encoder.{part} must be {' or '.join(allowed)}, not {plain(getattr(self.encoder, part))}: the "
                     "encoder sees only the visible tokens, in random order, where a position means nothing; use "
                     "decoder or context",
                 )
@@ -183,7 +185,7 @@ class ModelConfig(Config):
             raise KeyProblem("position", message, "width", "num_heads", "size")
         for segment in SEGMENTS:
             word = getattr(self, segment).normalization
-            if NORMALIZATION[word].all_queries:
+            if NORMALIZATION[word].averages_queries:
                 raise MeaninglessCombination(
                     "position",
                     f"rotary cannot stand with {word}, whose mediators are means of queries over many positions: "

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, Strict, field_validator, model_validator
 
-from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, PositiveFloat, Probability
+from lina_lab.config.base import Config, Count, KeyProblem, NonNegativeFloat, OneOf, PositiveFloat, Probability, Table
+from lina_lab.design.extractors import FEATURES
 
 Backend = Literal["auto", "torch", "triton"]
 
@@ -136,24 +137,8 @@ EXTRACTORS = {
 """The embedded extractors: `cnn` learnt the classes, `vicreg` learnt without labels."""
 PUBLISHED = {"inception": 2048, "dinov2": 1024, "clip": 768}
 """Features of the extractors whose weights are not shipped; they read images of any shape."""
-FEATURES = dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "digits-vicreg": 32} | PUBLISHED
-"""Features an image, by extractor."""
-ExtractorName = Literal[
-    "digits-cnn",
-    "digits-vicreg",
-    "emoji-cnn-32",
-    "emoji-cnn-64",
-    "fashion-mnist-cnn",
-    "fashion-mnist-vicreg",
-    "mnist-cnn",
-    "mnist-vicreg",
-    "shapes-cnn-32",
-    "shapes-vicreg-32",
-    "shapes-cnn-64",
-    "inception",
-    "dinov2",
-    "clip",
-]
+FEATURES |= dict.fromkeys(EXTRACTORS, 64) | {"digits-cnn": 32, "digits-vicreg": 32} | PUBLISHED
+ExtractorName = Annotated[str, OneOf(Table(FEATURES))]
 
 
 GUIDANCE_GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)

@@ -53,6 +53,8 @@ class Sweep(Config):
     """What the study asks: the heading of its report."""
     experiment: str
     """Path of the base experiment, relative to the sweep's file."""
+    plugins: dict[str, dict[str, str]] = {}
+    """By axis, the words of its plugins and what they stand for: in the file, a list of paths relative to it."""
     set: dict[str, Any] = {}
     """Changes to the base experiment, by dotted path."""
     set_where: list[SetWhere] = []

@@ -85,7 +85,7 @@ def _resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The attention of every segment, and the rest of the design; empty if the values cannot stand together."""
     found: dict[str, Any] = {path: settings.get(path, default) for path, default in ELSEWHERE.items()}
     for segment in SEGMENTS:
-        own = {}
+        own: dict[str, Any] = {}
         for section in (A, f"model.{segment}"):  # the later one counts
             part = {name.rpartition(".")[2]: v for name, v in settings.items() if name.rpartition(".")[0] == section}
             own |= {k: v for k, v in part.items() if section != A or segment == "decoder" or k not in GRID_PARTS}

@@ -3,7 +3,6 @@
 Shapes: n images, C channels, h x w pixels.
 """
 
-from collections.abc import Callable
 from importlib import metadata
 
 import numpy as np
@@ -17,6 +16,7 @@ from lina_lab.data.folder import images
 from lina_lab.data.mnist import mnist
 from lina_lab.data.shapes import load_shapes
 from lina_lab.data.torchvision_sets import load_torchvision
+from lina_lab.design.data_sets import LOADERS
 from lina_lab.errors import NotFinite
 
 __all__ = ["EIGHT_BIT_RULE", "LOADERS", "Dataset", "Examples", "load_dataset", "to_uint8"]
@@ -63,7 +63,7 @@ def _stratified(labels: Tensor, each: int) -> Tensor:
     return mask
 
 
-LOADERS: dict[str, Callable[[DataConfig], Dataset]] = {
+LOADERS |= {
     "digits": digits,
     "emoji": emoji,
     "fashion-mnist": mnist,

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lina_lab.config.data import Sizes
+from lina_lab.design.data_sets import Sizes
 from lina_lab.escape import shown
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lina_lab.config.data import DataConfig, Sizes
+from lina_lab.config.data import DataConfig
 from lina_lab.config.torchvision_sets import TORCHVISION_SETS, TorchvisionSet
 from lina_lab.data.examples import Dataset, Examples, evenly_spaced, from_uint8, repeats
 from lina_lab.data.pictures import content
+from lina_lab.design.data_sets import Sizes
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
 

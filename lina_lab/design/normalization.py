@@ -18,16 +18,22 @@ class Normalization(CoreValue):
     core: Callable[[float, int], tuple[float, float]]
     """Of N and d, multiply-adds a channel: of every token for what queries read, and of every query to read it."""
     by_softmax: bool = False
-    """Whether queries are compared with keys by softmax: then there is no φ, no memory M and no key mean k̄."""
+    """Whether queries are compared with keys by softmax."""
+    features: bool = True
+    """Whether queries and keys go through a feature map φ first."""
+    memory: bool = True
+    """Whether a memory M and a key mean k̄ are read, which gates weigh apart and groups split."""
     divides: bool = False
     """Whether a sum of φ(q)·φ(k) is divided by: φ must be positive."""
     all_queries: bool = False
-    """Whether what one query reads depends on the other queries, whatever their positions."""
+    """Whether what one query reads may depend on the other queries, so that all are computed."""
+    averages_queries: bool = False
+    """Whether queries are averaged over many positions."""
     published_maps: tuple[str, ...] = ("qkv",)
     """The linear maps of published checkpoints that hold q, k and v, in this order."""
-    colour: str
-    """Of lines and markers, one of Okabe and Ito's, a grey or a dark wine."""
-    fill: str
+    colour: str = ""
+    """Of lines and markers, one of Okabe and Ito's, a grey or a dark wine; '' for the next that is free."""
+    fill: str = "full"
     """How markers are filled: full, none, or one half."""
 
 
@@ -63,6 +69,8 @@ NORMALIZATION = Axis(
             said="softmax",
             core=lambda N, d: (0, 2 * N),
             by_softmax=True,
+            features=False,
+            memory=False,
             published=True,
             colour="#555555",
             fill="left",
@@ -74,7 +82,10 @@ NORMALIZATION = Axis(
             said="mediator",
             core=lambda N, d: (2 * min(NUM_MEDIATORS, N), 2 * min(NUM_MEDIATORS, N)),
             by_softmax=True,
+            features=False,
+            memory=False,
             all_queries=True,
+            averages_queries=True,
             colour="#882255",
             fill="bottom",
         ),

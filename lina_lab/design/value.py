@@ -5,8 +5,8 @@ they refuse, the kernels what they compute, published checkpoints their names. W
 default of its class: no parameters, no multiply-adds, not known to kernels, not published.
 """
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lina_lab.errors import LabError
@@ -40,6 +40,14 @@ class TokenCounts(NamedTuple):
     """P, those in front that a fixed convolution along the sequence reaches."""
 
 
+class Source(NamedTuple):
+    """A user's file of designs, as it was loaded."""
+
+    path: Path
+    digest: str
+    """12 hex digits of its SHA-256, with those of the files that it names."""
+
+
 @dataclass(frozen=True)
 class Value:
     """One value of an axis. Costs are of one attention module and one image, and add to those of the other axes."""
@@ -53,6 +61,8 @@ class Value:
     """Whether it weighs positions: it needs a full grid in order, which the encoder has not."""
     published: bool = False
     """Whether checkpoints of the published code with it can be read and written."""
+    origin: Source | None = None
+    """The user's file that it comes from; None for a shipped value."""
     said: str = ""
     """What a sentence calls it, after "with" or "is": 'a 5x5 depthwise convolution', 'no convolution'; "": its word and
     axis."""
@@ -95,8 +105,8 @@ class Axis(Generic[V_co]):
     """A design axis: its question and its values, in the order of the tables."""
 
     question: str
-    values: Mapping[Any, V_co]
-    """By word, a text or a number, as configs have it."""
+    values: dict[Any, V_co]
+    """By word, a text or a number, as configs have it; a plugin adds to it: see `lina_lab.plugins.load`."""
     decoder_only: bool = False
     """Whether `model.attention` sets it in the decoder alone, where the full grid is, unless a segment asks for it."""
 
@@ -106,3 +116,8 @@ class Axis(Generic[V_co]):
             known = ", ".join(map(str, self.values))
             raise LabError(f"{word!r} is no value of the axis '{self.question}'; known are {known}")
         return self.values[word]
+
+
+def plain(word: Any) -> Any:
+    """A word as users write it: a plugin's value is word@digest in an experiment, so that its key holds the source."""
+    return word.partition("@")[0] if isinstance(word, str) else word

@@ -1,8 +1,10 @@
 """Check, before hours of training and without torch, that a data set has enough images for a cell."""
 
-from lina_lab.config.data import DataConfig, Sizes
+from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.settings import FEATURES, EvaluationConfig
+from lina_lab.config.settings import EvaluationConfig
+from lina_lab.design.data_sets import Sizes
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from lina_lab.config.data import SOURCES
-from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED
+from lina_lab.design.data_sets import SOURCES
+from lina_lab.design.extractors import FEATURES, LOADERS
 from lina_lab.evaluation.features import BATCH, Extractor, Features
 from lina_lab.files import read_named
 
@@ -151,10 +152,17 @@ def load_extractor(name: str) -> Extractor:
     Raises:
         LabError: if its weights are missing or damaged. Another extractor is never taken in its place.
     """
-    if name in PUBLISHED:
-        from lina_lab.evaluation.published_extractors import load_published
+    extractor: Extractor = LOADERS[name](name)
+    return extractor
 
-        return load_published(name)
+
+def _load_published(name: str) -> Extractor:
+    from lina_lab.evaluation.published_extractors import load_published
+
+    return load_published(name)
+
+
+def _load_embedded(name: str) -> Extractor:
     identity, weights = read_named(WEIGHTS, name, ".safetensors")
     network = embedded_network(name)
     network.load_state_dict(load(weights))
@@ -167,3 +175,6 @@ def _extract(network: Normalised, images: Tensor) -> Features:
     # Grey images arrive with three equal channels; their network takes the first.
     batches = [batch[:, : network.channels].float() / 127.5 - 1 for batch in images.split(BATCH)]
     return Features.cat([network.measured(batch) for batch in batches])
+
+
+LOADERS |= dict.fromkeys(EXTRACTORS, _load_embedded) | dict.fromkeys(PUBLISHED, _load_published)

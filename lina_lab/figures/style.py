@@ -82,8 +82,10 @@ def design_looks(designs: Iterable[Mapping[str, Scalar]]) -> Looks:
     No two have the same marker and filling, or, beyond 78 designs, the same marker, filling and line; past 312 looks
     come again. A design keeps the look that it has alone, unless an earlier one looks like it.
 
+    A user's normalization gets the next colour that is free, and the looks of division after division's.
+
     Raises:
-        LabError: if a value of an axis with a look of its own has none.
+        LabError: if a convolution or a gate has no look.
     """
     looks: dict[frozenset[tuple[str, Scalar]], Look] = {}
     used: Counter[Any] = Counter()
@@ -94,13 +96,18 @@ def design_looks(designs: Iterable[Mapping[str, Scalar]]) -> Looks:
         marker, fill, line = min(_shapes(values), key=lambda shape: (used[shape[:2]], used[shape]))
         used.update([(marker, fill), (marker, fill, line)])
         colour = _normalization(values).colour
-        if strange := {
-            name: v for name, v in values.items() if name not in KNOWN and DEFAULTS.get(name, NO_VALUE) != v
-        }:
+        if strange := {name: v for name, v in values.items() if _is_strange(name, v)}:
             named = repr([values.get("normalization"), *sorted(strange.items())])
             colour = others.setdefault(named, OTHER_COLOURS[len(others) % len(OTHER_COLOURS)])
         looks[_key(values)] = _look(marker, fill, line, colour)
     return lambda values: looks[_key(values)]
+
+
+def _is_strange(name: str, value: Scalar) -> bool:
+    """Whether a value has no look of its own, as a user's normalization, and is not the usual one."""
+    if name == "normalization" and isinstance(value, str):
+        return value not in NORMALIZATION.values or not NORMALIZATION[value].colour
+    return name not in KNOWN and DEFAULTS.get(name, NO_VALUE) != value
 
 
 def _key(values: Mapping[str, Scalar]) -> frozenset[tuple[str, Scalar]]:
@@ -131,7 +138,8 @@ def _first(own: Any, every: Iterable[Any]) -> list[Any]:
 
 
 def _normalization(values: Mapping[str, Scalar]) -> Normalization:
-    return _own(NORMALIZATION, "normalization", values, "division")
+    unknown = _is_strange("normalization", values.get("normalization"))
+    return _own(NORMALIZATION, "normalization", {} if unknown else values, "division")
 
 
 def _own(axis: Axis[V_co], name: str, values: Mapping[str, Scalar], default: Scalar) -> V_co:

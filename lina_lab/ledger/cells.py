@@ -1,6 +1,7 @@
 """The ledger: one folder for each cell, the one source of truth. MLflow, tables and figures are views of it.
 
     runs/<key>/config.yaml     the resolved experiment
+               plugins/        copies of the user's files that its designs come from: see lina_lab/plugins/load.py
                metrics.csv     step, metric, value, time (Unix seconds); rows are only appended
                state.json      how far the cell is (for people; nothing is decided from it)
                attempts/       who worked on it, and how that ended: see leases.py
@@ -28,10 +29,11 @@ Every file but metrics.csv is written whole and then renamed, so that it is eith
 
 from pathlib import Path
 
-from lina_lab.config.experiment import SCHEMA, Experiment, cell_key
+from lina_lab.config.experiment import SCHEMA, Experiment, cell_key, digests
 from lina_lab.config.load import build, read_yaml, write_yaml
 from lina_lab.errors import LabError
 from lina_lab.files import write_atomic
+from lina_lab.plugins.load import load_copies, write_copies
 
 
 def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> Path:
@@ -51,6 +53,7 @@ def create_cell(runs: Path, experiment: Experiment, key: str | None = None) -> P
             return folder
         now = {name: getattr(experiment, name) for name in ("data", "evaluation", "contents")}
         experiment = read_experiment(folder).model_copy(update=now)
+    write_copies(folder, digests(experiment))
     text = write_yaml({"schema": SCHEMA} | experiment.model_dump(mode="json"))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
@@ -70,6 +73,7 @@ def read_experiment(folder: Path) -> Experiment:
     schema = document.values.pop("schema", None)
     if schema != SCHEMA:
         raise LabError(f"{path}: key schema: this version of LINA Lab reads schema {SCHEMA}, not {schema}")
+    load_copies(folder)
     experiment = build(document)
     if cell_key(experiment) != folder.resolve().name:
         raise LabError(

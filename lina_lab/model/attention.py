@@ -4,7 +4,7 @@ Shapes: B batch, N tokens (prefix tokens, then a grid in raster order), D width,
 The parts of one axis share a signature; constants that differ stand in the tables, not in an `if`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lina_lab.config.model import AttentionConfig
 from lina_lab.config.settings import Backend
+from lina_lab.design.computed import FEATURE_MAPS, NORMALIZATIONS, Given, Reading
 from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS
 from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION, NUM_MEDIATORS
 from lina_lab.kernels import linear
@@ -35,54 +36,41 @@ class Layout(NamedTuple):
         return self.prefix + self.height * self.width
 
 
-class Reading(NamedTuple):
-    """How queries read keys and values.
-
-    `read(q, k, v, k_mass)` takes (B, H, N, d) and gives (B, H, N, d); `k_mass` are the keys that the normaliser sees.
-    `feature_eps` is added to φ before gates and before the cast to float32: with all-negative queries it decides the
-    result, so it belongs to the normalization and not to φ.
-    """
-
-    read: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-    feature_eps: float = 0.0
-    float32: bool = True
-
-
-def division(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
+def division(q: Tensor, k: Tensor, v: Tensor, given: Given) -> Tensor:
     """(q M) / (q·k̄ + 1e-6) with M = mean_n k_n v_nᵀ; q, k >= 0. LINA, variant linear6."""
     memory = k.mT @ v / k.shape[-2]  # (B, H, d, d)
-    mass = q @ k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
+    mass = q @ given.k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
     return q @ memory / (mass + 1e-6)
 
 
-def subtraction(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:
+def subtraction(q: Tensor, k: Tensor, v: Tensor, given: Given) -> Tensor:
     """s q M + (1 - s q·k̄) v̄ with s = d^-1/2: weights that sum to 1. LINA, variant linear9; arXiv:2412.06590."""
     q = q * q.shape[-1] ** -0.5
     memory = k.mT @ v / k.shape[-2]  # (B, H, d, d)
-    mass = q @ k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
+    mass = q @ given.k_mass.mean(-2, keepdim=True).mT  # (B, H, N, 1)
     return q @ memory + (1 - mass) * v.mean(-2, keepdim=True)
 
 
-def softmax(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa: ARG001, softmax has no key mean
+def softmax(q: Tensor, k: Tensor, v: Tensor, given: Given) -> Tensor:  # noqa: ARG001, softmax has no key mean
     """softmax(q kᵀ d^-1/2) v: the quadratic baseline."""
     return F.scaled_dot_product_attention(q, k, v)
 
 
-def mediator(q: Tensor, k: Tensor, v: Tensor, k_mass: Tensor) -> Tensor:  # noqa: ARG001, no key mean here either
+def mediator(q: Tensor, k: Tensor, v: Tensor, given: Given) -> Tensor:  # noqa: ARG001, no key mean here either
     """softmax(q cᵀ d^-1/2) softmax(c kᵀ d^-1/2) v, c the means of q over min(64, N) parts. LINA, variant linear7."""
     count = min(NUM_MEDIATORS, q.shape[-2])
     means = F.adaptive_avg_pool1d(q.flatten(0, 1).mT, count).mT.unflatten(0, q.shape[:2])  # (B, H, 64, d)
     return F.scaled_dot_product_attention(q, means, F.scaled_dot_product_attention(means, k, v))
 
 
-NORMALIZATIONS: dict[str, Reading] = {
+NORMALIZATIONS |= {
     "division": Reading(division, feature_eps=1e-6),
     "subtraction": Reading(subtraction),
     "softmax": Reading(softmax, float32=False),
     "mediator": Reading(mediator, float32=False),
 }
 
-FEATURE_MAPS: dict[str, Callable[[Tensor], Tensor]] = {
+FEATURE_MAPS |= {
     "relu": F.relu,
     "elu1": lambda u: F.elu(u) + 1,
     "silu": lambda u: F.relu(F.silu(u) + 0.2784645427610738),  # relu: a rounded sum can be below 0
@@ -144,6 +132,8 @@ class Attention(nn.Module):
         self.has_kernels = normalization.kernels and FEATURE_MAP[config.feature_map].kernels and gate.kernels
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
+        learnt = self.normalization.parameters
+        self.core = learnt(width, num_heads) if learnt else None
         layout = layout or Layout(0, 0, 0)
         gate_heads = KV_GATE_HEADS[config.kv_gate_heads].heads(num_heads)
         self.gates = KV_GATES[config.kv_gate](gate.weights, width, gate_heads, layout.tokens)
@@ -169,7 +159,7 @@ class Attention(nn.Module):
         queried = None if self.all_queries else rows
         q, k, v = self._projected(x, queried)  # (B, n, D), (B, N, D), (B, N, D)
         local = self._local(x, v, kernels=kernels)
-        merged = self._read(*self._heads(q, k, v, queried, turns), gates)
+        merged = self._read(*self._heads(q, k, v, queried, turns), gates, x)
         if rows is not None and queried is None:
             merged = take(merged, rows)
         if self.output_gate is not None:
@@ -226,7 +216,7 @@ class Attention(nn.Module):
             feature_eps=self.normalization.feature_eps,
         )
 
-    def _read(self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor]) -> Tensor:
+    def _read(self, q: Tensor, k: Tensor, v: Tensor, gates: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Feature map, gates and read-out, with heads merged: (B, n, D)."""
         q, k = (self.feature_map(u) + self.normalization.feature_eps for u in (q, k))
         dtype = q.dtype
@@ -235,7 +225,8 @@ class Attention(nn.Module):
                 q, k, v = (u.to(torch.promote_types(u.dtype, torch.float32)) for u in (q, k, v))
             key, value = _gated(k, gates.get("key")), _gated(v, gates.get("value"))
             mass = _gated(k, gates["mass"]) if "mass" in gates else key
-            out = self.normalization.read(q, key, value, mass)  # (B, H, n, d)
+            given = Given(k_mass=mass, x=x.to(q.dtype), layout=self.layout, parameters=self.core)
+            out = self.normalization.read(q, key, value, given)  # (B, H, n, d)
         return out.to(dtype).transpose(1, 2).flatten(2)
 
     def _check_length(self, x: Tensor) -> None:

@@ -91,7 +91,7 @@ def write_report(
         LabError: if no cell has the study's metric yet, or the cells cannot be compared.
     """
     study = report_data_of_ledger(runs, plan)
-    results = _compare_designs(study, progress, tell)
+    results = study_findings(study, progress, tell)
     aside = make_way(out, plan)
     if aside is not None:
         tell(f"moved to {aside}: the report of another plan, which was in {out}")
@@ -113,12 +113,10 @@ def redraw_report(
     """
     study = read_report_data(folder)
     kept = ["samples"] if not study.samples and (folder / "samples.png").exists() else []
-    return _draw(study, _compare_designs(study, progress, tell), folder, kept)
+    return _draw(study, study_findings(study, progress, tell), folder, kept)
 
 
-def _compare_designs(
-    study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]
-) -> StudyFindings:
+def study_findings(study: ReportData, progress: Callable[[float], None], tell: Callable[[str], None]) -> StudyFindings:
     metric = study_metric(study.table, study.plan)
     refuse_mixtures(study.table, metric.column)
     table, plan = with_losses(study.table, study.curves), study.plan
@@ -135,7 +133,7 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     plan, table, metric = study.plan, study.table, results.metric
     effects, (gates_label, gates) = ablation_table(table, plan, metric), gates_of(study, metric)
     shown = _write_tables(study, results, effects, out)
-    every = _study_figures(study, results, effects, gates)
+    every = study_figures(study, results, effects, gates)
     figures = {name: figure for name, figure in every.items() if figure}
     for name, figure in figures.items():
         save(figure, out / f"{name}.png", FORMATS)
@@ -174,7 +172,7 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
     return out / "index.html"
 
 
-def _study_figures(
+def study_figures(
     study: ReportData, results: StudyFindings, effects: pd.DataFrame, gates: pd.DataFrame
 ) -> dict[str, Figure | None]:
     """Every figure of a report by its name; None where there is nothing to draw."""

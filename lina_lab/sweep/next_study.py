@@ -196,13 +196,21 @@ def study_yaml(file: Path, settings: Mapping[str, Any], comment: Sequence[str], 
     values["set_where"] = [entry for entry in parts if entry["set"]]
     values["exclude"] = [entry for entry in values.get("exclude") or [] if _met(entry, axes)]
     values = {key: value for key, value in values.items() if value or key not in {"set", "set_where", "exclude"}}
-    base = (file.parent / values["experiment"]).resolve()
     with tempfile.TemporaryDirectory() as place:
         trial = Path(place) / "planned.yaml"
-        trial.write_text(write_yaml(values | {"experiment": str(base)}), encoding="utf-8")
+        trial.write_text(write_yaml(_moved(values, file.parent, Path(place))), encoding="utf-8")
         load_sweep(trial)
-    values["experiment"] = os.path.relpath(base, folder.resolve())
-    return "".join(f"# {line}\n" for line in comment) + write_yaml(values)
+    return "".join(f"# {line}\n" for line in comment) + write_yaml(_moved(values, file.parent, folder))
+
+
+def _moved(values: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:
+    """A sweep for another folder: the files that it names are where they were."""
+
+    def path(name: str) -> str:
+        return os.path.relpath((old / name).resolve(), new.resolve())
+
+    plugins = [path(name) if name.endswith(".py") else name for name in values.get("plugins", [])]
+    return {**values, "experiment": path(values["experiment"]), **({"plugins": plugins} if plugins else {})}
 
 
 def _met(where: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> bool:

@@ -237,10 +237,15 @@ def _post(address: str, message: Message) -> str:
 
 def _verdict(runs: Path, plan: Plan) -> str:
     from lina_lab.analysis.cards import study_verdict
-    from lina_lab.analysis.report_data import report_data_of_ledger
+    from lina_lab.analysis.contrasts import design_pairs
+    from lina_lab.analysis.report_data import curves_table
+    from lina_lab.analysis.table import results_table
 
     try:
-        verdict = study_verdict(report_data_of_ledger(runs, plan))
+        if not any(design_pairs(plan)):
+            return ""
+        found = results_table(runs, plan)
+        verdict = study_verdict(plan, found, curves_table(runs, found))
         said = " ".join([*verdict.first, verdict.answer])
     except Exception as error:
         logger.debug("no verdict", exc_info=True)

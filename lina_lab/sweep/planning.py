@@ -12,8 +12,9 @@ from lina_lab.config.base import Config
 from lina_lab.config.engine import EngineConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key, key_of, set_path
 from lina_lab.config.grid import MAX_CELLS, check_count, check_grid, check_parts, check_tuning, count_cells, within
-from lina_lab.config.load import Document, build, override, read_yaml, tidy, validate
+from lina_lab.config.load import Document, build, override, read_yaml, tidy, validate, with_plugins
 from lina_lab.config.naming import set_name
+from lina_lab.config.plugins import resolved, with_words_of
 from lina_lab.config.problems import ConfigError, FileProblem
 from lina_lab.config.settled import Settle, as_written, settled
 from lina_lab.config.sweep import Budget, Omission, Scalar, Sweep, axis_names
@@ -103,7 +104,7 @@ def load_sweep(
     Raises:
         LabError: with every problem of the sweep and of every cell, each with its line; or if there are too many cells.
     """
-    document = read_yaml(path)
+    document = with_plugins(read_yaml(path), path)
     if "axes" not in document.values and "model" in document.values:
         raise LabError(f"{tidy(path)}: is an experiment, not a sweep: lab train {tidy(path)} runs it")
     base_settings: dict[str, Any] = {}
@@ -167,7 +168,8 @@ def _base(path: Path, sweep: Sweep, document: Document) -> Document:
         raise ConfigError([FileProblem(place, "experiment", str(error))]) from error
     if "axes" in base_document.values:
         raise ConfigError([FileProblem(place, "experiment", f"{tidy(base)} is a sweep: must be an experiment")])
-    return base_document
+    base_document = with_plugins(base_document, base)
+    return base_document._replace(values=with_words_of(base_document.values, sweep.plugins, document.places))
 
 
 def expand(sweep: Sweep, base: Document, document: Document, path: Path, settle: Settle = as_written) -> PlannedSweep:
@@ -254,7 +256,7 @@ def _built(
     shared = {name: known[key] for name, key in keys.items() if key in known}
     try:
         values = reduce(lambda values, item: set_path(values, *item), assignment.items(), base.values)
-        experiment = Experiment.model_validate(values | shared)
+        experiment = Experiment.model_validate(resolved(values) | shared)
     except ValueError:
         return build(override(base, assignment, places))
     for name, key in keys.items():

@@ -244,3 +244,12 @@ def position(status: CellStatus) -> tuple[int, tuple[float, ...]]:
     sampled, repeated = (1.0 if at > part else status.share if at == part else 0.0 for part in (2, 4))
     part = at if status.state == "running" else 0
     return part, (float(part == 0), 1.0 - trained, 1.0 - sampled, float(at < 4), 1.0 - repeated)
+
+
+def duration(seconds: float | None) -> str:
+    """'1:02:03' or '2:03'; '?' if not known."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from lina_lab.config.data import SIZES, DataConfig, Sizes
+from lina_lab.config.data import DataConfig
 from lina_lab.config.engine import ALONE, Group
 from lina_lab.config.experiment import Experiment
 from lina_lab.cost import parameters, tokens
+from lina_lab.design.data_sets import SIZES, Sizes
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 

@@ -9,9 +9,11 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
-from lina_lab.config.experiment import Experiment
+from lina_lab.config.experiment import Experiment, digests
+from lina_lab.design.value import Source
 from lina_lab.errors import LabError
 from lina_lab.interpreter import BINDING, search_path, surroundings, without_script
+from lina_lab.plugins.load import load, sources
 from lina_lab.sweep.budget import Times, times
 from lina_lab.sweep.local_engine import ENVIRONMENT, Slot
 
@@ -44,7 +46,8 @@ def rehearse(todo: Sequence[Experiment], where: Sequence[Slot]) -> Times:
             start = time.monotonic() - started
 
             def timed(experiment: Experiment) -> "Seconds":
-                seconds = list(pool.map(_timed, [experiment] * count))
+                plugins = sources(digests(experiment))
+                seconds = list(pool.map(_timed, [experiment] * count, [plugins] * count))
                 return type(seconds[0]).mean(seconds)
 
             try:
@@ -58,7 +61,9 @@ def _take_place(places: "multiprocessing.SimpleQueue[Slot]") -> None:
     os.environ.update(places.get())
 
 
-def _timed(experiment: Experiment) -> "Seconds":
+def _timed(experiment: Experiment, plugins: Sequence[Source]) -> "Seconds":
+    for path, digest in plugins:
+        load(path, digest)
     from lina_lab.cell.estimate import cell_seconds
 
     return cell_seconds(experiment)

@@ -139,8 +139,9 @@ def test_without_either_a_held_out_loss_that_has_not_fallen(drawn):
 
 @pytest.mark.slow
 def test_the_levels_of_chance_are_those_of_the_data():
-    from lina_lab.config.data import SOURCES, DataConfig
+    from lina_lab.config.data import DataConfig
     from lina_lab.data.datasets import load_dataset
+    from lina_lab.design.data_sets import SOURCES
 
     for name in ("digits", "shapes"):
         assert CHANCE[name] == pytest.approx(1 / SOURCES[name].num_classes)

@@ -12,7 +12,7 @@ from lina_lab.analysis.fid_points import fid_points, scans_table
 from lina_lab.analysis.guidance import add_point
 from lina_lab.analysis.report_data import read_report_data, report_data_of_ledger, write_report_data
 from lina_lab.analysis.table import extractor_name
-from lina_lab.config.settings import FEATURES
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.figures.sampling import scanned_cells, write_sampling
 from lina_lab.ledger.cells import read_experiment

@@ -43,6 +43,9 @@ def test_a_report_holds_the_whole_study(study, tmp_path):
     write_report_data(before, tmp_path / "out")
     after = read_report_data(tmp_path / "out")
     assert after.plan == before.plan
+    assert after.settings == before.settings
+    assert after.settings["training.steps"] == [100]
+    assert after.settings["model.size"] == ["nano", "micro"]
     for name in ("table", "curves", "gates"):
         pd.testing.assert_frame_equal(plain(getattr(after, name)), plain(getattr(before, name)))
     assert before.gates["weight"].tolist() == list(range(40))
@@ -157,7 +160,7 @@ def test_a_design_without_results_is_not_compared_and_named(study):
     found, missing = findings(report_data_of_ledger(made.runs, made.stored).table, made.stored, metric_of(FID))
     assert [len(finding.contrasts) for finding in found] == [1, 1]
     assert len(missing) == 2
-    assert missing[0].startswith("normalization subtraction against division, conv_kernel 0: ")
+    assert missing[0].startswith("normalization subtraction against division, no conv: ")
 
 
 @pytest.mark.slow

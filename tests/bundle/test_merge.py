@@ -50,8 +50,9 @@ def results(runs: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in runs.glob("*/result.json")}
 
 
-def test_what_is_merged_into_an_empty_ledger_is_what_was_there(study, tmp_path, there):
+def test_what_is_merged_into_an_empty_ledger_is_what_was_there(study, tmp_path, there, monkeypatch):
     made = study([0, 1])
+    monkeypatch.setattr("platform.node", lambda: "elsewhere")
     found = merge(there, bundled(made, tmp_path))
     assert (found.added, found.there, found.running) == (16, 0, ())
     assert results(there) == results(made.runs)
@@ -60,7 +61,7 @@ def test_what_is_merged_into_an_empty_ledger_is_what_was_there(study, tmp_path, 
         here, own = there / cell.key, made.runs / cell.key
         assert (here / "metrics.csv").read_bytes() == (own / "metrics.csv").read_bytes()
         assert (here / "config.yaml").read_bytes() == (own / "config.yaml").read_bytes()
-        assert read_status(here).state == "done"
+        assert (read_status(here).state, read_status(here).host) == ("done", "elsewhere")
         assert (read_status(here).step, read_status(here).steps) == (100, 100)
 
 

@@ -1,12 +1,13 @@
 """What a config may say of its data, and what that needs elsewhere."""
 
-from typing import get_args
-
 import pytest
 
-from lina_lab.config.data import PUBLISHED_DATA, SOURCES, DataConfig
+from lina_lab.config.data import PUBLISHED_DATA, DataConfig
 from lina_lab.config.experiment import Experiment, canonical, cell_key
-from lina_lab.config.settings import EXTRACTORS, PUBLISHED, EvaluationConfig, ExtractorInput
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED, ExtractorInput
+from lina_lab.design.data_sets import SOURCES
+from lina_lab.design.extractors import FEATURES
+from lina_lab.evaluation.extractors import LOADERS
 
 FOLDER = {"name": "images", "path": "pictures", "num_classes": 7}
 MNIST = {"name": "torchvision", "dataset": "MNIST", "root": "data"}
@@ -105,8 +106,7 @@ def test_split_and_autoencoder_are_part_of_the_key(change):
 
 
 def test_extractors_are_named_in_one_table():
-    names = get_args(EvaluationConfig.model_fields["extractor"].annotation)
-    assert set(names) == {*EXTRACTORS, *PUBLISHED}
+    assert list(LOADERS) == list(FEATURES) == [*EXTRACTORS, *PUBLISHED]
     for reads in EXTRACTORS.values():
         assert reads.channels == SOURCES[reads.data].channels
         assert reads.side in (SOURCES[reads.data].sides or (32, 64))

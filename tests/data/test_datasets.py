@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lina_lab.config.data import DIGITS, SOURCES, DataConfig
+from lina_lab.config.data import DIGITS, DataConfig
 from lina_lab.data.datasets import LOADERS, load_dataset, to_uint8
+from lina_lab.design.data_sets import SOURCES
 from lina_lab.errors import NotFinite
 from tests.data.test_torchvision_sets import write_mnist
 

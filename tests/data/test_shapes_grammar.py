@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from lina_lab.config import data
-from lina_lab.config.data import SOURCES
 from lina_lab.data import shapes_grammar as grammar
 from lina_lab.data.shapes import examples
 from lina_lab.data.shapes_grammar import COLOURS, RELATIONS, SHAPES, WORDS, Phrase, SceneRequest, caption, parse, tag
+from lina_lab.design.data_sets import SOURCES
 from lina_lab.errors import LabError
 
 WORDS_FILE = data.WORDS / "shapes.txt"

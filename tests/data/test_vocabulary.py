@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from lina_lab.config.data import SOURCES, WORDS, DataConfig, words_of
+from lina_lab.config.data import WORDS, DataConfig, words_of
 from lina_lab.data.vocabulary import encode, split_words, vocabulary
+from lina_lab.design.data_sets import SOURCES
 from lina_lab.errors import LabError
 
 KNOWN = ("blue", "circle", "red", "worker")

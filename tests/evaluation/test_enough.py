@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from lina_lab.config.data import SIZES, DataConfig, Sizes
+from lina_lab.config.data import DataConfig
 from lina_lab.config.experiment import Experiment
-from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED, EvaluationConfig
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED, EvaluationConfig
 from lina_lab.data.datasets import load_dataset
+from lina_lab.design.data_sets import SIZES, Sizes
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.evaluation.enough import check_batch, check_enough
 from lina_lab.evaluation.extractors import embedded_network

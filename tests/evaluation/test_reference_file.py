@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lina_lab.config.settings import EXTRACTORS, FEATURES, PUBLISHED
+from lina_lab.config.settings import EXTRACTORS, PUBLISHED
+from lina_lab.design.extractors import FEATURES
 from lina_lab.errors import LabError
 from lina_lab.evaluation.extractors import embedded_network
 from lina_lab.evaluation.reference_file import ExtractorNeeds, read_file

@@ -79,7 +79,7 @@ def test_more_designs_than_there_are_looks_still_get_one_and_neighbours_differ()
 
 @pytest.mark.parametrize(
     "design",
-    [{"kv_gate": "new"}, {"normalization": "new"}, {"conv_kernel": 9}, {"conv_kernel": None}, {"normalization": None}],
+    [{"kv_gate": "new"}, {"conv_kernel": 9}, {"conv_kernel": None}, {"normalization": None}],
 )
 def test_a_value_without_a_look_raises_and_gets_that_of_no_other(design):
     (axis,) = design
@@ -106,6 +106,15 @@ def test_a_new_gate_is_drawn_as_its_entry_says_and_as_no_other(monkeypatch):
     looks = {ink(look(design)) for design in designs}
     assert len(looks) == len(designs)
     assert design_style({"kv_gate": "new"})["marker"] == "h"
+
+
+def test_a_users_normalizations_look_like_no_other_and_each_keeps_its_colour():
+    own = [{"normalization": n, "conv_kernel": k} for n in ("mine", "<b>$x$") for k in (0, 5)]
+    look = design_looks([*SHIPPED, *own])
+    assert len({ink(look(design)) for design in [*SHIPPED, *own]}) == len(SHIPPED) + len(own)
+    colours = [look(design)["color"] for design in own]
+    assert colours[0] == colours[1] != colours[2] == colours[3]
+    assert not set(colours) & {value.colour for value in AXES["normalization"].values.values()}
 
 
 def test_every_shipped_value_has_a_look():

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from lina_lab import cost
 from lina_lab.config.model import AttentionConfig
 from lina_lab.design.axes import AXES, OTHER_AXES
+from lina_lab.design.computed import Given
 from lina_lab.design.gates import KV_GATE
 from lina_lab.design.normalization import FEATURE_MAP
 from lina_lab.errors import LabError
@@ -44,7 +45,7 @@ def test_a_normalization_equals_its_explicit_weights(name):
     q, k, v, k_mass = heads(1), heads(2), heads(3, positive=False), heads(4)
     k_mass = k if name in {"softmax", "mediator"} else k_mass
     expected = quadratic_weights(name, q, k, k_mass) @ v
-    torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, k_mass), expected)
+    torch.testing.assert_close(NORMALIZATIONS[name].read(q, k, v, Given(k_mass)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
@@ -57,7 +58,7 @@ def test_a_feature_map_is_below_0_nowhere_if_it_says_so(word, dtype):
 def test_weights_of_subtraction_sum_to_one():
     q, k = heads(1), heads(2)
     ones = torch.ones(B, H, N, d, dtype=torch.float64)
-    torch.testing.assert_close(NORMALIZATIONS["subtraction"].read(q, k, ones, k), ones)
+    torch.testing.assert_close(NORMALIZATIONS["subtraction"].read(q, k, ones, Given(k)), ones)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_the_linear_core_is_float32_in_a_bfloat16_model(normalization):
     q, k, v = seen[0].unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 1, 4)
     epsilon = NORMALIZATIONS[normalization].feature_eps
     q, k = ((u.relu() + epsilon).double() for u in (q, k))
-    exact = NORMALIZATIONS[normalization].read(q, k, v.double(), k).transpose(1, 2).flatten(2)
+    exact = NORMALIZATIONS[normalization].read(q, k, v.double(), Given(k)).transpose(1, 2).flatten(2)
     assert output.dtype == torch.bfloat16
     # Only the final rounding to bfloat16 (8 bits) may be seen.
     torch.testing.assert_close(output.double(), exact, rtol=2**-8, atol=2**-8 * exact.abs().mean().item() * 0.1)

@@ -9,7 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from lina_lab.analysis.cards import study_verdict
+from lina_lab.analysis.report_data import curves_table
+from lina_lab.analysis.table import results_table
 from lina_lab.config.notify import Notify, Webhook
+from lina_lab.escape import shortened
 from lina_lab.ledger.report_place import note_report
 from lina_lab.sweep import notify as module
 from lina_lab.sweep.local_engine import Finished
@@ -73,7 +77,10 @@ def test_a_command_hears_the_end_on_its_input_and_in_variables(study, command):
     told(made, Notify(command=words), ended=())
     ((said, variables),) = heard_by_command()
     assert (said["event"], said["sweep"], said["state"], said["counts"]) == ("end", "fake", "done", {"done": 8})
-    assert said["verdict"].startswith("normalization")
+    found = results_table(made.runs, made.stored)
+    verdict = study_verdict(made.stored, found, curves_table(made.runs, found))
+    assert said["verdict"] == shortened(" ".join([*verdict.first, verdict.answer]), module.LONGEST)
+    assert verdict.answer
     assert "\n" not in said["text"]
     assert said["text"].startswith(f"fake: done (8 done; on {said['host']}). ")
     assert said["text"].endswith("lab report fake writes the report")
