@@ -17,7 +17,7 @@ from lina_lab.config.data import source_of
 from lina_lab.config.model import SEGMENTS
 from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES, OTHER_AXES
-from lina_lab.design.data_sets import Source
+from lina_lab.design.data_sets import SIZES, Source
 from lina_lab.design.value import Axis, Value
 from lina_lab.escape import latex_prose
 from lina_lab.fact_names import column
