@@ -14,6 +14,11 @@ from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
 def nothing_stays():
     """No plugin that one test loads is there in another."""
     yield
+    forget()
+
+
+def forget() -> None:
+    """As another process, which has loaded no plugin."""
     load.LOADED.clear()
     tables = [extractors.FEATURES, extractors.LOADERS, computed.NORMALIZATIONS, computed.FEATURE_MAPS]
     tables += [data_sets.SOURCES, data_sets.SIZES, data_sets.LOADERS]
