@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from lina_lab.design.axes import AXES
 from lina_lab.design.data_sets import SOURCES
 from lina_lab.design.extractors import FEATURES
+from lina_lab.design.sizes import SIZES
 from lina_lab.design.value import Source
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -29,13 +30,15 @@ from lina_lab.files import write_atomic
 from lina_lab.plugins.data import DATA, DataSet
 from lina_lab.plugins.designs import Core, FeatureMap
 from lina_lab.plugins.extractors import EXTRACTOR, FeatureNetwork
+from lina_lab.plugins.sizes import SIZE, Size
 
 logger = logging.getLogger(__name__)
 
-Kind = Core | FeatureMap | DataSet | FeatureNetwork
+Kind = Core | FeatureMap | DataSet | FeatureNetwork | Size
 TABLES: Mapping[str, Mapping[Any, Any]] = {name: axis.values for name, axis in AXES.items()} | {
     DATA: SOURCES,
     EXTRACTOR: FEATURES,
+    SIZE: SIZES,
 }
 """What a kind of value is known by."""
 

@@ -15,8 +15,8 @@ from lina_lab.analysis.tuning import chosen_before, tuned_names
 from lina_lab.config.data import SIZES as IMAGES
 from lina_lab.config.data import Source, source_of
 from lina_lab.config.model import SEGMENTS
-from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES, OTHER_AXES
+from lina_lab.design.sizes import SIZES
 from lina_lab.design.value import Axis, Value
 from lina_lab.escape import latex_prose
 from lina_lab.fact_names import column
