@@ -20,9 +20,9 @@ import typer
 
 from lina_lab.config.experiment import Experiment
 from lina_lab.config.load import load_experiment
-from lina_lab.config.sizes import SIZES
 from lina_lab.data.datasets import load_dataset
 from lina_lab.data.text import conditions
+from lina_lab.design.sizes import SIZES
 from lina_lab.files import write_atomic
 from lina_lab.metric_names import LOSS
 from lina_lab.model.random_streams import step_streams

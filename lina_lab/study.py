@@ -275,17 +275,22 @@ def bundle(
     return path, pack(folder, found, path, parse_part(where_words(where), found))
 
 
-def merge(*files: Folder, runs: Folder | None = None) -> "list[Merged]":
+def merge(*files: Folder, plugins: Sequence[str] = (), runs: Folder | None = None) -> "list[Merged]":
     """Add the cells of bundles to the ledger, after all files have been checked whole: what became of each file's.
+
+    plugins: files of the user's that their designs come from; of a bundle none is ever run.
 
     Raises:
         LabError: if a file is damaged, or a cell is here with another result: nothing of that file is added then.
     """
     from lina_lab.bundle.merge import merge as add
     from lina_lab.bundle.verify import verified
+    from lina_lab.plugins.load import find, load
 
     folder, done = folder_of(runs), []
-    for found in [verified(Path(file)) for file in files]:
+    for name in plugins:
+        load(find(name, Path()))
+    for found in [verified(Path(file), folder) for file in files]:
         done.append(add(folder, found, print))
         for line in done[-1].told(found, folder):
             print(line)

@@ -79,6 +79,7 @@ TESTED_IN = {
     "report/test_paper.py": "report/paper_figures report/paper_tables report/paper_words",
     "published/test_names.py": "published/compatibility",
     "profiling/test_properties.py": "cli/check",
+    "config/test_sizes.py": "design/sizes",
     "plugins/test_data.py": "data/plugin_sets design/data_sets",
     "plugins/test_extractors.py": "evaluation/plugin_extractors design/extractors",
     "plugins/test_load.py": "plugins/checks",

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from lina_lab.analysis.gates import gates_file, read_gates
 from lina_lab.analysis.samples import few_bytes, samples_of_cell
-from lina_lab.bundle.archive import Member, write_archive
+from lina_lab.bundle.archive import MOST_BYTES, Member, write_archive
 from lina_lab.bundle.contents import CONFIG, COPIED, PLAN, PRUNED, RESULT, config_bytes
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
@@ -21,6 +21,7 @@ from lina_lab.ledger.part import WHOLE, Part, belongs
 from lina_lab.ledger.plan import Plan, PlannedCell, plan_text
 from lina_lab.ledger.result import read_result
 from lina_lab.ledger.status import ENDED, read_status
+from lina_lab.plugins.load import FOLDER, file_of, files_of
 from lina_lab.provenance import checkout, versions
 
 
@@ -67,11 +68,23 @@ def _members(runs: Path, plan: Plan, ended: list[PlannedCell]) -> Iterator[Membe
         yield f"forecasts/{file_name(forecast)}", forecast_text(forecast).encode()
     first = min((cell.seed for cell in plan.cells), default=None)
     keys = {cell.key for cell in ended}
-    for key in [cell.key for cell in plan.everything if cell.key not in keys and (runs / cell.key).exists()]:
+    others = [cell.key for cell in plan.everything if cell.key not in keys and (runs / cell.key).exists()]
+    yield from _plugins([runs / key for key in (*keys, *others)])
+    for key in others:
         yield f"cells/{key}/{CONFIG}", config_bytes(read_experiment(runs / key), key)
     for cell in ended:
         for name, data in _of_cell(runs / cell.key, with_pictures=cell.seed == first):
             yield f"cells/{cell.key}/{name}", data
+
+
+def _plugins(cells: Iterable[Path]) -> Iterator[Member]:
+    """The copies of plugins that cells keep, each once; one with a file too large for a bundle is left out."""
+    found = sorted(path for cell in cells for path in (cell / FOLDER).glob("*@*"))
+    kept = {path.name.rpartition("@")[2]: path for path in found}
+    for _, path in sorted(kept.items()):
+        files = files_of(file_of(path))
+        if max(map(len, files.values())) <= MOST_BYTES:
+            yield from ((f"{FOLDER}/{path.name}/{name}", data) for name, data in files.items())
 
 
 def _of_cell(folder: Path, *, with_pictures: bool) -> Iterator[Member]:

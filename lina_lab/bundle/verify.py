@@ -11,13 +11,14 @@ from safetensors.numpy import load
 from lina_lab.analysis.gates import GATE
 from lina_lab.analysis.samples import parse_few
 from lina_lab.bundle.archive import Manifest, read_archive, read_manifest
-from lina_lab.bundle.contents import CONFIG, METRICS, PLAN, PRUNED, RESULT, Place, experiment_of, place_of
+from lina_lab.bundle.contents import CONFIG, METRICS, PLAN, PLUGIN, PRUNED, RESULT, Place, experiment_of, place_of
 from lina_lab.errors import LabError
 from lina_lab.ledger.forecasts import Forecast, file_name, parse_forecast
 from lina_lab.ledger.merged import FEW, GATES
 from lina_lab.ledger.metrics import parse_metrics
 from lina_lab.ledger.plan import Plan, parse_plan
 from lina_lab.ledger.result import Result, parse_result
+from lina_lab.plugins.load import digest_of, load_known
 
 KEY = re.compile(r"[0-9a-f]{12}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}(@[0-9a-f]{8})?")
@@ -34,13 +35,18 @@ class Bundle(NamedTuple):
     """The result of every cell, by key; None of a trial that was pruned."""
 
 
-def verified(path: Path) -> Bundle:
+def verified(path: Path, runs: Path | None = None) -> Bundle:
     """Read a bundle from end to end and check all of it.
+
+    Its cells may use plugins that are loaded, or that cells in `runs` have used before: what it has of them is not run.
 
     Raises:
         LabError: naming the file, the member and what is wrong with it.
     """
     manifest = read_manifest(path)
+    digests = _plugins(manifest, path)
+    if runs is not None:
+        load_known(runs, digests)
     plan: Plan | None = None
     forecasts: list[Forecast] = []
     ended: dict[str, Result | None] = {}
@@ -54,16 +60,28 @@ def verified(path: Path) -> Bundle:
         order.check(place, where)
         if place.name == PLAN:
             plan = _plan(data, where)
-        elif not place.key:
+        elif not place.key and not PLUGIN.fullmatch(name):
             forecasts.append(_forecast(data, where, place.name))
         elif place.name in {RESULT, PRUNED}:
             ended[place.key] = _end(data, where, place.key, place.name)
-        else:
+        elif place.key:
             _check(data, where, place.key, place.name)
     order.check(Place("", ""), path)
     _check_whole(path, plan, forecasts, ended, order.seen)
     assert plan is not None  # noqa: S101, checked
     return Bundle(path=path, manifest=manifest, plan=plan, forecasts=forecasts, ended=ended)
+
+
+def _plugins(manifest: Manifest, path: Path) -> set[str]:
+    """Digests of the plugins of which a bundle has a copy. Nothing of these is run."""
+    sums: dict[tuple[str, str], dict[str, str]] = {}
+    for name, (sha256, _) in manifest.members.items():
+        if (found := PLUGIN.fullmatch(name)) is not None:
+            sums.setdefault((found[1], found[2]), {})[found[3]] = sha256
+    for (stem, digest), files in sums.items():
+        if next(iter(files)) != f"{stem}.py" or digest_of(files) != digest:
+            raise LabError(f"{path}: plugins/{stem}@{digest}: was changed: its digest must be {digest}")
+    return {digest for _, digest in sums}
 
 
 class _Order:

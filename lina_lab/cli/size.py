@@ -68,8 +68,8 @@ def _sized_model(name: str, settings: list[str], plugins: list[str]) -> "tuple[M
     from lina_lab.config.model import ModelConfig
     from lina_lab.config.plugins import resolved
     from lina_lab.config.problems import ConfigError, FileProblem
-    from lina_lab.config.sizes import PUBLISHED_SIZES
     from lina_lab.config.sweep import parse_settings
+    from lina_lab.design.sizes import PUBLISHED_SIZES
     from lina_lab.plugins.load import find, load, merged
 
     published = name in PUBLISHED_SIZES

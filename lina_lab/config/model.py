@@ -10,12 +10,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from lina_lab.config.base import Config, Count, KeyProblem, MeaninglessCombination, OneOf
-from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES
 from lina_lab.design.convolutions import CONV_KERNEL, CONV_WEIGHTS, SEQUENCE_CONV
 from lina_lab.design.gates import KV_GATE, KV_GATE_HEADS, MEMORY_GROUPS, OUTPUT_GATE
 from lina_lab.design.normalization import FEATURE_MAP, NORMALIZATION
 from lina_lab.design.position import POSITION
+from lina_lab.design.sizes import SIZES, Size
 from lina_lab.design.value import Value, plain
 
 SEGMENTS = ("context", "encoder", "decoder")
@@ -139,7 +139,7 @@ class ModelConfig(Config):
         size = values.get("size", "custom")
         if isinstance(size, str) and size in SIZES:
             values = SIZES[size]._asdict() | values
-        elif size != "custom":
+        elif size != "custom" and not set(Size._fields) <= values.keys():  # with all of them it is a plugin's
             raise KeyProblem("size", f"must be one of {', '.join(SIZES)}, or custom, not {size!r}")
         return values
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from lina_lab.config.model import SEGMENTS
 from lina_lab.config.problems import ConfigError, FileProblem, Key
+from lina_lab.design.sizes import OWN
 from lina_lab.errors import LabError
 from lina_lab.plugins.data import DATA
 from lina_lab.plugins.extractors import EXTRACTOR
 from lina_lab.plugins.load import Words, find, load, merged
+from lina_lab.plugins.sizes import SIZE
 
 
 def loaded(values: Mapping[str, Any], places: Mapping[Key, str], folder: Path) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
     model = rest.get("model")
     if words and isinstance(model, Mapping):
         parts = {name: model[name] for name in ("attention", *SEGMENTS) if isinstance(model.get(name), Mapping)}
-        rest["model"] = {**model, **{name: _with_digests(part, words) for name, part in parts.items()}}
+        rest["model"] = _sized(model, words) | {name: _with_digests(part, words) for name, part in parts.items()}
     data = rest.get("data")
     if isinstance(data, Mapping):
         rest["data"] = _with_digests(data, {"name": words.get(DATA, {})})
@@ -65,6 +67,12 @@ def resolved(values: Mapping[str, Any]) -> dict[str, Any]:
         more = {"also": [known.get(name, name) if isinstance(name, str) else name for name in also]} if also else {}
         rest["evaluation"] = {**_with_digests(evaluation, {"extractor": known}), **more}
     return rest
+
+
+def _sized(model: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """A model whose size a plugin names, with the widths and depths that this stands for."""
+    size, known = model.get("size"), words.get(SIZE, {})
+    return {**(OWN[known[size]]._asdict() if isinstance(size, str) and size in known else {}), **model}
 
 
 def _with_digests(part: Mapping[str, Any], words: Words) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from lina_lab.design.axes import AXES
 from lina_lab.design.data_sets import SOURCES
 from lina_lab.design.extractors import FEATURES
+from lina_lab.design.sizes import SIZES
 from lina_lab.design.value import Source
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -29,13 +30,15 @@ from lina_lab.files import write_atomic
 from lina_lab.plugins.data import DATA, DataSet
 from lina_lab.plugins.designs import Core, FeatureMap
 from lina_lab.plugins.extractors import EXTRACTOR, FeatureNetwork
+from lina_lab.plugins.sizes import SIZE, Size
 
 logger = logging.getLogger(__name__)
 
-Kind = Core | FeatureMap | DataSet | FeatureNetwork
+Kind = Core | FeatureMap | DataSet | FeatureNetwork | Size
 TABLES: Mapping[str, Mapping[Any, Any]] = {name: axis.values for name, axis in AXES.items()} | {
     DATA: SOURCES,
     EXTRACTOR: FEATURES,
+    SIZE: SIZES,
 }
 """What a kind of value is known by."""
 
@@ -75,8 +78,8 @@ def load(path: Path, digest: str | None = None) -> Plugin:
     Raises:
         LabError: with file and line, if it cannot be read or run, provides what it must not, or has another digest.
     """
-    files = _read(path)
-    found = digest_of(files)
+    files = files_of(path)
+    found = digest_of({name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
     if digest not in {None, found}:
         raise LabError(f"{path}: was changed: its digest must be {digest}, not {found}; bring the old file back")
     if found not in LOADED:
@@ -89,10 +92,10 @@ def load(path: Path, digest: str | None = None) -> Plugin:
     return LOADED[found]
 
 
-def digest_of(files: Mapping[str, bytes]) -> str:
-    """12 hex digits: of the SHA-256 of a single file, or of the lines that `sha256sum` prints of several."""
-    sums = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()]
-    return (sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest())[:12]
+def digest_of(sums: Mapping[str, str]) -> str:
+    """12 hex digits, from SHA-256 sums by name: of a single file's own, or of what `sha256sum` prints of several."""
+    lines = [f"{sha256}  {name}\n" for name, sha256 in sums.items()]
+    return (lines[0] if len(lines) == 1 else hashlib.sha256("".join(lines).encode()).hexdigest())[:12]
 
 
 def find(named: str, folder: Path) -> Path:
@@ -145,8 +148,19 @@ def load_copies(folder: Path) -> None:
         LabError: if a copy was changed.
     """
     for kept in sorted((folder / FOLDER).glob("*@*")):
-        stem, _, digest = kept.name.rpartition("@")
-        load(kept / f"{stem}.py", digest)
+        load(file_of(kept), kept.name.rpartition("@")[2])
+
+
+def load_known(runs: Path, digests: Iterable[str]) -> None:
+    """Load what is not loaded of these plugins and has a copy in a cell of the ledger: its user named it before."""
+    for digest in sorted(set(digests) - LOADED.keys()):
+        for kept in sorted(runs.glob(f"*/{FOLDER}/*@{digest}"))[:1]:
+            load(file_of(kept), digest)
+
+
+def file_of(kept: Path) -> Path:
+    """The plugin's file in the folder of a copy."""
+    return kept / f"{kept.name.rpartition('@')[0]}.py"
 
 
 def sources(digests: Sequence[str]) -> list[Source]:
@@ -154,8 +168,12 @@ def sources(digests: Sequence[str]) -> list[Source]:
     return [LOADED[digest].source for digest in digests]
 
 
-def _read(path: Path) -> dict[str, bytes]:
-    """What a plugin's file and the files that it names hold, by name."""
+def files_of(path: Path) -> dict[str, bytes]:
+    """What a plugin's file and the files that it names hold, by name; itself first.
+
+    Raises:
+        LabError: if one cannot be read.
+    """
     try:
         files = {path.name: path.read_bytes()}
         for name in _named(path, files[path.name]):

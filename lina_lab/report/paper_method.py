@@ -14,10 +14,10 @@ from lina_lab.analysis.table import SIZE_AXIS, human
 from lina_lab.analysis.tuning import chosen_before, tuned_names
 from lina_lab.config.data import source_of
 from lina_lab.config.model import SEGMENTS
-from lina_lab.config.sizes import SIZES
 from lina_lab.design.axes import AXES, OTHER_AXES
 from lina_lab.design.data_sets import SIZES as IMAGES
 from lina_lab.design.data_sets import Source
+from lina_lab.design.sizes import SIZES
 from lina_lab.design.value import Axis, Value
 from lina_lab.escape import latex_prose
 from lina_lab.fact_names import column

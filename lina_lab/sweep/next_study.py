@@ -18,7 +18,7 @@ from lina_lab.analysis.study_metric import StudyMetric
 from lina_lab.analysis.study_plan import Question, StudyCell
 from lina_lab.analysis.table import SIZE_AXIS
 from lina_lab.config.load import read_yaml, write_yaml
-from lina_lab.config.sizes import PUBLISHED_SIZES, SIZES
+from lina_lab.design.sizes import PUBLISHED_SIZES, SIZES
 from lina_lab.errors import LabError
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.sweep.planning import PlannedSweep, load_sweep
@@ -47,6 +47,10 @@ def widest(planned: PlannedSweep, again: Callable[[Mapping[str, Any]], PlannedSw
     if planned.plan.axes.get(SIZE_AXIS) != SIZE_PATH:
         raise LabError(f"{planned.file}: axes: must have {SIZE_PATH}, of one value if need be, to plan its sizes")
     there = {as_text(cell.values[SIZE_AXIS]) for cell in planned.plan.cells}
+    if unknown := sorted(there - SIZES.keys()):
+        raise LabError(
+            f"{planned.file}: model.size {unknown[0]} is on no ladder: lab plan knows what follows shipped ones"
+        )
     asked = tuple(size for size in SIZES if size in there)
     seeds = list(dict.fromkeys(cell.seed for cell in planned.plan.cells))
     taken = {*seeds, *([planned.tune.seed] if planned.tune else [])}

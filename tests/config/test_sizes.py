@@ -7,7 +7,7 @@ import pytest
 from lina_lab import cost
 from lina_lab.config.data import DataConfig
 from lina_lab.config.model import ModelConfig
-from lina_lab.config.sizes import PUBLISHED_SIZES, SIZES
+from lina_lab.design.sizes import PUBLISHED_SIZES, SIZES
 
 STUDY = ["pico", "nano", "micro", "tiny", "small", "base"]
 

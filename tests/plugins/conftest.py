@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lina_lab.design import computed, data_sets, extractors
+from lina_lab.design import computed, data_sets, extractors, sizes
 from lina_lab.design.axes import AXES
 from lina_lab.plugins import load
 from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
@@ -14,9 +14,14 @@ from tests.plugins.files import COSINE, EXPERIMENT, SWEEP
 def nothing_stays():
     """No plugin that one test loads is there in another."""
     yield
+    forget()
+
+
+def forget() -> None:
+    """As another process, which has loaded no plugin."""
     load.LOADED.clear()
     tables = [extractors.FEATURES, extractors.LOADERS, computed.NORMALIZATIONS, computed.FEATURE_MAPS]
-    tables += [data_sets.SOURCES, data_sets.SIZES, data_sets.LOADERS]
+    tables += [data_sets.SOURCES, data_sets.SIZES, data_sets.LOADERS, sizes.OWN]
     for table in (*tables, *(axis.values for axis in AXES.values())):
         for word in [word for word in table if "@" in str(word)]:
             del table[word]

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,11 @@ def test_a_sweep_runs_in_workers_is_measured_and_reported(folder):
     page = (folder / "reports" / "own" / "index.html").read_text()
     assert "cosine" in page
     assert "cosine@" not in page
+    lab("bundle", "own")
+    with tarfile.open(folder / "own.bundle.tar.gz") as tar:
+        (copy,) = (name for name in tar.getnames() if name.endswith("/mine.py"))
+        tar.extract(copy, folder, filter="data")
+    lab("merge", "own.bundle.tar.gz", "--plugin", copy, "--runs", "merged")
+    lab("report", "own", "--runs", "merged", "--out", "again")
+    tables = [(folder / report / "table.csv").read_text() for report in ("reports/own", "again")]
+    assert tables[0] == tables[1]

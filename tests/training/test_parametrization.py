@@ -8,7 +8,7 @@ from torch import nn
 
 from lina_lab.config.experiment import Experiment, cell_key
 from lina_lab.config.model import base_model
-from lina_lab.config.sizes import SIZES
+from lina_lab.design.sizes import SIZES
 from lina_lab.ledger.cells import create_cell
 from lina_lab.model.lina import Lina
 from lina_lab.training.module import parameter_groups

@@ -55,3 +55,6 @@ SIZES: dict[str, Size] = {
     "H": _published(1536, 16),
 }
 PUBLISHED_SIZES = ("B", "L", "H")
+
+OWN: dict[str, Size] = {}
+"""Those of plugins, by word@digest."""
