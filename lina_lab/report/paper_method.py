@@ -12,10 +12,11 @@ from lina_lab.analysis.report_data import ReportData
 from lina_lab.analysis.study_settings import Settings
 from lina_lab.analysis.table import SIZE_AXIS, human
 from lina_lab.analysis.tuning import chosen_before, tuned_names
-from lina_lab.config.data import SIZES as IMAGES
-from lina_lab.config.data import Source, source_of
+from lina_lab.config.data import source_of
 from lina_lab.config.model import SEGMENTS
 from lina_lab.design.axes import AXES, OTHER_AXES
+from lina_lab.design.data_sets import SIZES as IMAGES
+from lina_lab.design.data_sets import Source
 from lina_lab.design.sizes import SIZES
 from lina_lab.design.value import Axis, Value
 from lina_lab.escape import latex_prose
