@@ -103,7 +103,7 @@ def write_sheet(path: Path, drawn: Image.Image) -> None:
 
 def _wrapped(words: str, width: int) -> list[str]:
     """Words in lines that fit a width, the last of `MOST_LINES` shortened."""
-    letters = max(3, int(width / _length("n")))
+    letters = max(3, int(width * len(words) / max(_length(words), 1)))
     return textwrap.wrap(words, letters, max_lines=MOST_LINES, placeholder="…")
 
 

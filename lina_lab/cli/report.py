@@ -45,8 +45,6 @@ def report(
 ) -> None:
     """Write the verdict, tables, figures and page of a sweep.
 
-    Example: lab report digits-quick --pdf
-
     Example: lab report digits-quick --follow
 
     Example: lab report reports/digits-quick

@@ -21,7 +21,7 @@ def size(
 
     Example: lab size H --set model.attention.conv_kernel=5
 
-    Example: lab size nano --plugin my_attention.py --set model.decoder.normalization=mine
+    Example: lab size nano --plugin examples/lion.py
     """
     from rich.console import Console
 

@@ -75,7 +75,7 @@ def _along_runs(
                 _draw(panel, curves[curves[RUN].isin(_of(rows, size)[RUN])], looks(values), name(group, values))
             panel.xaxis.set_major_locator(MaxNLocator(3))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda n, _: human(n)))
-        entitle(grid, [", ".join(filter(None, (group.title, size))) for group, size in places])
+        entitle(grid, [", ".join(filter(None, (group.title, size))) for group, size in places], 0.7)
         for panel in grid.left:
             panel.set_ylabel(fitted(label, PANEL_INCHES - 0.4))
         for panel in grid.lowest:

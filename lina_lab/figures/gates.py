@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -184,7 +184,7 @@ def _bar(figure: Figure, panels: np.ndarray, colours: Colours, label: str) -> No
     """A colour bar of at most 2 inches below the panels."""
     shrink = min(0.9, 2.0 / figure.get_figwidth())
     mapping = ScalarMappable(colours.norm, colours.colours)
-    where = {"location": "bottom", "shrink": shrink, "aspect": 25, "pad": 0.02}
+    where: dict[str, Any] = {"location": "bottom", "shrink": shrink, "aspect": 25, "pad": 0.02}
     bar = figure.colorbar(mapping, ax=list(panels.flat), extend=colours.extend, **where)
     cut = f" ({1 - WITHIN:.0%} lie beyond the ends)" if colours.extend != "neither" else ""
     bar.set_label(f"{label}{cut}", fontsize=SMALL)

@@ -120,8 +120,18 @@ def panel_grid(
     down = math.ceil(count / across)
     total = sum(heights) if heights else down * height
     figure = new_figure(WIDTHS[columns], total + 2 * TOP)
-    shared = {"sharex": share in {"x", "both"}, "sharey": share in {"y", "both"}}
-    places = figure.subplots(down, across, squeeze=False, height_ratios=heights or None, **shared).ravel().tolist()
+    places = (
+        figure.subplots(
+            down,
+            across,
+            squeeze=False,
+            height_ratios=heights or None,
+            sharex=share in {"x", "both"},
+            sharey=share in {"y", "both"},
+        )
+        .ravel()
+        .tolist()
+    )
     for unused in places[count:]:
         unused.remove()
     grid = Grid(figure, places[:count], across)
@@ -130,9 +140,9 @@ def panel_grid(
     return grid
 
 
-def entitle(grid: Grid, titles: Iterable[str]) -> None:
-    """A title over each panel, in lines that fit it; the figure grows by them."""
-    texts = [fitted(title, 0.8 * grid.inches, most=3) for title in titles]
+def entitle(grid: Grid, titles: Iterable[str], share: float = 0.8) -> None:
+    """A title over each panel, in lines that fit a share of its place; the figure grows by them."""
+    texts = [fitted(title, share * grid.inches, most=3) for title in titles]
     for panel, text in zip(grid.panels, texts, strict=True):
         panel.set_title(text)
     for first in range(0, len(texts), grid.across):
@@ -204,7 +214,7 @@ def apart(heights: Sequence[float], room: float) -> list[float]:
     return [float(place) for place in placed]
 
 
-def _end(handle: Any) -> tuple[float, float, str] | None:
+def _end(handle: Any) -> tuple[float, float, Any] | None:
     """The last point of a line, and its colour; None if it has none."""
     line = handle.lines[0] if isinstance(handle, ErrorbarContainer) else handle
     points = np.asarray(line.get_xydata(), dtype=float)

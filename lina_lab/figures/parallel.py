@@ -70,13 +70,13 @@ def _others(measured: pd.DataFrame, metric: StudyMetric) -> list[str]:
     return [name for name in found if measured[name].max() > measured[name].min()][:MOST_METRICS]
 
 
-def _places(column: "pd.Series[object]") -> "pd.Series[float]":
+def _places(column: "pd.Series[Any]") -> "pd.Series[float]":
     """The number of each value, in the order in which they come."""
     order = {value: place for place, value in enumerate(dict.fromkeys(column.map(str)))}
     return column.map(str).map(order).astype(float)
 
 
-def _evenly(column: "pd.Series[object]", metric: "pd.Series[float]") -> "pd.Series[float]":
+def _evenly(column: "pd.Series[Any]", metric: "pd.Series[float]") -> "pd.Series[float]":
     """Values from 0 to 1, those of one value side by side in the order of the metric."""
     places = _places(column)
     rank = metric.groupby(places).rank(method="first", pct=True) - 0.5

@@ -110,7 +110,7 @@ def _by_design(of_designs: Sequence[Design], metric: StudyMetric, looks: Looks, 
         for at in _points(measured, metric):
             left, right = at.value.mean - at.value.low, at.value.high - at.value.mean
             panel.errorbar(at.value.mean, height, xerr=[[left], [right]], capsize=2, elinewidth=0.8, **look)
-        _cells(panel, measured[metric.column], [height] * len(measured), look["color"])
+        _cells(panel, measured[metric.column].tolist(), [float(height)] * len(measured), look["color"])
         if (rows["state"] == "diverged").any():
             panel.plot(0.98, height, "x", color=look["color"], transform=panel.get_yaxis_transform())
     panel.set_yticks(range(len(of_designs)), names)
@@ -142,7 +142,7 @@ class Point(NamedTuple):
 
 
 def _points(rows: pd.DataFrame, metric: StudyMetric) -> list[Point]:
-    return [Point(float(parameters), _value(cells, metric)) for parameters, cells in rows.groupby("parameters")]
+    return [Point(float(cells["parameters"].iloc[0]), _value(cells, metric)) for _, cells in rows.groupby("parameters")]
 
 
 def _value(cells: pd.DataFrame, metric: StudyMetric) -> Interval:
@@ -174,7 +174,7 @@ def draw_design(
     ends = [[p.value.mean - p.value.low for p in points], [p.value.high - p.value.mean for p in points]]
     line = {"linestyle": "none"} if _has_law(rows, metric) else {}
     axes.errorbar(x, y, yerr=ends, label=name, capsize=1.5, elinewidth=0.7, capthick=0.7, **look | line)
-    _cells(axes, beside * rows["parameters"], rows[metric.column], look["color"])
+    _cells(axes, (beside * rows["parameters"]).tolist(), rows[metric.column].tolist(), look["color"])
     if _has_law(rows, metric):
         at = np.array([rows["parameters"].min(), rows["parameters"].max()])
         law = fit("power", rows["parameters"].to_numpy(dtype=float), rows[metric.column].to_numpy(dtype=float))

@@ -177,9 +177,9 @@ def test_no_figure_of_a_report_has_words_on_words_and_all_fit_a_column_or_a_page
     data.table.loc[data.table.index[-1], ["eval/kid/digits-cnn", "training_seconds"]] = np.nan
     if hostile:
         data = renamed(data)
-    results = report_page._compare_designs(data, lambda share: None, lambda line: None)
+    results = report_page.study_findings(data, lambda share: None, lambda line: None)
     effects = ablation_table(data.table, data.plan, results.metric)
-    figures = report_page._study_figures(data, results, effects, data.gates)
+    figures = report_page.study_figures(data, results, effects, data.gates)
     for which, figure in figures.items():
         if figure is not None:
             assert float(figure.get_figwidth()) in {COLUMN, PAGE}, which

@@ -14,7 +14,7 @@ from tests.study import AXES, FID, TWO
 def says(made, **changes):
     data = report_data_of_ledger(made.runs, made.stored)
     data = data._replace(table=data.table.assign(**changes))
-    results = report_page._compare_designs(data, lambda share: None, lambda line: None)
+    results = report_page.study_findings(data, lambda share: None, lambda line: None)
     return told.sentences(data, results.metric, results.findings, data.gates)
 
 

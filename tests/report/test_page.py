@@ -278,7 +278,16 @@ def test_a_report_is_drawn_again_from_its_folder_alone_to_the_same_bytes(study, 
     write_report(made.runs, made.stored, out)
     shutil.rmtree(made.runs)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    data = {"plan.json", "table.csv", "table.parquet", "curves.csv", "gates.parquet", "samples.npz", "provenance.json"}
+    data = {
+        "plan.json",
+        "settings.json",
+        "table.csv",
+        "table.parquet",
+        "curves.csv",
+        "gates.parquet",
+        "samples.npz",
+        "provenance.json",
+    }
     drawn = before.keys() - data
     assert {"index.html", "samples.png", "gates.svg", "ablation.csv", "table.md"} <= drawn
     for name in drawn:
