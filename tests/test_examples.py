@@ -33,6 +33,7 @@ def test_the_sweep_of_an_example_runs_to_its_report(tmp_path):
     lab("report", "lion")
     results = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/result.json")]
     assert [result["state"] for result in results] == ["done"] * 3
+    assert all(result["metrics"]["eval/class_accuracy/digits-cnn"] > 0.8 for result in results)  # by chance 0.1
     with (tmp_path / "reports" / "lion" / "table.csv").open() as table:
         rows = table.read()
     assert all(f",{word}," in rows for word in ("division", "lion-s", "lion-d"))
