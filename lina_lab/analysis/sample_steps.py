@@ -76,7 +76,7 @@ def _of_sheets(paths: Mapping[int, Path], drawn: Samples) -> SampleSteps | None:
     titled = True
     for step, path in paths.items():
         pixels = _pixels(path)
-        grid = pictures_of(pixels, height, width) if pixels is not None else []
+        grid = pictures_of(pixels, height, width)
         if grid:
             images[step] = grid[0]
             titles = drawn.titles[first][: len(grid[0])].tolist()
@@ -100,10 +100,10 @@ def _few(one: SampleSteps, steps: Sequence[int], pictures: int) -> SampleSteps:
     return SampleSteps(one.steps[kept], one.images[kept][:, columns], one.titles[columns])
 
 
-def _pixels(path: Path) -> Picture | None:
-    """Of a PNG file; None if it cannot be read."""
+def _pixels(path: Path) -> Picture:
+    """Of a PNG file; of one that cannot be read there are none."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError):  # as Pillow says that a file is damaged
-        return None
+        return np.zeros((0, 0, 3), np.uint8)
