@@ -70,6 +70,25 @@ def sheet(rows: Sequence[Row], heads: Sequence[str] = (), shown_side: int = SHOW
     return whole
 
 
+def pictures_of(drawn: Picture, height: int, width: int) -> list[list[Picture]]:
+    """The pictures (height, width, 3) of a sheet by row, as they were before `sheet` enlarged them.
+
+    Of a sheet of full rows without names beside or above them. [] if it is none of such pictures: drawn anew it would
+    not be the same.
+    """
+    times = factor(width)
+    tall, wide = height * times + GAP, width * times + GAP
+    rows, columns = (drawn.shape[0] - GAP) // tall, (drawn.shape[1] - GAP) // wide
+    if rows < 1 or columns < 1:
+        return []
+    top = drawn.shape[0] - rows * tall  # heads are above
+    small = [range(top + row * tall, top + (row + 1) * tall - GAP, times) for row in range(rows)]
+    places = [range(GAP + column * wide, GAP + (column + 1) * wide - GAP, times) for column in range(columns)]
+    grid = [[drawn[np.ix_(ys, xs)] for xs in places] for ys in small]
+    again = np.asarray(sheet([Row(row) for row in grid]))[GAP:]
+    return grid if np.array_equal(again, drawn[top:]) else []
+
+
 def beside(named: Sequence[tuple[str, Image.Image]], columns: int = 3, width: int = 480) -> Image.Image:
     """Pictures with their names above, row by row, each at most `width` pixels wide and as high as its own aspect."""
     shown = [image.convert("RGB") for _, image in named]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lina_lab.sheets import GAP, LINE, ROOM, SHOWN_SIDE, Row, beside, sheet, write_sheet
+from lina_lab.sheets import GAP, LINE, ROOM, SHOWN_SIDE, Row, beside, pictures_of, sheet, write_sheet
 
 WHITE = (255, 255, 255)
 
@@ -82,3 +82,25 @@ def test_sheets_beside_each_other_keep_their_aspect_and_stand_in_rows():
     assert whole.height == 2 * (ROOM + LINE + 60)
     counts = {colour: count for count, colour in whole.getcolors(10_000)}
     assert (counts[255, 0, 0], counts[0, 0, 255]) == (2 * 20 * 60, 480 * 50)
+
+
+@pytest.mark.parametrize("side", [8, 16, 28, 32, 84, 256])
+@pytest.mark.parametrize("heads", [[], ["one", "two"], ["a red circle above a blue ring " * 9, "x"]])
+def test_the_pictures_of_a_sheet_come_back_as_they_were(side, heads):
+    pictures = np.random.default_rng(side).integers(0, 256, (3, 2, side, side, 3)).astype(np.uint8)
+    drawn = np.asarray(sheet([Row(list(row)) for row in pictures], heads))
+    np.testing.assert_array_equal(np.array(pictures_of(drawn, side, side)), pictures)
+
+
+def test_what_is_no_sheet_of_such_pictures_has_none():
+    drawn = np.asarray(sheet([Row([flat(5, 28, 28)] * 3)] * 2, ["a", "b", "c"]))
+    assert pictures_of(drawn, 64, 64) == []
+    assert pictures_of(drawn[:, :-1], 28, 28) == []
+    assert pictures_of(drawn[:-1], 28, 28) == []
+    assert pictures_of(drawn[:5, :5], 28, 28) == []
+    for place in ((-1, -1), (-GAP - 1, GAP), (-GAP - 3, GAP + 4)):
+        touched = drawn.copy()
+        touched[place] = 77
+        assert pictures_of(touched, 28, 28) == []
+    named = np.asarray(sheet([Row([flat(5, 28, 28)], name="nano")]))
+    assert pictures_of(named, 28, 28) == []

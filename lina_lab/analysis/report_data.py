@@ -7,11 +7,12 @@ trials.csv       what a tuning tried
 gates.parquet    weights of the learnt gates, of the first seed's cells
 evaluations.csv  every measurement of the cells, where there are more than their own results
 samples.npz      some images of the first seed's cells
+samples-steps.npz  of those at the largest size a few images at a few steps of training; none without sheets of them
 provenance.json  commands, code, versions and hardware, in words
 forecast.json    every forecast of the study, the oldest first; none if nothing was forecast
 settings.json    every setting of the cells that determines a result, with the values that it has
 
-Reports of older versions lack the last five.
+Reports of older versions lack the last six.
 """
 
 import json
@@ -26,7 +27,8 @@ from lina_lab.analysis.gates import gates_file, gates_table, read_gates
 from lina_lab.analysis.lengths import before_the_end, ends
 from lina_lab.analysis.progress import has_result
 from lina_lab.analysis.provenance_facts import facts_of_ledger, facts_of_table
-from lina_lab.analysis.samples import Samples, read_samples, samples_bytes, samples_of_ledger
+from lina_lab.analysis.sample_steps import SampleSteps, steps_of_ledger
+from lina_lab.analysis.samples import Samples, npz_bytes, read_npz, samples_of_ledger
 from lina_lab.analysis.study_settings import Settings, settings_of_ledger
 from lina_lab.analysis.table import all_rows, write_table
 from lina_lab.analysis.table_file import read_table
@@ -40,6 +42,7 @@ from lina_lab.ledger.plan import Plan, load_plan, parse_plan, plan_text
 from lina_lab.metric_names import LOSS
 
 PLAN, FORECASTS, SETTINGS = "plan.json", "forecast.json", "settings.json"
+SAMPLES, SAMPLE_STEPS = "samples.npz", "samples-steps.npz"
 TABLES = {"curves": ".csv", "trials": ".csv", "gates": ".parquet", "evaluations": ".csv"}
 """Fields of `ReportData` that have a file where they have rows, and its ending."""
 
@@ -66,12 +69,15 @@ class ReportData(NamedTuple):
     """All that was forecast, the oldest first."""
     settings: Settings = {}
     """What the cells were asked to be; empty if that is not known."""
+    sample_steps: Mapping[str, SampleSteps] = {}
+    """By the key of their cell; none if training drew no sheets, or they are not there."""
 
 
 def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
     rows = all_rows(runs, plan)
     table = ends(rows).reset_index(drop=True)
     finished = table[has_result(table)]
+    samples = samples_of_ledger(runs, table)
     return ReportData(
         plan=plan,
         table=table,
@@ -80,10 +86,11 @@ def report_data_of_ledger(runs: Path, plan: Plan) -> ReportData:
         trials=trials_table(runs, plan) if plan.tune else pd.DataFrame(),
         gates=_gates(runs, table),
         evaluations=evaluations_of_study(runs, table),
-        samples=samples_of_ledger(runs, table),
+        samples=samples,
         provenance=facts_of_ledger(runs, finished) if len(finished) else {},
         forecasts=forecasts_of(runs, plan),
         settings=settings_of_ledger(runs, plan),
+        sample_steps=steps_of_ledger(runs, table, samples),
     )
 
 
@@ -100,10 +107,11 @@ def write_report_data(data: ReportData, out: Path) -> None:
             write_table(table, path)
         else:
             path.unlink(missing_ok=True)  # of an earlier report
-    if data.samples:
-        write_atomic(out / "samples.npz", samples_bytes(data.samples))
-    else:
-        (out / "samples.npz").unlink(missing_ok=True)
+    for name, by_key in ((SAMPLES, data.samples), (SAMPLE_STEPS, data.sample_steps)):
+        if by_key:
+            write_atomic(out / name, npz_bytes(by_key))
+        else:
+            (out / name).unlink(missing_ok=True)
     if data.forecasts:
         write_atomic(out / FORECASTS, forecasts_text(data.forecasts))
     else:
@@ -164,10 +172,11 @@ def read_report_data(folder: Path) -> ReportData:
         table=table,
         points=before_the_end(rows).reset_index(drop=True),
         **{name: _read(path) if path.exists() else pd.DataFrame() for name, path in others.items()},
-        samples=read_samples(folder / "samples.npz"),
+        samples=read_npz(folder / SAMPLES, Samples),
         provenance=_provenance(folder / "provenance.json", table[has_result(table)]),
         forecasts=read_forecasts(folder / FORECASTS),
         settings=_facts(folder / SETTINGS),
+        sample_steps=read_npz(folder / SAMPLE_STEPS, SampleSteps),
     )
 
 

@@ -4,7 +4,7 @@ import io
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from lina_lab.errors import LabError
 from lina_lab.ledger.merged import FEW
 
 PER_CLASS, CLASSES = 5, 10
+Arrays = TypeVar("Arrays", bound=NamedTuple)
 
 
 class Samples(NamedTuple):
@@ -92,16 +93,16 @@ def _drawn(path: Path) -> Samples:
     )
 
 
-def samples_bytes(samples: Mapping[str, Samples]) -> bytes:
-    """An npz file that `read_samples` reads."""
+def npz_bytes(by_key: Mapping[str, NamedTuple]) -> bytes:
+    """An npz file that `read_npz` reads: tuples of arrays, each by the key of its cell."""
     file = io.BytesIO()
-    arrays = {f"{key}.{name}": array for key, one in samples.items() for name, array in one._asdict().items()}
+    arrays = {f"{key}.{name}": array for key, one in by_key.items() for name, array in one._asdict().items()}
     np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
-def read_samples(path: Path) -> dict[str, Samples]:
-    """The samples of a file, by the key of their cell; none if it is not there.
+def read_npz(path: Path, kind: type[Arrays]) -> dict[str, Arrays]:
+    """The tuples of a file, by the key of their cell; none if it is not there.
 
     Raises:
         LabError: if it is damaged.
@@ -109,4 +110,4 @@ def read_samples(path: Path) -> dict[str, Samples]:
     if not path.exists():
         return {}
     keys = dict.fromkeys(name.partition(".")[0] for name in names_in(path))
-    return {key: Samples(*(read_array(path, f"{key}.{name}") for name in Samples._fields)) for key in keys}
+    return {key: kind._make(read_array(path, f"{key}.{name}") for name in kind._fields) for key in keys}

@@ -1,6 +1,7 @@
 """Samples side by side: a design a column, and in each row the same noise and the same class or prompt."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from lina_lab.analysis.names import design_names
+from lina_lab.analysis.sample_steps import SampleSteps
 from lina_lab.analysis.samples import Samples
 from lina_lab.analysis.table import SIZE_AXIS, design_axes, designs
 from lina_lab.ledger.plan import Plan
@@ -70,6 +72,30 @@ def _board(samples: Mapping[str, Samples], names: list[str], cells: Sequence[pd.
             for number, title in zip(numbers, titles, strict=True)
         ]
     return Board(names, rows)
+
+
+def step_boards(drawn: Mapping[str, SampleSteps], table: pd.DataFrame, plan: Plan) -> list[tuple[int, Board]]:
+    """A board of all designs by step of training; a place is empty where a design has no picture of that step.
+
+    Columns, rows and places are the same at every step.
+    """
+    of_designs = list(designs(table[table["key"].isin(drawn)], design_axes(plan)))
+    names = [design_names(plan)(values) for values, _ in of_designs]
+    cells = [drawn[rows["key"].iloc[0]] for _, rows in of_designs]
+    images = [dict(zip(one.steps.tolist(), one.images, strict=True)) for one in cells]
+    titles = list(zip_longest(*(one.titles.tolist() for one in cells), fillvalue=""))
+    sizes = {str(size) for _, rows in of_designs for size in rows.get(SIZE_AXIS, [""])}
+
+    def row(step: int, place: int) -> BoardRow:
+        title = titles[place][0] if len(set(titles[place])) == 1 else ""
+        return BoardRow(", ".join(sizes), title, [_at(one.get(step, []), place) for one in images])
+
+    steps = sorted({step for one in images for step in one})
+    return [(step, Board(names, [row(step, place) for place in range(len(titles))])) for step in steps]
+
+
+def _at(pictures: Sequence[Picture], place: int) -> Picture | None:
+    return pictures[place] if place < len(pictures) else None
 
 
 def chosen(drawn: Samples, most: int) -> tuple[list[int], list[str]]:

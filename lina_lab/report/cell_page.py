@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lina_lab.analysis.evaluations import evaluations_table, readable_evaluations
 from lina_lab.analysis.provenance_facts import facts_of_ledger
+from lina_lab.analysis.sample_steps import step_of
 from lina_lab.analysis.table import SIZE_AXIS
 from lina_lab.errors import LabError
 from lina_lab.escape import shown
@@ -126,12 +127,6 @@ def _sheets(one: CellLook, sheet: Link) -> str:
     steps = [step_of(name) for name in one.sheets]
     rows = [("", "", [(step, sheet(name)) for step, name in zip(steps, one.sheets, strict=True)])] if steps else []
     return part("sheets", "cell", "Samples by step", steps, rows, SHEET_NOTE)
-
-
-def step_of(name: str) -> int:
-    """The step of a sheet, from its file name."""
-    digits = name.removeprefix("step-").removesuffix(".png")
-    return int(digits) if digits.isdecimal() else 0
 
 
 def _numbers(folder: Path, look: Look, one: CellLook) -> str:

@@ -14,7 +14,10 @@ import jinja2
 from markupsafe import Markup
 
 HERE = Path(__file__).parent
-CSS, JS = (Markup((HERE / f"frame.{ending}").read_text(encoding="utf-8")) for ending in ("css", "js"))  # noqa: S704, ours
+CSS, JS = (
+    Markup("".join((HERE / f"{name}.{ending}").read_text(encoding="utf-8") for name in names))  # noqa: S704, ours
+    for ending, names in (("css", ("frame", "slider")), ("js", ("slider", "frame")))
+)
 Parts = Mapping[str, str]
 """HTML by the name of its part, in their order."""
 

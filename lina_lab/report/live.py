@@ -7,13 +7,14 @@ from markupsafe import Markup
 
 from lina_lab.analysis.names import Names
 from lina_lab.analysis.progress import in_tuning
+from lina_lab.analysis.sample_steps import spread, step_of
 from lina_lab.analysis.table import SIZE_AXIS
 from lina_lab.config.sweep import Scalar
 from lina_lab.escape import shown
 from lina_lab.figures.style import Looks, design_looks
 from lina_lab.ledger.plan import PlannedCell
 from lina_lab.metric_names import LOSS, axis_label
-from lina_lab.report.cell_page import SHEET_NOTE, cell_name, step_of
+from lina_lab.report.cell_page import SHEET_NOTE, cell_name
 from lina_lab.report.frame import Parts, part
 from lina_lab.report.loss_curves import DesignRuns, Run, panel, span, swatch
 from lina_lab.report.watch import CURVES, TRAINING_LOSS, CellLook, Look
@@ -140,13 +141,6 @@ def _sheets(look: Look) -> tuple[list[int], list[tuple[str, str, list[tuple[int,
         rows.append((cell_name(look, one.cell), f"cell/{one.cell.key}", pictures))
     more = f" {len(first) - len(chosen)} more designs and sizes: see their cells." if len(first) > len(chosen) else ""
     return steps, rows, f"The first seed of every design and size. {SHEET_NOTE}{more}"
-
-
-def spread(steps: Sequence[int], most: int) -> list[int]:
-    """At most so many steps, evenly spread, the last among them."""
-    if len(steps) <= most:
-        return list(steps)
-    return [steps[round(place * (len(steps) - 1) / (most - 1))] for place in range(most)]
 
 
 def _rows(look: Look) -> tuple[list[Row], str]:

@@ -47,7 +47,7 @@ from lina_lab.figures.forest import forest_figure
 from lina_lab.figures.gap import gap_figure
 from lina_lab.figures.gates import gates_figure
 from lina_lab.figures.multiplier import multiplier_figure
-from lina_lab.figures.samples import board_sheet, sample_boards
+from lina_lab.figures.samples import board_sheet, sample_boards, step_boards
 from lina_lab.figures.sampling import NAMES, comparable_figures
 from lina_lab.figures.scaling import bars, one_size, scaling_figure
 from lina_lab.figures.sentences import sentences as sentences_of
@@ -57,6 +57,7 @@ from lina_lab.files import write_atomic
 from lina_lab.ledger.plan import Plan
 from lina_lab.report import text
 from lina_lab.report.cards import effect_picture
+from lina_lab.report.cell_page import SHEET_NOTE
 from lina_lab.report.pictures import embedded, shown_board
 from lina_lab.sheets import write_sheet
 
@@ -154,6 +155,8 @@ def _draw(study: ReportData, results: StudyFindings, out: Path, kept: Collection
         images={name: embedded(out / f"{name}.png") for name in (*figures, *kept)},
         across=[name for name, figure in figures.items() if figure.get_figwidth() > COLUMN],
         boards={name: shown_board(board) for name, board in boards.items()},
+        steps=[(step, shown_board(board)) for step, board in step_boards(study.sample_steps, table, plan)],
+        sheet_note=SHEET_NOTE,
         says=sentences_of(study, metric, results.findings, gates),
         one_size=one_size(table.dropna(subset=[metric.column])),
         gates_of=gates_label,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lina_lab.analysis.names import Names, design_names
+from lina_lab.analysis.sample_steps import SHEETS
 from lina_lab.config.experiment import Experiment
 from lina_lab.errors import LabError
 from lina_lab.ledger.cells import read_experiment
@@ -27,8 +28,6 @@ CURVES = (LOSS, TRAINING_LOSS)
 """Metrics whose curves are kept."""
 CONFIGS = 200
 """Most configs that one look reads: five milliseconds each."""
-SHEETS = "step-*.png"
-"""Sheets of samples in the folder `samples` of a cell, named by their step."""
 T = TypeVar("T")
 
 

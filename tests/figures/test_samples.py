@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from lina_lab.analysis.sample_steps import SampleSteps
 from lina_lab.analysis.samples import samples_of_ledger
 from lina_lab.analysis.table import results_table
-from lina_lab.figures.samples import FEW, MANY, MOST_DESIGNS, board_sheet, sample_boards
+from lina_lab.figures.samples import FEW, MANY, MOST_DESIGNS, board_sheet, sample_boards, step_boards
 from lina_lab.model.lina import Lina
 from lina_lab.sampling.generate import generate
 from tests.cells import experiment
@@ -56,6 +57,31 @@ def test_the_sheet_for_a_paper_has_designs_across(study):
     assert (middles == 90).sum() == 2 * 88
     assert (pixels == 40).sum() >= 2 * 88**2
     assert pixels.shape[1] < 300
+
+
+def of_steps(steps, places, titles):
+    """Each picture is as bright as its step and its place."""
+    bright = np.array(steps)[:, None] + np.array(places)
+    return SampleSteps(np.array(steps), np.tile(bright[:, :, None, None, None], (8, 8, 3)).astype(np.uint8), titles)
+
+
+def test_boards_of_steps_have_a_place_for_every_design_and_picture_at_every_step(study):
+    made = study()
+    keys = [made.plan.cells[index].key for index in (3, 1)]  # micro: division + conv, division
+    table = results_table(made.runs, made.stored)
+    titles = np.array(["cat", "dog"])
+    first, second = of_steps([10, 30], [1, 2], titles), of_steps([10, 20, 30], [1], np.array(["cat"]))
+    boards = step_boards(dict(zip(keys, (first, second), strict=True)), table, made.stored)
+    assert [step for step, _ in boards] == [10, 20, 30]
+    for step, board in boards:
+        assert board.names == ["division", "division + conv"]
+        assert [(row.size, row.title) for row in board.rows] == [("micro", "cat"), ("micro", "")]
+        there = step != 20
+        assert [brightness(row) for row in board.rows] == [
+            [step + 1, step + 1 if there else None],
+            [None, step + 2 if there else None],
+        ]
+    assert step_boards({}, table, made.stored) == []
 
 
 @pytest.mark.slow

@@ -2,14 +2,13 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from lina_lab.ledger.metrics import append_metrics
 from lina_lab.ledger.plan import store_plan
 from lina_lab.metric_names import LOSS
 from lina_lab.report import live
-from lina_lab.report.live import ReportState, spread, summary, sweep_parts
+from lina_lab.report.live import ReportState, summary, sweep_parts
 from lina_lab.report.watch import TRAINING_LOSS, SweepWatch
 from tests.nasty import NASTY
 from tests.study import AXES, PROVENANCE, TWO
@@ -135,11 +134,3 @@ def test_sheets_of_the_first_seed_that_has_some(study):
     sheets = parts(made)["sheets"]
     assert re.findall(r'src="sheet/(\w+)/', sheets) == [made.plan.cells[1].key, made.plan.cells[2].key]
     assert 'data-steps="10 30"' in sheets
-
-
-def test_steps_of_the_slider_are_few_and_include_the_last():
-    assert spread([1, 2, 3], 12) == [1, 2, 3]
-    steps = list(range(0, 1000, 7))
-    few = spread(steps, 12)
-    assert (len(few), few[0], few[-1]) == (12, steps[0], steps[-1])
-    assert np.ptp(np.diff(few)) <= 7

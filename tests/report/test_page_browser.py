@@ -10,6 +10,7 @@ from lina_lab.analysis import gap_model
 from lina_lab.cli.report import print_page
 from lina_lab.errors import LabError
 from lina_lab.report.page import write_report
+from lina_lab.sheets import Row, sheet, write_sheet
 from tests.study import AXES, FakeStudy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report_browser")]  # one report serves all
@@ -42,9 +43,28 @@ def page(tmp_path_factory):
         path.parent.mkdir()
         images = np.random.default_rng(cell.seed).integers(0, 256, (20, 28, 28, 3)).astype(np.uint8)
         np.savez(path, arr_0=images, labels=np.arange(20) % 10)
+        for step in (10, 50, 100):
+            drawn = sheet([Row([np.full((28, 28, 3), step, np.uint8)] * 10)] * 4, [str(label) for label in range(10)])
+            write_sheet(path.parent / f"step-{step:07d}.png", drawn)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gap_model, "DRAWS", 50)
         return write_report(made.runs, made.stored, folder / "out").as_uri()
+
+
+SLIDER = """
+const box = document.querySelector(".sheets"), input = box.querySelector("input");
+const shown = [...box.querySelectorAll("figure")].filter(figure => figure.checkVisibility());
+return {
+  steps: shown.map(figure => figure.querySelector("figcaption").textContent),
+  pictures: shown.map(figure => figure.querySelectorAll("img").length),
+  columns: [...shown[0].querySelectorAll("thead th")].map(name => name.textContent),
+  said: box.querySelector("output").textContent,
+  spoken: input.getAttribute("aria-valuetext"),
+  slider: input.checkVisibility(),
+};
+"""
+FOCUS = "const input = document.querySelector('.sheets input'); input.focus(); return input;"
+LEFT = "\ue012"
 
 
 def look(browser, page: str, width: int) -> dict:
@@ -80,6 +100,32 @@ def test_it_can_be_printed(browser, page):
     pdf = base64.b64decode(browser.ask("print", background=True))
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > 100_000
+
+
+def test_a_slider_shows_the_designs_side_by_side_at_a_step_and_listens_to_keys(browser, page):
+    look(browser, page, 1400)
+    seen = browser.ask("execute/sync", script=SLIDER, args=[])
+    assert seen["columns"] == ["", "division", "division + conv", "subtraction", "subtraction + conv"]
+    assert (seen["steps"], seen["pictures"], seen["said"], seen["slider"]) == (["step 100"], [16], "step 100", True)
+    browser.ask("execute/sync", script=FOCUS, args=[])
+    for said in ("step 50", "step 10", "step 10"):
+        keys = [{"type": kind, "value": LEFT} for kind in ("keyDown", "keyUp")]
+        browser.ask("actions", actions=[{"type": "key", "id": "keys", "actions": keys}])
+        seen = browser.ask("execute/sync", script=SLIDER, args=[])
+        assert (seen["steps"], seen["said"], seen["spoken"]) == ([said], said, said)
+
+
+def test_on_paper_and_without_script_all_steps_are_there(browser, page):
+    look(browser, page, 1400)
+    for media, steps in (("print", 3), ("", 1)):
+        browser.ask("goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"media": media})
+        seen = browser.ask("execute/sync", script=SLIDER, args=[])
+        assert (len(seen["steps"]), seen["slider"]) == (steps, not media)
+    browser.ask("goog/cdp/execute", cmd="Emulation.setScriptExecutionDisabled", params={"value": True})
+    browser.ask("url", url=page)
+    browser.ask("goog/cdp/execute", cmd="Emulation.setScriptExecutionDisabled", params={"value": False})
+    seen = browser.ask("execute/sync", script=SLIDER, args=[])
+    assert (seen["steps"], seen["slider"]) == (["step 10", "step 50", "step 100"], False)
 
 
 def test_lab_report_prints_a_pdf_of_several_pages(chromium, study, tmp_path, monkeypatch):
