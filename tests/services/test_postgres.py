@@ -125,7 +125,7 @@ def test_a_server_on_postgresql_holds_every_point_once_also_after_a_second_sync(
     write_atomic(folder / "samples" / "step-0000100.png", sheet.getvalue())
     first = sync(study.runs, study.stored)
     points = sum(len(shipped(study.runs / cell.key)[1]) for cell in study.stored.cells)
-    assert first == Synced(cells=8, created=9, metrics=points, images=1, files=8 * 3 + 1)
+    assert first == Synced(cells=8, created=9, metrics=points, images=1, files=8 * 3 + 2)
     assert server.held("fake") == everything(study)
     assert sync(study.runs, study.stored) == Synced(cells=8)
     assert server.held("fake") == everything(study)

@@ -21,7 +21,7 @@ class Took(NamedTuple):
         return cls(*(sum(parts) / len(several) for parts in zip(*several, strict=True)))
 
 
-def beside_others(folder, experiment):
+def beside_others(folder, experiment, plugins):
     """Waits until it is not alone, and takes as long as its place says."""
     place = os.environ["PLACE"]
     (folder / f"{place}-{experiment.model.size}").write_text(os.environ["OMP_NUM_THREADS"])
@@ -31,5 +31,5 @@ def beside_others(folder, experiment):
     return Took(float(place), 0.0, 10.0)
 
 
-def dies(experiment):
+def dies(experiment, plugins):
     os._exit(9)
