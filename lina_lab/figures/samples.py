@@ -79,6 +79,8 @@ def step_boards(drawn: Mapping[str, SampleSteps], table: pd.DataFrame, plan: Pla
 
     Columns, rows and places are the same at every step.
     """
+    if not drawn:
+        return []
     of_designs = list(designs(table[table["key"].isin(drawn)], design_axes(plan)))
     names = [design_names(plan)(values) for values, _ in of_designs]
     cells = [drawn[rows["key"].iloc[0]] for _, rows in of_designs]

@@ -118,3 +118,8 @@ def test_two_designs_of_one_seed_draw_from_the_same_noise():
         images.append(generate(model, torch.tensor([3, 7]), cell.sampling, seed=4))
     assert images[0].float().std() > 1
     assert torch.equal(*images)
+
+
+def test_without_sheets_there_are_no_boards_of_steps_also_where_no_axis_is_of_designs(study):
+    made = study(axes={"size": AXES["size"]})
+    assert step_boards({}, results_table(made.runs, made.stored), made.stored) == []
