@@ -121,5 +121,5 @@ def test_two_designs_of_one_seed_draw_from_the_same_noise():
 
 
 def test_without_sheets_there_are_no_boards_of_steps_also_where_no_axis_is_of_designs(study):
-    made = study(axes={"size": AXES["size"]})
+    made = study(axes={"model.size": AXES["model.size"]})
     assert step_boards({}, results_table(made.runs, made.stored), made.stored) == []
